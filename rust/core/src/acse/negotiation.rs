@@ -1,0 +1,1 @@
+//! Proposed contexts against the policy table.

@@ -1,0 +1,1 @@
+//! Roles, extended negotiation, user identity, asynchronous window.

@@ -1,0 +1,1 @@
+//! The incremental scanner that watches a data set go by.

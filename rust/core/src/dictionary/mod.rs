@@ -1,0 +1,3 @@
+//! Generated tables of the standard: UIDs, names, prefixes. Written by `ci/generate`.
+
+pub mod uids;

@@ -1,0 +1,1 @@
+//! PDVs to command and data-set stream, and back.

@@ -1,0 +1,72 @@
+//! Every bound on what a peer may make us hold, wait for or count, each with its reason.
+//!
+//! Compared before memory is taken. `dcmfast.limits` shows these numbers to Python, so that tests and
+//! help quote them and never repeat them. Sections are those of the standard's layers.
+
+// ---- Upper layer (PS3.8) ----------------------------------------------------------------------
+
+/// Smallest `--max-pdu`; DCMTK's own lower bound.
+pub const MAX_PDU_BYTES_MIN: u32 = 4096;
+/// Largest `--max-pdu`, without the 6-byte header; DCMTK's own upper bound.
+pub const MAX_PDU_BYTES_MAX: u32 = 131_072;
+/// Announced when `--max-pdu` is not given; DCMTK's default.
+pub const MAX_PDU_BYTES_DEFAULT: u32 = 16_384;
+/// Longest A-ASSOCIATE-RQ or -AC: 128 contexts of 30 syntaxes of 68 bytes are about 256 KiB, ordinary
+/// requests are under 20 KiB.
+pub const ASSOCIATE_PDU_BYTES_MAX: u32 = 262_144;
+/// Contexts of one association: the odd IDs 1 to 255 (PS3.8 §9.3.2.2).
+pub const PRESENTATION_CONTEXTS_MAX: usize = 128;
+/// Transfer syntaxes read per context; fewer than 60 exist. The rest is ignored.
+pub const TRANSFER_SYNTAXES_PER_CONTEXT_MAX: usize = 128;
+/// User-information sub-items: roles and extended negotiation, one per SOP class.
+pub const USER_INFORMATION_ITEMS_MAX: usize = 1024;
+/// Empty PDVs in a row within one message: progress must be made.
+pub const EMPTY_PDVS_IN_A_ROW_MAX: usize = 1024;
+
+// ---- DIMSE (PS3.7) ----------------------------------------------------------------------------
+
+/// Longest command set; the largest legal one is under 2 KiB.
+pub const COMMAND_SET_BYTES_MAX: usize = 65_536;
+/// Elements of a command set.
+pub const COMMAND_SET_ELEMENTS_MAX: usize = 256;
+
+// ---- Data set (PS3.5) -------------------------------------------------------------------------
+
+/// Nesting of sequences kept on the scanner's own stack; 64 is the deepest seen in good data.
+pub const SEQUENCE_DEPTH_MAX: usize = 128;
+/// Longest value that the scanner keeps for names and checks; longer ones are cut there.
+pub const WANTED_VALUE_BYTES_MAX: usize = 1024;
+/// Bytes held back while the data set's own UIDs are awaited for the file meta information; they
+/// stand among the first elements, so more than this is abnormal and falls back to the command's.
+pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;
+
+// ---- Server -----------------------------------------------------------------------------------
+
+/// Associations at once: a small stack and two descriptors each, below the usual soft limit of 1024.
+pub const ASSOCIATIONS_MAX: usize = 512;
+/// Connections that have not associated yet, counted apart so that idle ones use up no association.
+pub const PENDING_CONNECTIONS_MAX: usize = 512;
+/// Stack of an association's thread, in bytes; nothing recurses on input.
+pub const ASSOCIATION_STACK_BYTES: usize = 512 * 1024;
+/// Read buffer of an association between messages, in bytes.
+pub const IDLE_READ_BUFFER_BYTES: usize = 16_384 + 2048;
+/// Read buffer while a large message is under way, in bytes; taken from a pool and given back. Holds
+/// at least one PDU of the largest size and then some.
+pub const MESSAGE_READ_BUFFER_BYTES: usize = 1024 * 1024;
+/// A connection opened → A-ASSOCIATE-RQ complete, in seconds (ARTIM; `--acse-timeout`).
+pub const ACSE_TIMEOUT_S_DEFAULT: u32 = 30;
+/// Idle between messages, and silence within one, in seconds (`--socket-timeout`).
+pub const SOCKET_TIMEOUT_S_DEFAULT: u32 = 60;
+/// PDU header seen → PDU complete, in seconds, plus the time its size takes at
+/// [`SLOWEST_PEER_BYTES_PER_S`]. A total: bytes do not restart it.
+pub const PDU_TIMEOUT_S: u32 = 30;
+/// Slowest peer that is waited for, in bytes per second.
+pub const SLOWEST_PEER_BYTES_PER_S: u32 = 10_000;
+/// Without one byte accepted by the peer, in seconds.
+pub const WRITE_TIMEOUT_S: u32 = 30;
+/// After a rejection, abort or release: the peer closes, in seconds.
+pub const CLOSE_TIMEOUT_S: u32 = 5;
+/// Bytes read and dropped after an abort, so that the peer sees it: what may be in flight.
+pub const DISCARD_BYTES_MAX: usize = 1024 * 1024;
+/// A stop was asked for: the objects in hand may take this long, in seconds.
+pub const STOP_GRACE_S: u32 = 10;

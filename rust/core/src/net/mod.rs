@@ -1,0 +1,4 @@
+//! Transport connections.
+
+pub mod resolve;
+pub mod tcp;

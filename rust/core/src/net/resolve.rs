@@ -1,0 +1,1 @@
+//! Host names of peers, looked up off the hot path.

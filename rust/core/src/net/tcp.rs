@@ -1,0 +1,1 @@
+//! A TCP transport connection: options, deadlines, addresses.

@@ -1,0 +1,1 @@
+//! One table: each layer's error to its answer.

@@ -1,0 +1,1 @@
+//! What DCMTK's tools say at each event.

@@ -1,0 +1,1 @@
+//! C-STORE from first fragment to response.

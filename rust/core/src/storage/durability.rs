@@ -1,0 +1,1 @@
+//! What must be synced before a response, and how groups share it.

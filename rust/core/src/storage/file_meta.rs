@@ -1,0 +1,1 @@
+//! Preamble and group 0002.

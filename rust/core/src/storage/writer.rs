@@ -1,0 +1,1 @@
+//! One instance from first fragment to published file.

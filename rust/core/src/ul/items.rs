@@ -1,0 +1,1 @@
+//! Variable items and user-information sub-items.

@@ -1,0 +1,1 @@
+//! The seven PDUs as types.

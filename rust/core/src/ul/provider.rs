@@ -1,0 +1,1 @@
+//! UpperLayer: bytes to events, requests to bytes, timers.

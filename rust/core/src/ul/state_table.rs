@@ -1,0 +1,1 @@
+//! Table 9-10 and nothing else.

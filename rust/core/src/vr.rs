@@ -1,0 +1,104 @@
+//! Value representations and the shape of their explicit headers.
+//!
+//! Source: PS3.5 §6.2 (the VRs) and §7.1.2 (two reserved bytes and a 4-byte length for some). A VR is
+//! kept as its two letters, so that an unknown one is carried, not lost. Called by `dataset`.
+
+use core::fmt;
+
+/// A value representation as two bytes; `Vr::NONE` where the encoding is implicit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Vr(pub [u8; 2]);
+
+impl Vr {
+    /// No VR on the wire (Implicit VR, items, delimiters).
+    pub const NONE: Self = Self([0, 0]);
+    /// Sequence of items.
+    pub const SQ: Self = Self(*b"SQ");
+    /// Unknown.
+    pub const UN: Self = Self(*b"UN");
+    /// Other byte.
+    pub const OB: Self = Self(*b"OB");
+    /// Other word.
+    pub const OW: Self = Self(*b"OW");
+    /// Unique identifier.
+    pub const UI: Self = Self(*b"UI");
+
+    /// True for the VRs whose explicit header has two reserved bytes and a 4-byte length
+    /// (PS3.5 Table 7.1-1).
+    pub const fn has_long_length(self) -> bool {
+        matches!(
+            &self.0,
+            b"OB"
+                | b"OD"
+                | b"OF"
+                | b"OL"
+                | b"OV"
+                | b"OW"
+                | b"SQ"
+                | b"SV"
+                | b"UC"
+                | b"UN"
+                | b"UR"
+                | b"UT"
+                | b"UV"
+        )
+    }
+
+    /// True when both bytes are capital letters, as every VR of the standard.
+    pub const fn is_letters(self) -> bool {
+        self.0[0].is_ascii_uppercase() && self.0[1].is_ascii_uppercase()
+    }
+
+    /// True for the VRs of PS3.5 Table 6.2-1.
+    pub const fn is_known(self) -> bool {
+        matches!(
+            &self.0,
+            b"AE"
+                | b"AS"
+                | b"AT"
+                | b"CS"
+                | b"DA"
+                | b"DS"
+                | b"DT"
+                | b"FL"
+                | b"FD"
+                | b"IS"
+                | b"LO"
+                | b"LT"
+                | b"OB"
+                | b"OD"
+                | b"OF"
+                | b"OL"
+                | b"OV"
+                | b"OW"
+                | b"PN"
+                | b"SH"
+                | b"SL"
+                | b"SQ"
+                | b"SS"
+                | b"ST"
+                | b"SV"
+                | b"TM"
+                | b"UC"
+                | b"UI"
+                | b"UL"
+                | b"UN"
+                | b"UR"
+                | b"US"
+                | b"UT"
+                | b"UV"
+        )
+    }
+}
+
+impl fmt::Display for Vr {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Vr {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
