@@ -2,9 +2,13 @@
 
 use pyo3::prelude::*;
 
+mod dataset;
+
 /// Compiled core of dcmfast.
 #[pymodule]
 mod _rust {
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use crate::dataset::{ElementDictionary, scan_data_set, scan_sequence, walk_fragments};
 }
