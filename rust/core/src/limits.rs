@@ -36,9 +36,43 @@ pub const COMMAND_SET_ELEMENTS_MAX: usize = 256;
 pub const SEQUENCE_DEPTH_MAX: usize = 128;
 /// Longest value that the scanner keeps for names and checks; longer ones are cut there.
 pub const WANTED_VALUE_BYTES_MAX: usize = 1024;
+/// Tags whose values one scanner keeps.
+pub const WANTED_TAGS_MAX: usize = 8;
+/// Output buffer of the inflater, in bytes; what comes out is scanned and forgotten.
+pub const INFLATE_BUFFER_BYTES: usize = 32 * 1024;
+/// Inflated bytes that no ratio is asked of: a tenth of a second of work, and more than blank test
+/// images of usual size.
+pub const INFLATED_FREE_BYTES: u64 = 64 * 1024 * 1024;
+/// Inflated bytes per deflated byte beyond that; deflate itself ends at 1032, and good objects of
+/// that size stay far below.
+pub const INFLATED_RATIO_MAX: u64 = 1000;
+/// Inflated bytes of one data set in all: 16 GiB, some 20 s of work.
+pub const INFLATED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Bytes held back while the data set's own UIDs are awaited for the file meta information; they
 /// stand among the first elements, so more than this is abnormal and falls back to the command's.
 pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;
+
+// ---- Storage (PS3.10) -------------------------------------------------------------------------
+
+/// Longest file name extension (`-fe`): with the longest prefix and the longest encoded UID a name
+/// stays under the 255 bytes that file systems allow.
+pub const FILE_EXTENSION_BYTES_MAX: usize = 32;
+/// Names tried in turn where a naming option must not meet an existing file (`-tn`, `+fsu`, `+fst`).
+pub const NAME_ATTEMPTS_MAX: u32 = 10_000;
+/// Blocks read when a new object is compared with a stored one of its name.
+pub const COMPARE_BLOCK_BYTES: usize = 64 * 1024;
+/// Slices handed to the kernel in one vectored write; more fragments take several writes.
+pub const WRITE_SLICES_MAX: usize = 64;
+/// Objects of one group commit: all associations at once wait for one sync at most.
+pub const GROUP_OBJECTS_MAX: usize = ASSOCIATIONS_MAX;
+/// Longest time that a group waits for objects that are still being received, in microseconds:
+/// about one sync of a solid-state disk, so that waiting never costs more than it can save.
+pub const GROUP_GATHER_US_MAX: u64 = 300;
+/// Directories remembered as synced with all their parents; forgotten together when full.
+pub const SYNCED_DIRECTORIES_MAX: usize = 4096;
+/// Age from which an unlocked part file is stale although a process of its owner's number lives, in
+/// seconds: far longer than an owner takes from creating the file to locking it.
+pub const STALE_PART_AGE_S: u64 = 60;
 
 // ---- Server -----------------------------------------------------------------------------------
 

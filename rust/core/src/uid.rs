@@ -10,6 +10,16 @@ use core::fmt;
 /// Longest UID in bytes, PS3.5 §9.1.
 pub const UID_BYTES_MAX: usize = 64;
 
+/// Who we are on the wire and in files (PS3.7 §D.3.3.2, PS3.10 §7.1): a UID under 2.25, from a UUID
+/// made once (PS3.5 §B.2).
+pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.210288100622683780440216471683833330503";
+/// Implementation Version Name on the wire and in files; at most 16 characters (VR SH).
+pub const IMPLEMENTATION_VERSION_NAME: &str = concat!("DCMFAST_", env!("CARGO_PKG_VERSION"));
+/// Implementation Version Name in files of bit-preserving mode, as DCMTK marks them.
+pub const IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING: &str =
+    concat!("DCMFBP_", env!("CARGO_PKG_VERSION"));
+const _: () = assert!(IMPLEMENTATION_VERSION_NAME.len() <= 16);
+
 /// A UID as received: at most 64 bytes of any kind, trailing NULs and blanks removed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UidText {

@@ -1,1 +1,742 @@
-//! The incremental scanner that watches a data set go by.
+//! The scanner that watches a data set go by and says whether its structure is whole.
+//!
+//! Source: PS3.5 §7.1 (data elements), §7.5 (sequences and items), §6.2.2 (UN), §A.4 (encapsulated
+//! Pixel Data), §A.5 (deflate).
+//!
+//! Fragments of any size go in; the answer does not depend on where they were cut. Values are
+//! stepped over without being looked at, so a fragment inside Pixel Data costs one subtraction. Kept
+//! are: the values of a few wanted top-level elements, a stack of open sequences of bounded depth,
+//! and at most 12 bytes of a header that was cut. Nothing recurses. What the bytes mean is not
+//! judged: a data set that passes ends on an element boundary, with every sequence closed, every
+//! item inside its parent, and no command or file meta group inside.
+//!
+//! Three decisions that the standard leaves open, or that the field makes necessary:
+//! * Two unknown capital letters as VR are carried with a 4-byte length, as PS3.5 §6.2 promises for
+//!   every future VR; anything else in their place is an error.
+//! * Of two elements of one tag the first counts, as in DCMTK.
+//! * In Implicit VR a value of defined length is not opened: only a dictionary could tell that it is
+//!   a sequence. Undefined length is a sequence, or fragments for Pixel Data.
+//!
+//! Called by `storage::writer` for every data set received. Bounds live in `limits.rs`.
+
+use core::fmt;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
+use crate::limits::{
+    INFLATE_BUFFER_BYTES, INFLATED_BYTES_MAX, INFLATED_FREE_BYTES, INFLATED_RATIO_MAX,
+    SEQUENCE_DEPTH_MAX, WANTED_TAGS_MAX, WANTED_VALUE_BYTES_MAX,
+};
+use crate::tag::{self, Tag};
+use crate::vr::Vr;
+
+/// Why a data set is not whole, with the place in it (in the inflated bytes, where it is deflated).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are named as what they are")]
+pub enum ScanError {
+    /// The data set ends inside an element's header or value.
+    EndsInsideElement { offset: u64, missing_bytes: u64 },
+    /// A sequence or item of undefined length has no delimiter before its parent or the data ends.
+    NotClosed { offset: u64, open_sequences: usize },
+    /// An element, sequence or item is longer than what it stands in.
+    LongerThanParent { tag: Tag, offset: u64, length: u32 },
+    /// A delimiter that closes nothing, or an item outside a sequence.
+    NothingToDelimit { tag: Tag, offset: u64 },
+    /// Something other than an item stands directly in a sequence.
+    ItemExpected { tag: Tag, offset: u64 },
+    /// A command (0000) or file meta (0002) element inside a data set.
+    ForbiddenGroup { tag: Tag, offset: u64 },
+    /// Undefined length where PS3.5 §7.1.1 does not allow it.
+    UndefinedLength { tag: Tag, vr: Vr, offset: u64 },
+    /// More sequences inside one another than `SEQUENCE_DEPTH_MAX`.
+    TooDeep { tag: Tag, offset: u64 },
+    /// The bytes in the place of the VR are no letters; implicit data under an explicit syntax.
+    BadVr { tag: Tag, vr: Vr, offset: u64 },
+    /// The first element names its VR although the transfer syntax is implicit.
+    ExplicitUnderImplicit { tag: Tag, vr: Vr },
+    /// The first tag makes sense in the other byte order only.
+    WrongByteOrder { tag: Tag },
+    /// The deflate stream is damaged.
+    DeflateCorrupt,
+    /// The deflate stream ends before its last block.
+    DeflateTruncated,
+    /// The deflate stream grows beyond the bounds of `limits.rs`.
+    DeflateBomb { inflated_bytes: u64 },
+}
+
+impl ScanError {
+    /// True when a bound of ours was passed, rather than a rule of the standard: status A700H.
+    pub const fn is_resource_bound(&self) -> bool {
+        matches!(self, Self::DeflateBomb { .. })
+    }
+}
+
+impl fmt::Display for ScanError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::EndsInsideElement { offset, missing_bytes } => write!(
+                formatter,
+                "data set ends inside an element at offset {offset}, at least {missing_bytes} bytes missing"
+            ),
+            Self::NotClosed { offset, open_sequences } => write!(
+                formatter,
+                "sequence or item of undefined length is not closed at offset {offset} ({open_sequences} open)"
+            ),
+            Self::LongerThanParent { tag, offset, length } => write!(
+                formatter,
+                "element {tag} of length {length} at offset {offset} is longer than what it stands in"
+            ),
+            Self::NothingToDelimit { tag, offset } => {
+                write!(formatter, "{tag} at offset {offset} stands in no sequence")
+            }
+            Self::ItemExpected { tag, offset } => {
+                write!(formatter, "item expected at offset {offset}, found {tag}")
+            }
+            Self::ForbiddenGroup { tag, offset } => {
+                write!(formatter, "element {tag} at offset {offset} is not allowed in a data set")
+            }
+            Self::UndefinedLength { tag, vr, offset } => write!(
+                formatter,
+                "element {tag} at offset {offset} has undefined length, which VR {vr} does not allow"
+            ),
+            Self::TooDeep { tag, offset } => write!(
+                formatter,
+                "sequence {tag} at offset {offset} is nested deeper than {SEQUENCE_DEPTH_MAX}"
+            ),
+            Self::BadVr { tag, vr, offset } => {
+                write!(formatter, "element {tag} at offset {offset} has no VR but {vr}")
+            }
+            Self::ExplicitUnderImplicit { tag, vr } => write!(
+                formatter,
+                "first element {tag} names its VR {vr} although the transfer syntax is implicit"
+            ),
+            Self::WrongByteOrder { tag } => {
+                write!(formatter, "first element {tag} is in the other byte order")
+            }
+            Self::DeflateCorrupt => write!(formatter, "deflate stream is damaged"),
+            Self::DeflateTruncated => write!(formatter, "deflate stream is cut"),
+            Self::DeflateBomb { inflated_bytes } => {
+                write!(formatter, "deflate stream passes the bound after {inflated_bytes} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ScanError {}
+
+/// What was odd but let pass, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanWarnings {
+    /// Elements whose tag is lower than the one before.
+    pub not_ascending: u32,
+    /// Elements whose tag is that of the one before.
+    pub duplicates: u32,
+    /// Values of odd length.
+    pub odd_lengths: u32,
+    /// Delimiters with a length other than 0, read as 0.
+    pub delimiter_lengths: u32,
+    /// The first tag that was counted above.
+    pub first: Option<Tag>,
+}
+
+impl ScanWarnings {
+    /// True when nothing was odd.
+    pub const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+/// An incremental scanner of one data set.
+pub struct Scanner {
+    walker: Walker,
+    inflater: Option<Box<Inflater>>,
+    failed: Option<ScanError>,
+}
+
+impl Scanner {
+    /// A scanner that keeps the values of `wanted` top-level elements, at most `WANTED_TAGS_MAX` of
+    /// them; further tags are not kept.
+    pub fn new(transfer_syntax: TransferSyntax, wanted: &'static [Tag]) -> Self {
+        let encoding = Encoding {
+            is_explicit: transfer_syntax.is_explicit,
+            is_big_endian: transfer_syntax.byte_order == ByteOrder::Big,
+        };
+        Self {
+            walker: Walker::new(encoding, wanted),
+            inflater: transfer_syntax.is_deflated.then(|| Box::new(Inflater::new())),
+            failed: None,
+        }
+    }
+
+    /// Takes the next bytes of the data set. An error is final and comes again from every later call.
+    pub fn feed(&mut self, fragment: &[u8]) -> Result<(), ScanError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = match &mut self.inflater {
+            None => self.walker.walk(fragment),
+            Some(inflater) => inflater.feed(fragment, &mut self.walker),
+        };
+        self.failed = result.err();
+        result
+    }
+
+    /// Says whether the data set may end here.
+    pub fn finish(&mut self) -> Result<(), ScanError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = match &self.inflater {
+            Some(inflater) if !inflater.has_ended => Err(ScanError::DeflateTruncated),
+            _ => self.walker.finish(),
+        };
+        self.failed = result.err();
+        result
+    }
+
+    /// The value of a wanted element, once it has gone by completely; cut at
+    /// `WANTED_VALUE_BYTES_MAX`.
+    pub fn value(&self, tag: Tag) -> Option<&[u8]> {
+        self.walker.wanted.value(tag)
+    }
+
+    /// Data elements seen so far, at every depth.
+    pub fn elements_seen(&self) -> u64 {
+        self.walker.elements_seen
+    }
+
+    /// What was odd so far.
+    pub fn warnings(&self) -> ScanWarnings {
+        self.walker.warnings
+    }
+}
+
+/// Undefined length, PS3.5 §7.1.1.
+const UNDEFINED: u32 = u32::MAX;
+/// Longest header: tag, VR, two reserved bytes, 4-byte length (PS3.5 Table 7.1-1).
+const HEADER_BYTES_MAX: usize = 12;
+/// No bound, and the end of what has undefined length.
+const NO_END: u64 = u64::MAX;
+
+#[derive(Clone, Copy)]
+struct Encoding {
+    is_explicit: bool,
+    is_big_endian: bool,
+}
+
+impl Encoding {
+    /// What a UN element of undefined length holds, whatever stands around it (PS3.5 §6.2.2).
+    const UNKNOWN_SEQUENCE: Self = Self { is_explicit: false, is_big_endian: false };
+
+    fn tag(self, bytes: [u8; 4]) -> Tag {
+        let [a, b, c, d] = bytes;
+        if self.is_big_endian {
+            Tag::new(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+        } else {
+            Tag::new(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
+        }
+    }
+
+    fn u16(self, bytes: [u8; 2]) -> u16 {
+        if self.is_big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+    }
+
+    fn u32(self, bytes: [u8; 4]) -> u32 {
+        if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+}
+
+/// What an open frame holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Items, in a sequence.
+    Items,
+    /// Elements, in an item or in the data set itself.
+    Elements,
+    /// Fragments of encapsulated Pixel Data.
+    Fragments,
+}
+
+/// One open sequence or item.
+#[derive(Clone, Copy)]
+struct Frame {
+    holds: Holds,
+    encoding: Encoding,
+    /// True for an undefined length, which a delimiter must end.
+    is_undefined: bool,
+    /// The offset that nothing inside may pass: its own end, or that of the nearest parent with one.
+    limit: u64,
+    /// The last element's tag, where it holds elements.
+    last_tag: Option<Tag>,
+}
+
+struct Header {
+    tag: Tag,
+    vr: Vr,
+    length: u32,
+    bytes: usize,
+}
+
+enum Parsed {
+    Header(Header),
+    Needs(usize),
+}
+
+/// The structure of uncompressed bytes.
+struct Walker {
+    /// The data set itself at the bottom, then what is open.
+    top: Frame,
+    /// The frames under `top`.
+    below: Vec<Frame>,
+    open_sequences: usize,
+    offset: u64,
+    value_left: u64,
+    carry: [u8; HEADER_BYTES_MAX],
+    carried: usize,
+    elements_seen: u64,
+    /// From the first Pixel Data on nothing is kept.
+    is_past_pixels: bool,
+    wanted: Wanted,
+    warnings: ScanWarnings,
+}
+
+impl Walker {
+    fn new(encoding: Encoding, wanted: &'static [Tag]) -> Self {
+        let data_set = Frame {
+            holds: Holds::Elements,
+            encoding,
+            is_undefined: false,
+            limit: NO_END,
+            last_tag: None,
+        };
+        Self {
+            top: data_set,
+            below: Vec::new(),
+            open_sequences: 0,
+            offset: 0,
+            value_left: 0,
+            carry: [0; HEADER_BYTES_MAX],
+            carried: 0,
+            elements_seen: 0,
+            is_past_pixels: false,
+            wanted: Wanted::new(wanted),
+            warnings: ScanWarnings::default(),
+        }
+    }
+
+    fn walk(&mut self, mut input: &[u8]) -> Result<(), ScanError> {
+        loop {
+            if self.value_left > 0 {
+                let taken = usize::try_from(self.value_left)
+                    .map_or(input.len(), |left| left.min(input.len()));
+                let (value, rest) = input.split_at(taken);
+                self.wanted.keep(value);
+                self.value_left -= taken as u64;
+                self.offset += taken as u64;
+                input = rest;
+                if self.value_left > 0 {
+                    return Ok(());
+                }
+                self.wanted.complete();
+            }
+            if self.carried == 0 {
+                self.close_ended()?;
+            }
+            let Some(header) = self.take_header(&mut input)? else { return Ok(()) };
+            self.enter(&header)?;
+        }
+    }
+
+    fn finish(&self) -> Result<(), ScanError> {
+        if self.value_left > 0 {
+            return Err(ScanError::EndsInsideElement {
+                offset: self.offset,
+                missing_bytes: self.value_left,
+            });
+        }
+        if self.carried > 0 {
+            let header_bytes = if self.carried < 8 { 8 } else { HEADER_BYTES_MAX };
+            return Err(ScanError::EndsInsideElement {
+                offset: self.offset,
+                missing_bytes: (header_bytes - self.carried) as u64,
+            });
+        }
+        if self.below.is_empty() {
+            return Ok(());
+        }
+        if self.top.limit == NO_END {
+            return Err(ScanError::NotClosed {
+                offset: self.offset,
+                open_sequences: self.open_sequences,
+            });
+        }
+        Err(ScanError::EndsInsideElement {
+            offset: self.offset,
+            missing_bytes: self.top.limit - self.offset,
+        })
+    }
+
+    /// Pops what ends at this offset by its length.
+    fn close_ended(&mut self) -> Result<(), ScanError> {
+        while self.offset == self.top.limit {
+            if self.top.is_undefined {
+                return Err(ScanError::NotClosed {
+                    offset: self.offset,
+                    open_sequences: self.open_sequences,
+                });
+            }
+            self.pop();
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) {
+        if self.top.holds == Holds::Items {
+            self.open_sequences -= 1;
+        }
+        if let Some(frame) = self.below.pop() {
+            self.top = frame;
+        }
+    }
+
+    fn push(&mut self, frame: Frame) {
+        self.below.push(core::mem::replace(&mut self.top, frame));
+    }
+
+    /// The next header; `None` when its rest is still to come.
+    fn take_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ScanError> {
+        if self.carried == 0 {
+            match self.parse_header(input)? {
+                Parsed::Header(header) => {
+                    *input = &input[header.bytes..];
+                    return Ok(Some(header));
+                }
+                Parsed::Needs(_) => {
+                    self.carry[..input.len()].copy_from_slice(input);
+                    self.carried = input.len();
+                    return Ok(None);
+                }
+            }
+        }
+        let mut needed = 8;
+        loop {
+            let taken = (needed - self.carried.min(needed)).min(input.len());
+            let (start, rest) = input.split_at(taken);
+            self.carry[self.carried..self.carried + taken].copy_from_slice(start);
+            self.carried += taken;
+            *input = rest;
+            if self.carried < needed {
+                return Ok(None);
+            }
+            let carry = self.carry;
+            match self.parse_header(&carry[..self.carried])? {
+                Parsed::Header(header) => {
+                    self.carried = 0;
+                    return Ok(Some(header));
+                }
+                Parsed::Needs(more) => needed = more,
+            }
+        }
+    }
+
+    /// Reads a header from the start of `bytes`, which hold all of it or less than 12 bytes.
+    fn parse_header(&self, bytes: &[u8]) -> Result<Parsed, ScanError> {
+        let Some((head, rest)) = bytes.split_first_chunk::<8>() else {
+            return Ok(Parsed::Needs(8));
+        };
+        let &[t0, t1, t2, t3, a, b, c, d] = head;
+        let encoding = self.top.encoding;
+        let tag = encoding.tag([t0, t1, t2, t3]);
+        if self.elements_seen == 0 && self.below.is_empty() {
+            check_first_element(encoding, tag, Vr([a, b]))?;
+        }
+        if !encoding.is_explicit || tag.group() == 0xFFFE {
+            let length = encoding.u32([a, b, c, d]);
+            return Ok(Parsed::Header(Header { tag, vr: Vr::NONE, length, bytes: 8 }));
+        }
+        let vr = Vr([a, b]);
+        if !vr.is_letters() {
+            return Err(ScanError::BadVr { tag, vr, offset: self.offset });
+        }
+        if vr.is_known() && !vr.has_long_length() {
+            let length = u32::from(encoding.u16([c, d]));
+            return Ok(Parsed::Header(Header { tag, vr, length, bytes: 8 }));
+        }
+        match rest.first_chunk::<4>() {
+            None => Ok(Parsed::Needs(HEADER_BYTES_MAX)),
+            Some(length) => {
+                let length = encoding.u32(*length);
+                Ok(Parsed::Header(Header { tag, vr, length, bytes: HEADER_BYTES_MAX }))
+            }
+        }
+    }
+
+    /// Takes note of an element, item or delimiter whose header has just gone by.
+    fn enter(&mut self, header: &Header) -> Result<(), ScanError> {
+        let &Header { tag, length, bytes, .. } = header;
+        let offset = self.offset;
+        let after = offset + bytes as u64;
+        let is_delimiter = tag == tag::ITEM_DELIMITATION || tag == tag::SEQUENCE_DELIMITATION;
+        let value_bytes = if length == UNDEFINED || is_delimiter { 0 } else { u64::from(length) };
+        if after + value_bytes > self.top.limit {
+            return Err(ScanError::LongerThanParent { tag, offset, length });
+        }
+        self.offset = after;
+        match self.top.holds {
+            Holds::Elements => self.enter_element(header, offset),
+            Holds::Items => match tag {
+                tag::ITEM => {
+                    self.open(Holds::Elements, self.top.encoding, length);
+                    Ok(())
+                }
+                tag::SEQUENCE_DELIMITATION => self.close_delimited(header, offset),
+                _ => Err(ScanError::ItemExpected { tag, offset }),
+            },
+            Holds::Fragments => match tag {
+                tag::ITEM if length != UNDEFINED => {
+                    self.value_left = value_bytes;
+                    Ok(())
+                }
+                tag::SEQUENCE_DELIMITATION => self.close_delimited(header, offset),
+                _ => Err(ScanError::ItemExpected { tag, offset }),
+            },
+        }
+    }
+
+    fn enter_element(&mut self, header: &Header, offset: u64) -> Result<(), ScanError> {
+        let &Header { tag, vr, length, .. } = header;
+        match tag.group() {
+            0xFFFE if tag == tag::ITEM_DELIMITATION => return self.close_delimited(header, offset),
+            0xFFFE => return Err(ScanError::NothingToDelimit { tag, offset }),
+            0x0000 | 0x0002 => return Err(ScanError::ForbiddenGroup { tag, offset }),
+            _ => {}
+        }
+        self.elements_seen += 1;
+        if let Some(last) = self.top.last_tag {
+            if tag == last {
+                self.warnings.duplicates = self.warnings.duplicates.saturating_add(1);
+                self.warnings.first.get_or_insert(tag);
+            } else if tag < last {
+                self.warnings.not_ascending = self.warnings.not_ascending.saturating_add(1);
+                self.warnings.first.get_or_insert(tag);
+            }
+        }
+        self.top.last_tag = Some(tag);
+        let is_top_level = self.below.is_empty();
+        if is_top_level && is_pixels(tag) {
+            self.is_past_pixels = true;
+        }
+        if length == UNDEFINED {
+            return self.enter_undefined(header, offset);
+        }
+        if length % 2 == 1 {
+            self.warnings.odd_lengths = self.warnings.odd_lengths.saturating_add(1);
+            self.warnings.first.get_or_insert(tag);
+        }
+        if vr == Vr::SQ {
+            return self.open_sequence(header, offset, self.top.encoding);
+        }
+        if is_top_level && !self.is_past_pixels {
+            self.wanted.begin(tag, length);
+        }
+        self.value_left = u64::from(length);
+        Ok(())
+    }
+
+    /// PS3.5 §7.1.1: undefined length is for SQ and UN, and for Pixel Data in fragments.
+    fn enter_undefined(&mut self, header: &Header, offset: u64) -> Result<(), ScanError> {
+        let &Header { tag, vr, .. } = header;
+        let encoding = self.top.encoding;
+        if !encoding.is_explicit {
+            if tag == tag::PIXEL_DATA {
+                self.open(Holds::Fragments, encoding, UNDEFINED);
+                return Ok(());
+            }
+            return self.open_sequence(header, offset, encoding);
+        }
+        match vr {
+            Vr::SQ => self.open_sequence(header, offset, encoding),
+            Vr::UN => self.open_sequence(header, offset, Encoding::UNKNOWN_SEQUENCE),
+            Vr::OB | Vr::OW => {
+                self.open(Holds::Fragments, encoding, UNDEFINED);
+                Ok(())
+            }
+            _ => Err(ScanError::UndefinedLength { tag, vr, offset }),
+        }
+    }
+
+    fn open_sequence(
+        &mut self,
+        header: &Header,
+        offset: u64,
+        encoding: Encoding,
+    ) -> Result<(), ScanError> {
+        if header.length == 0 {
+            return Ok(());
+        }
+        if self.open_sequences == SEQUENCE_DEPTH_MAX {
+            return Err(ScanError::TooDeep { tag: header.tag, offset });
+        }
+        self.open_sequences += 1;
+        self.open(Holds::Items, encoding, header.length);
+        Ok(())
+    }
+
+    /// Opens a frame of `length` bytes from here; `enter` has compared its end with its parent's.
+    fn open(&mut self, holds: Holds, encoding: Encoding, length: u32) {
+        if length == 0 {
+            return;
+        }
+        let is_undefined = length == UNDEFINED;
+        let limit = if is_undefined { self.top.limit } else { self.offset + u64::from(length) };
+        self.push(Frame { holds, encoding, is_undefined, limit, last_tag: None });
+    }
+
+    fn close_delimited(&mut self, header: &Header, offset: u64) -> Result<(), ScanError> {
+        let tag = header.tag;
+        if !self.top.is_undefined {
+            return Err(ScanError::NothingToDelimit { tag, offset });
+        }
+        if header.length != 0 {
+            // Seen in the field; the bytes that follow are the next element all the same.
+            self.warnings.delimiter_lengths = self.warnings.delimiter_lengths.saturating_add(1);
+            self.warnings.first.get_or_insert(tag);
+        }
+        self.pop();
+        Ok(())
+    }
+}
+
+/// True for the elements that hold the pixels (PS3.5 §8.1, PS3.3 §C.7.6.3 and following).
+fn is_pixels(tag: Tag) -> bool {
+    matches!(tag, tag::PIXEL_DATA | tag::FLOAT_PIXEL_DATA | tag::DOUBLE_FLOAT_PIXEL_DATA)
+}
+
+/// Tells data of another encoding by its first element, before a length of it is believed.
+///
+/// A storage data set begins in group 0008, at or before SOP Class UID, where every value is short.
+/// So a first tag that becomes such a tag when its bytes are swapped is of the other byte order, and
+/// a first length whose bytes spell a known VR (16 KiB and more) is no length. Good data has neither.
+fn check_first_element(encoding: Encoding, tag: Tag, vr: Vr) -> Result<(), ScanError> {
+    let group = tag.group();
+    if group.trailing_zeros() >= 8 && group != 0 && group.swap_bytes() <= 0x0008 {
+        return Err(ScanError::WrongByteOrder { tag });
+    }
+    if !encoding.is_explicit && tag <= tag::SOP_INSTANCE_UID && vr.is_known() {
+        return Err(ScanError::ExplicitUnderImplicit { tag, vr });
+    }
+    Ok(())
+}
+
+/// The values of the wanted elements, one after the other in one buffer.
+struct Wanted {
+    tags: &'static [Tag],
+    slots: [Slot; WANTED_TAGS_MAX],
+    bytes: Vec<u8>,
+    /// The slot whose value is going by.
+    current: Option<usize>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    start: usize,
+    end: usize,
+    is_complete: bool,
+}
+
+impl Wanted {
+    fn new(tags: &'static [Tag]) -> Self {
+        let tags = &tags[..tags.len().min(WANTED_TAGS_MAX)];
+        Self { tags, slots: [Slot::default(); WANTED_TAGS_MAX], bytes: Vec::new(), current: None }
+    }
+
+    #[inline]
+    fn begin(&mut self, tag: Tag, length: u32) {
+        let Some(index) = self.tags.iter().position(|wanted| *wanted == tag) else { return };
+        if self.slots[index].is_complete {
+            return;
+        }
+        let start = self.bytes.len();
+        self.slots[index] = Slot { start, end: start, is_complete: length == 0 };
+        self.current = (length > 0).then_some(index);
+    }
+
+    #[inline]
+    fn keep(&mut self, value: &[u8]) {
+        let Some(index) = self.current else { return };
+        let slot = &mut self.slots[index];
+        let room = WANTED_VALUE_BYTES_MAX - (slot.end - slot.start);
+        let kept = &value[..value.len().min(room)];
+        self.bytes.extend_from_slice(kept);
+        slot.end += kept.len();
+    }
+
+    #[inline]
+    fn complete(&mut self) {
+        if let Some(index) = self.current.take() {
+            self.slots[index].is_complete = true;
+        }
+    }
+
+    fn value(&self, tag: Tag) -> Option<&[u8]> {
+        let index = self.tags.iter().position(|wanted| *wanted == tag)?;
+        let slot = self.slots[index];
+        if slot.is_complete { self.bytes.get(slot.start..slot.end) } else { None }
+    }
+}
+
+/// A raw deflate stream (PS3.5 §A.5) on its way to the walker.
+struct Inflater {
+    stream: Decompress,
+    output: Box<[u8]>,
+    has_ended: bool,
+}
+
+impl Inflater {
+    fn new() -> Self {
+        Self {
+            stream: Decompress::new(false),
+            output: vec![0; INFLATE_BUFFER_BYTES].into_boxed_slice(),
+            has_ended: false,
+        }
+    }
+
+    fn feed(&mut self, mut input: &[u8], walker: &mut Walker) -> Result<(), ScanError> {
+        while !self.has_ended {
+            let (consumed_before, inflated_before) =
+                (self.stream.total_in(), self.stream.total_out());
+            let status = self
+                .stream
+                .decompress(input, &mut self.output, FlushDecompress::None)
+                .map_err(|_| ScanError::DeflateCorrupt)?;
+            let consumed = (self.stream.total_in() - consumed_before) as usize;
+            let inflated = (self.stream.total_out() - inflated_before) as usize;
+            input = &input[consumed..];
+            walker.walk(&self.output[..inflated])?;
+            self.check_bounds()?;
+            self.has_ended = status == Status::StreamEnd;
+            if !self.has_ended && input.is_empty() && inflated < self.output.len() {
+                return Ok(());
+            }
+            if !self.has_ended && consumed == 0 && inflated == 0 {
+                // Neither side can move although both have room: no valid stream does that.
+                return Err(ScanError::DeflateCorrupt);
+            }
+        }
+        // PS3.5 §A.5: a stream of odd length is followed by one NUL. Anything else is not ours.
+        if input.iter().any(|&byte| byte != 0) {
+            return Err(ScanError::DeflateCorrupt);
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), ScanError> {
+        let inflated_bytes = self.stream.total_out();
+        let is_over = inflated_bytes > INFLATED_BYTES_MAX
+            || (inflated_bytes > INFLATED_FREE_BYTES
+                && inflated_bytes / INFLATED_RATIO_MAX > self.stream.total_in());
+        if is_over { Err(ScanError::DeflateBomb { inflated_bytes }) } else { Ok(()) }
+    }
+}

@@ -1,1 +1,687 @@
-//! The only file that names std::fs.
+//! The storage area as a file system sees it: the only file that names `std::fs` or the operating
+//! system's calls.
+//!
+//! A [`Backend`] makes part files in the output directory and syncs; a [`PartFile`] is one of them
+//! from creation to its final name. Three of each: [`Disk`] for work, [`memory`] keeps "written" and
+//! "synced" apart and can forget like a disk without power, [`faulty`] lets the n-th call fail. Which
+//! calls are made in which order is decided in `durability` and `writer`, not here.
+//!
+//! Part files are named `.dcmfast-<pid>-<counter>.part`, created exclusively and locked (`flock`)
+//! while written, so that several receivers may share a directory: at start one removes only what no
+//! living process owns ([`Backend::remove_stale_parts`]).
+//!
+//! Calls for one small object without syncs: stat of the output directory (it may have been moved
+//! away), open, flock, writev, close, renameat2. Names are opened below a directory descriptor and
+//! without following a symbolic link (threats-and-promises.md §5.1).
+//!
+//! `unsafe` stands in the module [`system`] at the foot, each call with its reason; see SAFETY.md.
+//! Called by `storage::{durability, writer}`.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io::{self, IoSlice, Read};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use crate::limits::{COMPARE_BLOCK_BYTES, STALE_PART_AGE_S};
+use crate::storage::naming::{AreaPath, LocalTime};
+
+pub mod faulty;
+pub mod memory;
+
+/// How a part file gets its final name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// Only if nothing has that name; else the error kind is `AlreadyExists`.
+    New,
+    /// Over whatever has that name, in one step; what it was is gone.
+    Replace,
+    /// In one step, but what had the name is kept until [`PartFile::settle`], so that
+    /// [`PartFile::withdraw`] can bring it back.
+    Exchange,
+}
+
+/// One storage area.
+pub trait Backend: Send + Sync {
+    /// Creates an empty part file that nobody else has.
+    fn create_part(&self) -> io::Result<Box<dyn PartFile>>;
+
+    /// Makes `directory` (relative to the area) with its parents; existing ones are fine.
+    fn make_directories(&self, directory: &str) -> io::Result<()>;
+
+    /// Makes the names in `directory` survive a power cut; `""` is the area itself.
+    fn sync_directory(&self, directory: &str) -> io::Result<()>;
+
+    /// True when [`Backend::sync_file_system`] both syncs and reports errors.
+    fn can_sync_file_system(&self) -> bool;
+
+    /// Makes everything written so far survive a power cut, data and names.
+    fn sync_file_system(&self) -> io::Result<()>;
+
+    /// Makes the content of a published file survive a power cut.
+    fn sync_published(&self, target: &AreaPath) -> io::Result<()>;
+
+    /// Removes part files that no living process owns, and says how many.
+    fn remove_stale_parts(&self) -> io::Result<usize>;
+
+    /// Where `target` is, for people.
+    fn path_of(&self, target: &AreaPath) -> PathBuf;
+
+    /// Where the area is, for people.
+    fn area(&self) -> &Path;
+}
+
+/// A file on its way; dropping it before it is published removes it.
+pub trait PartFile: Send {
+    /// Appends all bytes of all slices; the slices are used up.
+    fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Makes the content survive a power cut. Asked once: after an error the content is lost.
+    fn sync_data(&mut self) -> io::Result<()>;
+
+    /// Ends writing; an error means that content is lost.
+    fn close(&mut self) -> io::Result<()>;
+
+    /// Gives the closed file its final name.
+    fn publish(&mut self, target: &AreaPath, how: Publish) -> io::Result<()>;
+
+    /// True when the published file `target` has the same bytes as this closed one.
+    fn has_content_of(&self, target: &AreaPath) -> io::Result<bool>;
+
+    /// Takes a publication back, because what must follow it failed.
+    fn withdraw(&mut self) -> io::Result<()>;
+
+    /// The publication stands; what it replaced is removed.
+    fn settle(&mut self) -> io::Result<()>;
+}
+
+// ---- Disk ------------------------------------------------------------------------------------
+
+/// A directory of a file system.
+pub struct Disk {
+    shared: Arc<DiskShared>,
+}
+
+struct DiskShared {
+    path: PathBuf,
+    path_c: CString,
+    /// Make the output directory again when it vanished, as dcmrecv does.
+    recreates_area: bool,
+    /// What `path` named when last looked at.
+    root: RwLock<Arc<Root>>,
+    /// Part files made so far; with the process ID it makes their names unique.
+    part_count: AtomicU64,
+    reports_sync_errors: bool,
+}
+
+/// An open directory, and which one it is.
+struct Root {
+    descriptor: OwnedFd,
+    identity: system::Identity,
+}
+
+impl Disk {
+    /// Opens the existing directory `path`.
+    pub fn open(path: &Path, recreates_area: bool) -> io::Result<Self> {
+        let path_c = CString::new(path.as_os_str().as_bytes())?;
+        let root = Root::open(&path_c)?;
+        Ok(Self {
+            shared: Arc::new(DiskShared {
+                path: path.to_owned(),
+                path_c,
+                recreates_area,
+                root: RwLock::new(Arc::new(root)),
+                part_count: AtomicU64::new(0),
+                reports_sync_errors: system::syncfs_reports_errors(),
+            }),
+        })
+    }
+}
+
+impl Root {
+    fn open(path: &CStr) -> io::Result<Self> {
+        let descriptor = system::open_directory(None, path)?;
+        let identity = system::identity(&descriptor)?;
+        Ok(Self { descriptor, identity })
+    }
+}
+
+impl DiskShared {
+    /// The directory that the path names now. A receiver runs for months, and its directory may be
+    /// moved away and made anew meanwhile; objects then go to the new one, as with DCMTK.
+    fn root(&self) -> io::Result<Arc<Root>> {
+        let known = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
+        match system::identity_at(&self.path_c) {
+            Ok(identity) if identity == known.identity => return Ok(known),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.recreates_area => {
+                fs::create_dir_all(&self.path)?;
+            }
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let root = Arc::new(Root::open(&self.path_c)?);
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&root);
+        Ok(root)
+    }
+}
+
+const PART_PREFIX: &str = ".dcmfast-";
+const PART_SUFFIX: &str = ".part";
+
+impl Backend for Disk {
+    fn create_part(&self) -> io::Result<Box<dyn PartFile>> {
+        let root = self.shared.root()?;
+        // Asked each time: after a fork the number is another one, and so must the names be.
+        let pid = std::process::id();
+        loop {
+            let count = self.shared.part_count.fetch_add(1, Ordering::Relaxed);
+            let name = CString::new(format!("{PART_PREFIX}{pid}-{count}{PART_SUFFIX}"))?;
+            let file = match system::create_exclusively(&root.descriptor, &name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                result => result?,
+            };
+            let part =
+                DiskPart { root, name, file: Some(file), identity: None, state: PartState::Part };
+            // Fresh and exclusive, so the lock is free, but for one who takes it for stale.
+            if let Some(file) = &part.file {
+                system::lock_now(file)?;
+            }
+            return Ok(Box::new(part));
+        }
+    }
+
+    fn make_directories(&self, directory: &str) -> io::Result<()> {
+        let root = self.shared.root()?;
+        for end in directory_ends(directory) {
+            match system::make_directory(&root.descriptor, &CString::new(&directory[..end])?) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_directory(&self, directory: &str) -> io::Result<()> {
+        let root = self.shared.root()?;
+        if directory.is_empty() {
+            return system::sync_all(&root.descriptor);
+        }
+        let opened = system::open_directory(Some(&root.descriptor), &CString::new(directory)?)?;
+        system::sync_all(&opened)
+    }
+
+    fn can_sync_file_system(&self) -> bool {
+        self.shared.reports_sync_errors
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        system::sync_file_system(&self.shared.root()?.descriptor)
+    }
+
+    fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
+        let root = self.shared.root()?;
+        let file = system::open_to_read(&root.descriptor, &CString::new(target.relative())?)?;
+        file.sync_data()
+    }
+
+    fn remove_stale_parts(&self) -> io::Result<usize> {
+        let root = self.shared.root()?;
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.shared.path)? {
+            let name = entry?.file_name();
+            let Some(owner) = name.to_str().and_then(part_owner) else { continue };
+            let name = CString::new(name.as_bytes())?;
+            // Gone or unreadable meanwhile: somebody else's business.
+            let Ok(file) = system::open_to_read(&root.descriptor, &name) else { continue };
+            if system::lock_now(&file).is_err() {
+                continue;
+            }
+            let is_old = file.metadata()?.modified().is_ok_and(|modified| {
+                SystemTime::now()
+                    .duration_since(modified)
+                    .is_ok_and(|age| age > Duration::from_secs(STALE_PART_AGE_S))
+            });
+            // An unlocked file of a living process may be one that it is about to lock or rename.
+            if is_old || !system::process_lives(owner) {
+                removed += usize::from(system::remove_file(&root.descriptor, &name).is_ok());
+            }
+        }
+        Ok(removed)
+    }
+
+    fn path_of(&self, target: &AreaPath) -> PathBuf {
+        self.shared.path.join(target.relative())
+    }
+
+    fn area(&self) -> &Path {
+        &self.shared.path
+    }
+}
+
+/// The lengths of `a`, `a/b`, `a/b/c` within `a/b/c`; none for the empty path.
+pub(crate) fn directory_ends(directory: &str) -> impl Iterator<Item = usize> {
+    let last = (!directory.is_empty()).then_some(directory.len());
+    directory.match_indices('/').map(|(at, _)| at).chain(last)
+}
+
+/// The process ID in a part file's name.
+fn part_owner(name: &str) -> Option<i32> {
+    let middle = name.strip_prefix(PART_PREFIX)?.strip_suffix(PART_SUFFIX)?;
+    let (pid, count) = middle.split_once('-')?;
+    count.parse::<u64>().ok()?;
+    pid.parse().ok()
+}
+
+enum PartState {
+    /// Under its part name.
+    Part,
+    /// Under its final name; nothing is under the part name.
+    Published { target: CString },
+    /// Under its final name; what was there is under the part name.
+    Exchanged { target: CString },
+    /// Nothing is left to do.
+    Settled,
+}
+
+struct DiskPart {
+    root: Arc<Root>,
+    name: CString,
+    file: Option<fs::File>,
+    /// Known once synced: tells our file from another of its name when it is withdrawn.
+    identity: Option<system::Identity>,
+    state: PartState,
+}
+
+impl DiskPart {
+    fn file(&mut self) -> io::Result<&mut fs::File> {
+        self.file.as_mut().ok_or_else(|| io::Error::other("part file is closed"))
+    }
+}
+
+impl PartFile for DiskPart {
+    fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        system::write_all(self.file()?, slices)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        let file = self.file()?;
+        file.sync_data()?;
+        let identity = system::identity(file)?;
+        self.identity = Some(identity);
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.file.take().map_or(Ok(()), |file| system::close(file.into()))
+    }
+
+    fn publish(&mut self, target: &AreaPath, how: Publish) -> io::Result<()> {
+        let target = CString::new(target.relative())?;
+        if how == Publish::Exchange && system::is_directory(&self.root.descriptor, &target)? {
+            // A rename over a directory fails by itself; an exchange would move it away.
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        system::rename(&self.root.descriptor, &self.name, &target, how)?;
+        self.state = match how {
+            Publish::New | Publish::Replace => PartState::Published { target },
+            Publish::Exchange => PartState::Exchanged { target },
+        };
+        Ok(())
+    }
+
+    fn has_content_of(&self, target: &AreaPath) -> io::Result<bool> {
+        let target = CString::new(target.relative())?;
+        // A symbolic link, a directory, unreadable, or gone: not the same, in any case.
+        let Ok(stored) = system::open_to_read(&self.root.descriptor, &target) else {
+            return Ok(false);
+        };
+        let part = system::open_to_read(&self.root.descriptor, &self.name)?;
+        same_content(stored, part)
+    }
+
+    fn withdraw(&mut self) -> io::Result<()> {
+        let directory = &self.root.descriptor;
+        match core::mem::replace(&mut self.state, PartState::Part) {
+            PartState::Published { target } => {
+                self.state = PartState::Settled;
+                let is_ours = match (&self.identity, system::open_to_read(directory, &target)) {
+                    (Some(ours), Ok(file)) => system::identity(&file)? == *ours,
+                    (None, Ok(_)) => true,
+                    (_, Err(_)) => false,
+                };
+                if is_ours { system::remove_file(directory, &target) } else { Ok(()) }
+            }
+            PartState::Exchanged { target } => {
+                system::rename(directory, &self.name, &target, Publish::Exchange)
+            }
+            PartState::Part | PartState::Settled => Ok(()),
+        }
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        match core::mem::replace(&mut self.state, PartState::Settled) {
+            PartState::Exchanged { .. } => system::remove_file(&self.root.descriptor, &self.name),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for DiskPart {
+    fn drop(&mut self) {
+        if matches!(self.state, PartState::Part) {
+            // Nothing can be done when this fails; the next start removes it.
+            let _ = system::remove_file(&self.root.descriptor, &self.name);
+        }
+    }
+}
+
+fn same_content(mut one: fs::File, mut other: fs::File) -> io::Result<bool> {
+    let (meta, other_meta) = (one.metadata()?, other.metadata()?);
+    if !meta.is_file() || meta.len() != other_meta.len() {
+        return Ok(false);
+    }
+    let mut blocks = vec![0; 2 * COMPARE_BLOCK_BYTES];
+    let (block, other_block) = blocks.split_at_mut(COMPARE_BLOCK_BYTES);
+    let mut left_bytes = meta.len();
+    while left_bytes > 0 {
+        let count = left_bytes.min(COMPARE_BLOCK_BYTES as u64) as usize;
+        one.read_exact(&mut block[..count])?;
+        other.read_exact(&mut other_block[..count])?;
+        if block[..count] != other_block[..count] {
+            return Ok(false);
+        }
+        left_bytes -= count as u64;
+    }
+    Ok(true)
+}
+
+// ---- Clock and chance --------------------------------------------------------------------------
+
+/// What names need from outside; tests hand in their own.
+pub trait NameSource: Send + Sync {
+    /// Now, in local time.
+    fn local_time(&self) -> LocalTime;
+    /// 128 random bits.
+    fn chance(&self) -> u128;
+    /// Now, as Unix time in seconds.
+    fn unix_time_s(&self) -> u32;
+}
+
+/// The machine's clock and random numbers.
+pub struct SystemNameSource;
+
+impl NameSource for SystemNameSource {
+    fn local_time(&self) -> LocalTime {
+        system::local_time()
+    }
+
+    fn chance(&self) -> u128 {
+        system::random_u128()
+    }
+
+    fn unix_time_s(&self) -> u32 {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() as u32)
+    }
+}
+
+/// Ends the process without running any destructor; for crash points.
+pub(crate) fn exit_at_once(code: i32) -> ! {
+    system::exit_at_once(code)
+}
+
+// ---- System calls ------------------------------------------------------------------------------
+
+/// Safe functions over the calls that `std` does not offer. Descriptors are borrowed from values that
+/// own them, names are `CStr`s, and every result is checked: SAFETY.md §2.
+#[allow(unsafe_code)]
+mod system {
+    use super::{AsRawFd, BorrowedFd, CStr, IoSlice, LocalTime, OwnedFd, Publish, fs, io};
+    use std::hash::{BuildHasher, RandomState};
+    use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+
+    /// Which file a descriptor stands for: device and inode.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Identity(u64, u64);
+
+    fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    }
+
+    /// Repeats a call that a signal interrupted.
+    fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
+        loop {
+            match check(call()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn open_at(
+        directory: Option<BorrowedFd<'_>>,
+        name: &CStr,
+        flags: libc::c_int,
+        mode: libc::mode_t,
+    ) -> io::Result<OwnedFd> {
+        let at = directory.map_or(libc::AT_FDCWD, |descriptor| descriptor.as_raw_fd());
+        let descriptor = retry(|| {
+            // SAFETY: `at` is open for the borrow's life or AT_FDCWD, `name` ends in NUL. SAFETY.md §2.
+            unsafe { libc::openat(at, name.as_ptr(), flags | libc::O_CLOEXEC, mode) }
+        })?;
+        // SAFETY: openat has just returned this descriptor, and nobody else has it. SAFETY.md §2.
+        Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    }
+
+    pub(super) fn open_directory(below: Option<&OwnedFd>, name: &CStr) -> io::Result<OwnedFd> {
+        let below = below.map(AsFd::as_fd);
+        match open_at(below, name, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+            // Writable but not readable is enough to store; only syncs of it will fail.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_at(below, name, libc::O_PATH | libc::O_DIRECTORY, 0)
+            }
+            result => result,
+        }
+    }
+
+    /// Mode 0666 less the umask, as DCMTK's files have.
+    pub(super) fn create_exclusively(directory: &OwnedFd, name: &CStr) -> io::Result<fs::File> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        open_at(Some(directory.as_fd()), name, flags, 0o666).map(fs::File::from)
+    }
+
+    /// Never waits, not even for a FIFO that somebody put there.
+    pub(super) fn open_to_read(directory: &OwnedFd, name: &CStr) -> io::Result<fs::File> {
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        open_at(Some(directory.as_fd()), name, flags, 0).map(fs::File::from)
+    }
+
+    pub(super) fn identity(file: &impl AsRawFd) -> io::Result<Identity> {
+        let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the descriptor is open while `file` is borrowed; `stat` has room. SAFETY.md §2.
+        check(unsafe { libc::fstat(file.as_raw_fd(), stat.as_mut_ptr()) })?;
+        // SAFETY: fstat succeeded, so it filled the whole structure. SAFETY.md §2.
+        let stat = unsafe { stat.assume_init() };
+        Ok(Identity(stat.st_dev, stat.st_ino))
+    }
+
+    pub(super) fn identity_at(path: &CStr) -> io::Result<Identity> {
+        let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: `path` ends in NUL; `stat` has room. SAFETY.md §2.
+        check(unsafe { libc::stat(path.as_ptr(), stat.as_mut_ptr()) })?;
+        // SAFETY: stat succeeded, so it filled the whole structure. SAFETY.md §2.
+        let stat = unsafe { stat.assume_init() };
+        Ok(Identity(stat.st_dev, stat.st_ino))
+    }
+
+    /// True for a directory, not for a symbolic link to one.
+    pub(super) fn is_directory(directory: &OwnedFd, name: &CStr) -> io::Result<bool> {
+        let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+        let at = directory.as_raw_fd();
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        // SAFETY: `at` is open while borrowed, `name` ends in NUL; `stat` has room. SAFETY.md §2.
+        check(unsafe { libc::fstatat(at, name.as_ptr(), stat.as_mut_ptr(), flags) })?;
+        // SAFETY: fstatat succeeded, so it filled the whole structure. SAFETY.md §2.
+        let stat = unsafe { stat.assume_init() };
+        Ok(stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
+    }
+
+    /// Locks the whole file against other openers, or fails at once.
+    pub(super) fn lock_now(file: &fs::File) -> io::Result<()> {
+        retry(|| {
+            // SAFETY: the descriptor is open while `file` is borrowed. SAFETY.md §2.
+            unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }
+        })
+        .map(|_| ())
+    }
+
+    /// Writes all slices, however the kernel cuts them; `std`'s own loop handles EINTR the same way.
+    pub(super) fn write_all(file: &mut fs::File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        use io::Write;
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match file.write_vectored(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_all(descriptor: &OwnedFd) -> io::Result<()> {
+        retry(|| {
+            // SAFETY: the descriptor is open while borrowed. SAFETY.md §2.
+            unsafe { libc::fsync(descriptor.as_raw_fd()) }
+        })
+        .map(|_| ())
+    }
+
+    pub(super) fn sync_file_system(descriptor: &OwnedFd) -> io::Result<()> {
+        // SAFETY: the descriptor is open while borrowed. SAFETY.md §2.
+        check(unsafe { libc::syncfs(descriptor.as_raw_fd()) }).map(|_| ())
+    }
+
+    /// Since Linux 5.8 syncfs tells of write errors; before, its success means nothing.
+    pub(super) fn syncfs_reports_errors() -> bool {
+        fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| {
+            let mut numbers =
+                release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u32>);
+            match (numbers.next(), numbers.next()) {
+                (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
+                _ => false,
+            }
+        })
+    }
+
+    /// Closes and reports the error that a drop would hide. Never repeated: after EINTR Linux has
+    /// closed the descriptor all the same.
+    pub(super) fn close(descriptor: OwnedFd) -> io::Result<()> {
+        // SAFETY: into_raw_fd gives up the ownership that close ends. SAFETY.md §2.
+        check(unsafe { libc::close(descriptor.into_raw_fd()) }).map(|_| ())
+    }
+
+    pub(super) fn rename(
+        directory: &OwnedFd,
+        from: &CStr,
+        to: &CStr,
+        how: Publish,
+    ) -> io::Result<()> {
+        let flags = match how {
+            Publish::New => libc::RENAME_NOREPLACE,
+            Publish::Replace => 0,
+            Publish::Exchange => libc::RENAME_EXCHANGE,
+        };
+        let at = directory.as_raw_fd();
+        // SAFETY: `at` is open while borrowed, both names end in NUL. SAFETY.md §2.
+        let result = unsafe { libc::renameat2(at, from.as_ptr(), at, to.as_ptr(), flags) };
+        match check(result) {
+            Err(error) if flags != 0 && error.raw_os_error() == Some(libc::EINVAL) => {
+                rename_without_flags(directory, from, to, how, error)
+            }
+            result => result.map(|_| ()),
+        }
+    }
+
+    /// Some file systems (NFS, some FUSE ones) have no rename flags. A hard link is as exclusive as
+    /// RENAME_NOREPLACE; an exchange has no substitute, and its caller then replaces.
+    fn rename_without_flags(
+        directory: &OwnedFd,
+        from: &CStr,
+        to: &CStr,
+        how: Publish,
+        error: io::Error,
+    ) -> io::Result<()> {
+        if how != Publish::New {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, error));
+        }
+        let at = directory.as_raw_fd();
+        // SAFETY: `at` is open while borrowed, both names end in NUL. SAFETY.md §2.
+        check(unsafe { libc::linkat(at, from.as_ptr(), at, to.as_ptr(), 0) })?;
+        remove_file(directory, from)
+    }
+
+    pub(super) fn remove_file(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
+        // SAFETY: the descriptor is open while borrowed, `name` ends in NUL. SAFETY.md §2.
+        check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(|_| ())
+    }
+
+    pub(super) fn make_directory(below: &OwnedFd, name: &CStr) -> io::Result<()> {
+        // SAFETY: the descriptor is open while borrowed, `name` ends in NUL. SAFETY.md §2.
+        check(unsafe { libc::mkdirat(below.as_raw_fd(), name.as_ptr(), 0o777) }).map(|_| ())
+    }
+
+    /// True unless the system says that there is no such process.
+    pub(super) fn process_lives(pid: i32) -> bool {
+        if pid <= 0 {
+            return false;
+        }
+        // SAFETY: signal 0 only asks; it touches no memory and no process. SAFETY.md §2.
+        let result = check(unsafe { libc::kill(pid, 0) });
+        !matches!(result, Err(error) if error.raw_os_error() == Some(libc::ESRCH))
+    }
+
+    pub(super) fn random_u128() -> u128 {
+        let mut bytes = [0u8; 16];
+        // SAFETY: `bytes` has 16 bytes. SAFETY.md §2.
+        let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        if filled == 16 {
+            return u128::from_ne_bytes(bytes);
+        }
+        // Only a kernel before 3.17 comes here; std then reads /dev/urandom for its hash keys.
+        let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+        half() << 64 | half()
+    }
+
+    pub(super) fn local_time() -> LocalTime {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seconds: libc::time_t = since.as_secs().try_into().unwrap_or(0);
+        // SAFETY: `tm` is plain data, for which zeros are valid. SAFETY.md §2.
+        let mut parts: libc::tm = unsafe { core::mem::zeroed() };
+        // SAFETY: both pointers are to live values; localtime_r keeps neither. SAFETY.md §2.
+        unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) };
+        let small = |field: libc::c_int| u8::try_from(field).unwrap_or_default();
+        LocalTime {
+            year: u16::try_from(parts.tm_year + 1900).unwrap_or_default(),
+            month: small(parts.tm_mon + 1),
+            day: small(parts.tm_mday),
+            hour: small(parts.tm_hour),
+            minute: small(parts.tm_min),
+            second: small(parts.tm_sec),
+            microsecond: since.subsec_micros(),
+        }
+    }
+
+    pub(super) fn exit_at_once(code: libc::c_int) -> ! {
+        // SAFETY: _exit takes a number and does not return. SAFETY.md §2.
+        unsafe { libc::_exit(code) }
+    }
+}

@@ -1,6 +1,7 @@
 //! PS3.10: a stored instance as a file.
 
 pub mod backend;
+pub mod crash_point;
 pub mod durability;
 pub mod file_meta;
 pub mod naming;

@@ -1,1 +1,690 @@
-//! One instance from first fragment to published file.
+//! One instance from its first fragment to the published file.
+//!
+//! A [`Store`] is built once from the options and shared; each C-STORE gets an [`InstanceWriter`].
+//! Fragments go in as they arrive and out in one vectored write each, uncopied, while the scanner
+//! watches them. The file meta information of normal mode names the UIDs of the data set
+//! (storage-behaviour.md §7), so the first bytes are held back until these have gone by: a small object
+//! that arrives at once is still written in one call.
+//!
+//! Nothing is visible under a final name before [`InstanceWriter::finish`] has checked all and
+//! returns, and a writer that fails or is dropped leaves nothing. What was stored before is never
+//! touched by a transfer that fails (known-traps.md A3, A9).
+//!
+//! What is checked, by mode and dialect:
+//!
+//! ```text
+//!                                storescp             dcmrecv          bit preserving   --ignore
+//! structure (dataset/scan.rs)    yes                  yes              no               yes
+//! empty data set                 error                error            stored           passes
+//! UIDs missing in the data set   error                passes           not looked at    passes
+//! UIDs other than the command's  error                passes           not looked at    passes
+//! ```
+//!
+//! A UID that the data set lacks is taken from the command for the file meta information. DCMTK
+//! invents one there, and then name and header disagree.
+//!
+//! Called by `server::store`, which turns a [`StoreError`] into a status.
+
+use core::fmt;
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::ae_title::AeTitle;
+use crate::dataset::scan::{ScanError, ScanWarnings, Scanner};
+use crate::dataset::transfer_syntax::TransferSyntax;
+use crate::limits::{HEAD_HOLD_BYTES_MAX, NAME_ATTEMPTS_MAX, WRITE_SLICES_MAX};
+use crate::storage::backend::{Backend, Disk, NameSource, PartFile, SystemNameSource};
+use crate::storage::durability::{
+    Committed, Committer, Durability, IoFailure, Operation, SyncedPart,
+};
+use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
+use crate::storage::naming::{
+    AreaPath, BadExtension, FileNaming, LocalTime, NameParts, NameWarning, Naming,
+    SubdirectoryNaming,
+};
+use crate::tag::{self, Tag};
+use crate::uid::{
+    IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
+};
+
+/// What is done with a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum StoreMode {
+    /// Checked and stored.
+    #[default]
+    Normal,
+    /// Stored as it came, unchecked (`+B`).
+    BitPreserving,
+    /// Checked and forgotten (`--ignore`).
+    Ignore,
+}
+
+/// Which tool's rules apply where DCMTK's tools differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// `storescp`.
+    #[default]
+    Storescp,
+    /// `dcmrecv`.
+    Dcmrecv,
+}
+
+/// What happens when another object has the name already; the same object is never stored twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DuplicatePolicy {
+    /// The new one takes its place, as with DCMTK.
+    #[default]
+    Replace,
+    /// The stored one stays; success.
+    Keep,
+    /// The stored one stays; failure, for status 0111H.
+    Reject,
+}
+
+/// How a receiver stores.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The output directory; must exist.
+    pub directory: PathBuf,
+    /// How files are named.
+    pub file_naming: FileNaming,
+    /// How directories below the output directory are named.
+    pub subdirectory: SubdirectoryNaming,
+    /// Appended to every file name (`-fe`).
+    pub extension: String,
+    /// What is done with data sets.
+    pub mode: StoreMode,
+    /// Preamble and file meta information are written (`+F`), or not (`-F`).
+    pub with_meta: bool,
+    /// What success promises.
+    pub durability: Durability,
+    /// What happens to duplicates.
+    pub duplicates: DuplicatePolicy,
+    /// Whose rules.
+    pub dialect: Dialect,
+}
+
+impl StoreOptions {
+    /// storescp's defaults for `directory`.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            file_naming: FileNaming::default(),
+            subdirectory: SubdirectoryNaming::default(),
+            extension: String::new(),
+            mode: StoreMode::default(),
+            with_meta: true,
+            durability: Durability::default(),
+            duplicates: DuplicatePolicy::default(),
+            dialect: Dialect::default(),
+        }
+    }
+}
+
+/// What a C-STORE-RQ says about the instance that follows.
+#[derive(Clone, Copy, Debug)]
+pub struct InstanceRequest {
+    /// Affected SOP Class UID.
+    pub sop_class: UidText,
+    /// Affected SOP Instance UID.
+    pub sop_instance: UidText,
+    /// Transfer syntax of the presentation context.
+    pub transfer_syntax: Uid,
+    /// Who sends.
+    pub calling_ae_title: AeTitle,
+}
+
+/// What was stored, and what the caller may want to log about it.
+#[derive(Debug)]
+pub struct Stored {
+    /// The file; `None` when nothing is written (`--ignore`).
+    pub path: Option<PathBuf>,
+    /// Its name without directories; empty when nothing is written.
+    pub file_name: String,
+    /// Bytes of the data set.
+    pub data_set_bytes: u64,
+    /// Bytes of the file; 0 when nothing is written.
+    pub file_bytes: u64,
+    /// What was there before.
+    pub duplicate: Duplicate,
+    /// The name is not made of the UID as it came.
+    pub name_warning: Option<NameWarning>,
+    /// What was odd in the data set.
+    pub scan_warnings: ScanWarnings,
+}
+
+/// What was found under the name of a stored instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicate {
+    /// Nothing.
+    None,
+    /// Another object, which is replaced.
+    Replaced,
+    /// The same bytes, which stay.
+    Identical,
+    /// Another object, which stays by [`DuplicatePolicy::Keep`].
+    Kept,
+}
+
+/// Two UIDs that should be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UidMismatch {
+    /// In the command.
+    pub command: UidText,
+    /// In the data set; `None` when longer than a UID.
+    pub data_set: Option<UidText>,
+}
+
+/// Why an instance was not stored.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The operating system refused.
+    Io(IoFailure),
+    /// The data set is not whole.
+    Scan(ScanError),
+    /// The data set has no byte.
+    Empty,
+    /// This UID is missing or empty: in the data set (0008,0016), (0008,0018), or in the command
+    /// (0000,1000) where the file name needs it.
+    MissingUid(Tag),
+    /// The data set's SOP Class UID is not the command's.
+    SopClassMismatch(Box<UidMismatch>),
+    /// The data set's SOP Instance UID is not the command's.
+    SopInstanceMismatch(Box<UidMismatch>),
+    /// Another object has this name, and the policy is to reject.
+    DuplicateRejected {
+        /// The stored object.
+        path: PathBuf,
+    },
+    /// No free name was found.
+    NoFreeName {
+        /// The last name that was tried.
+        path: PathBuf,
+    },
+    /// The file name extension cannot end a file name.
+    BadExtension,
+    /// An earlier call on this writer failed.
+    Abandoned,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(failure) => {
+                let IoFailure { operation, path, source } = failure;
+                write!(formatter, "cannot {} {}: {source}", operation.verb(), path.display())
+            }
+            Self::Scan(error) => error.fmt(formatter),
+            Self::Empty => write!(formatter, "data set is empty"),
+            Self::MissingUid(tag) => write!(formatter, "UID {tag} is missing or empty"),
+            Self::SopClassMismatch(uids) => write!(formatter, "SOP Class UIDs differ: {uids}"),
+            Self::SopInstanceMismatch(uids) => {
+                write!(formatter, "SOP Instance UIDs differ: {uids}")
+            }
+            Self::DuplicateRejected { path } => {
+                write!(formatter, "another object is stored as {}", path.display())
+            }
+            Self::NoFreeName { path } => {
+                write!(formatter, "no free file name after {}", path.display())
+            }
+            Self::BadExtension => {
+                write!(formatter, "file name extension holds a path or is too long")
+            }
+            Self::Abandoned => write!(formatter, "the object was given up earlier"),
+        }
+    }
+}
+
+impl fmt::Display for UidMismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.data_set {
+            Some(data_set) => {
+                write!(formatter, "command {:?}, data set {data_set:?}", self.command)
+            }
+            None => write!(formatter, "command {:?}, data set more than 64 bytes", self.command),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(failure) => Some(&failure.source),
+            Self::Scan(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ScanError> for StoreError {
+    fn from(error: ScanError) -> Self {
+        Self::Scan(error)
+    }
+}
+
+impl From<IoFailure> for StoreError {
+    fn from(failure: IoFailure) -> Self {
+        Self::Io(failure)
+    }
+}
+
+impl From<BadExtension> for StoreError {
+    fn from(_: BadExtension) -> Self {
+        Self::BadExtension
+    }
+}
+
+/// Values that the scanner keeps for checks, file meta information and names.
+static WANTED: [Tag; 3] = [tag::SOP_CLASS_UID, tag::SOP_INSTANCE_UID, tag::SERIES_DATE];
+/// Affected SOP Instance UID, PS3.7 §E.1.
+const AFFECTED_SOP_INSTANCE_UID: Tag = Tag::new(0x0000, 0x1000);
+
+/// One output directory with its rules, shared by all associations.
+pub struct Store {
+    options: StoreOptions,
+    naming: Naming,
+    backend: Arc<dyn Backend>,
+    committer: Committer,
+    names: Arc<dyn NameSource>,
+}
+
+impl Store {
+    /// Opens the output directory. Stale part files are left to [`Store::remove_stale_parts`].
+    pub fn open(options: StoreOptions) -> Result<Arc<Self>, StoreError> {
+        let recreates_area = options.dialect == Dialect::Dcmrecv;
+        let disk = Disk::open(&options.directory, recreates_area).map_err(|source| IoFailure {
+            operation: Operation::Open,
+            path: options.directory.clone(),
+            source,
+        })?;
+        Self::with_backend(options, Arc::new(disk), Arc::new(SystemNameSource))
+    }
+
+    /// A store over any backend, clock and source of chance.
+    pub fn with_backend(
+        options: StoreOptions,
+        backend: Arc<dyn Backend>,
+        names: Arc<dyn NameSource>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let naming = Naming::new(
+            options.file_naming,
+            options.subdirectory,
+            &options.extension,
+            names.unix_time_s(),
+        )?;
+        let committer = Committer::new(Arc::clone(&backend), options.durability);
+        Ok(Arc::new(Self { options, naming, backend, committer, names }))
+    }
+
+    /// The options this store was built from.
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// Removes part files that a crashed receiver left, never those of a living one. Reads the whole
+    /// directory once; may run beside the first associations.
+    pub fn remove_stale_parts(&self) -> Result<usize, StoreError> {
+        self.backend.remove_stale_parts().map_err(|source| {
+            let path = self.backend.area().to_owned();
+            StoreError::Io(IoFailure { operation: Operation::Open, path, source })
+        })
+    }
+
+    /// Takes note of an instance to come; no file is made before its first bytes.
+    pub fn begin(self: &Arc<Self>, request: &InstanceRequest) -> InstanceWriter {
+        let parts = NameParts {
+            sop_class: request.sop_class,
+            sop_instance: request.sop_instance,
+            time: self.time_for_names(),
+        };
+        let is_scanned = self.options.mode != StoreMode::BitPreserving;
+        let scanner =
+            is_scanned.then(|| Scanner::new(TransferSyntax::of(&request.transfer_syntax), &WANTED));
+        InstanceWriter {
+            store: Arc::clone(self),
+            request: *request,
+            parts,
+            scanner,
+            has_checked_uids: false,
+            held: Vec::new(),
+            has_head: false,
+            part: None,
+            data_set_bytes: 0,
+            file_bytes: 0,
+            is_abandoned: false,
+        }
+    }
+
+    /// Local time, where a name or directory is made of it; the clock is not asked otherwise.
+    fn time_for_names(&self) -> LocalTime {
+        let needs_time = self.naming.subdirectory_naming() != SubdirectoryNaming::None
+            || matches!(
+                self.naming.file_naming(),
+                FileNaming::SystemTime | FileNaming::SystemTimeMicroseconds
+            );
+        if needs_time { self.names.local_time() } else { LocalTime::EPOCH }
+    }
+
+    fn chance_for_names(&self) -> u128 {
+        match self.naming.file_naming() {
+            FileNaming::UniqueUid | FileNaming::ShortUnique => self.names.chance(),
+            _ => 0,
+        }
+    }
+}
+
+/// One instance on its way; dropping it leaves nothing behind.
+pub struct InstanceWriter {
+    store: Arc<Store>,
+    request: InstanceRequest,
+    parts: NameParts,
+    scanner: Option<Scanner>,
+    has_checked_uids: bool,
+    /// First bytes of the data set, waiting for its UIDs.
+    held: Vec<u8>,
+    /// The head of the file is written, or none is wanted.
+    has_head: bool,
+    part: Option<Box<dyn PartFile>>,
+    data_set_bytes: u64,
+    file_bytes: u64,
+    is_abandoned: bool,
+}
+
+impl InstanceWriter {
+    /// Takes the next fragments of the data set, in order.
+    ///
+    /// An error is told once; the part file is gone then, and what still comes is swallowed, so that
+    /// the rest of the message can be read off the association.
+    pub fn append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        if self.is_abandoned {
+            return Ok(());
+        }
+        let result = self.try_append(fragments);
+        if result.is_err() {
+            self.abandon();
+        }
+        result
+    }
+
+    /// The data set is complete: checks it, makes it durable and gives it its name.
+    pub fn finish(mut self) -> Result<Stored, StoreError> {
+        if self.is_abandoned {
+            return Err(StoreError::Abandoned);
+        }
+        // An error drops `self`, and with it the part file.
+        self.try_finish()
+    }
+
+    /// True after an error: what is appended now is thrown away.
+    pub fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    /// Bytes of the data set taken so far.
+    pub fn data_set_bytes(&self) -> u64 {
+        self.data_set_bytes
+    }
+
+    fn abandon(&mut self) {
+        self.is_abandoned = true;
+        self.part = None;
+        self.held = Vec::new();
+    }
+
+    fn try_append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        let bytes: usize = fragments.iter().map(|fragment| fragment.len()).sum();
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.data_set_bytes += bytes as u64;
+        if let Some(scanner) = &mut self.scanner {
+            for fragment in fragments {
+                scanner.feed(fragment)?;
+            }
+        }
+        self.check_uids(false)?;
+        if self.store.options.mode == StoreMode::Ignore {
+            return Ok(());
+        }
+        if self.must_hold(bytes) {
+            for fragment in fragments {
+                self.held.extend_from_slice(fragment);
+            }
+            return Ok(());
+        }
+        self.write(fragments)
+    }
+
+    /// True while the file meta information cannot be written and the bytes may still wait for it.
+    fn must_hold(&self, bytes: usize) -> bool {
+        let Some(scanner) = &self.scanner else { return false };
+        let knows_uids = || {
+            scanner.value(tag::SOP_CLASS_UID).is_some()
+                && scanner.value(tag::SOP_INSTANCE_UID).is_some()
+        };
+        !self.has_head
+            && self.store.options.with_meta
+            && self.held.len() + bytes <= HEAD_HOLD_BYTES_MAX
+            && !knows_uids()
+    }
+
+    /// Compares the UIDs of data set and command as soon as both are known; `is_complete` when no
+    /// more can come.
+    fn check_uids(&mut self, is_complete: bool) -> Result<(), StoreError> {
+        let options = &self.store.options;
+        let is_due = options.mode == StoreMode::Normal
+            && options.dialect == Dialect::Storescp
+            && !self.has_checked_uids;
+        let Some(scanner) = self.scanner.as_ref().filter(|_| is_due) else { return Ok(()) };
+        let (class, instance) =
+            (scanner.value(tag::SOP_CLASS_UID), scanner.value(tag::SOP_INSTANCE_UID));
+        let (class, instance) = match (class, instance) {
+            (Some(class), Some(instance)) => (class, instance),
+            (None, _) if is_complete => return Err(StoreError::MissingUid(tag::SOP_CLASS_UID)),
+            (_, None) if is_complete => return Err(StoreError::MissingUid(tag::SOP_INSTANCE_UID)),
+            _ => return Ok(()),
+        };
+        let class = significant_uid(class, tag::SOP_CLASS_UID)?;
+        let instance = significant_uid(instance, tag::SOP_INSTANCE_UID)?;
+        let command = significant(self.request.sop_class.as_bytes());
+        if class.as_ref().is_none_or(|class| class.as_bytes() != command) {
+            let command = self.request.sop_class;
+            let uids = UidMismatch { command, data_set: class };
+            return Err(StoreError::SopClassMismatch(Box::new(uids)));
+        }
+        let command = significant(self.request.sop_instance.as_bytes());
+        if instance.as_ref().is_none_or(|instance| instance.as_bytes() != command) {
+            let command = self.request.sop_instance;
+            let uids = UidMismatch { command, data_set: instance };
+            return Err(StoreError::SopInstanceMismatch(Box::new(uids)));
+        }
+        self.has_checked_uids = true;
+        Ok(())
+    }
+
+    /// Preamble and file meta information, or nothing with `-F`.
+    fn head(&self) -> Vec<u8> {
+        let options = &self.store.options;
+        if !options.with_meta {
+            return Vec::new();
+        }
+        let from_data_set = |tag| {
+            let value = self.scanner.as_ref()?.value(tag)?;
+            UidText::new(significant(value)).filter(|uid| !uid.is_empty())
+        };
+        let sop_class = from_data_set(tag::SOP_CLASS_UID).unwrap_or(self.request.sop_class);
+        let sop_instance =
+            from_data_set(tag::SOP_INSTANCE_UID).unwrap_or(self.request.sop_instance);
+        let is_bit_preserving = options.mode == StoreMode::BitPreserving;
+        let has_title = options.dialect == Dialect::Storescp || is_bit_preserving;
+        let mut head = Vec::with_capacity(FILE_META_BYTES_TYPICAL);
+        FileMeta {
+            sop_class: sop_class.as_bytes(),
+            sop_instance: sop_instance.as_bytes(),
+            transfer_syntax: self.request.transfer_syntax.as_bytes(),
+            version_name: if is_bit_preserving {
+                IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING
+            } else {
+                IMPLEMENTATION_VERSION_NAME
+            },
+            source_ae_title: has_title.then_some(self.request.calling_ae_title.as_bytes()),
+        }
+        .encode(&mut head);
+        head
+    }
+
+    /// Writes what is due: the head once, what was held, and `fragments`.
+    fn write(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        let head = if self.has_head { Vec::new() } else { self.head() };
+        let held = core::mem::take(&mut self.held);
+        self.has_head = true;
+        if self.part.is_none() {
+            let created = self.store.backend.create_part();
+            self.part = Some(created.map_err(|source| self.failure(Operation::Create, source))?);
+        }
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
+        let mut pieces = [head.as_slice(), held.as_slice()]
+            .into_iter()
+            .chain(fragments.iter().copied())
+            .filter(|piece| !piece.is_empty());
+        loop {
+            let mut count = 0;
+            let mut bytes = 0;
+            for (slice, piece) in slices.iter_mut().zip(&mut pieces) {
+                *slice = IoSlice::new(piece);
+                count += 1;
+                bytes += piece.len() as u64;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let Some(part) = &mut self.part else { return Err(StoreError::Abandoned) };
+            if let Err(source) = part.append(&mut slices[..count]) {
+                return Err(self.failure(Operation::Write, source).into());
+            }
+            self.file_bytes += bytes;
+        }
+    }
+
+    fn try_finish(&mut self) -> Result<Stored, StoreError> {
+        let mode = self.store.options.mode;
+        if mode == StoreMode::Normal && self.data_set_bytes == 0 {
+            return Err(StoreError::Empty);
+        }
+        let mut scan_warnings = ScanWarnings::default();
+        if let Some(scanner) = self.scanner.as_mut().filter(|_| self.data_set_bytes > 0) {
+            scanner.finish()?;
+            scan_warnings = scanner.warnings();
+        }
+        self.check_uids(true)?;
+        if mode == StoreMode::Ignore {
+            return Ok(Stored {
+                path: None,
+                file_name: String::new(),
+                data_set_bytes: self.data_set_bytes,
+                file_bytes: 0,
+                duplicate: Duplicate::None,
+                name_warning: None,
+                scan_warnings,
+            });
+        }
+        let needs_uid = self.store.naming.file_naming() == FileNaming::SopInstanceUid;
+        if needs_uid && self.request.sop_instance.is_empty() {
+            return Err(StoreError::MissingUid(AFFECTED_SOP_INSTANCE_UID));
+        }
+        if self.part.is_none() {
+            self.write(&[])?;
+        }
+        let (target, name_warning, duplicate) = self.publish()?;
+        Ok(Stored {
+            path: Some(self.store.backend.path_of(&target)),
+            file_name: target.name().to_owned(),
+            data_set_bytes: self.data_set_bytes,
+            file_bytes: self.file_bytes,
+            duplicate,
+            name_warning,
+            scan_warnings,
+        })
+    }
+
+    /// Finds a name that is free, or settles with the object that has it.
+    fn publish(&mut self) -> Result<(AreaPath, Option<NameWarning>, Duplicate), StoreError> {
+        let store = Arc::clone(&self.store);
+        let may_meet_existing = store.naming.file_naming().may_meet_existing();
+        let part = self.part.take().ok_or(StoreError::Abandoned)?;
+        let (mut target, mut warning) = self.path(0);
+        let mut committed = store.committer.publish_new(part, &target)?;
+        for attempt in 1..=NAME_ATTEMPTS_MAX {
+            let taken = match committed {
+                Committed::Stored => return Ok((target, warning, Duplicate::None)),
+                Committed::Exists(taken) => taken,
+            };
+            if may_meet_existing {
+                let duplicate = self.settle_duplicate(taken, &target)?;
+                return Ok((target, warning, duplicate));
+            }
+            (target, warning) = self.path(attempt);
+            committed = store.committer.publish_again(taken, &target)?;
+        }
+        Err(StoreError::NoFreeName { path: store.backend.path_of(&target) })
+    }
+
+    fn settle_duplicate(
+        &self,
+        part: SyncedPart,
+        target: &AreaPath,
+    ) -> Result<Duplicate, StoreError> {
+        let store = &self.store;
+        let path = || store.backend.path_of(target);
+        let is_identical = part.has_content_of(target).map_err(|source| IoFailure {
+            operation: Operation::Compare,
+            path: path(),
+            source,
+        })?;
+        if is_identical {
+            drop(part);
+            store.committer.confirm(target)?;
+            return Ok(Duplicate::Identical);
+        }
+        match store.options.duplicates {
+            DuplicatePolicy::Replace => {
+                store.committer.replace(part, target)?;
+                Ok(Duplicate::Replaced)
+            }
+            DuplicatePolicy::Keep => {
+                drop(part);
+                store.committer.confirm(target)?;
+                Ok(Duplicate::Kept)
+            }
+            DuplicatePolicy::Reject => Err(StoreError::DuplicateRejected { path: path() }),
+        }
+    }
+
+    fn path(&self, attempt: u32) -> (AreaPath, Option<NameWarning>) {
+        let series_date = self.scanner.as_ref().and_then(|scanner| scanner.value(tag::SERIES_DATE));
+        let chance = self.store.chance_for_names();
+        let today = self.parts.time;
+        self.store.naming.path(&self.parts, series_date, today, attempt, chance)
+    }
+
+    fn failure(&self, operation: Operation, source: std::io::Error) -> IoFailure {
+        let (target, _) = self.path(0);
+        IoFailure { operation, path: self.store.backend.path_of(&target), source }
+    }
+}
+
+/// `value` without padding at both ends: blanks around a UID do not count (storage-behaviour.md §6, `-up`).
+fn significant(value: &[u8]) -> &[u8] {
+    let is_padding = |byte: &u8| *byte == 0 || *byte == b' ';
+    let start = value.iter().position(|byte| !is_padding(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_padding(byte)).map_or(start, |at| at + 1);
+    &value[start..end]
+}
+
+/// The UID in `value`, `None` inside when it is too long; an empty one is an error.
+fn significant_uid(value: &[u8], tag: Tag) -> Result<Option<UidText>, StoreError> {
+    let value = significant(value);
+    if value.is_empty() { Err(StoreError::MissingUid(tag)) } else { Ok(UidText::new(value)) }
+}
