@@ -35,19 +35,19 @@ fn indications(mut upper_layer: UpperLayer, bytes: &[u8], chunk_bytes: usize) ->
 }
 
 fuzz_target!(|input: &[u8]| {
-    if let Ok(request) = decode_associate_rq(input)
-        && let Ok(bytes) = encode_associate_rq(&request)
-    {
-        let mut again = decode_associate_rq(&bytes[6..]).expect("our own bytes");
-        for (context, first) in again.contexts.iter_mut().zip(&request.contexts) {
-            context.transfer_syntaxes_dropped = first.transfer_syntaxes_dropped;
+    if let Ok(request) = decode_associate_rq(input) {
+        if let Ok(bytes) = encode_associate_rq(&request) {
+            let mut again = decode_associate_rq(&bytes[6..]).expect("our own bytes");
+            for (context, first) in again.contexts.iter_mut().zip(&request.contexts) {
+                context.transfer_syntaxes_dropped = first.transfer_syntaxes_dropped;
+            }
+            assert_eq!(again, request);
         }
-        assert_eq!(again, request);
     }
-    if let Ok(accept) = decode_associate_ac(input)
-        && let Ok(bytes) = encode_associate_ac(&accept)
-    {
-        assert_eq!(decode_associate_ac(&bytes[6..]).expect("our own bytes"), accept);
+    if let Ok(accept) = decode_associate_ac(input) {
+        if let Ok(bytes) = encode_associate_ac(&accept) {
+            assert_eq!(decode_associate_ac(&bytes[6..]).expect("our own bytes"), accept);
+        }
     }
     let whole = indications(UpperLayer::acceptor(16384), input, usize::MAX);
     for chunk_bytes in [1, 7] {
