@@ -1,1 +1,219 @@
-//! Status codes and classes.
+//! DIMSE status codes: their classes, and the short texts that DCMTK's tools print.
+//!
+//! Source: PS3.7 Annex C (classes and general codes), PS3.4 §B.2.3 (C-STORE), Annex C.4 (C-FIND,
+//! C-MOVE, C-GET); texts as in console-output.md §5. Values only; called by `service`, `server` and
+//! `client`.
+
+use core::fmt;
+
+/// A status, as element (0000,0900) carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Status(pub u16);
+
+/// What a status means for the operation, PS3.7 Annex C.1 to C.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusClass {
+    /// Done.
+    Success,
+    /// More responses follow.
+    Pending,
+    /// Ended by a C-CANCEL.
+    Cancel,
+    /// Done, with a remark: for C-STORE the object *is* stored.
+    Warning,
+    /// Not done.
+    Failure,
+}
+
+/// The operation that a status belongs to: the same number has different texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the services of PS3.7 by name")]
+pub enum Operation {
+    Echo,
+    Store,
+    Find,
+    Move,
+    Get,
+}
+
+impl Status {
+    /// 0000H
+    pub const SUCCESS: Self = Self(0x0000);
+    /// 0110H, processing failure
+    pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// 0111H, duplicate SOP instance
+    pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
+    /// 0117H, invalid SOP instance
+    pub const INVALID_SOP_INSTANCE: Self = Self(0x0117);
+    /// 0122H, refused: SOP class not supported
+    pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// 0124H, refused: not authorized
+    pub const NOT_AUTHORIZED: Self = Self(0x0124);
+    /// 0210H, duplicate invocation
+    pub const DUPLICATE_INVOCATION: Self = Self(0x0210);
+    /// 0211H, unrecognized operation
+    pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
+    /// 0212H, mistyped argument
+    pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
+    /// 0213H, resource limitation
+    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
+    /// A700H, refused: out of resources
+    pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// A900H, error: data set does not match SOP class
+    pub const DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Self = Self(0xA900);
+    /// B000H, warning: coercion of data elements
+    pub const COERCION_OF_DATA_ELEMENTS: Self = Self(0xB000);
+    /// B006H, warning: elements discarded
+    pub const ELEMENTS_DISCARDED: Self = Self(0xB006);
+    /// B007H, warning: data set does not match SOP class
+    pub const WARNING_DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Self = Self(0xB007);
+    /// C000H, error: cannot understand (C-STORE), unable to process (C-FIND, C-MOVE, C-GET)
+    pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
+    /// FE00H, cancel
+    pub const CANCEL: Self = Self(0xFE00);
+    /// FF00H, pending
+    pub const PENDING: Self = Self(0xFF00);
+    /// FF01H, pending, but some optional keys are not supported
+    pub const PENDING_OPTIONAL_KEYS: Self = Self(0xFF01);
+
+    /// The class of this status.
+    pub const fn class(self) -> StatusClass {
+        match self.0 {
+            0x0000 => StatusClass::Success,
+            0xFF00 | 0xFF01 => StatusClass::Pending,
+            0xFE00 => StatusClass::Cancel,
+            // PS3.7 Annex C.4: attribute list error and attribute value out of range are warnings.
+            0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF => StatusClass::Warning,
+            _ => StatusClass::Failure,
+        }
+    }
+
+    /// The short text of DCMTK's tools for this status of `operation`.
+    pub const fn text(self, operation: Operation) -> impl fmt::Display {
+        Text { status: self, operation }
+    }
+}
+
+struct Text {
+    status: Status,
+    operation: Operation,
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.status.0;
+        let known = match self.operation {
+            Operation::Echo => general_text(code),
+            Operation::Store => store_text(code),
+            Operation::Find => find_text(code),
+            Operation::Move | Operation::Get => {
+                retrieve_text(code, self.operation == Operation::Move)
+            }
+        };
+        match known {
+            Some(text) => formatter.write_str(text),
+            None => write!(formatter, "Unknown Status: {code:#x}"),
+        }
+    }
+}
+
+const fn general_text(code: u16) -> Option<&'static str> {
+    Some(match code {
+        0x0000 => "Success",
+        0x0122 => "Refused: SOPClassNotSupported",
+        _ => return None,
+    })
+}
+
+const fn store_text(code: u16) -> Option<&'static str> {
+    Some(match code {
+        0xB000 => "Warning: CoercionOfDataElements",
+        0xB006 => "Warning: ElementsDiscarded",
+        0xB007 => "Warning: DataSetDoesNotMatchSOPClass",
+        0xA700..=0xA7FF => "Refused: OutOfResources",
+        0xA900..=0xA9FF => "Error: DataSetDoesNotMatchSOPClass",
+        0xC000..=0xCFFF => "Error: CannotUnderstand",
+        _ => return general_text(code),
+    })
+}
+
+const fn find_text(code: u16) -> Option<&'static str> {
+    Some(match code {
+        0xFF00 => "Pending",
+        0xFF01 => "Pending: WarningUnsupportedOptionalKeys",
+        0xFE00 => "Cancel: MatchingTerminatedDueToCancelRequest",
+        0xA700 => "Refused: OutOfResources",
+        0xA900 => "Error: DataSetDoesNotMatchSOPClass",
+        0xC000..=0xCFFF => "Failed: UnableToProcess",
+        _ => return general_text(code),
+    })
+}
+
+const fn retrieve_text(code: u16, is_move: bool) -> Option<&'static str> {
+    Some(match code {
+        0xFF00 => "Pending",
+        0xFE00 => "Cancel: SubOperationsTerminatedDueToCancelIndication",
+        0xA701 => "Refused: OutOfResourcesNumberOfMatches",
+        0xA702 => "Refused: OutOfResourcesSubOperations",
+        0xA801 if is_move => "Refused: MoveDestinationUnknown",
+        0xA900 => "Error: DataSetDoesNotMatchSOPClass",
+        0xB000 => "Warning: SubOperationsCompleteOneOrMoreFailures",
+        0xC000..=0xCFFF => "Failed: UnableToProcess",
+        _ => return general_text(code),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(code: u16, operation: Operation) -> String {
+        Status(code).text(operation).to_string()
+    }
+
+    /// console-output.md §5, one of each row.
+    #[test]
+    fn texts() {
+        use Operation::{Echo, Find, Get, Move, Store};
+        for (code, operation, expected) in [
+            (0x0000, Echo, "Success"),
+            (0x0000, Store, "Success"),
+            (0x0122, Store, "Refused: SOPClassNotSupported"),
+            (0xA7FF, Store, "Refused: OutOfResources"),
+            (0xA900, Store, "Error: DataSetDoesNotMatchSOPClass"),
+            (0xC123, Store, "Error: CannotUnderstand"),
+            (0xB000, Store, "Warning: CoercionOfDataElements"),
+            (0xB006, Store, "Warning: ElementsDiscarded"),
+            (0xB007, Store, "Warning: DataSetDoesNotMatchSOPClass"),
+            (0x0110, Store, "Unknown Status: 0x110"),
+            (0xFF00, Find, "Pending"),
+            (0xA801, Move, "Refused: MoveDestinationUnknown"),
+            (0xA801, Get, "Unknown Status: 0xa801"),
+            (0xFF00, Store, "Unknown Status: 0xff00"),
+        ] {
+            assert_eq!(text(code, operation), expected, "{code:04X}");
+        }
+    }
+
+    /// PS3.7 Annex C: classes by number.
+    #[test]
+    fn classes() {
+        for (code, class) in [
+            (0x0000, StatusClass::Success),
+            (0x0001, StatusClass::Warning),
+            (0x0107, StatusClass::Warning),
+            (0x0110, StatusClass::Failure),
+            (0x0211, StatusClass::Failure),
+            (0xA700, StatusClass::Failure),
+            (0xB000, StatusClass::Warning),
+            (0xBFFF, StatusClass::Warning),
+            (0xC000, StatusClass::Failure),
+            (0xFE00, StatusClass::Cancel),
+            (0xFF00, StatusClass::Pending),
+            (0xFF01, StatusClass::Pending),
+            (0xFF02, StatusClass::Failure),
+        ] {
+            assert_eq!(Status(code).class(), class, "{code:04X}");
+        }
+    }
+}
