@@ -1,0 +1,158 @@
+"""Every exception class of dcmfast, and the exit code that each means to each tool.
+
+Two questions decide the class: whose fault, and what must be answered.  An error of the command
+line prints DCMTK's four lines; a failure at start-up or on the network prints log lines.  The exit
+codes that differ by tool stand in `EXIT_CODES`; everything else ends with the class's own code.
+
+Rust errors become these classes in one file, ``rust/py/src/error.rs``.
+"""
+
+from __future__ import annotations
+
+
+class DcmfastError(Exception):
+    """Base of all; never raised itself."""
+
+    #: Exit code where `EXIT_CODES` names no other for the tool.
+    exit_code: int = 1
+
+    #: The level in force when the error arose, once the command line has set it.
+    log_level: str | None = None
+
+    #: The text of ``--arguments``, if that option had been acted on when the error arose.
+    arguments_line: str | None = None
+
+    def exit_code_of(self, tool: str) -> int:
+        """Return the exit code with which `tool` ends on this error."""
+        return EXIT_CODES.get(tool, {}).get(type(self), self.exit_code)
+
+
+class CommandLineError(DcmfastError):
+    """The command line cannot be obeyed: unknown option, bad value, conflict.
+
+    The text is DCMTK's, without ``error: ``.  `is_silent` is True when ``-q`` was in force at the
+    check, which hides the text but not the exit code.
+    """
+
+    def __init__(self, text: str, *, is_silent: bool = False) -> None:
+        super().__init__(text)
+        self.is_silent = is_silent
+
+
+class NotAvailableYet(DcmfastError):
+    """The option is understood and checked, but what it asks for is not built yet."""
+
+    def __init__(self, option: str) -> None:
+        super().__init__(f"{option} is not available yet")
+        self.option = option
+
+
+class StartupFailure(DcmfastError):
+    """What the command line asks for is impossible here.
+
+    `lines` are log lines, each a severity letter and a text, in the order in which they appear.
+    """
+
+    def __init__(self, *lines: tuple[str, str]) -> None:
+        super().__init__("; ".join(text for _, text in lines))
+        self.lines = lines
+
+
+class OutputDirectoryError(StartupFailure):
+    """The output directory is missing, no directory, or not writable."""
+
+
+class ListenError(StartupFailure):
+    """The port is in use, needs a privilege, or cannot be opened for another reason."""
+
+
+class ProfileError(StartupFailure):
+    """The association negotiation file, or the profile asked for, cannot be used."""
+
+
+class InputFileError(StartupFailure):
+    """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
+
+
+class AssociationConfigurationError(DcmfastError):
+    """The text of an association negotiation file breaks its grammar.
+
+    The text is DCMTK's.  The tools wrap it into a `ProfileError` with their own wording.
+    """
+
+
+class NetworkError(DcmfastError):
+    """An association could not be had, or was lost."""
+
+
+class ConnectionFailed(NetworkError):
+    """No transport connection: unknown host, refused, timeout."""
+
+
+class AssociationRejected(NetworkError):
+    """The peer answered A-ASSOCIATE-RJ, PS3.8 §9.3.4."""
+
+    def __init__(self, text: str, *, result: int, source: int, reason: int) -> None:
+        super().__init__(text)
+        self.result = result
+        self.source = source
+        self.reason = reason
+
+
+class ContextNotAccepted(NetworkError):
+    """No presentation context that serves the purpose; nothing was sent."""
+
+
+class AssociationAborted(NetworkError):
+    """The peer, or the transport below it, ended the association before its time."""
+
+
+class AssociationTimeout(NetworkError):
+    """The peer did not answer within the time allowed."""
+
+
+class ProtocolError(NetworkError):
+    """PS3.7 or PS3.8 was broken."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke PS3.7 or PS3.8; the association was aborted for it."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We were about to break PS3.8; nothing was sent.  Always a bug in dcmfast or its caller."""
+
+
+class DimseError(NetworkError):
+    """The final response carries a failure status, PS3.7 Annex C."""
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+    def exit_code_of(self, tool: str) -> int:
+        """Return storescu's answer, the status's high byte; the table's for the other tools."""
+        if tool == "storescu":
+            return self.status >> 8 or 1
+        return super().exit_code_of(tool)
+
+
+#: Exit codes by tool, where they differ from the class's own (reference: DCMTK's manual pages).
+EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
+    "storescp": {},
+    "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66},
+    "echoscu": {
+        AssociationAborted: 70,
+        AssociationTimeout: 70,
+        ProtocolError: 70,
+        RemoteProtocolError: 70,
+        LocalProtocolError: 70,
+    },
+    "storescu": {
+        AssociationAborted: 10,
+        AssociationTimeout: 10,
+        ProtocolError: 10,
+        RemoteProtocolError: 10,
+        LocalProtocolError: 10,
+    },
+}

@@ -1,0 +1,307 @@
+"""Options of what is written: places, names, encodings, and how safely."""
+
+from __future__ import annotations
+
+from dcmfast.options.option import Condition, Option, Text, Unsigned, Word, all_in_force, in_force
+
+_BIT_PRESERVING = in_force("--bit-preserving")
+
+# ---- Where files go
+
+OUTPUT_DIRECTORY = Option(
+    field="output_directory",
+    names=("--output-directory", "-od"),
+    summary='[d]irectory: string (default: ".")\nwrite received objects to existing directory d',
+    values=(Text(),),
+    default=".",
+)
+NO_SUBDIR = Option(
+    field="subdirectory",
+    names=("--no-subdir", "-s"),
+    summary="do not generate any subdirectories (default)",
+    choice="none",
+    default=True,
+)
+SERIES_DATE_SUBDIR = Option(
+    field="subdirectory",
+    names=("--series-date-subdir", "+ssd"),
+    summary="generate subdirectories from series date",
+    choice="series-date",
+)
+SORT_CONC_STUDIES = Option(
+    field="sorting",
+    names=("--sort-conc-studies", "-ss"),
+    summary="[p]refix: string\nsort studies using prefix p and a timestamp",
+    choice="consecutive",
+    values=(Text(),),
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+SORT_ON_STUDY_UID = Option(
+    field="sorting",
+    names=("--sort-on-study-uid", "-su"),
+    summary="[p]refix: string\nsort studies using prefix p and the Study\nInstance UID",
+    choice="study-uid",
+    values=(Text(),),
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+SORT_ON_PATIENTNAME = Option(
+    field="sorting",
+    names=("--sort-on-patientname", "-sp"),
+    summary="sort studies using the Patient's Name and\na timestamp",
+    choice="patient-name",
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+
+# ---- What they are called
+
+DEFAULT_FILENAMES = Option(
+    field="naming",
+    names=("--default-filenames", "-uf"),
+    summary="generate filename from instance UID (default)",
+    choice="uid",
+    default=True,
+)
+UNIQUE_FILENAMES = Option(
+    field="naming",
+    names=("--unique-filenames", "+uf"),
+    summary="generate unique filenames",
+    choice="unique",
+)
+TIMENAMES = Option(
+    field="timenames",
+    names=("--timenames", "-tn"),
+    summary="generate filename from creation time",
+    conflicts=(in_force("--unique-filenames"),),
+)
+SHORT_UNIQUE_NAMES = Option(
+    field="naming",
+    names=("--short-unique-names", "+fsu"),
+    summary="generate short pseudo-random unique filename",
+    choice="short-unique",
+)
+SYSTEM_TIME_NAMES = Option(
+    field="naming",
+    names=("--system-time-names", "+fst"),
+    summary="generate filename from current system time",
+    choice="system-time",
+)
+FILENAME_EXTENSION = Option(
+    field="extension",
+    names=("--filename-extension", "-fe"),
+    summary="[e]xtension: string\nappend e to all filenames",
+    values=(Text(),),
+    default="",
+)
+
+# ---- How they are written
+
+NORMAL = Option(
+    field="bit_preserving",
+    names=("--normal", "-B"),
+    summary="allow implicit format conversions (default)",
+    choice="normal",
+    default=True,
+)
+BIT_PRESERVING = Option(
+    field="bit_preserving",
+    names=("--bit-preserving", "+B"),
+    summary="write data exactly as read",
+    choice="bit-preserving",
+)
+WRITE_FILE = Option(
+    field="file_format",
+    names=("--write-file", "+F"),
+    summary="write file format (default)",
+    choice="file",
+    default=True,
+)
+WRITE_DATASET = Option(
+    field="file_format",
+    names=("--write-dataset", "-F"),
+    summary="write data set without file meta information",
+    choice="dataset",
+)
+
+#: An output transfer syntax cannot be had from compressed data: these three come first, and the
+#: specification of storescp adds the compressed preferences.
+_NOT_CONVERTED = all_in_force("--accept-all", "--bit-preserving")
+WRITE_XFER_SAME = Option(
+    field="output_transfer_syntax",
+    names=("--write-xfer-same", "+t="),
+    summary="write with same TS as input (default)",
+    choice="same",
+    default=True,
+)
+WRITE_XFER_LITTLE = Option(
+    field="output_transfer_syntax",
+    names=("--write-xfer-little", "+te"),
+    summary="write with explicit VR little endian TS",
+    choice="little",
+    conflicts=_NOT_CONVERTED,
+    available=False,
+)
+WRITE_XFER_BIG = Option(
+    field="output_transfer_syntax",
+    names=("--write-xfer-big", "+tb"),
+    summary="write with explicit VR big endian TS",
+    choice="big",
+    conflicts=_NOT_CONVERTED,
+    available=False,
+)
+WRITE_XFER_IMPLICIT = Option(
+    field="output_transfer_syntax",
+    names=("--write-xfer-implicit", "+ti"),
+    summary="write with implicit VR little endian TS",
+    choice="implicit",
+    conflicts=_NOT_CONVERTED,
+    available=False,
+)
+WRITE_XFER_DEFLATED = Option(
+    field="output_transfer_syntax",
+    names=("--write-xfer-deflated", "+td"),
+    summary="write with deflated expl. VR little endian TS",
+    choice="deflated",
+    conflicts=_NOT_CONVERTED,
+    available=False,
+)
+ENABLE_NEW_VR = Option(
+    field="new_vr",
+    names=("--enable-new-vr", "+u"),
+    summary="enable support for new VRs (UN/UT) (default)",
+    choice="enable",
+    conflicts=(_BIT_PRESERVING,),
+    default=True,
+)
+DISABLE_NEW_VR = Option(
+    field="new_vr",
+    names=("--disable-new-vr", "-u"),
+    summary="disable support for new VRs, convert to OB",
+    choice="disable",
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+GROUP_LENGTH_RECALC = Option(
+    field="group_length",
+    names=("--group-length-recalc", "+g="),
+    summary="recalculate group lengths if present (default)",
+    choice="recalculate",
+    conflicts=(_BIT_PRESERVING,),
+    default=True,
+)
+GROUP_LENGTH_CREATE = Option(
+    field="group_length",
+    names=("--group-length-create", "+g"),
+    summary="always write with group length elements",
+    choice="create",
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+GROUP_LENGTH_REMOVE = Option(
+    field="group_length",
+    names=("--group-length-remove", "-g"),
+    summary="always write without group length elements",
+    choice="remove",
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+LENGTH_EXPLICIT = Option(
+    field="length_encoding",
+    names=("--length-explicit", "+e"),
+    summary="write with explicit lengths (default)",
+    choice="explicit",
+    conflicts=(_BIT_PRESERVING,),
+    default=True,
+)
+LENGTH_UNDEFINED = Option(
+    field="length_encoding",
+    names=("--length-undefined", "-e"),
+    summary="write with undefined lengths",
+    choice="undefined",
+    conflicts=(_BIT_PRESERVING,),
+    available=False,
+)
+PADDING_OFF = Option(
+    field="padding",
+    names=("--padding-off", "-p"),
+    summary="no padding (default)",
+    choice="off",
+    default=True,
+)
+PADDING_CREATE = Option(
+    field="padding",
+    names=("--padding-create", "+p"),
+    summary=(
+        "[f]ile-pad [i]tem-pad: integer\n"
+        "align file on multiple of f bytes and items\n"
+        "on multiple of i bytes"
+    ),
+    choice="create",
+    values=(Unsigned(minimum=0), Unsigned(minimum=0)),
+    conflicts=all_in_force("--write-dataset", "--bit-preserving"),
+    available=False,
+)
+RETAIN_UN = Option(
+    field="convert_un",
+    names=("--retain-un", "-uc"),
+    summary="retain elements as UN (default)",
+    choice="retain",
+    default=True,
+)
+CONVERT_UN = Option(
+    field="convert_un",
+    names=("--convert-un", "+uc"),
+    summary="convert to real VR if known",
+    choice="convert",
+    available=False,
+)
+COMPRESSION_LEVEL = Option(
+    field="compression_level",
+    names=("--compression-level", "+cl"),
+    summary="[l]evel: integer (default: 6)\n0=uncompressed, 1=fastest, 9=best compression",
+    values=(Unsigned(minimum=0, maximum=9),),
+    default=6,
+    needs=(
+        Condition(
+            text="--write-xfer-deflated or --write-xfer-same",
+            any_of=("--write-xfer-deflated", "--write-xfer-same"),
+        ),
+    ),
+    available=False,
+)
+
+# ---- dcmfast's own
+
+DURABILITY = Option(
+    field="durability",
+    names=("--durability",),
+    summary=(
+        "[m]ode: none, group, each (default: none)\n"
+        "when success is answered: none = written, the\n"
+        "system may still lose it in a power cut;\n"
+        "group = synced to disk, one sync for all waiting\n"
+        "associations; each = one sync per object"
+    ),
+    values=(
+        Word(words=("none", "group", "each"), complaint="Invalid mode for --durability option"),
+    ),
+    default="none",
+    source="dcmfast",
+)
+DUPLICATE = Option(
+    field="duplicate",
+    names=("--duplicate",),
+    summary=(
+        "[m]ode: replace, keep, reject (default: replace)\n"
+        "if the file exists: replace it; keep it and drop\n"
+        "the new object; or refuse the object (0111H).\n"
+        "The same content again is never written twice"
+    ),
+    values=(
+        Word(words=("replace", "keep", "reject"), complaint="Invalid mode for --duplicate option"),
+    ),
+    default="replace",
+    source="dcmfast",
+)

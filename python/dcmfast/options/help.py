@@ -1,0 +1,88 @@
+"""Usage and version texts, made from the front end's description.
+
+The form is DCMTK's: scripts cut columns out of it, and people compare the two.  Groups stand at
+column 0, subgroups are indented by 2, and long spellings begin in column 10 either way.
+"""
+
+from __future__ import annotations
+
+import dcmfast
+from dcmfast.options.option import FrontEnd, Option, Section
+
+_LONG_BEGINS = 10
+
+
+def banner(front_end: FrontEnd) -> str:
+    """Return the line that opens usage, version and error texts."""
+    return f"$dcmfast: {front_end.tool} v{dcmfast.__version__} {dcmfast.__date__} $"
+
+
+def header(front_end: FrontEnd) -> str:
+    """Return banner, an empty line and what the tool is."""
+    return f"{banner(front_end)}\n\n{front_end.tool}: {front_end.description}\n"
+
+
+def synopsis(front_end: FrontEnd) -> str:
+    """Return the tool with its parameters, as in ``storescp [options] [port]``."""
+    words = [front_end.tool, "[options]"]
+    for parameter in front_end.parameters:
+        word = parameter.name + ("..." if parameter.many else "")
+        words.append(word if parameter.required else f"[{word}]")
+    return " ".join(words)
+
+
+def usage(front_end: FrontEnd) -> str:
+    """Return the text of ``--help``."""
+    lines = [f"{header(front_end)}usage: {synopsis(front_end)}", "", "parameters:"]
+    width = _LONG_BEGINS + front_end.long_column
+    lines += [f"  {one.name}".ljust(width + 2) + one.summary for one in front_end.parameters]
+    lines.append("")
+    for group in front_end.groups:
+        lines.append(f"{group.title}:")
+        for section in group.sections:
+            if section.title:
+                lines.append(f"  {section.title}:")
+            lines += _section(section, section.long_column or front_end.long_column)
+    renamed = [option for option in front_end.options() if option.aliases]
+    if renamed:
+        lines.append("spellings of 1998:")
+        lines += [f"  {' '.join(one.aliases)}".ljust(_LONG_BEGINS) + one.long for one in renamed]
+    return "\n".join(lines) + "\n\n"
+
+
+def _section(section: Section, long_column: int) -> list[str]:
+    indent = 4 if section.title else 2
+    lines = []
+    for option in section.options:
+        first, *rest = summary_lines(option)
+        # An option with one spelling that is a short one (1998) stands in the short column.
+        short, long = option.short, option.long
+        if not long.startswith("--"):
+            short, long = long, ""
+        left = (" " * indent + short).ljust(_LONG_BEGINS) + long.ljust(long_column)
+        lines.append(f"{left}  {first}".rstrip())
+        lines += [" " * (_LONG_BEGINS + long_column + 2) + line for line in rest]
+    return lines
+
+
+def summary_lines(option: Option) -> list[str]:
+    """Return the description of `option`; what is still to come says so."""
+    lines = option.summary.split("\n")
+    return lines if option.available else [*lines, "(not available yet)"]
+
+
+def version(front_end: FrontEnd) -> str:
+    """Return the text of ``--version``."""
+    # Imported here: only this text needs them.
+    import locale
+    import platform
+
+    encoding = locale.getpreferredencoding(False)
+    return (
+        f"{header(front_end)}\n"
+        f"Host type: {platform.machine()}-{platform.system()}\n"
+        f"Character encoding: {encoding}\n"
+        f"Build options: {platform.python_implementation()} {platform.python_version()}\n"
+        "\n"
+        "External libraries used: none\n"
+    )
