@@ -665,7 +665,10 @@ def name_of(uid: str) -> str | None:
 
 def uid_of(name: str) -> str | None:
     """Return the UID that DCMTK calls `name`, compared as it stands; None if there is none."""
-    for uid, its_name in NAMES.items():
-        if its_name == name:
-            return uid
-    return None
+    if not _BY_NAME:
+        _BY_NAME.update((its_name, uid) for uid, its_name in NAMES.items())
+    return _BY_NAME.get(name)
+
+
+# Turned round when a profile first asks; most runs never do.
+_BY_NAME: dict[str, str] = {}

@@ -40,6 +40,8 @@ CHECKS: tuple[str | tuple[str, ...], ...] = (
     "verify_all_crl",
     "ciphers",
 )
+#: The requestors have no DH parameters.
+REQUESTOR_CHECKS = tuple(check for check in CHECKS if check != "dh_parameters")
 #: What storescp checks besides: the 3.6.8 page's server name indication.
 SERVER_NAME_CHECKS = ("expect_server_name", "no_server_name")
 #: What the requestors check besides.
@@ -172,8 +174,7 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
         option(
             "crl_files",
             ("--add-crl-file", "+crl"),
-            "[f]ilename: string\nadd certificate revocation list file\n"
-            "(implies --enable-crl-vfy)",
+            "[f]ilename: string\nadd certificate revocation list file\n(implies --enable-crl-vfy)",
             has_value=True,
             repeatable=True,
         ),

@@ -78,9 +78,7 @@ def _not_from_compressed(option: Option) -> Option:
 STORESCP = FrontEnd(
     tool="storescp",
     description="DICOM storage (C-STORE) SCP",
-    parameters=(
-        Parameter(name="port", summary="tcp/ip port number to listen on", required=False),
-    ),
+    parameters=(Parameter(name="port", summary="tcp/ip port number to listen on", required=False),),
     long_column=21,
     groups=(
         group(

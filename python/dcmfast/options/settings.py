@@ -1,0 +1,526 @@
+"""What will be done: the settings of each tool, made from what was typed.
+
+The only part of the options that looks outside: at directories, profiles and the environment.  Each
+function here takes the arguments behind a tool's name and returns its settings, or raises what the
+tool must say; wording and exit codes are those of each DCMTK program.
+
+Settings are plain values, for ``net`` to hand to the engine: times in seconds with None for
+"without end", sizes in bytes, choices as words.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dcmfast.config import assoc_cfg, log_cfg
+from dcmfast.errors import (
+    AssociationConfigurationError,
+    CommandLineError,
+    DcmfastError,
+    ListenError,
+    NotAvailableYet,
+    OutputDirectoryError,
+    ProfileError,
+)
+from dcmfast.options import grammar
+from dcmfast.options.option import BadValueError, FrontEnd, Integer
+from dcmfast.options.parsed import ParsedOptions
+from dcmfast.types import AETitle, PeerAddress, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
+
+    from dcmfast.config.assoc_cfg import NegotiationProfile
+
+    Settings = TypeVar("Settings")
+
+#: Longest time that is told apart from "without end", in seconds (68 years).
+SECONDS_MAX = 2**31 - 1
+#: What DCMTK takes TCP_BUFFER_LENGTH=0 for.
+_TCP_BUFFER_BYTES_DEFAULT = 65536
+#: DCMTK's warning, and the cure.
+DCMRECV_WITHOUT_PROFILE = (
+    "no configuration file specified, SCP will only support the Verification SOP Class "
+    "(--config-file FILE PROFILE names what else is received)"
+)
+
+
+class GeneralSettings(Record):
+    """What every tool has."""
+
+    tool: str
+    #: ``fatal``, ``error``, ``warn``, ``info``, ``debug``, ``trace`` or ``off``.
+    log_level: str
+    #: Presentation contexts are shown at INFO already (``+v``).
+    is_verbose_pc: bool
+    #: Text for one INFO event that no level filters (``--arguments``); None without that option.
+    arguments_line: str | None
+    #: Nagle's algorithm off; only ``TCP_NODELAY=0`` in the environment keeps it.
+    is_tcp_nodelay: bool
+    #: Send and receive buffer of every socket; None leaves them to the system.
+    tcp_buffer_bytes: int | None
+    #: Texts for WARN events, to be shown before anything else happens.
+    warnings: tuple[str, ...]
+
+
+class ReceiverSettings(GeneralSettings):
+    """What storescp and dcmrecv will do."""
+
+    port: int
+    ae_title: AETitle
+    #: Answer with the called title instead (``-uca``); invisible on the wire, as with DCMTK.
+    is_called_title_used: bool
+    #: Choice for ``policy.negotiation``; None where nothing is stored without a profile.
+    preference: str | None
+    is_promiscuous: bool
+    profile: NegotiationProfile | None
+    acse_timeout_s: int
+    dimse_timeout_s: int | None
+    socket_timeout_s: int | None
+    max_pdu_bytes: int
+    is_host_looked_up: bool
+    #: Reject every association.
+    is_refusing: bool
+    #: Reject associations without an implementation class UID.
+    is_rejecting_anonymous: bool
+    #: Receive and answer, store nothing.
+    is_ignoring: bool
+    #: Space-padded UIDs are compared without the padding.
+    is_uid_padding_allowed: bool
+    #: One association at a time; only if ``--single-process`` was typed.
+    is_single_process: bool
+    #: Without a trailing separator; exists and is writable.
+    output_directory: str
+    is_bit_preserving: bool
+    #: File meta information is written; False stores the data set alone (``-F``).
+    is_meta_written: bool
+    #: ``uid``, ``unique``, ``time``, ``short-unique`` or ``system-time``.
+    naming: str
+    #: ``none`` or ``series-date``.
+    subdirectory: str
+    #: Appended to every name as it is; holds no path separator.
+    extension: str
+    #: ``none``, ``group`` or ``each``.
+    durability: str
+    #: ``replace``, ``keep`` or ``reject``.
+    duplicate: str
+
+
+class RequestorSettings(GeneralSettings):
+    """What the requestors have in common."""
+
+    peer: PeerAddress
+    ae_title: AETitle
+    called_ae_title: AETitle
+    connection_timeout_s: int | None
+    acse_timeout_s: int
+    dimse_timeout_s: int | None
+    socket_timeout_s: int | None
+    max_pdu_bytes: int
+    repeat: int
+    #: A-ABORT instead of a release at the end.
+    is_aborting: bool
+
+
+class EchoSettings(RequestorSettings):
+    """What echoscu will do."""
+
+    #: How many transfer syntaxes of `policy.negotiation.ECHO_TRANSFER_SYNTAXES` are proposed.
+    transfer_syntax_count: int
+    context_count: int
+
+
+class StoreSettings(RequestorSettings):
+    """What storescu will do."""
+
+    #: Files and directories as typed.
+    inputs: tuple[str, ...]
+    #: ``any``, ``file`` or ``dataset``.
+    input_format: str
+    is_scanning_directories: bool
+    is_recursive: bool
+    #: Wildcards for names in directories; empty for every name.
+    scan_pattern: str
+    #: Choice for ``policy.negotiation.proposed_transfer_syntaxes``.
+    proposal: str
+    #: True if the user typed the proposal; otherwise the files decide alone.
+    is_proposal_typed: bool
+    is_combining: bool
+    #: ``-R`` was typed; only what the files need is proposed in any case.
+    is_required_only: bool
+    max_send_pdu_bytes: int | None
+    is_halting: bool
+    is_uid_padding_allowed: bool
+
+
+# ---- The tools
+
+
+def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | ParsedOptions:
+    """Read storescp's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
+    profiles: list[NegotiationProfile] = []
+
+    def read_profile(path: str, name: str) -> None:
+        profiles.append(_storescp_profile(path, name))
+
+    # storescp reads the file in the middle of its checks.
+    parsed = _parse(front_end, arguments, {"profile": read_profile})
+    if parsed.exclusive:
+        return parsed
+
+    def build() -> ReceiverSettings:
+        _refuse_unavailable(parsed)
+        directory = _directory(parsed)
+        is_ignoring = parsed.flag("ignore")
+        if not os.path.isdir(directory):
+            raise OutputDirectoryError(("F", "specified output directory does not exist"))
+        if not is_ignoring and not os.access(directory, os.W_OK | os.X_OK):
+            raise OutputDirectoryError(("F", "specified output directory is not writeable"))
+        return ReceiverSettings(
+            **_general(parsed),
+            **_receiver(parsed),
+            is_called_title_used=False,
+            preference=parsed.choice("preference"),
+            is_promiscuous=parsed.flag("promiscuous"),
+            profile=profiles[0] if profiles else None,
+            socket_timeout_s=_seconds(parsed, "socket_timeout_s"),
+            is_refusing=parsed.flag("refuse"),
+            is_rejecting_anonymous=parsed.flag("reject"),
+            is_ignoring=is_ignoring,
+            is_uid_padding_allowed=parsed.flag("uid_padding"),
+            is_single_process=parsed.flag("process_model")
+            and parsed.choice("process_model") == "single",
+            output_directory=directory,
+            is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
+            is_meta_written=parsed.choice("file_format") == "file",
+            naming="time" if parsed.flag("timenames") else parsed.choice("naming"),
+            subdirectory="none",
+        )
+
+    return _built(parsed, build)
+
+
+def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | ParsedOptions:
+    """Read dcmrecv's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
+    parsed = _parse(front_end, arguments, {})
+    if parsed.exclusive:
+        return parsed
+
+    def build() -> ReceiverSettings:
+        _refuse_unavailable(parsed)
+        general = _general(parsed)
+        # These lines are shown before anything can fail.
+        before: list[tuple[str, str]] = [("I", "configuring service class provider ...")]
+        profile = None
+        if parsed.flag("profile"):
+            path, name = parsed.values("profile")
+            profile = _dcmrecv_profile(str(path), str(name), before)
+        else:
+            before.append(("W", DCMRECV_WITHOUT_PROFILE))
+            general["warnings"] += (DCMRECV_WITHOUT_PROFILE,)
+        directory = _directory(parsed)
+        if not os.path.isdir(directory):
+            raise OutputDirectoryError(
+                *before, ("F", "cannot specify output directory: Directory does not exist")
+            )
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise OutputDirectoryError(
+                *before, ("F", "cannot specify output directory: Directory is not writable")
+            )
+        mode = parsed.choice("storage_mode")
+        return ReceiverSettings(
+            **general,
+            **_receiver(parsed),
+            is_called_title_used=parsed.flag("ae_title") and parsed.choice("ae_title") == "called",
+            preference=None,
+            is_promiscuous=False,
+            profile=profile,
+            # dcmrecv has no option for it; DCMTK's library default holds.
+            socket_timeout_s=60,
+            is_refusing=False,
+            is_rejecting_anonymous=False,
+            is_ignoring=mode == "ignore",
+            is_uid_padding_allowed=False,
+            is_single_process=False,
+            output_directory=directory,
+            is_bit_preserving=mode == "bit-preserving",
+            is_meta_written=True,
+            naming=parsed.choice("naming"),
+            subdirectory=parsed.choice("subdirectory"),
+        )
+
+    return _built(parsed, build)
+
+
+def echoscu(front_end: FrontEnd, arguments: list[str]) -> EchoSettings | ParsedOptions:
+    """Read echoscu's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
+    parsed = _parse(front_end, arguments, {})
+    if parsed.exclusive:
+        return parsed
+
+    def build() -> EchoSettings:
+        _refuse_unavailable(parsed)
+        return EchoSettings(
+            **_general(parsed),
+            **_requestor(parsed),
+            transfer_syntax_count=_number(parsed, "propose_transfer_syntaxes"),
+            context_count=_number(parsed, "propose_contexts"),
+        )
+
+    return _built(parsed, build)
+
+
+def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | ParsedOptions:
+    """Read storescu's command line; `ParsedOptions` comes back for ``--help`` and its kind.
+
+    Whether the inputs exist is looked at when they are read, as DCMTK does, with log lines.
+    """
+    parsed = _parse(front_end, arguments, {})
+    if parsed.exclusive:
+        return parsed
+
+    def build() -> StoreSettings:
+        _refuse_unavailable(parsed)
+        return StoreSettings(
+            **_general(parsed),
+            **_requestor(parsed),
+            inputs=parsed.parameters[2:],
+            input_format=parsed.choice("input_format"),
+            is_scanning_directories=parsed.flag("scan_directories"),
+            is_recursive=parsed.choice("recurse") == "yes",
+            scan_pattern=parsed.text("scan_pattern"),
+            proposal=parsed.choice("proposal"),
+            is_proposal_typed=parsed.flag("proposal"),
+            is_combining=parsed.flag("combine"),
+            is_required_only=parsed.flag("required"),
+            max_send_pdu_bytes=parsed.number("max_send_pdu_bytes"),
+            is_halting=not parsed.flag("no_halt"),
+            is_uid_padding_allowed=parsed.flag("uid_padding"),
+        )
+
+    return _built(parsed, build)
+
+
+# ---- What listening can fail with, for ``net``
+
+
+def cannot_listen(tool: str, port: int, reason: str, *, is_privilege: bool) -> ListenError:
+    """Return the error of a port that cannot be opened.
+
+    `reason` is the system's text, such as ``Address already in use``; `is_privilege` is True when
+    the port needs a privilege that the process has not.
+    """
+    if tool == "dcmrecv":
+        if is_privilege:
+            return ListenError(
+                ("E", f"No privileges to open this network port ({port})"),
+                ("F", f"cannot start SCP and listen on port {port}: Insufficient port privileges"),
+            )
+        return ListenError(
+            (
+                "F",
+                f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}",
+            ),
+        )
+    if is_privilege:
+        return ListenError(("F", f"cannot listen on port {port}, insufficient privileges"))
+    return ListenError(
+        ("E", f"cannot create network: 0006:031c TCP Initialization Error: {reason}")
+    )
+
+
+# ---- Parts
+
+
+def _parse(
+    front_end: FrontEnd, arguments: list[str], reached: Mapping[str, Callable[..., None]]
+) -> ParsedOptions:
+    """Read the command line, with the checks of values that need more than their form."""
+
+    def check_log_config(path: str) -> None:
+        text = log_cfg.complaint(path)
+        if text is not None:
+            raise CommandLineError(text)
+
+    def check_extension(extension: str) -> None:
+        # DCMTK finds out when the first object comes; it then cannot store anything at all.
+        if "/" in extension or "\0" in extension:
+            raise CommandLineError(
+                f"Invalid value for option --filename-extension (path separator: {extension})"
+            )
+
+    def check_title(title: str = "") -> None:
+        try:
+            AETitle.cut(title)
+        except ValueError:
+            raise CommandLineError(f"Invalid value for AE title ({title!r})") from None
+
+    return grammar.parse(
+        front_end,
+        arguments,
+        reached={
+            "log_config": check_log_config,
+            "extension": check_extension,
+            "ae_title": check_title,
+            "called_ae_title": check_title,
+            **reached,
+        },
+    )
+
+
+def _built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
+    """Return what `build` returns; its errors learn how they are to be reported."""
+    try:
+        return build()
+    except DcmfastError as error:
+        error.log_level = parsed.log_level
+        error.arguments_line = parsed.arguments_line
+        raise
+
+
+def _refuse_unavailable(parsed: ParsedOptions) -> None:
+    """Refuse options that are still to come; every check of the command line has passed."""
+    if parsed.unavailable:
+        raise NotAvailableYet(parsed.unavailable[0])
+
+
+def _general(parsed: ParsedOptions) -> dict[str, Any]:
+    warnings: list[str] = []
+    is_nodelay, buffer_bytes = tcp_environment(os.environ, warnings)
+    return {
+        "tool": parsed.front_end.tool,
+        "log_level": parsed.log_level,
+        "is_verbose_pc": _has(parsed, "verbose_pc") and parsed.flag("verbose_pc"),
+        "arguments_line": parsed.arguments_line,
+        "is_tcp_nodelay": is_nodelay,
+        "tcp_buffer_bytes": buffer_bytes,
+        "warnings": tuple(warnings),
+    }
+
+
+def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
+    assert parsed.port is not None, "both receivers check their port"
+    return {
+        "port": parsed.port,
+        "ae_title": AETitle.cut(parsed.text("ae_title")),
+        "acse_timeout_s": _seconds(parsed, "acse_timeout_s"),
+        "dimse_timeout_s": _seconds(parsed, "dimse_timeout_s"),
+        "max_pdu_bytes": _number(parsed, "max_pdu_bytes"),
+        "is_host_looked_up": not parsed.flag("disable_host_lookup"),
+        "extension": parsed.text("extension"),
+        "durability": parsed.text("durability"),
+        "duplicate": parsed.text("duplicate"),
+    }
+
+
+def _requestor(parsed: ParsedOptions) -> dict[str, Any]:
+    assert parsed.port is not None, "both requestors check their port"
+    return {
+        "peer": PeerAddress(host=parsed.parameters[0], port=parsed.port),
+        "ae_title": AETitle.cut(parsed.text("ae_title")),
+        "called_ae_title": AETitle.cut(parsed.text("called_ae_title")),
+        "connection_timeout_s": _seconds(parsed, "connection_timeout_s"),
+        "acse_timeout_s": _seconds(parsed, "acse_timeout_s"),
+        "dimse_timeout_s": _seconds(parsed, "dimse_timeout_s"),
+        "socket_timeout_s": _seconds(parsed, "socket_timeout_s"),
+        "max_pdu_bytes": _number(parsed, "max_pdu_bytes"),
+        "repeat": _number(parsed, "repeat"),
+        "is_aborting": parsed.flag("abort"),
+    }
+
+
+def _has(parsed: ParsedOptions, field: str) -> bool:
+    return any(option.field == field for option in parsed.front_end.options())
+
+
+def _number(parsed: ParsedOptions, field: str) -> int:
+    number = parsed.number(field)
+    assert number is not None, f"{field} has a default"
+    return min(number, SECONDS_MAX)
+
+
+def _seconds(parsed: ParsedOptions, field: str) -> int | None:
+    """Return a time; 0 and -1 mean without end, where the option takes them, and so does None."""
+    number = parsed.number(field)
+    return None if number is None or number <= 0 else min(number, SECONDS_MAX)
+
+
+def _directory(parsed: ParsedOptions) -> str:
+    """Return the output directory without trailing separators; an empty one is the current."""
+    typed = parsed.text("output_directory")
+    return typed.rstrip("/") or ("/" if typed else ".")
+
+
+def _storescp_profile(path: str, name: str) -> NegotiationProfile:
+    try:
+        profiles = assoc_cfg.read(path)
+    except AssociationConfigurationError as error:
+        raise ProfileError(("F", f"cannot read config file: {error}")) from None
+    key = assoc_cfg.reference(name)
+    profile = profiles.get(key)
+    if profile is None:
+        raise ProfileError(("F", f"unknown configuration profile name: {key}"))
+    if not profile.is_for_acceptor():
+        raise ProfileError(
+            (
+                "F",
+                f"profile '{key}' is not valid for SCP use, duplicate abstract syntaxes found",
+            )
+        )
+    return profile
+
+
+def _dcmrecv_profile(path: str, name: str, before: list[tuple[str, str]]) -> NegotiationProfile:
+    last = "cannot load association configuration: "
+    try:
+        profiles = assoc_cfg.read(path)
+    except AssociationConfigurationError as error:
+        raise ProfileError(
+            *before,
+            ("E", f"Unable to parse association configuration file: {path}: {error}"),
+            ("F", f"{last}{error}"),
+        ) from None
+    profile = profiles.get(assoc_cfg.reference(name))
+    if profile is not None and profile.is_for_acceptor():
+        return profile
+    if profile is None:
+        why = (
+            f'No association profile named "{name}" in association configuration, '
+            "did you forget to add presentation contexts?"
+        )
+    else:
+        why = f'The association profile named "{name}" is not a valid SCP association profile'
+    raise ProfileError(
+        *before, ("E", why), ("F", f"{last}Invalid or non-existing SCP Association Profile")
+    )
+
+
+def tcp_environment(environment: Mapping[str, str], warnings: list[str]) -> tuple[bool, int | None]:
+    """Read TCP_NODELAY and TCP_BUFFER_LENGTH; what cannot be read is a warning and ignored.
+
+    Returns
+    -------
+    is_nodelay
+        False only if the environment asks for Nagle's algorithm with 0.  DCMTK leaves it on by
+        default, which costs 44 ms per object.
+    buffer_bytes
+        Size of the sockets' buffers; None leaves them to the system.
+    """
+
+    def number(name: str) -> int | None:
+        text = environment.get(name)
+        if text is None:
+            return None
+        try:
+            return Integer(minimum=-SECONDS_MAX, maximum=SECONDS_MAX).parse(text)
+        except BadValueError:
+            warnings.append(f"DUL: cannot parse environment variable {name}={text}")
+            return None
+
+    nodelay = number("TCP_NODELAY")
+    buffer_bytes = number("TCP_BUFFER_LENGTH")
+    if buffer_bytes is not None and buffer_bytes <= 0:
+        buffer_bytes = _TCP_BUFFER_BYTES_DEFAULT
+    return nodelay != 0, buffer_bytes

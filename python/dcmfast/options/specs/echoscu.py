@@ -1,0 +1,81 @@
+"""The command line of echoscu: DCMTK 3.6.7's."""
+
+from __future__ import annotations
+
+from dcmfast.options.defs import general, network, tls
+from dcmfast.options.option import PORT, FrontEnd, Group, Parameter, Section, group
+
+ECHOSCU = FrontEnd(
+    tool="echoscu",
+    description="DICOM verification (C-ECHO) SCU",
+    parameters=(
+        Parameter(name="peer", summary="hostname of DICOM peer"),
+        Parameter(name="port", summary="tcp/ip port number of peer"),
+    ),
+    long_column=19,
+    groups=(
+        group(
+            "general options",
+            general.HELP,
+            general.VERSION,
+            general.ARGUMENTS,
+            general.QUIET,
+            general.VERBOSE,
+            general.DEBUG,
+            general.LOG_LEVEL,
+            general.LOG_CONFIG,
+        ),
+        Group(
+            title="network options",
+            sections=(
+                Section(
+                    title="application entity titles",
+                    options=(
+                        network.AETITLE.replace(
+                            summary="[a]etitle: string\nset my calling AE title (default: ECHOSCU)",
+                            default="ECHOSCU",
+                        ),
+                        network.CALL,
+                    ),
+                ),
+                Section(
+                    title="association negotiation debugging",
+                    options=(network.PROPOSE_TS, network.PROPOSE_PC),
+                ),
+                Section(
+                    title="other network options",
+                    options=(
+                        network.TIMEOUT,
+                        network.SOCKET_TIMEOUT,
+                        network.ACSE_TIMEOUT,
+                        network.DIMSE_TIMEOUT,
+                        network.MAX_PDU,
+                        network.REPEAT,
+                        network.ABORT,
+                    ),
+                ),
+            ),
+        ),
+        tls.requestor(offline=True),
+    ),
+    checks=(
+        PORT,
+        "verbosity",
+        "log_level",
+        "log_config",
+        "arguments",
+        "ae_title",
+        "called_ae_title",
+        "propose_transfer_syntaxes",
+        "propose_contexts",
+        "connection_timeout_s",
+        "socket_timeout_s",
+        "acse_timeout_s",
+        "dimse_timeout_s",
+        "max_pdu_bytes",
+        "repeat",
+        "abort",
+        *tls.REQUESTOR_CHECKS,
+        *tls.OFFLINE_CHECKS,
+    ),
+)

@@ -1,0 +1,194 @@
+"""The command line of storescu: DCMTK 3.6.7's."""
+
+from __future__ import annotations
+
+from dcmfast.options.defs import association, general, network, output, processing, tls
+from dcmfast.options.option import (
+    PORT,
+    Condition,
+    FrontEnd,
+    Group,
+    Parameter,
+    Section,
+    all_in_force,
+    group,
+)
+
+_PROPOSALS = association.PROPOSALS
+
+STORESCU = FrontEnd(
+    tool="storescu",
+    description="DICOM storage (C-STORE) SCU",
+    parameters=(
+        Parameter(name="peer", summary="hostname of DICOM peer"),
+        Parameter(name="port", summary="tcp/ip port number of peer"),
+        Parameter(
+            name="dcmfile-in", summary="DICOM file or directory to be transmitted", many=True
+        ),
+    ),
+    long_column=19,
+    groups=(
+        group(
+            "general options",
+            general.HELP,
+            general.VERSION,
+            general.ARGUMENTS,
+            general.QUIET,
+            general.VERBOSE,
+            general.DEBUG,
+            general.LOG_LEVEL,
+            general.LOG_CONFIG,
+            general.VERBOSE_PC,
+        ),
+        Group(
+            title="input options",
+            sections=(
+                Section(
+                    title="input file format",
+                    options=(
+                        processing.READ_FILE,
+                        processing.READ_FILE_ONLY,
+                        processing.READ_DATASET,
+                    ),
+                ),
+                Section(
+                    title="input files",
+                    options=(
+                        processing.SCAN_DIRECTORIES,
+                        processing.SCAN_PATTERN,
+                        processing.NO_RECURSE,
+                        processing.RECURSE,
+                        processing.NO_RENAME,
+                        processing.RENAME,
+                    ),
+                ),
+            ),
+        ),
+        Group(
+            title="network options",
+            sections=(
+                Section(
+                    title="application entity titles",
+                    options=(
+                        network.AETITLE.replace(
+                            summary="[a]etitle: string\n"
+                            "set my calling AE title (default: STORESCU)",
+                            default="STORESCU",
+                        ),
+                        network.CALL,
+                    ),
+                ),
+                Section(
+                    title="association negotiation profile from configuration file",
+                    options=(
+                        association.CONFIG_FILE.replace(
+                            conflicts=all_in_force(
+                                *(option.long for option in _PROPOSALS[1:]),
+                                "--required",
+                                "--combine",
+                            ),
+                            available=False,
+                        ),
+                    ),
+                ),
+                Section(
+                    title="proposed transmission transfer syntaxes (not with --config-file)",
+                    options=(*_PROPOSALS, association.REQUIRED, association.COMBINE),
+                    long_column=22,
+                ),
+                Section(
+                    title="post-1993 value representations",
+                    options=(
+                        output.ENABLE_NEW_VR.replace(conflicts=()),
+                        output.DISABLE_NEW_VR.replace(conflicts=()),
+                    ),
+                ),
+                Section(
+                    title="deflate compression level "
+                    "(only with --propose-deflated or --config-file)",
+                    options=(
+                        output.COMPRESSION_LEVEL.replace(
+                            needs=(
+                                Condition(
+                                    text="--propose-deflated or --config-file",
+                                    any_of=("--propose-deflated", "--config-file"),
+                                ),
+                            )
+                        ),
+                    ),
+                ),
+                Section(
+                    title="user identity negotiation",
+                    options=(
+                        network.USER,
+                        network.PASSWORD,
+                        network.EMPTY_PASSWORD,
+                        network.KERBEROS,
+                        network.SAML,
+                        network.JWT,
+                        network.POS_RESPONSE,
+                    ),
+                ),
+                Section(
+                    title="other network options",
+                    options=(
+                        network.TIMEOUT,
+                        network.SOCKET_TIMEOUT,
+                        network.ACSE_TIMEOUT,
+                        network.DIMSE_TIMEOUT,
+                        network.MAX_PDU,
+                        network.MAX_SEND_PDU,
+                        network.REPEAT,
+                        network.ABORT,
+                        network.NO_HALT,
+                        network.UID_PADDING,
+                        processing.INVENT_INSTANCE,
+                        processing.INVENT_SERIES,
+                        processing.INVENT_STUDY,
+                        processing.INVENT_PATIENT,
+                    ),
+                ),
+            ),
+        ),
+        tls.requestor(),
+    ),
+    checks=(
+        PORT,
+        "verbosity",
+        "log_level",
+        "log_config",
+        "arguments",
+        "verbose_pc",
+        "input_format",
+        "scan_directories",
+        "scan_pattern",
+        "recurse",
+        "rename",
+        "ae_title",
+        "called_ae_title",
+        "proposal",
+        "required",
+        "combine",
+        "profile",
+        "new_vr",
+        "compression_level",
+        "user_identity",
+        "password",
+        "positive_response",
+        "connection_timeout_s",
+        "socket_timeout_s",
+        "acse_timeout_s",
+        "dimse_timeout_s",
+        "max_pdu_bytes",
+        "max_send_pdu_bytes",
+        "repeat",
+        "abort",
+        "no_halt",
+        "uid_padding",
+        "invent_instance",
+        "invent_series",
+        "invent_study",
+        "invent_patient",
+        *tls.REQUESTOR_CHECKS,
+    ),
+)

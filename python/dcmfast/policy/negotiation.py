@@ -1,0 +1,231 @@
+"""Which contexts are accepted and proposed, in which order of transfer syntaxes.
+
+Turns an option's choice, or a profile, into a plain table.  Rust evaluates it without Python, in
+``rust/core/src/acse/negotiation.rs``: the list is walked from most to least wanted, and the first
+transfer syntax that the peer proposed wins.  Pure functions; the host's byte order is asked for in
+``config/byte_order.py`` only.
+
+The orders are those of DCMTK 3.6.8's manual page of storescp, and of 1998's page for the two
+choices that only that one has.
+"""
+
+from __future__ import annotations
+
+from dcmfast.config.byte_order import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    local_explicit,
+    opposite_explicit,
+)
+from dcmfast.types import Record
+from dcmfast.uids import STORAGE_SOP_CLASSES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dcmfast.config.assoc_cfg import NegotiationProfile
+
+VERIFICATION_SOP_CLASS = "1.2.840.10008.1.1"
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+DEFLATED_LITTLE = "1.2.840.10008.1.2.1.99"
+RLE_LOSSLESS = "1.2.840.10008.1.2.5"
+_FOUR = "1.2.840.10008.1.2.4."
+
+#: The compressed transfer syntax that a preference or proposal puts before the uncompressed ones.
+FIRST_CHOICES: dict[str, str] = {
+    "lossless": _FOUR + "70",
+    "jpeg8": _FOUR + "50",
+    "jpeg12": _FOUR + "51",
+    "j2k-lossless": _FOUR + "90",
+    "j2k-lossy": _FOUR + "91",
+    "jls-lossless": _FOUR + "80",
+    "jls-lossy": _FOUR + "81",
+    "mpeg2": _FOUR + "100",
+    "mpeg2-high": _FOUR + "101",
+    "mpeg4": _FOUR + "102",
+    "mpeg4-bd": _FOUR + "103",
+    "mpeg4-2-2d": _FOUR + "104",
+    "mpeg4-2-3d": _FOUR + "105",
+    "mpeg4-2-st": _FOUR + "106",
+    "hevc": _FOUR + "107",
+    "hevc10": _FOUR + "108",
+    "rle": RLE_LOSSLESS,
+    "deflated": DEFLATED_LITTLE,
+}
+
+#: Order of ``--accept-all`` before the uncompressed ones; each fragmentable MPEG syntax (.1)
+#: follows its parent.
+_ALL_COMPRESSED = (
+    *(_FOUR + tail for tail in ("91", "90", "51", "50", "70", "81", "80")),
+    RLE_LOSSLESS,
+    *(
+        _FOUR + tail
+        for parent in ("100", "101", "102", "103", "104", "105", "106")
+        for tail in (parent, parent + ".1")
+    ),
+    _FOUR + "107",
+    _FOUR + "108",
+    DEFLATED_LITTLE,
+)
+
+#: Proposals that stand alone: video is not worth sending uncompressed.
+_WITHOUT_FALLBACK = ("mpeg", "hevc")
+
+#: What echoscu's ``--propose-ts`` takes the first n of.
+ECHO_TRANSFER_SYNTAXES: tuple[str, ...] = (
+    IMPLICIT_LITTLE,
+    EXPLICIT_LITTLE,
+    EXPLICIT_BIG,
+    *(f"{_FOUR}{number}" for number in range(50, 67)),
+    _FOUR + "70",
+    RLE_LOSSLESS,
+    DEFLATED_LITTLE,
+    *(f"{_FOUR}{number}" for number in (80, 81, 90, 91, 92, 93, *range(100, 109))),
+)
+
+
+#: One accepted abstract syntax: its UID, the index of its transfer syntaxes, the role that a
+#: profile allows the requestor (``SCU``, ``SCP``, ``BOTH``; empty ignores role selection), and
+#: the service class application information that is sent to a peer which proposes some.
+TableEntry = tuple[str, int, str, bytes | None]
+
+
+class NegotiationTable(Record):
+    """What an acceptor accepts, in plain values for Rust."""
+
+    entries: tuple[TableEntry, ...]
+    #: Each most wanted first; entries refer to them by index, as many share one.
+    transfer_syntax_lists: tuple[tuple[str, ...], ...]
+    #: List for every abstract syntax that has no name in DCMTK's UID table; None refuses them.
+    promiscuous_list: int | None = None
+    #: Ends the log line of a refused abstract syntax: which option would accept it.
+    abstract_syntax_hint: str = ""
+    #: Ends the log line of refused transfer syntaxes.
+    transfer_syntax_hint: str = ""
+
+    def validate(self) -> None:
+        """Check that the indices point into the lists and no abstract syntax stands twice."""
+        count = len(self.transfer_syntax_lists)
+        used = [entry[1] for entry in self.entries]
+        if self.promiscuous_list is not None:
+            used.append(self.promiscuous_list)
+        if any(not 0 <= index < count for index in used):
+            raise ValueError("a transfer syntax list is missing")
+        if len({entry[0] for entry in self.entries}) != len(self.entries):
+            raise ValueError("an abstract syntax stands twice")
+
+
+def accepted_transfer_syntaxes(preference: str) -> tuple[str, ...]:
+    """Return what an acceptor accepts with a preference, most wanted first.
+
+    `preference` is the choice of a ``--prefer-*`` option, ``implicit``, ``accept-all``, or one of
+    1998's own, ``little-1998`` and ``big-1998``.
+    """
+    if preference == "uncompr":
+        return (local_explicit(), opposite_explicit(), IMPLICIT_LITTLE)
+    if preference == "little":
+        return (EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE)
+    if preference == "big":
+        return (EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+    if preference == "implicit":
+        return (IMPLICIT_LITTLE,)
+    if preference == "little-1998":
+        return (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+    if preference == "big-1998":
+        return (EXPLICIT_BIG, IMPLICIT_LITTLE)
+    if preference == "accept-all":
+        return (*_ALL_COMPRESSED, local_explicit(), opposite_explicit(), IMPLICIT_LITTLE)
+    # The uncompressed ones follow in fixed order, on big-endian hosts too.
+    return (FIRST_CHOICES[preference], EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE)
+
+
+def proposed_transfer_syntaxes(proposal: str, *, combine: bool) -> tuple[tuple[str, ...], ...]:
+    """Return what storescu proposes for each SOP class: one or two contexts' transfer syntaxes.
+
+    The first context has the preferred syntax alone, so that the acceptor cannot choose another;
+    the second the uncompressed rest.  With `combine` both become one.
+    """
+    if proposal == "implicit":
+        return ((IMPLICIT_LITTLE,),)
+    if proposal == "uncompr":
+        preferred = local_explicit()
+    elif proposal == "little":
+        preferred = EXPLICIT_LITTLE
+    elif proposal == "big":
+        preferred = EXPLICIT_BIG
+    else:
+        preferred = FIRST_CHOICES[proposal]
+    if proposal.startswith(_WITHOUT_FALLBACK):
+        return ((preferred,),)
+    fallback = tuple(
+        one for one in (EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE) if one != preferred
+    )
+    return ((preferred, *fallback),) if combine else ((preferred,), fallback)
+
+
+def storage_table(preference: str, *, is_promiscuous: bool = False) -> NegotiationTable:
+    """Return storescp's table: Verification and every storage SOP class, one list for all."""
+    return NegotiationTable(
+        entries=tuple((uid, 0, "", None) for uid in (VERIFICATION_SOP_CLASS, *STORAGE_SOP_CLASSES)),
+        transfer_syntax_lists=(accepted_transfer_syntaxes(preference),),
+        promiscuous_list=0 if is_promiscuous else None,
+        abstract_syntax_hint="--promiscuous (-pm) or a profile (-xf) would accept it",
+        transfer_syntax_hint="--accept-all (+xa) would accept more",
+    )
+
+
+def verification_table() -> NegotiationTable:
+    """Return dcmrecv's table without a profile: Verification, implicit VR only."""
+    hint = "a profile (-xf) would accept it"
+    return NegotiationTable(
+        entries=((VERIFICATION_SOP_CLASS, 0, "", None),),
+        transfer_syntax_lists=((IMPLICIT_LITTLE,),),
+        abstract_syntax_hint=hint,
+        transfer_syntax_hint=hint,
+    )
+
+
+def profile_table(profile: NegotiationProfile) -> NegotiationTable:
+    """Return the table of a profile that is valid for an acceptor."""
+    roles = dict(profile.roles)
+    extended = dict(profile.extended_negotiation)
+    lists: dict[tuple[str, ...], int] = {}
+    entries = tuple(
+        (
+            context.abstract_syntax,
+            lists.setdefault(context.transfer_syntaxes, len(lists)),
+            roles.get(context.abstract_syntax, ""),
+            extended.get(context.abstract_syntax),
+        )
+        for context in profile.contexts
+    )
+    hint = f"it would have to stand in profile {profile.name} (-xf)"
+    return NegotiationTable(
+        entries=entries,
+        transfer_syntax_lists=tuple(lists),
+        abstract_syntax_hint=hint,
+        transfer_syntax_hint=hint,
+    )
+
+
+def receiver_table(
+    *,
+    preference: str | None,
+    is_promiscuous: bool,
+    profile: NegotiationProfile | None,
+) -> NegotiationTable:
+    """Return a receiver's table: its profile's, or its preference's, or Verification only.
+
+    Parameters
+    ----------
+    preference
+        As for `accepted_transfer_syntaxes`; None for a tool that stores nothing without a profile.
+    is_promiscuous
+        Accept abstract syntaxes that DCMTK has no name for; only with a preference.
+    profile
+        Takes the place of both others.
+    """
+    if profile is not None:
+        return profile_table(profile)
+    if preference is not None:
+        return storage_table(preference, is_promiscuous=is_promiscuous)
+    return verification_table()
