@@ -685,3 +685,261 @@ mod system {
         unsafe { libc::_exit(code) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::naming::{FileNaming, NameParts, Naming, SubdirectoryNaming};
+    use crate::uid::UidText;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// An empty directory that goes away with the test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!(
+                "dcmfast-backend-{}-{name}-{:032x}",
+                std::process::id(),
+                system::random_u128()
+            ));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entry =
+                |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+            let mut names: Vec<String> = fs::read_dir(&self.0).unwrap().map(entry).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn target(uid: &str, subdirectory: SubdirectoryNaming) -> AreaPath {
+        let naming = Naming::new(FileNaming::SopInstanceUid, subdirectory, "", 0).unwrap();
+        let parts = NameParts {
+            sop_class: UidText::new(b"1.2.840.10008.5.1.4.1.1.2").unwrap(),
+            sop_instance: UidText::new(uid.as_bytes()).unwrap(),
+            time: LocalTime::EPOCH,
+        };
+        naming.path(&parts, Some(b"20200103"), LocalTime::EPOCH, 0, 0).0
+    }
+
+    fn flat(uid: &str) -> AreaPath {
+        target(uid, SubdirectoryNaming::None)
+    }
+
+    fn closed_part(disk: &Disk, content: &[u8]) -> Box<dyn PartFile> {
+        let mut part = disk.create_part().unwrap();
+        part.append(&mut [IoSlice::new(content)]).unwrap();
+        part.sync_data().unwrap();
+        part.close().unwrap();
+        part
+    }
+
+    /// A part file is hidden, has the umask's mode, and goes away unless it is published.
+    #[test]
+    fn a_dropped_part_file_leaves_nothing() {
+        let scratch = Scratch::new("drop");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let part = closed_part(&disk, b"bytes");
+        let names = scratch.names();
+        assert_eq!(names.len(), 1);
+        assert_eq!(part_owner(&names[0]), Some(std::process::id() as i32));
+        let plain = scratch.0.join("plain");
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&scratch.0.join(&names[0])), mode(&plain));
+        fs::remove_file(plain).unwrap();
+        drop(part);
+        assert!(scratch.names().is_empty());
+    }
+
+    /// Each way to publish, and each back.
+    #[test]
+    fn publish_and_withdraw() {
+        let scratch = Scratch::new("publish");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let name = flat("1.2");
+        let path = disk.path_of(&name);
+        let mut first = closed_part(&disk, b"first");
+        first.publish(&name, Publish::New).unwrap();
+        drop(first);
+        let mut second = closed_part(&disk, b"second");
+        let error = second.publish(&name, Publish::New).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!second.has_content_of(&name).unwrap());
+        second.publish(&name, Publish::Exchange).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        second.withdraw().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        second.publish(&name, Publish::Exchange).unwrap();
+        second.settle().unwrap();
+        drop(second);
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(scratch.names(), ["CT.1.2"]);
+        let other = flat("1.3");
+        let mut third = closed_part(&disk, b"third");
+        third.publish(&other, Publish::New).unwrap();
+        third.withdraw().unwrap();
+        drop(third);
+        assert_eq!(scratch.names(), ["CT.1.2"]);
+    }
+
+    /// A withdrawn publication does not remove what somebody else put there meanwhile.
+    #[test]
+    fn withdraw_spares_others() {
+        let scratch = Scratch::new("spare");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let name = flat("1.2");
+        let mut ours = closed_part(&disk, b"ours");
+        ours.publish(&name, Publish::New).unwrap();
+        let mut theirs = closed_part(&disk, b"theirs");
+        theirs.publish(&name, Publish::Replace).unwrap();
+        ours.withdraw().unwrap();
+        assert_eq!(fs::read(disk.path_of(&name)).unwrap(), b"theirs");
+    }
+
+    /// Equal bytes are equal, whatever their number of blocks; one other byte is not.
+    #[test]
+    fn content_is_compared_to_the_end() {
+        let scratch = Scratch::new("compare");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        for length in [0, 1, COMPARE_BLOCK_BYTES, 3 * COMPARE_BLOCK_BYTES + 7] {
+            let name = flat(&format!("1.{length}"));
+            let bytes = vec![7; length];
+            closed_part(&disk, &bytes).publish(&name, Publish::New).unwrap();
+            assert!(closed_part(&disk, &bytes).has_content_of(&name).unwrap());
+            assert!(
+                !closed_part(&disk, &[&bytes[..], b"x"].concat()).has_content_of(&name).unwrap()
+            );
+            if let Some(last) = length.checked_sub(1) {
+                let mut other = bytes.clone();
+                other[last] = 8;
+                assert!(!closed_part(&disk, &other).has_content_of(&name).unwrap());
+            }
+        }
+    }
+
+    /// A symbolic link under the final name is replaced, never followed; a directory is an error.
+    #[test]
+    fn odd_things_under_the_final_name() {
+        let scratch = Scratch::new("odd");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let victim = scratch.0.join("victim");
+        fs::write(&victim, b"ours").unwrap();
+        let name = flat("1.2");
+        symlink(&victim, disk.path_of(&name)).unwrap();
+        let mut part = closed_part(&disk, b"ours");
+        assert!(part.publish(&name, Publish::New).is_err());
+        assert!(!part.has_content_of(&name).unwrap());
+        part.publish(&name, Publish::Replace).unwrap();
+        assert!(disk.path_of(&name).symlink_metadata().unwrap().is_file());
+        assert_eq!(fs::read(&victim).unwrap(), b"ours");
+        let directory = flat("1.3");
+        fs::create_dir(disk.path_of(&directory)).unwrap();
+        for how in [Publish::New, Publish::Replace, Publish::Exchange] {
+            assert!(closed_part(&disk, b"x").publish(&directory, how).is_err(), "{how:?}");
+        }
+        assert!(disk.path_of(&directory).is_dir());
+    }
+
+    /// Part files: a dead owner's goes, a locked one stays, a living owner's young one stays.
+    #[test]
+    fn stale_part_files() {
+        let scratch = Scratch::new("stale");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        let dead_pid = dead.id();
+        dead.wait().unwrap();
+        let write = |name: &str| fs::write(scratch.0.join(name), b"half").unwrap();
+        let stale = format!(".dcmfast-{dead_pid}-0.part");
+        write(&stale);
+        let young = format!(".dcmfast-{}-999.part", std::process::id());
+        write(&young);
+        for other in ["CT.1.2", ".dcmfast-x-1.part", ".dcmfast-1.part", ".dcmfast-1-1.par"] {
+            write(other);
+        }
+        let locked = disk.create_part().unwrap();
+        // A receiver of a dead number that lives all the same (another container), locked.
+        let foreign = scratch.0.join(format!(".dcmfast-{dead_pid}-1.part"));
+        let foreign_file = fs::File::create(&foreign).unwrap();
+        system::lock_now(&foreign_file).unwrap();
+        let before = scratch.names().len();
+        assert_eq!(disk.remove_stale_parts().unwrap(), 1);
+        let names = scratch.names();
+        assert_eq!(names.len(), before - 1);
+        assert!(!names.contains(&stale) && names.contains(&young));
+        assert!(foreign.exists());
+        let old = SystemTime::now() - Duration::from_secs(2 * STALE_PART_AGE_S);
+        fs::File::options()
+            .write(true)
+            .open(scratch.0.join(&young))
+            .unwrap()
+            .set_modified(old)
+            .unwrap();
+        assert_eq!(disk.remove_stale_parts().unwrap(), 1);
+        drop(locked);
+    }
+
+    /// The output directory is the one that its path names now.
+    #[test]
+    fn area_moved_away() {
+        let scratch = Scratch::new("moved");
+        let area = scratch.0.join("area");
+        fs::create_dir(&area).unwrap();
+        let strict = Disk::open(&area, false).unwrap();
+        let lenient = Disk::open(&area, true).unwrap();
+        fs::rename(&area, scratch.0.join("old")).unwrap();
+        let error = strict.create_part().map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        closed_part(&lenient, b"x").publish(&flat("1.2"), Publish::New).unwrap();
+        closed_part(&strict, b"x").publish(&flat("1.3"), Publish::New).unwrap();
+        assert!(area.join("CT.1.2").exists() && area.join("CT.1.3").exists());
+        assert_eq!(fs::read_dir(scratch.0.join("old")).unwrap().count(), 0);
+    }
+
+    /// Directories below the area are made with their parents and can be synced.
+    #[test]
+    fn subdirectories() {
+        let scratch = Scratch::new("sub");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let name = target("1.2", SubdirectoryNaming::SeriesDate);
+        let mut part = closed_part(&disk, b"x");
+        let error = part.publish(&name, Publish::New).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        disk.make_directories(name.directory()).unwrap();
+        disk.make_directories(name.directory()).unwrap();
+        part.publish(&name, Publish::New).unwrap();
+        for directory in ["", "data", "data/2020", "data/2020/01", "data/2020/01/03"] {
+            disk.sync_directory(directory).unwrap();
+        }
+        disk.sync_published(&name).unwrap();
+        assert!(scratch.0.join("data/2020/01/03/CT.1.2").is_file());
+    }
+
+    /// More slices than one call takes, and a full device that takes none.
+    #[test]
+    fn vectored_writes() {
+        let scratch = Scratch::new("vectored");
+        let disk = Disk::open(&scratch.0, false).unwrap();
+        let mut part = disk.create_part().unwrap();
+        let piece = [5; 3];
+        let mut slices = vec![IoSlice::new(&piece); 3000];
+        part.append(&mut slices).unwrap();
+        part.close().unwrap();
+        let name = flat("1.2");
+        part.publish(&name, Publish::New).unwrap();
+        assert_eq!(fs::read(disk.path_of(&name)).unwrap(), vec![5; 9000]);
+        let mut full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let error = system::write_all(&mut full, &mut [IoSlice::new(b"x")]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+    }
+}

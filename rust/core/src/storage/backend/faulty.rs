@@ -24,6 +24,8 @@ pub struct Plan {
     pub os_error: i32,
     calls: AtomicU64,
     has_failed: AtomicBool,
+    /// Called in the moment of the first fault, before anything is tidied up.
+    at_fault: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Plan {
@@ -35,6 +37,20 @@ impl Plan {
             os_error,
             calls: AtomicU64::new(0),
             has_failed: AtomicBool::new(false),
+            at_fault: None,
+        })
+    }
+
+    /// Stops the world at call number `fail_at`: `at_fault` sees what a crash there would leave, then
+    /// this call and all later ones fail.
+    pub fn crash(fail_at: u64, at_fault: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self {
+            fail_at,
+            is_permanent: true,
+            os_error: libc::EIO,
+            calls: AtomicU64::new(0),
+            has_failed: AtomicBool::new(false),
+            at_fault: Some(at_fault),
         })
     }
 
@@ -53,7 +69,10 @@ impl Plan {
         let is_due = self.fail_at != 0
             && (number == self.fail_at || (self.is_permanent && number > self.fail_at));
         if is_due {
-            self.has_failed.store(true, Ordering::SeqCst);
+            let is_first = !self.has_failed.swap(true, Ordering::SeqCst);
+            if let Some(at_fault) = self.at_fault.as_ref().filter(|_| is_first) {
+                at_fault();
+            }
             return Err(io::Error::from_raw_os_error(self.os_error));
         }
         Ok(())
