@@ -558,3 +558,345 @@ fn copy_error(error: &io::Error) -> io::Error {
         None => io::Error::new(error.kind(), error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::backend::faulty::{Faulty, Plan};
+    use crate::storage::backend::memory::Memory;
+    use crate::storage::naming::{FileNaming, LocalTime, NameParts, Naming, SubdirectoryNaming};
+    use crate::uid::UidText;
+    use std::io::IoSlice;
+    use std::path::Path;
+    use std::sync::Barrier;
+
+    fn target(uid: &str, subdirectory: SubdirectoryNaming) -> AreaPath {
+        let naming = Naming::new(FileNaming::SopInstanceUid, subdirectory, "", 0).unwrap();
+        let parts = NameParts {
+            sop_class: UidText::new(b"1.2.840.10008.5.1.4.1.1.2").unwrap(),
+            sop_instance: UidText::new(uid.as_bytes()).unwrap(),
+            time: LocalTime::EPOCH,
+        };
+        naming.path(&parts, Some(b"20200103"), LocalTime::EPOCH, 0, 0).0
+    }
+
+    fn part(backend: &dyn Backend, content: &[u8]) -> Box<dyn PartFile> {
+        let mut part = backend.create_part().unwrap();
+        part.append(&mut [IoSlice::new(content)]).unwrap();
+        part
+    }
+
+    fn task(backend: &dyn Backend, uid: &str) -> Task {
+        let work = Work::Publish {
+            part: part(backend, uid.as_bytes()),
+            is_synced: false,
+            may_replace: false,
+        };
+        Task { target: target(uid, SubdirectoryNaming::None), work }
+    }
+
+    /// Writes down the order of calls on a memory area.
+    struct Recorder {
+        memory: Memory,
+        calls: Arc<Mutex<Vec<String>>>,
+    }
+
+    struct RecordedPart {
+        part: Box<dyn PartFile>,
+        calls: Arc<Mutex<Vec<String>>>,
+    }
+
+    fn note<T>(calls: &Mutex<Vec<String>>, call: &str, result: T) -> T {
+        lock(calls).push(call.to_owned());
+        result
+    }
+
+    impl Backend for Recorder {
+        fn create_part(&self) -> io::Result<Box<dyn PartFile>> {
+            let part = self.memory.create_part()?;
+            Ok(Box::new(RecordedPart { part, calls: Arc::clone(&self.calls) }))
+        }
+        fn make_directories(&self, directory: &str) -> io::Result<()> {
+            note(&self.calls, "make", self.memory.make_directories(directory))
+        }
+        fn sync_directory(&self, directory: &str) -> io::Result<()> {
+            let call = format!("sync directory {directory:?}");
+            note(&self.calls, &call, self.memory.sync_directory(directory))
+        }
+        fn can_sync_file_system(&self) -> bool {
+            true
+        }
+        fn sync_file_system(&self) -> io::Result<()> {
+            note(&self.calls, "sync all", self.memory.sync_file_system())
+        }
+        fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
+            note(&self.calls, "sync published", self.memory.sync_published(target))
+        }
+        fn remove_stale_parts(&self) -> io::Result<usize> {
+            self.memory.remove_stale_parts()
+        }
+        fn path_of(&self, target: &AreaPath) -> PathBuf {
+            self.memory.path_of(target)
+        }
+        fn area(&self) -> &Path {
+            self.memory.area()
+        }
+    }
+
+    impl PartFile for RecordedPart {
+        fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+            self.part.append(slices)
+        }
+        fn sync_data(&mut self) -> io::Result<()> {
+            note(&self.calls, "sync", self.part.sync_data())
+        }
+        fn close(&mut self) -> io::Result<()> {
+            note(&self.calls, "close", self.part.close())
+        }
+        fn publish(&mut self, target: &AreaPath, how: Publish) -> io::Result<()> {
+            let result = self.part.publish(target, how);
+            note(&self.calls, &format!("publish {how:?} {}", result.is_ok()), result)
+        }
+        fn has_content_of(&self, target: &AreaPath) -> io::Result<bool> {
+            self.part.has_content_of(target)
+        }
+        fn withdraw(&mut self) -> io::Result<()> {
+            note(&self.calls, "withdraw", self.part.withdraw())
+        }
+        fn settle(&mut self) -> io::Result<()> {
+            note(&self.calls, "settle", self.part.settle())
+        }
+    }
+
+    fn recorded(durability: Durability) -> (Arc<Recorder>, Committer) {
+        let recorder =
+            Arc::new(Recorder { memory: Memory::default(), calls: Arc::new(Mutex::default()) });
+        let backend: Arc<dyn Backend> = recorder.clone();
+        (recorder, Committer::new(backend, durability))
+    }
+
+    fn calls(recorder: &Recorder) -> Vec<String> {
+        core::mem::take(&mut *lock(&recorder.calls))
+    }
+
+    /// The ordering promise: content, name, directory; `none` syncs nothing.
+    #[test]
+    fn order_of_one_object() {
+        let name = target("1.2", SubdirectoryNaming::None);
+        for durability in [Durability::Each, Durability::Group] {
+            let (recorder, committer) = recorded(durability);
+            committer.publish_new(part(&*recorder, b"x"), &name).unwrap();
+            let expected = ["sync", "close", "publish New true", "sync directory \"\"", "settle"];
+            assert_eq!(calls(&recorder), expected);
+        }
+        let (recorder, committer) = recorded(Durability::None);
+        committer.publish_new(part(&*recorder, b"x"), &name).unwrap();
+        assert_eq!(calls(&recorder), ["close", "publish New true"]);
+    }
+
+    /// A replaced file is kept until the directory is synced.
+    #[test]
+    fn order_of_a_replacement() {
+        let name = target("1.2", SubdirectoryNaming::None);
+        let (recorder, committer) = recorded(Durability::Each);
+        committer.publish_new(part(&*recorder, b"old"), &name).unwrap();
+        calls(&recorder);
+        let Committed::Exists(taken) =
+            committer.publish_new(part(&*recorder, b"new"), &name).unwrap()
+        else {
+            panic!("the name was free")
+        };
+        assert_eq!(calls(&recorder), ["sync", "close", "publish New false"]);
+        committer.replace(taken, &name).unwrap();
+        let expected = ["close", "publish Exchange true", "sync directory \"\"", "settle"];
+        assert_eq!(calls(&recorder), expected);
+        assert_eq!(recorder.memory.files().len(), 1);
+        assert_eq!(recorder.memory.files()["CT.1.2"], b"new");
+    }
+
+    /// Every new parent is synced, by everyone until it is known to be.
+    #[test]
+    fn parents_are_synced_once() {
+        let (recorder, committer) = recorded(Durability::Each);
+        let name = |uid| target(uid, SubdirectoryNaming::SeriesDate);
+        committer.publish_new(part(&*recorder, b"x"), &name("1.2")).unwrap();
+        let syncs = |calls: Vec<String>| {
+            calls.into_iter().filter(|call| call.starts_with("sync dir")).collect::<Vec<_>>()
+        };
+        let chain = ["data/2020/01/03", "data/2020/01", "data/2020", "data", ""];
+        let expected: Vec<String> =
+            chain.iter().map(|directory| format!("sync directory {directory:?}")).collect();
+        assert_eq!(syncs(calls(&recorder)), expected);
+        committer.publish_new(part(&*recorder, b"y"), &name("1.3")).unwrap();
+        assert_eq!(syncs(calls(&recorder)), expected[..1]);
+    }
+
+    /// A group syncs contents once and its directory once.
+    #[test]
+    fn a_group_shares_its_syncs() {
+        let (recorder, committer) = recorded(Durability::Group);
+        let tasks = (0..3).map(|uid| task(&*recorder, &format!("1.{uid}"))).collect();
+        let results = committer.commit_together(tasks);
+        assert!(results.iter().all(Result::is_ok));
+        let calls = calls(&recorder);
+        let count = |call: &str| calls.iter().filter(|made| made.starts_with(call)).count();
+        assert_eq!((count("sync all"), count("sync dir"), count("publish")), (1, 1, 3));
+        let last_publish = calls.iter().rposition(|call| call.starts_with("publish"));
+        let directory = calls.iter().position(|call| call.starts_with("sync dir"));
+        assert_eq!(calls.iter().position(|call| call == "sync all"), Some(0));
+        assert!(last_publish < directory);
+    }
+
+    /// threats-and-promises.md §8.1 for a pair in one group: an error reaches those it concerns, and
+    /// nothing of a failed object is left.
+    #[test]
+    fn a_fault_in_a_group_reaches_those_concerned() {
+        let mut failed_alone = 0;
+        for fail_at in 1.. {
+            let memory = Memory::default();
+            let plan = Plan::new(fail_at, false, libc::EIO);
+            let backend: Arc<dyn Backend> =
+                Arc::new(Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan)));
+            let committer = Committer::new(Arc::clone(&backend), Durability::Group);
+            let Ok(mut parts) = ["1.1", "1.2"]
+                .iter()
+                .map(|uid| {
+                    let mut part = backend.create_part()?;
+                    part.append(&mut [IoSlice::new(uid.as_bytes())])?;
+                    let work = Work::Publish { part, is_synced: false, may_replace: false };
+                    Ok(Task { target: target(uid, SubdirectoryNaming::None), work })
+                })
+                .collect::<io::Result<Vec<Task>>>()
+            else {
+                assert!(memory.files().is_empty());
+                continue;
+            };
+            let results = committer.commit_together(core::mem::take(&mut parts));
+            let files = memory.files();
+            for (result, uid) in results.iter().zip(["1.1", "1.2"]) {
+                let name = format!("CT.{uid}");
+                assert_eq!(result.is_ok(), files.contains_key(&name), "call {fail_at}, {uid}");
+            }
+            let failures = results.iter().filter(|result| result.is_err()).count();
+            failed_alone += usize::from(failures == 1);
+            drop(results);
+            assert!(memory.files().keys().all(|name| name.starts_with("CT.")));
+            if !plan.has_failed() {
+                break;
+            }
+        }
+        // Close and rename of each of the two.
+        assert_eq!(failed_alone, 4);
+    }
+
+    /// syncfs failed, and then one file's own sync: only that object is lost.
+    #[test]
+    fn a_failed_file_system_sync_is_asked_again_per_file() {
+        let memory = Memory::default();
+        // Calls 1 to 4 make the parts; 5 is the syncfs, then 6 and 7 the files.
+        let plan = Plan::new(5, false, libc::EIO);
+        let backend: Arc<dyn Backend> =
+            Arc::new(Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan)));
+        let committer = Committer::new(Arc::clone(&backend), Durability::Group);
+        let tasks = vec![task(&*backend, "1.1"), task(&*backend, "1.2")];
+        assert_eq!(plan.calls(), 4);
+        assert!(committer.commit_together(tasks).iter().all(Result::is_ok));
+        let survived = memory.after_crash(&mut |_| 0);
+        assert_eq!(survived.files()["CT.1.1"], b"1.1");
+        assert_eq!(survived.files()["CT.1.2"], b"1.2");
+    }
+
+    /// Whoever leads takes along all that wait, and tells each.
+    #[test]
+    fn a_leader_takes_all_that_wait() {
+        let (recorder, committer) = recorded(Durability::Group);
+        let seats: Vec<Arc<Seat>> = (0..3).map(|_| Arc::default()).collect();
+        for (seat, uid) in seats.iter().zip(["1.1", "1.2", "1.3"]) {
+            let waiter = Waiter { task: task(&*recorder, uid), seat: Arc::clone(seat) };
+            lock(&committer.group).waiting.push(waiter);
+        }
+        let name = target("1.4", SubdirectoryNaming::None);
+        assert!(committer.publish_new(part(&*recorder, b"x"), &name).is_ok());
+        for seat in seats {
+            assert!(matches!(seat.wait(), News::Done(Ok(Committed::Stored))));
+        }
+        let calls = calls(&recorder);
+        assert_eq!(calls.iter().filter(|call| call.starts_with("sync")).count(), 2, "{calls:?}");
+        assert_eq!(recorder.memory.files().len(), 4);
+    }
+
+    /// Many threads, each with many objects: all arrive, and the lead is given back.
+    #[test]
+    fn many_threads() {
+        const THREADS: usize = 8;
+        const OBJECTS: usize = 50;
+        let (recorder, committer) = recorded(Durability::Group);
+        let barrier = Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (recorder, committer, barrier) = (&recorder, &committer, &barrier);
+                scope.spawn(move || {
+                    for object in 0..OBJECTS {
+                        barrier.wait();
+                        let uid = format!("{thread}.{object}");
+                        let name = target(&uid, SubdirectoryNaming::None);
+                        let part = part(&**recorder, uid.as_bytes());
+                        assert!(matches!(
+                            committer.publish_new(part, &name),
+                            Ok(Committed::Stored)
+                        ));
+                    }
+                });
+            }
+        });
+        assert_eq!(recorder.memory.after_crash(&mut |_| 0).files().len(), THREADS * OBJECTS);
+        let group = lock(&committer.group);
+        assert!(!group.has_leader && group.waiting.is_empty());
+    }
+
+    /// threats-and-promises.md §8.12: a leader that panics answers all and gives the lead back.
+    #[test]
+    fn a_panicking_leader_leaves_no_one_waiting() {
+        struct Panics(Memory);
+        impl Backend for Panics {
+            fn create_part(&self) -> io::Result<Box<dyn PartFile>> {
+                self.0.create_part()
+            }
+            fn make_directories(&self, directory: &str) -> io::Result<()> {
+                self.0.make_directories(directory)
+            }
+            fn sync_directory(&self, _: &str) -> io::Result<()> {
+                panic!("injected");
+            }
+            fn can_sync_file_system(&self) -> bool {
+                false
+            }
+            fn sync_file_system(&self) -> io::Result<()> {
+                Ok(())
+            }
+            fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
+                self.0.sync_published(target)
+            }
+            fn remove_stale_parts(&self) -> io::Result<usize> {
+                self.0.remove_stale_parts()
+            }
+            fn path_of(&self, target: &AreaPath) -> PathBuf {
+                self.0.path_of(target)
+            }
+            fn area(&self) -> &Path {
+                self.0.area()
+            }
+        }
+        let backend: Arc<dyn Backend> = Arc::new(Panics(Memory::default()));
+        let committer = Committer::new(Arc::clone(&backend), Durability::Group);
+        for uid in ["1.1", "1.2"] {
+            let name = target(uid, SubdirectoryNaming::None);
+            let part = part(&*backend, b"x");
+            let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                committer.publish_new(part, &name).is_ok()
+            }));
+            assert!(attempt.is_err());
+            assert!(!lock(&committer.group).has_leader);
+        }
+    }
+}
