@@ -40,6 +40,9 @@ pub const WANTED_VALUE_BYTES_MAX: usize = 1024;
 pub const WANTED_TAGS_MAX: usize = 8;
 /// Output buffer of the inflater, in bytes; what comes out is scanned and forgotten.
 pub const INFLATE_BUFFER_BYTES: usize = 32 * 1024;
+/// Bytes let pass after the end of a deflate stream: the NUL that makes its length even (PS3.5 §A.5),
+/// and the checksum and length that writers leave who make gzip streams and cut off the head.
+pub const DEFLATE_TRAILER_BYTES_MAX: usize = 16;
 /// Inflated bytes that no ratio is asked of: a tenth of a second of work, and more than blank test
 /// images of usual size.
 pub const INFLATED_FREE_BYTES: u64 = 64 * 1024 * 1024;

@@ -25,8 +25,8 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
 use crate::limits::{
-    INFLATE_BUFFER_BYTES, INFLATED_BYTES_MAX, INFLATED_FREE_BYTES, INFLATED_RATIO_MAX,
-    SEQUENCE_DEPTH_MAX, WANTED_TAGS_MAX, WANTED_VALUE_BYTES_MAX,
+    DEFLATE_TRAILER_BYTES_MAX, INFLATE_BUFFER_BYTES, INFLATED_BYTES_MAX, INFLATED_FREE_BYTES,
+    INFLATED_RATIO_MAX, SEQUENCE_DEPTH_MAX, WANTED_TAGS_MAX, WANTED_VALUE_BYTES_MAX,
 };
 use crate::tag::{self, Tag};
 use crate::vr::Vr;
@@ -139,12 +139,14 @@ pub struct ScanWarnings {
     pub delimiter_lengths: u32,
     /// The first tag that was counted above.
     pub first: Option<Tag>,
+    /// Bytes other than padding after the end of a deflate stream.
+    pub has_deflate_trailer: bool,
 }
 
 impl ScanWarnings {
     /// True when nothing was odd.
     pub const fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_none() && !self.has_deflate_trailer
     }
 }
 
@@ -692,6 +694,8 @@ struct Inflater {
     stream: Decompress,
     output: Box<[u8]>,
     has_ended: bool,
+    /// Bytes seen after the end.
+    trailer_bytes: usize,
 }
 
 impl Inflater {
@@ -700,6 +704,7 @@ impl Inflater {
             stream: Decompress::new(false),
             output: vec![0; INFLATE_BUFFER_BYTES].into_boxed_slice(),
             has_ended: false,
+            trailer_bytes: 0,
         }
     }
 
@@ -724,9 +729,14 @@ impl Inflater {
                 return Err(ScanError::DeflateCorrupt);
             }
         }
-        // PS3.5 §A.5: a stream of odd length is followed by one NUL. Anything else is not ours.
-        if input.iter().any(|&byte| byte != 0) {
+        self.trailer_bytes = self.trailer_bytes.saturating_add(input.len());
+        if self.trailer_bytes > DEFLATE_TRAILER_BYTES_MAX {
+            // The error says more than the warning, which depends on how the bytes were cut.
+            walker.warnings.has_deflate_trailer = false;
             return Err(ScanError::DeflateCorrupt);
+        }
+        if input.iter().any(|&byte| byte != 0) {
+            walker.warnings.has_deflate_trailer = true;
         }
         Ok(())
     }
@@ -1114,7 +1124,11 @@ mod tests {
         assert_eq!((result, elements), (Ok(()), 2));
         assert_eq!(class.unwrap(), b"1.2.840.10008.5.1.4.1.1.2\0");
         assert_eq!(scan(DEFLATED, &[stream.clone(), vec![0]].concat()), Ok(()));
-        let garbage = [stream, b"more".to_vec()].concat();
+        // What writers of gzip streams leave: checksum and length.
+        let (result, _, warnings, _) =
+            outcome(DEFLATED, &[&[stream.clone(), b"N\xd0XE\x1a\x02\x04\0".to_vec()].concat()]);
+        assert_eq!((result, warnings.has_deflate_trailer), (Ok(()), true));
+        let garbage = [stream, vec![1; DEFLATE_TRAILER_BYTES_MAX + 1]].concat();
         assert_eq!(scan(DEFLATED, &garbage), Err(ScanError::DeflateCorrupt));
     }
 
