@@ -95,7 +95,7 @@ class Corpus:
         }
 
 
-class WrongAnswerError(Exception):
+class WrongAnswerError(RuntimeError):
     """A receiver said 0000H and did not keep what it was sent."""
 
 

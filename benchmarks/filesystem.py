@@ -49,12 +49,16 @@ class Ground:
         return f"a fresh directory per run, no file system of its own ({self._refusal})"
 
     @contextlib.contextmanager
-    def fresh(self) -> Iterator[Path]:
-        """Yield an empty directory that no earlier run has touched; emptied afterwards."""
+    def fresh(self, *, synced: bool = False) -> Iterator[Path]:
+        """Yield an empty directory that no earlier run has touched.
+
+        `synced` asks for a directory of the disk itself: a sync through an image passes two file
+        systems and costs twice.  Such a directory is deleted only at the end, for the reason above.
+        """
         self._count += 1
         place = self.root / f"run-{self._count}"
         place.mkdir()
-        if self._refusal is not None:
+        if synced or self._refusal is not None:
             yield place
             return
         image = self.root / f"run-{self._count}.img"

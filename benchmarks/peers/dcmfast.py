@@ -1,0 +1,20 @@
+"""dcmfast's storescp and dcmrecv, from the environment that runs the benchmark."""
+
+from __future__ import annotations
+
+import sys
+
+from peers import Peer
+
+_STORESCP = (sys.executable, "-m", "dcmfast", "storescp", "{port}", "-od", "{directory}")
+_DCMRECV = (sys.executable, "-m", "dcmfast", "dcmrecv", "{port}", "-od", "{directory}")
+
+STORESCP = Peer("dcmfast storescp", "dcmfast", _STORESCP)
+STORESCP_B = Peer("dcmfast storescp +B", "dcmfast", (*_STORESCP, "+B"))
+DCMRECV = Peer("dcmfast dcmrecv", "dcmfast", _DCMRECV)
+STORESCP_GROUP = Peer(
+    "dcmfast storescp --durability group", "dcmfast", (*_STORESCP, "--durability", "group")
+)
+STORESCP_EACH = Peer(
+    "dcmfast storescp --durability each", "dcmfast", (*_STORESCP, "--durability", "each")
+)

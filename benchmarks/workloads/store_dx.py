@@ -1,0 +1,33 @@
+"""Digital radiographs of 20 MB: bytes rather than messages."""
+
+from __future__ import annotations
+
+from peers import dcmfast, dcmtk, limit, pynetdicom
+from workloads.store import store_workload
+
+WORKLOADS = (
+    store_workload(
+        "store_dx_1",
+        "Digital radiographs (20 MB), one association",
+        kind="dx",
+        associations=1,
+        objects=12,
+        peers=(limit.LIMIT, dcmfast.STORESCP, dcmfast.DCMRECV, *dcmtk.FAIR, pynetdicom.STORESCP),
+    ),
+    store_workload(
+        "store_dx_4",
+        "Digital radiographs (20 MB), four associations",
+        kind="dx",
+        associations=4,
+        objects=4,
+        peers=(
+            limit.LIMIT,
+            dcmfast.STORESCP,
+            dcmfast.DCMRECV,
+            dcmtk.STORESCP_FORK,
+            dcmtk.STORESCP_FORK_B,
+            dcmtk.DCMRECV,
+        ),
+        remark="DCMTK's dcmrecv serves the four associations one after the other.",
+    ),
+)
