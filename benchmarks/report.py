@@ -11,6 +11,9 @@ from pathlib import Path
 from goals import GOALS, Medians
 from workloads import Workload
 
+#: More than this taken by others makes a run on two CPUs hard to repeat.
+QUIET_CPUS = 0.15
+
 #: Unit and number of decimals by the end of a measure's name, longest first.
 _UNITS = (
     ("_us_per_object", "µs/object", 0),
@@ -112,6 +115,16 @@ def workload_table(results: Results, workload: Workload) -> str:
             cells.append(f"{statistics.median(details):,.{places}f}" if details else "–")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def others(results: Results) -> str:
+    """How much of the machine other programs took while stores were measured."""
+    values = [value for *_, measure, value in results.rows if measure == "others_cpus"]
+    if not values:
+        return "not measured"
+    median, most = statistics.median(values), max(values)
+    verdict = "" if median < QUIET_CPUS else " (too much: these numbers say little)"
+    return f"{median:.2f} CPUs in the median run, {most:.2f} in the worst{verdict}"
 
 
 def write(

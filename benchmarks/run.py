@@ -17,6 +17,7 @@ import datetime
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -74,6 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
         rounds, scale = 1, 0.01
     rounds = asked.rounds or rounds
 
+    # A stop must still unmount, and stop the receiver that runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: stopped"))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit("run.py: interrupted"))
     _build_tools()
     described = environment.describe()
     profile = described["dcmfast build"]
@@ -88,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = report.Results(chosen)
         _run(Context(ground, corpora, scale), results, rounds, quiet=asked.smoke)
     described["load average at the end"] = " ".join(f"{load:.2f}" for load in os.getloadavg())
+    described["CPU used by others"] = report.others(results)
     described["minutes"] = f"{(time.monotonic() - began) / 60:.1f}"
 
     broken = [failure for failure in results.failures if not failure[2].startswith("unavailable")]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from peers import Peer
+from peers import Peer, dcmtk
 
 _STORESCP = (sys.executable, "-m", "dcmfast", "storescp", "{port}", "-od", "{directory}")
-_DCMRECV = (sys.executable, "-m", "dcmfast", "dcmrecv", "{port}", "-od", "{directory}")
+_DCMRECV = (
+    *(sys.executable, "-m", "dcmfast", "dcmrecv", "{port}", "-od", "{directory}"),
+    *("-xf", dcmtk.PROFILE, "Default"),
+)
 
 STORESCP = Peer("dcmfast storescp", "dcmfast", _STORESCP)
 STORESCP_B = Peer("dcmfast storescp +B", "dcmfast", (*_STORESCP, "+B"))

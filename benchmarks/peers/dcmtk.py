@@ -11,11 +11,14 @@ from __future__ import annotations
 from peers import Peer
 
 _NO_DELAY = {"TCP_NODELAY": "1"}
+#: Debian's example profile; dcmfast's dcmrecv gets the same.
+PROFILE = "/etc/dcmtk/storescp.cfg"
+
 _STORESCP = ("storescp", "{port}", "-od", "{directory}")
 _DCMRECV = (
     *("dcmrecv", "{port}", "-od", "{directory}"),
-    # Without a profile dcmrecv accepts only the uncompressed transfer syntaxes and Verification.
-    *("-xf", "/etc/dcmtk/storescp.cfg", "Default"),
+    # Without a profile dcmrecv accepts nothing but Verification.
+    *("-xf", PROFILE, "Default"),
 )
 #: 44 ms per object: 1 % of the objects takes as long as all of them without the delay.
 _NAGLE_SHARE = 0.01

@@ -10,6 +10,6 @@ STORESCP = Peer(
     "pynetdicom storescp",
     "pynetdicom",
     (sys.executable, "-m", "pynetdicom", "storescp", "{port}", "-od", "{directory}"),
-    # Python reads and decodes each data set: a tenth of the objects takes about as long.
-    share=0.1,
+    # Python reads and decodes each data set: a twentieth of the objects takes about as long.
+    share=0.05,
 )
