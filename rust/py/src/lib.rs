@@ -7,6 +7,9 @@ mod dataset;
 /// Compiled core of dcmfast.
 #[pymodule]
 mod _rust {
+    /// How this module was compiled; the benchmarks refuse to measure a debug build.
+    #[pymodule_export]
+    const BUILD_PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
