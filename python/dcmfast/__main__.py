@@ -1,6 +1,65 @@
-"""``dcmfast <tool> …``: find the tool and hand over."""
+"""``dcmfast <tool> …``: find the tool and hand over.
+
+Only the named tool's module is imported, because a receiver must listen within milliseconds: nothing
+here may import more than ``sys``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+#: Tool → (module, what it is for). The order is that of the list a user sees.
+TOOLS: dict[str, tuple[str, str]] = {
+    "storescp": ("dcmfast.apps.storescp", "receive objects; DCMTK's storescp, and that of 1998"),
+    "dcmrecv": ("dcmfast.apps.dcmrecv", "receive objects by an association profile"),
+    "echoscu": ("dcmfast.apps.echoscu", "ask a peer whether it answers (C-ECHO)"),
+    "storescu": ("dcmfast.apps.storescu", "send files to a peer (C-STORE)"),
+    "man": ("dcmfast.apps.man", "print a tool's manual page"),
+    "completion": ("dcmfast.apps.completion", "print shell completion for bash, zsh or fish"),
+}
 
 
-def main() -> int:
-    """Run the tool named by the first argument."""
-    raise SystemExit("not built yet")
+def _overview() -> str:
+    from dcmfast import __version__
+
+    width = max(len(name) for name in TOOLS)
+    lines = [
+        f"dcmfast {__version__}: receive, keep and find DICOM objects",
+        "",
+        "usage: dcmfast <tool> [options] ...",
+        "",
+        "tools:",
+        *(f"  {name:<{width}}  {summary}" for name, (_, summary) in TOOLS.items()),
+        "",
+        "dcmfast <tool> --help lists a tool's options.",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the tool named by the first argument and return its exit code.
+
+    Without arguments, or with ``--help``, the tools are listed; an unknown tool is exit code 1.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        from dcmfast import __version__
+
+        print(f"dcmfast {__version__}")
+        return 0
+    if words[0] not in TOOLS:
+        names = ", ".join(TOOLS)
+        print(f"dcmfast: no tool named {words[0]!r}; there are {names}", file=sys.stderr)
+        return 1
+    from importlib import import_module
+
+    module = import_module(TOOLS[words[0]][0])
+    code: int = module.main(words[1:])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from dcmfast.errors import CommandLineError, DcmfastError, NotAvailableYet, StartupFailure
+from dcmfast.observe.logs import is_shown, show
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     Settings = TypeVar("Settings")
-
-#: Severity letters from the gravest on; a level shows its own and those before it.
-_LETTERS = "FEWIDT"
-_SHOWN = {"off": 0, "fatal": 1, "error": 2, "warn": 3, "info": 4, "debug": 5, "trace": 6}
-
 
 def main(
     front_end: FrontEnd,
@@ -82,13 +78,3 @@ def report(front_end: FrontEnd, error: DcmfastError) -> None:
                 show(letter, text)
     elif is_shown("F", error.log_level or "warn"):
         show("F", str(error))
-
-
-def is_shown(letter: str, log_level: str) -> bool:
-    """Return True if events of this severity appear at this level."""
-    return _LETTERS.index(letter) < _SHOWN[log_level]
-
-
-def show(letter: str, text: str) -> None:
-    """Write one event to stderr in DCMTK's form: the letter stands on each of its lines."""
-    sys.stderr.write("".join(f"{letter}: {line}\n" for line in text.split("\n")))

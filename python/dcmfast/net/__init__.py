@@ -1,1 +1,1 @@
-"""dcmfast.net."""
+"""Associations: what Python starts and stops, and Rust carries."""

@@ -1,1 +1,1 @@
-"""dcmfast.observe."""
+"""What people and machines see of a running tool."""

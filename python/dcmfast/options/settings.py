@@ -106,6 +106,7 @@ class ReceiverSettings(GeneralSettings):
     durability: str
     #: ``replace``, ``keep`` or ``reject``.
     duplicate: str
+    associations_max: int
 
 
 class RequestorSettings(GeneralSettings):
@@ -412,6 +413,7 @@ def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
         "extension": parsed.text("extension"),
         "durability": parsed.text("durability"),
         "duplicate": parsed.text("duplicate"),
+        "associations_max": _number(parsed, "associations_max"),
     }
 
 

@@ -6,13 +6,14 @@
 //! `storage` (PS3.10: the file). `server` and `client` hold the loops that join them.
 //!
 //! Layers, from below (`tests/test_layering.py` reads the imports):
-//! `{uid, ae_title, tag, vr, limits, log}` ← `{policy, ul, dataset, dictionary}` ← `{acse, dimse}` ←
+//! `{uid, ae_title, tag, vr, limits, log, console}` ← `{policy, ul, dataset, dictionary}` ← `{acse, dimse}` ←
 //! `{net, storage}` ← `{server, client}`. `ul`, `acse`, `dimse`, `dataset` and `policy` do no I/O,
 //! start no thread and read no clock.
 
 pub mod acse;
 pub mod ae_title;
 pub mod client;
+pub mod console;
 pub mod dataset;
 pub mod dictionary;
 pub mod dimse;

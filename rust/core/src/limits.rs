@@ -76,6 +76,9 @@ pub const SYNCED_DIRECTORIES_MAX: usize = 4096;
 /// Age from which an unlocked part file is stale although a process of its owner's number lives, in
 /// seconds: far longer than an owner takes from creating the file to locking it.
 pub const STALE_PART_AGE_S: u64 = 60;
+/// Head of a file that is read to find its UIDs; file meta information and the first elements of the
+/// data set are a few hundred bytes, private information may take more.
+pub const FILE_META_BYTES_MAX: usize = 262_144;
 
 // ---- Server -----------------------------------------------------------------------------------
 

@@ -2,7 +2,12 @@
 
 use pyo3::prelude::*;
 
+mod client;
 mod dataset;
+mod error;
+mod limits;
+mod protocol;
+mod server;
 
 /// Compiled core of dcmfast.
 #[pymodule]
@@ -13,5 +18,18 @@ mod _rust {
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
+    use crate::client::{Association, FileInstance, inspect_file};
+    #[pymodule_export]
     use crate::dataset::{ElementDictionary, scan_data_set, scan_sequence, walk_fragments};
+    #[pymodule_export]
+    use crate::error::{
+        AssociationError, AssociationRejected, ConnectError, PeerAborted, PeerReleased,
+        ProtocolError, TimedOut,
+    };
+    #[pymodule_export]
+    use crate::limits::limits_table;
+    #[pymodule_export]
+    use crate::protocol::{negotiate, state_table};
+    #[pymodule_export]
+    use crate::server::Receiver;
 }

@@ -305,3 +305,15 @@ DUPLICATE = Option(
     default="replace",
     source="dcmfast",
 )
+MAX_ASSOCIATIONS = Option(
+    field="associations_max",
+    names=("--max-associations",),
+    summary=(
+        "[n]umber: integer (1..4096, default: 512)\n"
+        "serve n associations at once; the next is\n"
+        "rejected: transient, local limit exceeded"
+    ),
+    values=(Unsigned(minimum=1, maximum=4096),),
+    default=512,
+    source="dcmfast",
+)

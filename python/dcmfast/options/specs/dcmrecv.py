@@ -111,7 +111,9 @@ DCMRECV = FrontEnd(
                 ),
             ),
         ),
-        group("dcmfast options", output.DURABILITY, output.DUPLICATE),
+        group(
+            "dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS
+        ),
     ),
     checks=(
         "verbosity",
@@ -134,5 +136,6 @@ DCMRECV = FrontEnd(
         *tls.CHECKS,
         "durability",
         "duplicate",
+        "associations_max",
     ),
 )

@@ -218,7 +218,9 @@ STORESCP = FrontEnd(
             SLEEP_AFTER_1998,
             SLEEP_DURING_1998,
         ),
-        group("dcmfast options", output.DURABILITY, output.DUPLICATE),
+        group(
+            "dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS
+        ),
     ),
     checks=(
         "process_model",
@@ -270,5 +272,6 @@ STORESCP = FrontEnd(
         *tls.SERVER_NAME_CHECKS,
         "durability",
         "duplicate",
+        "associations_max",
     ),
 )

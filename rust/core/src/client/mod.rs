@@ -1,1 +1,568 @@
-//! The requestor side.
+//! The requestor side: associate, echo, store, release, abort.
+//!
+//! One [`Requestor`] is one association, driven by its caller's thread. Used by the SCU tools and, later, by
+//! sub-operations. Deadlines are the tools' options: connection, ACSE, DIMSE, socket. A data set is sent
+//! from a `Read` in blocks: headers and borrowed slices leave in one vectored write, nothing is
+//! copied. Every failure is a [`ClientError`] that says what the peer did.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read};
+use std::time::{Duration, Instant};
+
+use crate::ae_title::AeTitle;
+use crate::dimse::message::{MessageAssembler, Step};
+use crate::dimse::service::{
+    Command, DataSetType, EchoRequest, Priority, StoreRequest, command_field, command_name,
+};
+use crate::dimse::status::Status;
+use crate::limits::MESSAGE_READ_BUFFER_BYTES;
+use crate::net::buffer::{BlockPool, ReadBuffer};
+use crate::net::tcp::{Connection, ReadEnd, SocketAddr, TransportOptions, WriteEnd};
+use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
+use crate::ul::pdu::{
+    APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, PresentationResult,
+    ProposedContext, TitleFields, UidItem, UserInformation,
+};
+use crate::ul::pdv::{
+    ContextIds, FragmentKind, Fragmenter, MaximumTooSmall, data_header, split_first,
+};
+use crate::ul::provider::{Indication, LocalProtocolError, UpperLayer};
+
+/// Abstract syntax of C-ECHO, PS3.4 Annex A.
+const VERIFICATION_SOP_CLASS: &str = "1.2.840.10008.1.1";
+
+/// What to ask for, and how long to wait.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// Calling AE title.
+    pub calling: AeTitle,
+    /// Called AE title.
+    pub called: AeTitle,
+    /// Abstract syntax and transfer syntaxes of each context; at most 128. IDs are 1, 3, 5, ….
+    pub contexts: Vec<(Uid, Vec<Uid>)>,
+    /// Longest P-DATA-TF announced, in bytes.
+    pub max_pdu_bytes: u32,
+    /// Longest P-DATA-TF sent, in bytes, when below the peer's own limit (`--max-send-pdu`).
+    pub max_send_pdu_bytes: Option<u32>,
+    /// Options of the socket.
+    pub transport: TransportOptions,
+    /// Opening the transport connection (`--timeout`).
+    pub connect_timeout: Option<Duration>,
+    /// Answer to the request for association or release (`--acse-timeout`).
+    pub acse_timeout: Option<Duration>,
+    /// Answer to a command (`--dimse-timeout`); `None` waits as long as the socket does.
+    pub dimse_timeout: Option<Duration>,
+    /// Silence of the peer (`--socket-timeout`).
+    pub socket_timeout: Option<Duration>,
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The transport connection could not be opened.
+    Connect(io::Error),
+    /// A-ASSOCIATE-RJ.
+    Rejected(AssociateRj),
+    /// The peer sent A-ABORT.
+    PeerAborted(Abort),
+    /// The peer closed, or the connection broke.
+    PeerGone(Option<io::Error>),
+    /// The peer asked for the release in the middle of our work.
+    PeerReleased,
+    /// No answer in time, or the peer does not read.
+    TimedOut,
+    /// The peer broke the protocol; we aborted.
+    Protocol(String),
+    /// No accepted presentation context for what was to be sent.
+    NoContext,
+    /// The peer's maximum length leaves no room for data.
+    MaximumTooSmall(MaximumTooSmall),
+    /// The data set could not be read.
+    Source(io::Error),
+    /// We were about to break the protocol; a fault of the caller.
+    Local(LocalProtocolError),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(formatter, "TCP Initialization Error: {error}"),
+            Self::Rejected(rejection) => write!(
+                formatter,
+                "Association Rejected: {}, {}, {}",
+                rejection.result_text(),
+                rejection.source_text(),
+                rejection.reason_text()
+            ),
+            Self::PeerAborted(_) | Self::PeerGone(_) => {
+                formatter.write_str("Peer aborted Association (or never connected)")
+            }
+            Self::PeerReleased => formatter.write_str("Peer requested release"),
+            Self::TimedOut => formatter.write_str("No answer in time"),
+            Self::Protocol(what) => formatter.write_str(what),
+            Self::NoContext => formatter.write_str("No valid Presentation Context ID"),
+            Self::MaximumTooSmall(error) => fmt::Display::fmt(error, formatter),
+            Self::Source(error) => write!(formatter, "cannot read the data set: {error}"),
+            Self::Local(error) => fmt::Display::fmt(error, formatter),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl From<LocalProtocolError> for ClientError {
+    fn from(error: LocalProtocolError) -> Self {
+        Self::Local(error)
+    }
+}
+
+impl From<WriteEnd> for ClientError {
+    fn from(end: WriteEnd) -> Self {
+        match end {
+            WriteEnd::TimedOut => Self::TimedOut,
+            WriteEnd::Broken(error) => Self::PeerGone(Some(error)),
+        }
+    }
+}
+
+impl From<ReadEnd> for ClientError {
+    fn from(end: ReadEnd) -> Self {
+        match end {
+            ReadEnd::TimedOut | ReadEnd::Stopped => Self::TimedOut,
+            ReadEnd::Closed => Self::PeerGone(None),
+            ReadEnd::Broken(error) => Self::PeerGone(Some(error)),
+        }
+    }
+}
+
+/// A context as the peer answered it.
+#[derive(Clone, Copy, Debug)]
+pub struct NegotiatedContext {
+    /// Presentation context ID.
+    pub id: u8,
+    /// What was proposed.
+    pub abstract_syntax: Uid,
+    /// The peer's answer.
+    pub result: PresentationResult,
+    /// The transfer syntax, when accepted.
+    pub transfer_syntax: Option<Uid>,
+}
+
+/// One association, seen from its requestor.
+pub struct Requestor {
+    connection: Connection,
+    ul: UpperLayer,
+    buffer: ReadBuffer,
+    assembler: MessageAssembler,
+    fragmenter: Fragmenter,
+    contexts: Vec<NegotiatedContext>,
+    peer_max_pdu_bytes: Option<u32>,
+    dimse_timeout: Option<Duration>,
+    socket_timeout: Option<Duration>,
+    acse_timeout: Option<Duration>,
+    next_message_id: u16,
+}
+
+/// What the peer's next PDU meant, copied out of the buffer.
+enum Event {
+    Accept(Box<AssociateAc>),
+    Response { responded_to: u16, status: Status },
+    ReleaseReply,
+}
+
+impl Requestor {
+    /// Opens a transport connection to the first of `addresses` that answers, and asks for an
+    /// association.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Connect`], [`ClientError::Rejected`] and the peer's faults. An accepted association
+    /// without any accepted context is no error here; see [`Requestor::contexts`].
+    pub fn associate(addresses: &[SocketAddr], proposal: &Proposal) -> Result<Self, ClientError> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let mut connection = None;
+        for address in addresses {
+            match Connection::connect(*address, proposal.connect_timeout, proposal.transport) {
+                Ok(opened) => {
+                    connection = Some(opened);
+                    break;
+                }
+                Err(error) => last = error,
+            }
+        }
+        let Some(connection) = connection else { return Err(ClientError::Connect(last)) };
+        let request = request_of(proposal);
+        let mut requestor = Self {
+            connection,
+            ul: UpperLayer::requestor(proposal.max_pdu_bytes),
+            buffer: ReadBuffer::new(BlockPool::default()),
+            assembler: MessageAssembler::new(ContextIds::default()),
+            fragmenter: Fragmenter::new(proposal.max_send_pdu_bytes)
+                .map_err(ClientError::MaximumTooSmall)?,
+            contexts: Vec::new(),
+            peer_max_pdu_bytes: None,
+            dimse_timeout: proposal.dimse_timeout,
+            socket_timeout: proposal.socket_timeout,
+            acse_timeout: proposal.acse_timeout,
+            next_message_id: 1,
+        };
+        let pdu = requestor.ul.associate(&request)?;
+        requestor.connection.write(&pdu)?;
+        let deadline = proposal.acse_timeout.map(|timeout| Instant::now() + timeout);
+        match requestor.next(deadline)? {
+            Event::Accept(accept) => requestor.established(proposal, &accept)?,
+            _ => return Err(requestor.protocol("an answer out of place".into())),
+        }
+        Ok(requestor)
+    }
+
+    fn established(
+        &mut self,
+        proposal: &Proposal,
+        accept: &AssociateAc,
+    ) -> Result<(), ClientError> {
+        self.peer_max_pdu_bytes = accept.maximum_length();
+        let limit = match (accept.maximum_length(), proposal.max_send_pdu_bytes) {
+            (Some(peer), Some(own)) => Some(peer.min(own)),
+            (peer, own) => peer.or(own),
+        };
+        self.fragmenter = match Fragmenter::new(limit) {
+            Ok(fragmenter) => fragmenter,
+            Err(error) => {
+                self.abort_with(Abort::INVALID_PDU_PARAMETER);
+                return Err(ClientError::MaximumTooSmall(error));
+            }
+        };
+        for (at, (abstract_syntax, _)) in proposal.contexts.iter().enumerate() {
+            let id = context_id(at);
+            let answer = accept.contexts.iter().find(|context| context.id == id);
+            let result = answer.map_or(PresentationResult::NoReason, |context| context.result);
+            let transfer_syntax = answer
+                .filter(|context| context.result == PresentationResult::Acceptance)
+                .and_then(|context| context.transfer_syntax.uid());
+            let result = match (result, transfer_syntax) {
+                (PresentationResult::Acceptance, None) => PresentationResult::NoReason,
+                (result, _) => result,
+            };
+            self.contexts.push(NegotiatedContext {
+                id,
+                abstract_syntax: *abstract_syntax,
+                result,
+                transfer_syntax,
+            });
+        }
+        let accepted = self.contexts.iter().filter(|context| context.transfer_syntax.is_some());
+        self.assembler = MessageAssembler::new(accepted.map(|context| context.id).collect());
+        Ok(())
+    }
+
+    /// The contexts in the order of the proposal.
+    pub fn contexts(&self) -> &[NegotiatedContext] {
+        &self.contexts
+    }
+
+    /// The peer's maximum length; `None` for no limit.
+    pub fn peer_max_pdu_bytes(&self) -> Option<u32> {
+        self.peer_max_pdu_bytes
+    }
+
+    /// An accepted context for `abstract_syntax`, in `transfer_syntax` when one is named.
+    pub fn accepted_context(
+        &self,
+        abstract_syntax: Uid,
+        transfer_syntax: Option<Uid>,
+    ) -> Option<NegotiatedContext> {
+        self.contexts.iter().copied().find(|context| {
+            context.abstract_syntax == abstract_syntax
+                && context.transfer_syntax.is_some()
+                && (transfer_syntax.is_none() || context.transfer_syntax == transfer_syntax)
+        })
+    }
+
+    /// The message ID of the next request.
+    pub fn next_message_id(&self) -> u16 {
+        self.next_message_id
+    }
+
+    fn take_message_id(&mut self) -> u16 {
+        let id = self.next_message_id;
+        self.next_message_id = self.next_message_id.checked_add(1).unwrap_or(1);
+        id
+    }
+}
+
+/// The ID of the `at`-th proposed context: odd, from 1 (PS3.8 §9.3.2.2).
+const fn context_id(at: usize) -> u8 {
+    (at * 2 + 1) as u8
+}
+
+fn request_of(proposal: &Proposal) -> AssociateRq {
+    let context =
+        |(at, (abstract_syntax, transfer_syntaxes)): (usize, &(Uid, Vec<Uid>))| ProposedContext {
+            id: context_id(at),
+            abstract_syntax: UidItem::of(*abstract_syntax),
+            transfer_syntaxes: transfer_syntaxes.iter().map(|uid| uid.text()).collect(),
+            transfer_syntaxes_dropped: 0,
+        };
+    AssociateRq {
+        protocol_version: 1,
+        titles: TitleFields::new(proposal.called, proposal.calling),
+        application_context: UidItem::of(Uid::known(APPLICATION_CONTEXT_NAME)),
+        contexts: proposal.contexts.iter().enumerate().map(context).collect(),
+        user_information: Some(UserInformation {
+            maximum_length: Some(proposal.max_pdu_bytes),
+            implementation_class_uid: UidItem::of(Uid::known(IMPLEMENTATION_CLASS_UID)),
+            implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.into()),
+            ..UserInformation::default()
+        }),
+    }
+}
+
+impl Requestor {
+    /// Sends C-ECHO and waits for its response; gives the status (PS3.7 §9.1.5).
+    pub fn echo(&mut self, context_id: u8) -> Result<Status, ClientError> {
+        let message_id = self.take_message_id();
+        let mut command = Vec::with_capacity(96);
+        EchoRequest {
+            message_id,
+            affected_sop_class_uid: Some(Uid::known(VERIFICATION_SOP_CLASS).text()),
+            data_set_type: DataSetType::Absent,
+        }
+        .encode(&mut command);
+        let mut pdu = Vec::with_capacity(128);
+        self.fragmenter.append(&mut pdu, context_id, FragmentKind::Command, &command);
+        self.connection.write(&pdu)?;
+        self.status(message_id)
+    }
+
+    /// Sends C-STORE with the `data_set_bytes` that `source` gives, and waits for its response; gives
+    /// the status (PS3.7 §9.1.1).
+    ///
+    /// `progress` is told how many bytes of the data set have gone, after each block.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Source`] when `source` ends early or fails: the association is aborted then,
+    /// because a message cannot be taken back.
+    pub fn store(
+        &mut self,
+        context_id: u8,
+        sop_class_uid: UidText,
+        sop_instance_uid: UidText,
+        data_set_bytes: u64,
+        source: &mut dyn Read,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Status, ClientError> {
+        let message_id = self.take_message_id();
+        let mut command = Vec::with_capacity(256);
+        StoreRequest {
+            message_id,
+            affected_sop_class_uid: Some(sop_class_uid),
+            affected_sop_instance_uid: Some(sop_instance_uid),
+            priority: Some(Priority::Medium),
+            move_originator_ae_title: None,
+            move_originator_message_id: None,
+            data_set_type: DataSetType::Present,
+        }
+        .encode(&mut command);
+        let mut head = Vec::with_capacity(256);
+        self.fragmenter.append(&mut head, context_id, FragmentKind::Command, &command);
+        // Whole fragments per block, so that only the last one of the data set is short.
+        let fragment_bytes = self.fragmenter.fragment_bytes_max();
+        let block_bytes = (MESSAGE_READ_BUFFER_BYTES / fragment_bytes).max(1) * fragment_bytes;
+        let first = data_set_bytes.min(block_bytes as u64) as usize;
+        let mut block = vec![0; first];
+        let mut sent = 0;
+        loop {
+            let count = (data_set_bytes - sent).min(block_bytes as u64) as usize;
+            if let Err(error) = source.read_exact(&mut block[..count]) {
+                self.abort_with(Abort::USER);
+                return Err(ClientError::Source(error));
+            }
+            sent += count as u64;
+            let is_end = sent == data_set_bytes;
+            self.send_block(&head, context_id, &block[..count], is_end)?;
+            head.clear();
+            progress(sent);
+            if is_end {
+                return self.status(message_id);
+            }
+        }
+    }
+
+    /// One vectored write: what goes ahead, then headers and borrowed fragments in turn.
+    fn send_block(
+        &mut self,
+        head: &[u8],
+        context_id: u8,
+        block: &[u8],
+        is_end: bool,
+    ) -> Result<(), ClientError> {
+        let pieces: Vec<_> = if block.is_empty() {
+            vec![(data_header(context_id, FragmentKind::DataSet, is_end, 0), block)]
+        } else {
+            let count = block.len().div_ceil(self.fragmenter.fragment_bytes_max());
+            block
+                .chunks(self.fragmenter.fragment_bytes_max())
+                .enumerate()
+                .map(|(at, fragment)| {
+                    let is_last = is_end && at + 1 == count;
+                    let header =
+                        data_header(context_id, FragmentKind::DataSet, is_last, fragment.len());
+                    (header, fragment)
+                })
+                .collect()
+        };
+        let mut slices = Vec::with_capacity(1 + pieces.len() * 2);
+        slices.push(IoSlice::new(head));
+        for (header, fragment) in &pieces {
+            slices.push(IoSlice::new(header));
+            slices.push(IoSlice::new(fragment));
+        }
+        // The kernel takes 1024 slices at a time.
+        for part in slices.chunks_mut(1024) {
+            self.connection.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    /// Releases the association and closes.
+    pub fn release(mut self) -> Result<(), ClientError> {
+        let reaction = self.ul.release()?;
+        if let Some(pdu) = reaction.send {
+            self.connection.write(&pdu)?;
+        }
+        let deadline = self.acse_timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            match self.next(deadline)? {
+                Event::ReleaseReply => return Ok(()),
+                // A late response has no one to go to.
+                Event::Response { .. } => {}
+                Event::Accept(_) => return Err(self.protocol("an answer out of place".into())),
+            }
+        }
+    }
+
+    /// Aborts the association and closes.
+    pub fn abort(mut self) {
+        self.abort_with(Abort::USER);
+    }
+
+    fn abort_with(&mut self, abort: Abort) {
+        if let Some(pdu) = self.ul.abort(abort).send {
+            let _ = self.connection.write(&pdu);
+        }
+    }
+
+    /// A fault of the peer: told, and answered with A-ABORT.
+    fn protocol(&mut self, what: String) -> ClientError {
+        self.abort_with(Abort::UNEXPECTED_PDU_PARAMETER);
+        ClientError::Protocol(what)
+    }
+
+    /// Waits for the response to `message_id`.
+    fn status(&mut self, message_id: u16) -> Result<Status, ClientError> {
+        let patience = self.dimse_timeout.or(self.socket_timeout);
+        let deadline = patience.map(|timeout| Instant::now() + timeout);
+        match self.next(deadline)? {
+            Event::Response { responded_to, status } if responded_to == message_id => Ok(status),
+            Event::Response { responded_to, .. } => Err(self.protocol(format!(
+                "response to message {responded_to}, where {message_id} was asked"
+            ))),
+            Event::ReleaseReply => Err(self.protocol("A-RELEASE-RP without a request".into())),
+            Event::Accept(_) => Err(self.protocol("a second A-ASSOCIATE-AC".into())),
+        }
+    }
+
+    /// The next event of the peer's, until `deadline`.
+    fn next(&mut self, deadline: Option<Instant>) -> Result<Event, ClientError> {
+        loop {
+            let received = self.ul.receive(self.buffer.unread());
+            let (consumed, reaction) = (received.consumed, received.reaction);
+            let event = match received.indication {
+                Indication::NeedMore { total_bytes } => {
+                    let space = self.buffer.space(total_bytes);
+                    let count = self.connection.read(space, deadline, None)?;
+                    self.buffer.filled(count);
+                    continue;
+                }
+                Indication::Data(body) => match take_response(&mut self.assembler, body) {
+                    Ok(event) => Ok(event),
+                    Err((abort, what)) => {
+                        self.abort_with(abort);
+                        return Err(ClientError::Protocol(what));
+                    }
+                },
+                Indication::AssociateAccept(accept) => Ok(Some(Event::Accept(accept))),
+                Indication::AssociateReject(rejection) => Err(ClientError::Rejected(rejection)),
+                Indication::ReleaseReply => Ok(Some(Event::ReleaseReply)),
+                Indication::PeerAbort(abort) => Err(ClientError::PeerAborted(abort)),
+                Indication::ReleaseRequest { .. } => Err(ClientError::PeerReleased),
+                Indication::Fault(fault) => Err(ClientError::Protocol(fault.to_string())),
+                _ => Err(ClientError::PeerGone(None)),
+            };
+            self.buffer.consume(consumed);
+            if let Some(pdu) = reaction.send {
+                let _ = self.connection.write(&pdu);
+            }
+            match event {
+                Ok(Some(event)) => return Ok(event),
+                Ok(None) => {}
+                Err(ClientError::PeerReleased) => {
+                    if let Ok(reply) = self.ul.release_reply()
+                        && let Some(pdu) = reply.send
+                    {
+                        let _ = self.connection.write(&pdu);
+                    }
+                    return Err(ClientError::PeerReleased);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The response that a P-DATA-TF completes, if any. A requestor of C-ECHO and C-STORE awaits no data
+/// set.
+fn take_response(
+    assembler: &mut MessageAssembler,
+    mut body: &[u8],
+) -> Result<Option<Event>, (Abort, String)> {
+    let mut found = None;
+    while !body.is_empty() {
+        let (pdv, rest) = split_first(body).map_err(|error| (error.abort(), error.to_string()))?;
+        body = rest;
+        match assembler.feed(pdv) {
+            Ok(Step::Progress) => {}
+            Ok(Step::Command { set, .. }) => match Command::of(&set) {
+                Ok(Command::Response(response)) => {
+                    found = Some(Event::Response {
+                        responded_to: response.message_id_being_responded_to,
+                        status: response.status,
+                    });
+                }
+                Ok(Command::Echo(_)) => return Err(request_out_of_place(command_field::C_ECHO_RQ)),
+                Ok(Command::Store(_)) => {
+                    return Err(request_out_of_place(command_field::C_STORE_RQ));
+                }
+                Ok(Command::Cancel(_)) => {
+                    return Err(request_out_of_place(command_field::C_CANCEL_RQ));
+                }
+                Ok(Command::Other(request)) => {
+                    return Err(request_out_of_place(request.command_field));
+                }
+                Err(error) => return Err((error.abort(), error.to_string())),
+            },
+            Ok(Step::DataSet { .. }) => {
+                return Err((Abort::UNEXPECTED_PDU_PARAMETER, "a data set in a response".into()));
+            }
+            Err(error) => return Err((error.abort(), error.to_string())),
+        }
+    }
+    Ok(found)
+}
+
+fn request_out_of_place(field: u16) -> (Abort, String) {
+    (Abort::USER, format!("{} where a response was due", command_name(field)))
+}

@@ -143,6 +143,26 @@ pub struct ScanWarnings {
     pub has_deflate_trailer: bool,
 }
 
+impl fmt::Display for ScanWarnings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("stored although odd:")?;
+        for (count, what) in [
+            (self.not_ascending, "tags out of order"),
+            (self.duplicates, "tags repeated"),
+            (self.odd_lengths, "values of odd length"),
+            (self.delimiter_lengths, "delimiters with a length"),
+        ] {
+            if count > 0 {
+                write!(formatter, " {count} {what};")?;
+            }
+        }
+        match self.first {
+            Some(tag) => write!(formatter, " first at {tag}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl ScanWarnings {
     /// True when nothing was odd.
     pub const fn is_empty(&self) -> bool {

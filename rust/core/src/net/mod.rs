@@ -1,4 +1,5 @@
-//! Transport connections.
+//! Transport connections: sockets, their buffers and the names of their far ends.
 
+pub mod buffer;
 pub mod resolve;
 pub mod tcp;

@@ -1,1 +1,355 @@
 //! A TCP transport connection: options, deadlines, addresses.
+//!
+//! Blocking sockets with a short receive and send slice ([`SLICE`]): a wait costs one system call as
+//! long as bytes flow, and every slice the deadline and the stop flag are looked at. TCP_NODELAY is set
+//! unless the environment says otherwise (known-traps E1), and a message leaves in one vectored
+//! write. Called by `server` and `client`. Does not know PDUs.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+pub use std::net::SocketAddr;
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::limits::{
+    CLOSE_TIMEOUT_S, DISCARD_BYTES_MAX, SLOWEST_PEER_BYTES_PER_S, WRITE_TIMEOUT_S,
+};
+
+/// How long one blocking call may last before deadlines and the stop flag are looked at. Short enough
+/// for `--acse-timeout 1`, long enough that 500 idle associations cost under 1 % of a core.
+pub const SLICE: Duration = Duration::from_millis(250);
+
+/// Connections waiting to be accepted; DCMTK's tools use 50, bursts of hundreds are answered here.
+const LISTEN_BACKLOG: i32 = 1024;
+
+/// What the front end decided about every socket (`TCP_NODELAY`, `TCP_BUFFER_LENGTH`).
+#[derive(Clone, Copy, Debug)]
+pub struct TransportOptions {
+    /// Switch Nagle's algorithm off; true unless `TCP_NODELAY=0`.
+    pub no_delay: bool,
+    /// Bytes of the kernel's send and receive buffers; `None` leaves them to the system.
+    pub buffer_bytes: Option<usize>,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self { no_delay: true, buffer_bytes: None }
+    }
+}
+
+/// Set once when the process is asked to stop, read by every loop.
+#[derive(Clone, Debug, Default)]
+pub struct StopFlag(Arc<(AtomicU8, OnceLock<Instant>)>);
+
+impl StopFlag {
+    /// First request: finish what is in hand. Second request: stop now.
+    pub fn raise(&self) {
+        let (level, raised_at) = &*self.0;
+        raised_at.get_or_init(Instant::now);
+        let _ = level.fetch_update(Ordering::AcqRel, Ordering::Acquire, |level| {
+            (level < 2).then_some(level + 1)
+        });
+    }
+
+    /// True once a stop was asked for.
+    pub fn is_raised(&self) -> bool {
+        self.0.0.load(Ordering::Acquire) >= 1
+    }
+
+    /// True once a stop was asked for at least `patience` ago, or asked for twice.
+    pub fn is_raised_since(&self, patience: Duration) -> bool {
+        self.is_final()
+            || self.is_raised() && self.0.1.get().is_some_and(|at| at.elapsed() >= patience)
+    }
+
+    /// True once it was asked for twice.
+    pub fn is_final(&self) -> bool {
+        self.0.0.load(Ordering::Acquire) >= 2
+    }
+}
+
+/// Why a wait for bytes ended without any.
+#[derive(Debug)]
+pub enum ReadEnd {
+    /// The peer closed its side.
+    Closed,
+    /// The deadline passed.
+    TimedOut,
+    /// The process is asked to stop.
+    Stopped,
+    /// The connection is broken (reset, unreachable).
+    Broken(io::Error),
+}
+
+/// Why bytes could not be sent.
+#[derive(Debug)]
+pub enum WriteEnd {
+    /// The peer does not read: no byte accepted in time, or slower than the slowest peer allowed.
+    TimedOut,
+    /// The connection is broken.
+    Broken(io::Error),
+}
+
+impl fmt::Display for WriteEnd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => formatter.write_str("the peer does not read"),
+            Self::Broken(error) => fmt::Display::fmt(error, formatter),
+        }
+    }
+}
+
+/// An established transport connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Arc<TcpStream>,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    /// Takes over an accepted or connected stream and sets its options.
+    pub fn new(stream: TcpStream, options: TransportOptions) -> io::Result<Self> {
+        let peer = canonical(stream.peer_addr()?);
+        stream.set_nodelay(options.no_delay)?;
+        stream.set_read_timeout(Some(SLICE))?;
+        stream.set_write_timeout(Some(SLICE))?;
+        if let Some(bytes) = options.buffer_bytes {
+            let socket = socket2::SockRef::from(&stream);
+            socket.set_recv_buffer_size(bytes)?;
+            socket.set_send_buffer_size(bytes)?;
+        }
+        Ok(Self { stream: Arc::new(stream), peer })
+    }
+
+    /// Opens a connection to `address`, waiting at most `timeout`.
+    pub fn connect(
+        address: SocketAddr,
+        timeout: Option<Duration>,
+        options: TransportOptions,
+    ) -> io::Result<Self> {
+        let stream = match timeout {
+            Some(timeout) => TcpStream::connect_timeout(&address, timeout)?,
+            None => TcpStream::connect(address)?,
+        };
+        Self::new(stream, options)
+    }
+
+    /// The peer's address; an IPv4 peer of an IPv6 socket is shown as IPv4.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// A second handle on the stream, with which another thread may shut it down.
+    pub fn handle(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
+    }
+
+    /// Reads what is there into `buffer`, waiting until `deadline` for the first byte.
+    ///
+    /// `deadline` `None` waits without end. `stop`, when given, ends the wait once the flag has been raised
+    /// for that long.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadEnd`].
+    pub fn read(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<Instant>,
+        stop: Option<(&StopFlag, Duration)>,
+    ) -> Result<usize, ReadEnd> {
+        loop {
+            match (&*self.stream).read(buffer) {
+                Ok(0) => return Err(ReadEnd::Closed),
+                Ok(count) => return Ok(count),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        if stop.is_some_and(|(flag, patience)| flag.is_raised_since(patience)) {
+                            return Err(ReadEnd::Stopped);
+                        }
+                        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                            return Err(ReadEnd::TimedOut);
+                        }
+                    }
+                    _ => return Err(ReadEnd::Broken(error)),
+                },
+            }
+        }
+    }
+
+    /// Sends all of `slices` in as few system calls as the kernel allows, usually one.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteEnd::TimedOut`] after 30 s without progress, or when the whole takes longer than the
+    /// slowest peer's rate allows.
+    pub fn write_all(&mut self, mut slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut left = total;
+        let mut started: Option<(Instant, Instant)> = None;
+        while left > 0 {
+            match (&*self.stream).write_vectored(slices) {
+                Ok(0) => return Err(WriteEnd::Broken(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    left -= count;
+                    IoSlice::advance_slices(&mut slices, count);
+                    if let Some((_, progress)) = &mut started {
+                        *progress = Instant::now();
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        let now = Instant::now();
+                        let (begun, progress) = *started.get_or_insert((now, now));
+                        let floor = Duration::from_secs(
+                            u64::from(WRITE_TIMEOUT_S)
+                                + total as u64 / u64::from(SLOWEST_PEER_BYTES_PER_S),
+                        );
+                        if now - progress >= Duration::from_secs(u64::from(WRITE_TIMEOUT_S))
+                            || now - begun >= floor
+                        {
+                            return Err(WriteEnd::TimedOut);
+                        }
+                    }
+                    _ => return Err(WriteEnd::Broken(error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one piece of memory; see [`Connection::write_all`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteEnd> {
+        self.write_all(&mut [IoSlice::new(bytes)])
+    }
+
+    /// Closes so that the peer sees the last PDU: our side is shut, then what still arrives is read and
+    /// dropped, bounded in bytes and time, because closing with unread bytes makes TCP send RST
+    /// (threats-and-promises.md §1).
+    pub fn close_gently(mut self) {
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let deadline = Instant::now() + Duration::from_secs(u64::from(CLOSE_TIMEOUT_S));
+        let mut scratch = [0; 4096];
+        let mut left = DISCARD_BYTES_MAX;
+        while left > 0 && Instant::now() < deadline {
+            match self.read(&mut scratch, Some(deadline), None) {
+                Ok(count) => left = left.saturating_sub(count),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// `address` with an IPv4-mapped IPv6 address turned back into IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Opens a listening socket on every address of the host, IPv4 and IPv6, or on IPv4 alone where the
+/// host has no IPv6.
+///
+/// # Errors
+///
+/// The system's error of the last attempt: port in use, no privilege, …
+pub fn listen(port: u16) -> io::Result<TcpListener> {
+    let wildcard = |domain: Domain| -> io::Result<TcpListener> {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        let address: SocketAddr = if domain == Domain::IPV6 {
+            socket.set_only_v6(false)?;
+            (IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), port).into()
+        } else {
+            (IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), port).into()
+        };
+        // As DCMTK: a restarted receiver must not wait for its predecessor's TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(socket.into())
+    };
+    match wildcard(Domain::IPV6) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable
+            ) || error.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
+        {
+            wildcard(Domain::IPV4)
+        }
+        result => result,
+    }
+}
+
+/// The addresses of `host`, a name or an address, at `port`.
+///
+/// # Errors
+///
+/// The resolver's: no such host, no resolver.
+pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
+
+/// Opens a listening socket on one address only.
+pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Connection, TcpStream) {
+        let listener = listen_on("127.0.0.1:0".parse().unwrap()).unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        (Connection::new(stream, TransportOptions::default()).unwrap(), peer)
+    }
+
+    /// A silent peer ends by the deadline, a closing one at once.
+    #[test]
+    fn waits_are_bounded() {
+        let (mut connection, peer) = pair();
+        let mut buffer = [0; 16];
+        let deadline = Some(Instant::now());
+        assert!(matches!(connection.read(&mut buffer, deadline, None), Err(ReadEnd::TimedOut)));
+        drop(peer);
+        assert!(matches!(connection.read(&mut buffer, None, None), Err(ReadEnd::Closed)));
+    }
+
+    /// The stop flag ends a wait that has no deadline.
+    #[test]
+    fn stop_ends_a_wait() {
+        let (mut connection, _peer) = pair();
+        let stop = StopFlag::default();
+        stop.raise();
+        assert!(matches!(
+            connection.read(&mut [0; 16], None, Some((&stop, Duration::ZERO))),
+            Err(ReadEnd::Stopped)
+        ));
+        assert!(!stop.is_final());
+        stop.raise();
+        assert!(stop.is_final());
+    }
+
+    /// One wildcard socket serves IPv4 peers, and shows them as IPv4.
+    #[test]
+    fn both_address_families() {
+        let listener = listen(0).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _peer = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let connection = Connection::new(stream, TransportOptions::default()).unwrap();
+        assert_eq!(connection.peer().ip(), IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    }
+}

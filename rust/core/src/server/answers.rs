@@ -1,1 +1,77 @@
-//! One table: each layer's error to its answer.
+//! The one table of what each fault gets: A-ASSOCIATE-RJ, A-ABORT or a DIMSE status.
+//!
+//! Source: threats-and-promises.md §2, narrowed by known-traps.md where a tool has its own answer
+//! (B5, C2, C3, C6). Framing and DIMSE grammar carry their own abort (`DecodeError::abort`,
+//! `PdvError::abort`, `MessageError::abort`), because the layer that finds a fault knows its number; what is
+//! the tools' choice stands here.
+
+use super::narration::Refusal;
+use crate::dimse::service::{DataSetType, StoreRequest};
+use crate::dimse::status::Status;
+use crate::limits::MAX_PDU_BYTES_MAX;
+use crate::storage::writer::{Dialect, StoreError, StoreMode};
+use crate::ul::pdu::AssociateRj;
+
+/// The rejection of an association as a whole.
+pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
+    match (refusal, dialect) {
+        (Refusal::Forced | Refusal::NoImplementationClassUid | Refusal::NoContexts, _) => {
+            AssociateRj::NO_REASON
+        }
+        (Refusal::ApplicationContext, Dialect::Storescp) => {
+            AssociateRj::APPLICATION_CONTEXT_NAME_NOT_SUPPORTED
+        }
+        // known-traps C3: dcmrecv says transient.
+        (Refusal::ApplicationContext, Dialect::Dcmrecv) => {
+            AssociateRj { result: 2, source: 1, reason: 2 }
+        }
+        (Refusal::LocalLimit, _) => AssociateRj::LOCAL_LIMIT_EXCEEDED,
+        (Refusal::Stopping, _) => AssociateRj::TEMPORARY_CONGESTION,
+    }
+}
+
+/// The status of a C-STORE that failed for `error`.
+pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
+    match error {
+        StoreError::Io(_) | StoreError::NoFreeName { .. } | StoreError::BadExtension => {
+            Status::OUT_OF_RESOURCES
+        }
+        StoreError::Scan(error) if error.is_resource_bound() => Status::OUT_OF_RESOURCES,
+        // known-traps C6: each tool its own status for an empty data set.
+        StoreError::Empty => match dialect {
+            Dialect::Storescp => Status::OUT_OF_RESOURCES,
+            Dialect::Dcmrecv => Status::CANNOT_UNDERSTAND,
+        },
+        StoreError::SopClassMismatch(_) | StoreError::SopInstanceMismatch(_) => {
+            Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS
+        }
+        StoreError::DuplicateRejected { .. } => Status::DUPLICATE_SOP_INSTANCE,
+        _ => Status::CANNOT_UNDERSTAND,
+    }
+}
+
+/// The status of a C-STORE-RQ that lacks a mandatory field (0212H, mistyped argument) or its data set
+/// (C000H); DCMTK aborts, which costs the sender its other objects.
+pub const fn incomplete_store(request: &StoreRequest) -> Status {
+    match request.data_set_type {
+        DataSetType::Absent => Status::CANNOT_UNDERSTAND,
+        DataSetType::Present | DataSetType::Missing => Status::MISTYPED_ARGUMENT,
+    }
+}
+
+/// True when the tool aborts the association after the status (known-traps C6: dcmrecv in
+/// bit-preserving mode, when it cannot write).
+pub const fn aborts_after(dialect: Dialect, mode: StoreMode, error: &StoreError) -> bool {
+    matches!(
+        (dialect, mode, error),
+        (Dialect::Dcmrecv, StoreMode::BitPreserving, StoreError::Io(_))
+    )
+}
+
+/// The maximum length that is printed for a peer without limit.
+pub const fn shown_maximum_length(maximum_length: Option<u32>) -> u32 {
+    match maximum_length {
+        Some(bytes) => bytes,
+        None => MAX_PDU_BYTES_MAX,
+    }
+}

@@ -1,1 +1,562 @@
-//! The loop of one association.
+//! The loop of one association: read → ul → dimse → service → write.
+//!
+//! Sans-I/O layers decide, this file moves: it reads blocks, shows them to the upper layer, hands PDVs to
+//! the message assembler, data-set fragments to the store, and sends what the layers answer. All
+//! complete PDUs of a block are handled before the next read, and the fragments among them reach the file in
+//! one vectored write, uncopied. Deadlines are those of threats-and-promises.md §3.3: totals for the
+//! request and for each PDU, restarted by progress between and within messages. Every way in which
+//! an association can end is an [`End`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Service;
+use super::answers::{self, shown_maximum_length};
+use super::listener::{Admission, Refused, Shared};
+use super::narration::{
+    AssociationBlock, ContextBlock, Narrator, NoAssociation, Refusal, UserIdentityBlock,
+};
+use super::store::{Exchange, Outcome};
+use crate::acse::negotiation::{Negotiation, explanation, negotiate};
+use crate::acse::user_information::{LocalIdentity, associate_ac};
+use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
+use crate::log::{Level, escaped};
+use crate::net::buffer::ReadBuffer;
+use crate::net::tcp::{Connection, ReadEnd, WriteEnd};
+use crate::storage::writer::Dialect;
+use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
+use crate::ul::pdu::{APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRq, UserInformation};
+use crate::ul::pdu_codec::{DecodeError, encode_abort};
+use crate::ul::pdv::{Fragmenter, split_first};
+use crate::ul::provider::{Fault, Indication, Reaction, UpperLayer};
+
+/// How an association ended; each was answered before it is returned.
+#[derive(Debug)]
+enum End {
+    /// Released by the peer.
+    Released,
+    /// The peer aborted.
+    PeerAborted,
+    /// The peer vanished: EOF or a broken connection.
+    PeerGone,
+    /// The peer was silent for too long.
+    TimedOut,
+    /// We aborted: what to send is on its way, the reason is told already.
+    Aborted,
+}
+
+/// What the loop waits for, and so how long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The A-ASSOCIATE-RQ, until the moment given.
+    Request(Instant),
+    /// The next message.
+    NextMessage,
+    /// The rest of a message.
+    RestOfMessage,
+}
+
+/// One peer, whatever its state.
+struct Link<'s> {
+    shared: &'s Shared,
+    service: &'s Service,
+    narrator: Narrator,
+    connection: Connection,
+    ul: UpperLayer,
+    buffer: ReadBuffer,
+    /// When the PDU at the front of the buffer was first seen incomplete.
+    pdu_begun: Option<Instant>,
+}
+
+/// Serves one transport connection from its first byte to its close.
+pub fn serve(shared: &Shared, id: u64, connection: Connection) {
+    let service = &shared.service;
+    let narrator =
+        Narrator::new(Arc::clone(&service.logger), service.dialect, service.verbose_contexts);
+    let mut link = Link {
+        shared,
+        service,
+        narrator,
+        connection,
+        ul: UpperLayer::acceptor(service.max_pdu_bytes),
+        buffer: ReadBuffer::new(service.blocks.clone()),
+        pdu_begun: None,
+    };
+    if let Some(request) = link.receive_request() {
+        shared.deregister(id);
+        if let Some((admission, mut exchange)) = link.establish(&request) {
+            let end = link.operate(&mut exchange);
+            link.tell_end(&end);
+            // The next peer's turn does not wait for this one's close.
+            drop(exchange);
+            drop(admission);
+        }
+    }
+    link.connection.close_gently();
+}
+
+impl<'s> Link<'s> {
+    /// Carries out what the upper layer wants; ARTIM and closing are the caller's deadlines.
+    fn carry_out(&mut self, reaction: Reaction) -> Result<(), WriteEnd> {
+        match reaction.send {
+            Some(pdu) => self.connection.write(&pdu),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the next block.
+    fn read(&mut self, wanted_bytes: usize, waiting: Waiting) -> Result<(), ReadEnd> {
+        let now = Instant::now();
+        let idle = self.service.dimse_timeout.or(self.service.socket_timeout);
+        let mut deadline = match waiting {
+            Waiting::Request(deadline) => Some(deadline),
+            Waiting::NextMessage | Waiting::RestOfMessage => idle.map(|timeout| now + timeout),
+        };
+        if self.buffer.unread().is_empty() {
+            self.pdu_begun = None;
+        } else if !matches!(waiting, Waiting::Request(_)) {
+            // A PDU has its own total: bytes do not restart it (slowloris).
+            let begun = *self.pdu_begun.get_or_insert(now);
+            let total = self.service.dimse_timeout.unwrap_or_else(|| {
+                let transfer_s = wanted_bytes as u64 / u64::from(SLOWEST_PEER_BYTES_PER_S);
+                Duration::from_secs(u64::from(PDU_TIMEOUT_S) + transfer_s)
+            });
+            let pdu_deadline = begun + total;
+            deadline = Some(deadline.map_or(pdu_deadline, |other| other.min(pdu_deadline)));
+            if now >= pdu_deadline {
+                return Err(ReadEnd::TimedOut);
+            }
+        }
+        let patience = match waiting {
+            Waiting::RestOfMessage => Duration::from_secs(u64::from(STOP_GRACE_S) - 1),
+            Waiting::Request(_) | Waiting::NextMessage => Duration::ZERO,
+        };
+        let stop = Some((&self.shared.stop, patience));
+        let space = self.buffer.space(wanted_bytes);
+        let count = self.connection.read(space, deadline, stop)?;
+        self.buffer.filled(count);
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            && matches!(waiting, Waiting::Request(_))
+        {
+            // Bytes came, but the request as a whole is late.
+            return Err(ReadEnd::TimedOut);
+        }
+        Ok(())
+    }
+
+    /// Waits for the A-ASSOCIATE-RQ; tells and answers everything else.
+    fn receive_request(&mut self) -> Option<Box<AssociateRq>> {
+        let deadline = Instant::now() + self.service.acse_timeout;
+        loop {
+            let received = self.ul.receive(self.buffer.unread());
+            let (consumed, reaction) = (received.consumed, received.reaction);
+            match received.indication {
+                Indication::NeedMore { total_bytes } => {
+                    if let Err(end) = self.read(total_bytes, Waiting::Request(deadline)) {
+                        self.tell_no_request(&end);
+                        return None;
+                    }
+                }
+                Indication::AssociateRequest(request) => {
+                    self.buffer.consume(consumed);
+                    return Some(request);
+                }
+                Indication::AssociateRejectedByProvider { request, .. } => {
+                    self.tell_request(&request);
+                    self.narrator.explain(format_args!(
+                        "rejected: protocol version {:04x}H has no bit 0, so it is not version 1",
+                        request.protocol_version
+                    ));
+                    let _ = self.carry_out(reaction);
+                    return None;
+                }
+                Indication::Fault(fault) => {
+                    self.tell_received("", b"", b"");
+                    self.tell_fault_before_association(&fault);
+                    let _ = self.carry_out(reaction);
+                    return None;
+                }
+                _ => {
+                    // An A-ABORT, or anything else that ends it: nothing is answered.
+                    self.tell_received("", b"", b"");
+                    let _ = self.carry_out(reaction);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn tell_received(&self, host: &str, calling: &[u8], called: &[u8]) {
+        if self.narrator.wants_host_name() && host.is_empty() {
+            let host = self.service.host_names.name(self.connection.peer().ip());
+            self.narrator.association_received(&host, calling, called);
+        } else {
+            self.narrator.association_received(host, calling, called);
+        }
+    }
+
+    fn tell_request(&self, request: &AssociateRq) {
+        let (calling, called) = (request.calling_ae_title(), request.called_ae_title());
+        self.tell_received("", calling.as_bytes(), called.as_bytes());
+    }
+
+    fn tell_no_request(&mut self, end: &ReadEnd) {
+        self.tell_received("", b"", b"");
+        let begun = !self.buffer.unread().is_empty();
+        match end {
+            ReadEnd::TimedOut => {
+                self.narrator.no_association(NoAssociation::Timeout);
+                if begun {
+                    let _ = self.connection.write(&encode_abort(Abort::NOT_SPECIFIED));
+                }
+            }
+            ReadEnd::Closed | ReadEnd::Broken(_) if begun => {
+                self.narrator.no_association(NoAssociation::Closed);
+            }
+            ReadEnd::Closed | ReadEnd::Broken(_) | ReadEnd::Stopped => {}
+        }
+    }
+
+    fn tell_fault_before_association(&self, fault: &Fault) {
+        match fault {
+            Fault::Invalid(DecodeError::UnknownPduType(pdu_type)) => {
+                self.narrator.no_association(NoAssociation::UnrecognizedPdu(*pdu_type));
+            }
+            Fault::Invalid(DecodeError::LengthAboveBound { length, .. }) => {
+                self.narrator.no_association(NoAssociation::TooLarge(*length));
+            }
+            _ => self.narrator.explain(format_args!("no association: {fault}")),
+        }
+    }
+
+    /// Accepts or refuses; `None` when refused or when the answer could not be sent.
+    fn establish(&mut self, request: &AssociateRq) -> Option<(Admission<'s>, Exchange)> {
+        self.tell_request(request);
+        if self.narrator.wants_blocks() {
+            self.narrator.association_block(&self.request_block(request));
+        }
+        let (service, dialect) = (self.service, self.service.dialect);
+        let admission = match self.shared.admit() {
+            Ok(admission) => admission,
+            Err(refused) => {
+                let refusal = match refused {
+                    Refused::LocalLimit => Refusal::LocalLimit,
+                    Refused::Stopping => Refusal::Stopping,
+                };
+                return self.refuse(refusal, request);
+            }
+        };
+        if service.refuse {
+            return self.refuse(Refusal::Forced, request);
+        }
+        let negotiation = negotiate(request, &service.acceptor);
+        self.explain_refusals(request, &negotiation);
+        if request.application_context.uid() != Some(Uid::known(APPLICATION_CONTEXT_NAME)) {
+            return self.refuse(Refusal::ApplicationContext, request);
+        }
+        let information = request.user_information.as_ref();
+        let implementation =
+            information.and_then(|information| information.implementation_class_uid.text());
+        if service.reject_without_implementation_class_uid && implementation.is_none() {
+            return self.refuse(Refusal::NoImplementationClassUid, request);
+        }
+        // known-traps B5: without any context there is nothing to talk about.
+        if request.contexts.is_empty() {
+            return self.refuse(Refusal::NoContexts, request);
+        }
+        // known-traps C2: storescp accepts an association without a usable context, dcmrecv does not.
+        if dialect == Dialect::Dcmrecv && !negotiation.is_any_accepted() {
+            self.narrator.no_acceptable_contexts();
+            return self.refuse(Refusal::NoContexts, request);
+        }
+        let fragmenter = match Fragmenter::new(request.maximum_length()) {
+            Ok(fragmenter) => fragmenter,
+            Err(error) => {
+                self.narrator.explain(format_args!("rejected: {error}"));
+                return self.refuse(Refusal::NoContexts, request);
+            }
+        };
+        let identity = LocalIdentity {
+            max_pdu_bytes: service.max_pdu_bytes,
+            implementation_class_uid: Uid::known(IMPLEMENTATION_CLASS_UID),
+            implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
+        };
+        let accept = associate_ac(request, &negotiation, &service.acceptor, &identity);
+        let pdu = match self.ul.accept(&accept) {
+            Ok(pdu) => pdu,
+            Err(error) => {
+                self.narrator.complain(format_args!("cannot answer the request: {error}"));
+                let reaction = self.ul.abort(Abort::NOT_SPECIFIED);
+                let _ = self.carry_out(reaction);
+                return None;
+            }
+        };
+        if self.connection.write(&pdu).is_err() {
+            self.narrator.aborted();
+            return None;
+        }
+        self.shared.counters.associations.fetch_add(1, Ordering::Relaxed);
+        let accepted = negotiation.accepted();
+        self.narrator
+            .acknowledged(shown_maximum_length(request.maximum_length()), accepted.iter().count());
+        if self.narrator.wants_blocks() {
+            let block = self.answer_block(request, &negotiation, &accept);
+            self.narrator.association_block(&block);
+        }
+        Some((admission, Exchange::new(accepted, fragmenter, request.calling_ae_title())))
+    }
+
+    /// A-ASSOCIATE-RJ, told and counted.
+    fn refuse<T>(&mut self, refusal: Refusal, request: &AssociateRq) -> Option<T> {
+        let name = request.application_context.text();
+        self.narrator.refused(refusal, name.as_ref().map_or(&[], |uid| uid.as_bytes()));
+        self.shared.counters.rejections.fetch_add(1, Ordering::Relaxed);
+        if let Ok(reaction) = self.ul.reject(answers::rejection(self.service.dialect, refusal)) {
+            let _ = self.carry_out(reaction);
+        }
+        None
+    }
+
+    /// Which contexts were refused, by which rule, and what would change it.
+    fn explain_refusals(&self, request: &AssociateRq, negotiation: &Negotiation) {
+        if !self.narrator.enabled(Level::Info) {
+            return;
+        }
+        for (decision, proposed) in negotiation.decisions.iter().zip(&request.contexts) {
+            if !decision.is_accepted() {
+                let words = explanation(decision, proposed, &self.service.acceptor);
+                self.narrator.explain(format_args!("{words}"));
+            }
+        }
+        // known-traps C15: a proposed SCP role is ignored, and said to be.
+        let roles = request.user_information.iter().flat_map(|information| &information.roles);
+        for role in roles.filter(|role| role.scp) {
+            let answered =
+                negotiation.roles.iter().any(|answer| answer.sop_class_uid == role.sop_class_uid);
+            if !answered {
+                self.narrator.explain(format_args!(
+                    "the SCP role proposed for {:?} is ignored; a profile with role selection (-xf) \
+                     would answer it",
+                    role.sop_class_uid
+                ));
+            }
+        }
+    }
+
+    /// Serves messages until the association ends.
+    fn operate(&mut self, exchange: &mut Exchange) -> End {
+        loop {
+            let wanted_bytes = match self.handle_block(exchange) {
+                Ok(wanted_bytes) => wanted_bytes,
+                Err(end) => return end,
+            };
+            let waiting = if exchange.is_idle() {
+                if self.shared.stop.is_raised() {
+                    self.narrator.explain(format_args!("aborting: the receiver is stopping"));
+                    return self.abort(Abort::USER);
+                }
+                self.buffer.shrink();
+                Waiting::NextMessage
+            } else {
+                Waiting::RestOfMessage
+            };
+            if let Err(end) = self.read(wanted_bytes, waiting) {
+                return self.read_ended(exchange, &end);
+            }
+        }
+    }
+
+    /// Handles every complete PDU in the buffer; gives the length of the one that is not complete.
+    fn handle_block(&mut self, exchange: &mut Exchange) -> Result<usize, End> {
+        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun } = self;
+        let unread = buffer.unread();
+        let mut consumed = 0;
+        let mut block = exchange.block(shared, service, narrator, connection);
+        let result = loop {
+            let received = ul.receive(&unread[consumed..]);
+            consumed += received.consumed;
+            if received.consumed > 0 {
+                *pdu_begun = None;
+            }
+            match received.indication {
+                Indication::Data(mut body) => {
+                    let outcome = loop {
+                        let (pdv, rest) = match split_first(body) {
+                            Ok(split) => split,
+                            Err(error) => break Outcome::Abort(error.abort(), error.to_string()),
+                        };
+                        match block.accept(pdv) {
+                            Outcome::GoOn if !rest.is_empty() => body = rest,
+                            outcome => break outcome,
+                        }
+                    };
+                    match outcome {
+                        Outcome::GoOn => {}
+                        Outcome::Abort(abort, why) => {
+                            narrator.failure(&why);
+                            let reaction = ul.abort(abort);
+                            break Err((reaction, End::Aborted));
+                        }
+                        Outcome::PeerGone => break Err((Reaction::NONE, End::PeerGone)),
+                    }
+                }
+                Indication::NeedMore { total_bytes } => break Ok(total_bytes),
+                Indication::ReleaseRequest { .. } => {
+                    let reaction = ul.release_reply().unwrap_or(Reaction::NONE);
+                    break Err((reaction, End::Released));
+                }
+                Indication::PeerAbort(_) => break Err((received.reaction, End::PeerAborted)),
+                Indication::Fault(fault) => {
+                    narrator.failure(&fault);
+                    break Err((received.reaction, End::Aborted));
+                }
+                _ => break Err((received.reaction, End::PeerGone)),
+            }
+        };
+        // Fragments borrow the buffer: they go to the file before its bytes are dropped.
+        block.flush();
+        buffer.consume(consumed);
+        result.map_err(|(reaction, end)| {
+            let _ = self.carry_out(reaction);
+            if !matches!(end, End::Aborted) {
+                exchange.tell_cut(&self.narrator);
+            }
+            end
+        })
+    }
+
+    /// A-ABORT, sent.
+    fn abort(&mut self, abort: Abort) -> End {
+        let reaction = self.ul.abort(abort);
+        let _ = self.carry_out(reaction);
+        End::Aborted
+    }
+
+    /// No more bytes came: the peer is gone, late, or we are stopping.
+    fn read_ended(&mut self, exchange: &mut Exchange, end: &ReadEnd) -> End {
+        match end {
+            ReadEnd::Closed | ReadEnd::Broken(_) => {
+                exchange.tell_cut(&self.narrator);
+                End::PeerGone
+            }
+            ReadEnd::TimedOut => {
+                exchange.tell_late(&self.narrator);
+                self.abort(Abort::NOT_SPECIFIED);
+                End::TimedOut
+            }
+            ReadEnd::Stopped => {
+                self.narrator.explain(format_args!("aborting: the receiver is stopping"));
+                self.abort(Abort::USER)
+            }
+        }
+    }
+
+    fn tell_end(&mut self, end: &End) {
+        match end {
+            End::Released => self.narrator.released(),
+            End::PeerAborted | End::PeerGone => self.narrator.aborted(),
+            End::TimedOut => self.narrator.idle_for_too_long(),
+            End::Aborted => {}
+        }
+    }
+
+    fn block<'a>(&self, request: &'a AssociateRq, kind: &'static str) -> AssociationBlock<'a> {
+        let information = request.user_information.as_ref();
+        AssociationBlock {
+            kind,
+            our_implementation: (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME),
+            their_implementation: their_implementation(information),
+            application_context: request.application_context,
+            calling: request.calling_ae_title(),
+            called: request.called_ae_title(),
+            responding: None,
+            max_pdu_bytes: (
+                self.service.max_pdu_bytes,
+                shown_maximum_length(request.maximum_length()),
+            ),
+            contexts: Vec::new(),
+            extended_negotiation: (extended_negotiation(information), Vec::new()),
+            user_identity: information.and_then(|information| {
+                let identity = information.user_identity.as_ref()?;
+                Some(UserIdentityBlock {
+                    kind: identity.identity_type,
+                    user_name: matches!(identity.identity_type, 1 | 2)
+                        .then_some(&identity.primary_field[..]),
+                    response_requested: identity.positive_response_requested,
+                })
+            }),
+        }
+    }
+
+    fn request_block<'a>(&self, request: &'a AssociateRq) -> AssociationBlock<'a> {
+        let mut block = self.block(request, "A-ASSOCIATE-RQ");
+        block.contexts = request
+            .contexts
+            .iter()
+            .map(|context| ContextBlock {
+                id: context.id,
+                result: None,
+                abstract_syntax: context.abstract_syntax,
+                proposed_role: proposed_role(request, context.abstract_syntax.text()),
+                accepted_role: None,
+                transfer_syntaxes: context.transfer_syntaxes.clone(),
+            })
+            .collect();
+        block
+    }
+
+    fn answer_block<'a>(
+        &self,
+        request: &'a AssociateRq,
+        negotiation: &Negotiation,
+        accept: &'a AssociateAc,
+    ) -> AssociationBlock<'a> {
+        let mut block = self.block(request, "A-ASSOCIATE-AC");
+        block.responding = Some(request.called_ae_title());
+        block.extended_negotiation.1 = extended_negotiation(accept.user_information.as_ref());
+        block.contexts = negotiation
+            .decisions
+            .iter()
+            .map(|decision| {
+                let uid = decision.abstract_syntax.text();
+                let answered = negotiation.roles.iter().any(|role| Some(role.sop_class_uid) == uid);
+                ContextBlock {
+                    id: decision.id,
+                    result: Some(decision.result),
+                    abstract_syntax: decision.abstract_syntax,
+                    proposed_role: proposed_role(request, uid),
+                    accepted_role: answered.then_some((decision.roles.scu, decision.roles.scp)),
+                    transfer_syntaxes: decision
+                        .transfer_syntax
+                        .map(Uid::text)
+                        .into_iter()
+                        .collect(),
+                }
+            })
+            .collect();
+        block
+    }
+}
+
+fn their_implementation(information: Option<&UserInformation>) -> (String, String) {
+    let Some(information) = information else { return Default::default() };
+    let uid = information.implementation_class_uid.text();
+    let uid = uid.map_or_else(String::new, |uid| escaped(uid.as_bytes()).to_string());
+    let name = information.implementation_version_name.as_deref().unwrap_or_default();
+    (uid, escaped(name).to_string())
+}
+
+fn extended_negotiation(information: Option<&UserInformation>) -> Vec<(UidText, &[u8])> {
+    information
+        .iter()
+        .flat_map(|information| &information.extended_negotiation)
+        .map(|item| (item.sop_class_uid, &item.information[..]))
+        .collect()
+}
+
+fn proposed_role(request: &AssociateRq, uid: Option<UidText>) -> Option<(bool, bool)> {
+    let roles = &request.user_information.as_ref()?.roles;
+    let role = roles.iter().find(|role| Some(role.sop_class_uid) == uid)?;
+    Some((role.scu, role.scp))
+}

@@ -1,7 +1,59 @@
-//! The acceptor side.
+//! The acceptor side: accept, negotiate, serve, answer, close.
+//!
+//! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE; `answers`
+//! is the one table of what each fault gets; `narration` says what happens in DCMTK's words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::log::Logger;
+use crate::net::buffer::BlockPool;
+use crate::net::resolve::HostNames;
+use crate::net::tcp::TransportOptions;
+use crate::policy::AcceptorTable;
+use crate::storage::writer::Store;
 
 pub mod answers;
 pub mod association;
 pub mod listener;
 pub mod narration;
 pub mod store;
+
+pub use crate::storage::writer::Dialect;
+pub use listener::{Counters, Server, Shared};
+
+/// What one server does with every association: the front end's decisions, as plain values.
+pub struct Service {
+    /// Whose words and habits.
+    pub dialect: Dialect,
+    /// Where lines go.
+    pub logger: Arc<Logger>,
+    /// Names of peers.
+    pub host_names: HostNames,
+    /// Options of every socket.
+    pub transport: TransportOptions,
+    /// Large read buffers, shared by all associations.
+    pub blocks: BlockPool,
+    /// Which contexts are accepted, and with which transfer syntaxes.
+    pub acceptor: AcceptorTable,
+    /// Where objects go.
+    pub store: Arc<Store>,
+    /// Longest P-DATA-TF announced and accepted, in bytes (`--max-pdu`).
+    pub max_pdu_bytes: u32,
+    /// Connection opened → A-ASSOCIATE-RQ complete (`--acse-timeout`).
+    pub acse_timeout: Duration,
+    /// Idle between messages, silence within one (`--socket-timeout`); `None` waits without end.
+    pub socket_timeout: Option<Duration>,
+    /// Replaces it where given (`--dimse-timeout`).
+    pub dimse_timeout: Option<Duration>,
+    /// Associations at once.
+    pub associations_max: usize,
+    /// `--single-process`: one association at a time.
+    pub one_at_a_time: bool,
+    /// `--refuse`: reject every association.
+    pub refuse: bool,
+    /// `--reject`: reject a request without implementation class UID.
+    pub reject_without_implementation_class_uid: bool,
+    /// `--verbose-pc`: association blocks at INFO.
+    pub verbose_contexts: bool,
+}

@@ -1,1 +1,675 @@
-//! What DCMTK's tools say at each event.
+//! What the receiving tools say at each event, in DCMTK's words.
+//!
+//! One [`Narrator`] per association. DCMTK's `storescp` and `dcmrecv` tell the same story in different
+//! words, streams and levels; [`Dialect`] chooses. Source: console-output.md §3.1, §3.2 and §5, checked
+//! against DCMTK 3.6.7 in `tests/compat/`. Lines that DCMTK does not have go through
+//! [`Narrator::explain`] under loggers `dcmfast.*`, from `-v` on (known-traps D18). Peers' text passes
+//! `log::escaped`; nothing of a data set but its SOP Instance UID is ever printed. Text is built only
+//! when its level is on.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ae_title::AeTitle;
+use crate::dictionary::uids::{name_of, storage_prefix};
+use crate::dimse::service::Priority;
+use crate::dimse::status::{Operation, Status};
+use crate::log::{Level, Logger, escaped};
+use crate::storage::writer::Dialect;
+use crate::uid::UidText;
+use crate::ul::pdu::{PresentationResult, UidItem};
+
+/// The logger that the tool's own lines belong to.
+const fn logger_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Storescp => "dcmtk.apps.storescp",
+        Dialect::Dcmrecv => "dcmtk.dcmnet",
+    }
+}
+
+/// Why no association came of a connection, as DCMTK numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAssociation {
+    /// The first byte names no PDU.
+    UnrecognizedPdu(u8),
+    /// A-ASSOCIATE-RQ longer than the bound.
+    TooLarge(u32),
+    /// The request was not complete in time.
+    Timeout,
+    /// The peer closed in the middle of the request.
+    Closed,
+}
+
+impl fmt::Display for NoAssociation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnrecognizedPdu(kind) => write!(formatter, "Unrecognized PDU type: {kind:x}"),
+            Self::TooLarge(_) => formatter.write_str("A-ASSOCIATE PDU too large"),
+            Self::Timeout => formatter.write_str("DUL network read timeout"),
+            Self::Closed => formatter.write_str("DUL network closed"),
+        }
+    }
+}
+
+impl NoAssociation {
+    /// Module and code of the condition.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::UnrecognizedPdu(_) => "0006:0321",
+            Self::TooLarge(_) => "0006:0437",
+            Self::Timeout => "0006:031a",
+            Self::Closed => "0006:0310",
+        }
+    }
+}
+
+/// Why an association is refused as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `--refuse`.
+    Forced,
+    /// Application context name not the DICOM one.
+    ApplicationContext,
+    /// `--reject` and no implementation class UID.
+    NoImplementationClassUid,
+    /// dcmrecv: no context acceptable.
+    NoContexts,
+    /// The limit of associations is reached.
+    LocalLimit,
+    /// The server is stopping.
+    Stopping,
+}
+
+/// An association as the block of console-output.md §5 shows it.
+pub struct AssociationBlock<'a> {
+    /// `A-ASSOCIATE-RQ` or `A-ASSOCIATE-AC`.
+    pub kind: &'static str,
+    /// Ours: implementation class UID, version name.
+    pub our_implementation: (&'static str, &'static str),
+    /// The peer's.
+    pub their_implementation: (String, String),
+    /// Application context name as sent.
+    pub application_context: UidItem,
+    /// Calling AE title.
+    pub calling: AeTitle,
+    /// Called AE title.
+    pub called: AeTitle,
+    /// Responding AE title; `None` in a request.
+    pub responding: Option<AeTitle>,
+    /// Maximum lengths in bytes: ours, theirs.
+    pub max_pdu_bytes: (u32, u32),
+    /// The presentation contexts.
+    pub contexts: Vec<ContextBlock>,
+    /// SOP Class Extended Negotiation as requested: SOP class and service class application
+    /// information; and as accepted.
+    pub extended_negotiation: (Vec<(UidText, &'a [u8])>, Vec<(UidText, &'a [u8])>),
+    /// User identity as requested, without secrets.
+    pub user_identity: Option<UserIdentityBlock<'a>>,
+}
+
+/// User identity negotiation as a block shows it. Passcodes, tickets and assertions are never printed
+/// (threats-and-promises.md §5.4), where DCMTK prints them.
+pub struct UserIdentityBlock<'a> {
+    /// User-Identity-Type, PS3.7 Table D.3-14.
+    pub kind: u8,
+    /// The user name, for kinds 1 and 2.
+    pub user_name: Option<&'a [u8]>,
+    /// The peer wants a positive response.
+    pub response_requested: bool,
+}
+
+/// One context of an [`AssociationBlock`].
+pub struct ContextBlock {
+    /// Presentation context ID.
+    pub id: u8,
+    /// `None` in a request, else the result of PS3.8 Table 9-18.
+    pub result: Option<PresentationResult>,
+    /// Abstract syntax.
+    pub abstract_syntax: UidItem,
+    /// Proposed roles (SCU, SCP); `None` when no role selection was sent.
+    pub proposed_role: Option<(bool, bool)>,
+    /// Accepted roles; `None` for the default.
+    pub accepted_role: Option<(bool, bool)>,
+    /// In a request those proposed, in an answer the accepted one.
+    pub transfer_syntaxes: Vec<UidText>,
+}
+
+/// The story of one association.
+pub struct Narrator {
+    logger: Arc<Logger>,
+    dialect: Dialect,
+    /// `--verbose-pc`.
+    verbose_contexts: bool,
+}
+
+fn role_name(role: Option<(bool, bool)>) -> &'static str {
+    match role {
+        None | Some((false, false)) => "Default",
+        Some((true, false)) => "SCU",
+        Some((false, true)) => "SCP",
+        Some((true, true)) => "SCP/SCU",
+    }
+}
+
+/// `=CTImageStorage`, or the UID itself when it has no name.
+fn uid_name(uid: &[u8]) -> String {
+    name_of(uid).map_or_else(|| escaped(uid).to_string(), |name| format!("={name}"))
+}
+
+/// The modality code of file names; `OT` for an unknown class.
+fn modality(sop_class_uid: &[u8]) -> &'static str {
+    storage_prefix(sop_class_uid).unwrap_or("OT")
+}
+
+impl Narrator {
+    /// A narrator in `dialect`.
+    pub fn new(logger: Arc<Logger>, dialect: Dialect, verbose_contexts: bool) -> Self {
+        Self { logger, dialect, verbose_contexts }
+    }
+
+    fn say(&self, level: Level, text: fmt::Arguments<'_>) {
+        self.logger.line(level, logger_of(self.dialect), text);
+    }
+
+    /// True when lines of `level` are wanted.
+    pub fn enabled(&self, level: Level) -> bool {
+        self.logger.enabled(level)
+    }
+
+    /// A line that DCMTK does not have, from `-v` on.
+    pub fn explain(&self, text: fmt::Arguments<'_>) {
+        self.logger.line(Level::Info, "dcmfast.association", text);
+    }
+
+    /// An error of ours that DCMTK has no words for; shown always.
+    pub fn complain(&self, text: fmt::Arguments<'_>) {
+        self.logger.line(Level::Error, "dcmfast.association", text);
+    }
+
+    /// A warning that DCMTK has no words for.
+    pub fn warn(&self, text: fmt::Arguments<'_>) {
+        self.logger.line(Level::Warn, "dcmfast.storage", text);
+    }
+
+    /// True when the peer's host name is printed.
+    pub fn wants_host_name(&self) -> bool {
+        self.dialect == Dialect::Dcmrecv && self.enabled(Level::Info)
+    }
+
+    /// A request arrived, or a connection ended before one did (then the titles are empty).
+    pub fn association_received(&self, host: &str, calling: &[u8], called: &[u8]) {
+        match self.dialect {
+            Dialect::Storescp => self.say(Level::Info, format_args!("Association Received")),
+            Dialect::Dcmrecv => self.say(
+                Level::Info,
+                format_args!(
+                    "Association Received {host}: {} -> {}",
+                    escaped(calling),
+                    escaped(called)
+                ),
+            ),
+        }
+    }
+
+    /// The level of the association blocks: INFO with `+v`, else DEBUG.
+    fn block_level(&self) -> Level {
+        if self.verbose_contexts { Level::Info } else { Level::Debug }
+    }
+
+    /// True when association blocks are printed, so that they are worth building.
+    pub fn wants_blocks(&self) -> bool {
+        self.enabled(self.block_level())
+    }
+
+    /// The block of a request or of an answer.
+    pub fn association_block(&self, block: &AssociationBlock<'_>) {
+        let level = self.block_level();
+        if !self.enabled(level) {
+            return;
+        }
+        if block.kind == "A-ASSOCIATE-RQ" {
+            let title = match self.dialect {
+                Dialect::Storescp => "Parameters:",
+                Dialect::Dcmrecv => "Incoming Association Request:",
+            };
+            self.say(level, format_args!("{title}"));
+        }
+        self.say(level, format_args!("{block}"));
+    }
+
+    /// The association is refused as a whole.
+    pub fn refused(&self, refusal: Refusal, application_context: &[u8]) {
+        let text = match (self.dialect, refusal) {
+            (Dialect::Storescp, Refusal::Forced) => {
+                "Refusing Association (forced via command line)".to_owned()
+            }
+            (Dialect::Storescp, Refusal::ApplicationContext) => format!(
+                "Association Rejected: Bad Application Context Name: {}",
+                escaped(application_context)
+            ),
+            (Dialect::Storescp, Refusal::NoImplementationClassUid) => {
+                "Association Rejected: No Implementation Class UID provided".to_owned()
+            }
+            (Dialect::Dcmrecv, Refusal::ApplicationContext) => {
+                "Refusing Association (bad application context)".to_owned()
+            }
+            (Dialect::Dcmrecv, Refusal::NoImplementationClassUid) => {
+                "Refusing Association (no implementation class UID provided)".to_owned()
+            }
+            (Dialect::Dcmrecv, Refusal::Forced) => {
+                "Refusing Association (internal error)".to_owned()
+            }
+            (_, Refusal::NoContexts) => {
+                "Refusing Association (no acceptable presentation contexts)".to_owned()
+            }
+            (_, Refusal::LocalLimit) => "Refusing Association (TooManyAssociations)".to_owned(),
+            (_, Refusal::Stopping) => "Refusing Association (shutting down)".to_owned(),
+        };
+        self.say(Level::Info, format_args!("{text}"));
+    }
+
+    /// dcmrecv's words before it refuses for want of contexts.
+    pub fn no_acceptable_contexts(&self) {
+        self.say(Level::Info, format_args!("No Acceptable Presentation Contexts"));
+    }
+
+    /// The association is accepted; `usable` contexts came of it.
+    pub fn acknowledged(&self, their_max_pdu_bytes: u32, usable: usize) {
+        let pdv_bytes = their_max_pdu_bytes.saturating_sub(12);
+        self.say(Level::Info, format_args!("Association Acknowledged (Max Send PDV: {pdv_bytes})"));
+        if usable == 0 && self.dialect == Dialect::Storescp {
+            self.say(Level::Info, format_args!("    (but no valid presentation contexts)"));
+        }
+    }
+
+    /// No association came of the connection.
+    pub fn no_association(&self, why: NoAssociation) {
+        if let NoAssociation::TooLarge(bytes) = why {
+            self.logger.line(
+                Level::Error,
+                "dcmtk.dcmnet",
+                format_args!("A-ASSOCIATE PDU too large: {bytes} bytes, refusing."),
+            );
+        }
+        match self.dialect {
+            Dialect::Storescp => self.say(
+                Level::Error,
+                format_args!("Receiving Association failed: {} {why}", why.code()),
+            ),
+            Dialect::Dcmrecv => {
+                self.say(Level::Error, format_args!("Could not receive association request: {why}"))
+            }
+        }
+    }
+
+    /// C-ECHO-RQ.
+    pub fn echo_request(&self, context_id: u8, message_id: u16) {
+        let what = match self.dialect {
+            Dialect::Storescp => "Received Echo Request",
+            Dialect::Dcmrecv => "Received C-ECHO Request",
+        };
+        self.request(what, None, message_id);
+        self.message(Level::Debug, "INCOMING", |block| {
+            block.field("Message Type", format_args!("C-ECHO RQ"));
+            if self.dialect == Dialect::Storescp {
+                block.field("Presentation Context ID", format_args!("{context_id}"));
+            }
+            block.field("Message ID", format_args!("{message_id}"));
+            block.field("Data Set", format_args!("none"));
+        });
+    }
+
+    /// C-STORE-RQ.
+    pub fn store_request(
+        &self,
+        context_id: u8,
+        message_id: u16,
+        sop_class_uid: &[u8],
+        sop_instance_uid: &[u8],
+        priority: Priority,
+    ) {
+        match self.dialect {
+            Dialect::Storescp => {
+                self.request("Received Store Request", Some(sop_class_uid), message_id);
+            }
+            Dialect::Dcmrecv => self.request("Received C-STORE Request", None, message_id),
+        }
+        self.message(Level::Debug, "INCOMING", |block| {
+            block.field("Message Type", format_args!("C-STORE RQ"));
+            if self.dialect == Dialect::Storescp {
+                block.field("Presentation Context ID", format_args!("{context_id}"));
+            }
+            block.field("Message ID", format_args!("{message_id}"));
+            block.field("Affected SOP Class UID", format_args!("{}", class_name(sop_class_uid)));
+            block.field("Affected SOP Instance UID", format_args!("{}", escaped(sop_instance_uid)));
+            block.field("Data Set", format_args!("present"));
+            let priority = priority.text();
+            block.field("Priority", format_args!("{priority}"));
+        });
+    }
+
+    /// `<what> (MsgID n, XX)`, or `<what>` alone where the block follows at DEBUG.
+    fn request(&self, what: &str, sop_class_uid: Option<&[u8]>, message_id: u16) {
+        if self.enabled(Level::Debug) {
+            self.say(Level::Info, format_args!("{what}"));
+        } else if let Some(uid) = sop_class_uid {
+            self.say(Level::Info, format_args!("{what} (MsgID {message_id}, {})", modality(uid)));
+        } else {
+            self.say(Level::Info, format_args!("{what} (MsgID {message_id})"));
+        }
+    }
+
+    /// The response to C-ECHO or C-STORE is about to leave.
+    pub fn response(
+        &self,
+        store: Option<(Option<UidText>, Option<UidText>)>,
+        message_id: u16,
+        status: Status,
+    ) {
+        if self.dialect == Dialect::Storescp || !self.enabled(Level::Info) {
+            return;
+        }
+        let (name, operation) = match store {
+            Some(_) => ("C-STORE", Operation::Store),
+            None => ("C-ECHO", Operation::Echo),
+        };
+        let text = status.text(operation);
+        if self.enabled(Level::Debug) {
+            self.say(Level::Info, format_args!("Sending {name} Response"));
+        } else {
+            self.say(Level::Info, format_args!("Sending {name} Response ({text})"));
+        }
+        self.message(Level::Debug, "OUTGOING", |block| {
+            block.field("Message Type", format_args!("{name} RSP"));
+            block.field("Message ID Being Responded To", format_args!("{message_id}"));
+            if let Some((Some(sop_class_uid), Some(sop_instance_uid))) = store {
+                let class = class_name(sop_class_uid.as_bytes());
+                block.field("Affected SOP Class UID", format_args!("{class}"));
+                let instance = escaped(sop_instance_uid.as_bytes());
+                block.field("Affected SOP Instance UID", format_args!("{instance}"));
+            }
+            block.field("Data Set", format_args!("none"));
+            block.field("DIMSE Status", format_args!("0x{:04x}: {text}", status.0));
+        });
+    }
+
+    /// storescp tells the path before it writes, dcmrecv after.
+    pub fn storing(&self, path: &dyn fmt::Display) {
+        if self.dialect == Dialect::Storescp {
+            self.say(Level::Info, format_args!("storing DICOM file: {path}"));
+        }
+    }
+
+    /// The object is published.
+    pub fn stored(&self, path: &dyn fmt::Display) {
+        if self.dialect == Dialect::Dcmrecv {
+            self.say(Level::Info, format_args!("Stored received object to file: {path}"));
+        }
+    }
+
+    /// A file of that name was there.
+    pub fn overwriting(&self, path: &dyn fmt::Display, bit_preserving: bool) {
+        match self.dialect {
+            Dialect::Storescp if bit_preserving => {}
+            Dialect::Storescp => self
+                .say(Level::Warn, format_args!("DICOM file already exists, overwriting: {path}")),
+            Dialect::Dcmrecv => {
+                self.say(Level::Warn, format_args!("file already exists, overwriting: {path}"));
+            }
+        }
+    }
+
+    /// The object could not be written.
+    pub fn cannot_write(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
+        match self.dialect {
+            Dialect::Storescp => {
+                self.say(Level::Error, format_args!("cannot write DICOM file: {path}: {reason}"));
+            }
+            Dialect::Dcmrecv => self
+                .say(Level::Error, format_args!("cannot store received object: {path}: {reason}")),
+        }
+    }
+
+    /// The directory of the object could not be made.
+    pub fn cannot_create_directory(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
+        self.say(
+            Level::Error,
+            format_args!("cannot create directory for received object: {path}: {reason}"),
+        );
+    }
+
+    /// `--ignore`.
+    pub fn not_stored(&self) {
+        if self.dialect == Dialect::Dcmrecv {
+            self.say(
+                Level::Debug,
+                format_args!(
+                    "received dataset is not stored since the storage mode is set to 'ignore'"
+                ),
+            );
+        }
+    }
+
+    /// A C-STORE whose data set stopped coming, or was cut.
+    pub fn store_broken(&self, why: &dyn fmt::Display) {
+        if self.dialect == Dialect::Storescp {
+            self.say(Level::Error, format_args!("Store SCP Failed: {why}"));
+        }
+    }
+
+    /// The data set did not come in time.
+    pub fn store_late(&self, context_id: u8) {
+        let code = "0006:0207 DIMSE No data available (timeout in non-blocking mode)";
+        match self.dialect {
+            Dialect::Storescp => self.say(Level::Error, format_args!("Store SCP Failed: {code}")),
+            Dialect::Dcmrecv => {
+                self.say(
+                    Level::Error,
+                    format_args!("Unable to receive dataset on presentation context 0: {code}"),
+                );
+                self.say(
+                    Level::Error,
+                    format_args!(
+                        "Unable to receive C-STORE dataset on presentation context {context_id}"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// A command that this server does not perform.
+    pub fn unexpected_command(&self, field: u16) {
+        self.say(
+            Level::Error,
+            format_args!(
+                "Expected C-ECHO or C-STORE request but received DIMSE command 0x{field:04x}"
+            ),
+        );
+    }
+
+    /// A-RELEASE-RQ.
+    pub fn released(&self) {
+        match self.dialect {
+            Dialect::Storescp => self.say(Level::Info, format_args!("Association Release")),
+            Dialect::Dcmrecv => {
+                self.say(Level::Info, format_args!("Received Association Release Request"));
+            }
+        }
+    }
+
+    /// The peer aborted, vanished, or was idle for too long.
+    pub fn aborted(&self) {
+        match self.dialect {
+            Dialect::Storescp => self.say(Level::Info, format_args!("Association Aborted")),
+            Dialect::Dcmrecv => {
+                self.say(Level::Info, format_args!("Received Association Abort Request"));
+            }
+        }
+    }
+
+    /// The peer was silent for too long; DCMTK's storescp calls that an abort, its dcmrecv says nothing.
+    pub fn idle_for_too_long(&self) {
+        if self.dialect == Dialect::Storescp {
+            self.say(Level::Info, format_args!("Association Aborted"));
+        }
+    }
+
+    /// We abort the association, for `why`.
+    pub fn failure(&self, why: &dyn fmt::Display) {
+        match self.dialect {
+            Dialect::Storescp => {
+                self.say(Level::Error, format_args!("DIMSE failure (aborting association): {why}"));
+            }
+            Dialect::Dcmrecv => self.complain(format_args!("aborting association: {why}")),
+        }
+    }
+
+    /// storescp's progress: the word at the start of a C-STORE.
+    pub fn progress_begin(&self) {
+        if self.dialect == Dialect::Storescp {
+            self.logger.progress("RECV: ");
+        }
+    }
+
+    /// One character per data-set PDV, `count` of them.
+    pub fn progress_dots(&self, count: usize) {
+        if self.dialect == Dialect::Storescp && count > 0 && self.logger.shows_progress() {
+            self.logger.progress(&".".repeat(count));
+        }
+    }
+
+    /// The line end after the last PDV.
+    pub fn progress_end(&self) {
+        if self.dialect == Dialect::Storescp {
+            self.logger.progress("\n");
+        }
+    }
+
+    fn message(&self, level: Level, direction: &str, fill: impl FnOnce(&mut MessageBlock)) {
+        if !self.enabled(level) {
+            return;
+        }
+        let mut block = MessageBlock(String::new());
+        fill(&mut block);
+        self.say(
+            level,
+            format_args!(
+                "===================== {direction} DIMSE MESSAGE ====================\n{}\
+                 ======================= END DIMSE MESSAGE =======================",
+                block.0
+            ),
+        );
+    }
+}
+
+/// A SOP class as a message block names it, without `=`.
+fn class_name(uid: &[u8]) -> String {
+    name_of(uid).map_or_else(|| escaped(uid).to_string(), str::to_owned)
+}
+
+/// Lines of `Name                          : value`.
+struct MessageBlock(String);
+
+impl MessageBlock {
+    fn field(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        use fmt::Write;
+        let _ = writeln!(self.0, "{name:<30}: {value}");
+    }
+}
+
+/// `Title` and a SOP class with its bytes in hexadecimal each, or `Title` and `none`.
+fn write_extended_negotiation(
+    out: &mut fmt::Formatter<'_>,
+    title: &str,
+    none: &str,
+    entries: &[(UidText, &[u8])],
+) -> fmt::Result {
+    if entries.is_empty() {
+        return writeln!(out, "{title}{none}");
+    }
+    writeln!(out, "{title}")?;
+    for (sop_class_uid, information) in entries {
+        let uid = sop_class_uid.as_bytes();
+        writeln!(out, "  {} ({})", uid_name(uid), escaped(uid))?;
+        let bytes: Vec<String> = information.iter().map(|byte| format!("0x{byte:02x}")).collect();
+        writeln!(out, "    [{}]", bytes.join(", "))?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for AssociationBlock<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind;
+        writeln!(out, "====================== BEGIN {kind} =====================")?;
+        writeln!(out, "Our Implementation Class UID:      {}", self.our_implementation.0)?;
+        writeln!(out, "Our Implementation Version Name:   {}", self.our_implementation.1)?;
+        let (uid, version) = &self.their_implementation;
+        writeln!(out, "Their Implementation Class UID:    {uid}")?;
+        writeln!(out, "Their Implementation Version Name: {version}")?;
+        let name = self.application_context.text();
+        let name = name.as_ref().map_or(&[][..], |uid| uid.as_bytes());
+        let title = |title: &AeTitle| escaped(title.as_bytes()).to_string();
+        let responding = self.responding.as_ref().map(title).unwrap_or_default();
+        writeln!(out, "Application Context Name:    {}", escaped(name))?;
+        writeln!(out, "Calling Application Name:    {}", title(&self.calling))?;
+        writeln!(out, "Called Application Name:     {}", title(&self.called))?;
+        writeln!(out, "Responding Application Name: {responding}")?;
+        writeln!(out, "Our Max PDU Receive Size:    {}", self.max_pdu_bytes.0)?;
+        writeln!(out, "Their Max PDU Receive Size:  {}", self.max_pdu_bytes.1)?;
+        writeln!(out, "Presentation Contexts:")?;
+        for context in &self.contexts {
+            let state = context.result.map_or("Proposed", PresentationResult::text);
+            let abstract_syntax = match context.abstract_syntax.text() {
+                Some(uid) => uid_name(uid.as_bytes()),
+                None => context.abstract_syntax.to_string(),
+            };
+            writeln!(out, "  Context ID:        {} ({state})", context.id)?;
+            writeln!(out, "    Abstract Syntax: {abstract_syntax}")?;
+            writeln!(out, "    Proposed SCP/SCU Role: {}", role_name(context.proposed_role))?;
+            match context.result {
+                None => {
+                    writeln!(out, "    Proposed Transfer Syntax(es):")?;
+                    for syntax in &context.transfer_syntaxes {
+                        writeln!(out, "      {}", uid_name(syntax.as_bytes()))?;
+                    }
+                }
+                Some(_) => {
+                    writeln!(
+                        out,
+                        "    Accepted SCP/SCU Role: {}",
+                        role_name(context.accepted_role)
+                    )?;
+                    for syntax in &context.transfer_syntaxes {
+                        let name = uid_name(syntax.as_bytes());
+                        writeln!(out, "    Accepted Transfer Syntax: {name}")?;
+                    }
+                }
+            }
+        }
+        let (requested, accepted) = &self.extended_negotiation;
+        write_extended_negotiation(out, "Requested Extended Negotiation:", " none", requested)?;
+        write_extended_negotiation(out, "Accepted Extended Negotiation:", "  none", accepted)?;
+        match &self.user_identity {
+            None => writeln!(out, "Requested User Identity Negotiation: none")?,
+            Some(identity) => {
+                let kind = match identity.kind {
+                    1 => "1: Username",
+                    2 => "2: Username/Password",
+                    3 => "3: Kerberos",
+                    4 => "4: SAML",
+                    5 => "5: JWT",
+                    _ => "unknown",
+                };
+                writeln!(out, "Requested User Identity Negotiation:")?;
+                writeln!(out, "  Authentication mode {kind}")?;
+                if let Some(name) = identity.user_name {
+                    writeln!(out, "  Username: [{}]", escaped(name))?;
+                }
+                let requested = if identity.response_requested { "Yes" } else { "No" };
+                writeln!(out, "  Positive Response requested: {requested}")?;
+            }
+        }
+        writeln!(out, "User Identity Negotiation Response:  none")?;
+        write!(out, "======================= END {kind} ======================")
+    }
+}

@@ -1,1 +1,356 @@
-//! C-STORE from first fragment to response.
+//! Messages of one association: C-ECHO, C-STORE from first fragment to response, and refusals.
+//!
+//! [`Exchange`] is what an established association remembers between reads; [`Block`] is the work on one
+//! block of bytes. Fragments of a data set are collected, borrowed, and go to the file in one vectored
+//! write at the end of the block or of the data set. The order is the ordering promise: the file is
+//! published (A), nothing is indexed here (B is empty), then the response leaves (C). Every answer's
+//! number comes from `answers`. Source: PS3.7 §9.1.1, §9.1.5, §9.3.
+
+use std::sync::atomic::Ordering;
+
+use super::Service;
+use super::answers;
+use super::listener::Shared;
+use super::narration::Narrator;
+use crate::acse::negotiation::AcceptedContexts;
+use crate::ae_title::AeTitle;
+use crate::dimse::message::{MessageAssembler, Step};
+use crate::dimse::service::{
+    Command, DataSetType, EchoRequest, OtherRequest, Response, StoreRequest, command_name,
+};
+use crate::dimse::status::Status;
+use crate::net::tcp::Connection;
+use crate::storage::crash_point::crash_point;
+use crate::storage::durability::Operation;
+use crate::storage::writer::{
+    Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored,
+};
+use crate::ul::pdu::Abort;
+use crate::ul::pdv::{FragmentKind, Fragmenter, Pdv};
+
+/// What one PDV led to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing that ends the association.
+    GoOn,
+    /// The association must be aborted, for the reason given.
+    Abort(Abort, String),
+    /// A response could not be sent.
+    PeerGone,
+}
+
+/// What an established association remembers between reads.
+pub struct Exchange {
+    contexts: AcceptedContexts,
+    assembler: MessageAssembler,
+    fragmenter: Fragmenter,
+    calling_ae_title: AeTitle,
+    in_hand: Option<InHand>,
+    /// Command set and PDU of a response; kept, so that none is allocated per message.
+    command_set: Vec<u8>,
+    pdu: Vec<u8>,
+}
+
+/// A request whose data set is on its way.
+enum InHand {
+    /// C-STORE.
+    Store(Box<StoreInHand>),
+    /// Anything else: the data set is dropped, then this response is sent.
+    Dropped { context_id: u8, response: Response<'static> },
+}
+
+/// A C-STORE from its command to its response.
+struct StoreInHand {
+    request: StoreRequest,
+    context_id: u8,
+    writer: Option<InstanceWriter>,
+    /// The first failure; the rest of the data set is swallowed, then its status is sent.
+    failure: Option<StoreError>,
+}
+
+impl Exchange {
+    /// The state of a fresh association.
+    pub fn new(
+        contexts: AcceptedContexts,
+        fragmenter: Fragmenter,
+        calling_ae_title: AeTitle,
+    ) -> Self {
+        let assembler = MessageAssembler::new(contexts.ids());
+        Self {
+            contexts,
+            assembler,
+            fragmenter,
+            calling_ae_title,
+            in_hand: None,
+            command_set: Vec::new(),
+            pdu: Vec::new(),
+        }
+    }
+
+    /// True between messages.
+    pub fn is_idle(&self) -> bool {
+        self.in_hand.is_none() && self.assembler.is_between_messages()
+    }
+
+    /// Begins the work on one block of bytes.
+    pub fn block<'x, 'b>(
+        &'x mut self,
+        shared: &'x Shared,
+        service: &'x Service,
+        narrator: &'x Narrator,
+        connection: &'x mut Connection,
+    ) -> Block<'x, 'b> {
+        Block { exchange: self, shared, service, narrator, connection, fragments: Vec::new() }
+    }
+
+    /// The association ends in the middle of a message: says so, and forgets the object.
+    pub fn tell_cut(&mut self, narrator: &Narrator) {
+        if let Some(InHand::Store(_)) = self.in_hand.take() {
+            narrator.progress_end();
+            narrator.store_broken(&"0006:0317 Peer aborted Association (or never connected)");
+        }
+    }
+
+    /// The peer is silent in the middle of a message: says so, and forgets the object.
+    pub fn tell_late(&mut self, narrator: &Narrator) {
+        if let Some(InHand::Store(store)) = self.in_hand.take() {
+            narrator.progress_end();
+            narrator.store_late(store.context_id);
+        }
+    }
+}
+
+/// A request that is answered here; owns what it needs.
+enum Request {
+    Echo(EchoRequest),
+    Store(StoreRequest),
+    Other(OtherRequest),
+}
+
+/// The work on one block of received bytes.
+pub struct Block<'x, 'b> {
+    exchange: &'x mut Exchange,
+    shared: &'x Shared,
+    service: &'x Service,
+    narrator: &'x Narrator,
+    connection: &'x mut Connection,
+    /// Fragments of the data set in hand that are not in the file yet.
+    fragments: Vec<&'b [u8]>,
+}
+
+impl<'b> Block<'_, 'b> {
+    /// Takes one PDV.
+    pub fn accept(&mut self, pdv: Pdv<'b>) -> Outcome {
+        let (context_id, command) = match self.exchange.assembler.feed(pdv) {
+            Ok(Step::Progress) => return Outcome::GoOn,
+            Ok(Step::DataSet { is_last, .. }) => {
+                self.fragments.push(pdv.fragment);
+                return if is_last { self.complete() } else { Outcome::GoOn };
+            }
+            Ok(Step::Command { context_id, set, .. }) => match Command::of(&set) {
+                // A response that nobody asked for is refused below; it borrows nothing then.
+                Ok(Command::Response(response)) => {
+                    return Outcome::Abort(
+                        Abort::USER,
+                        format!("{} that nobody asked for", command_name(response.command_field)),
+                    );
+                }
+                Ok(Command::Echo(request)) => (context_id, Request::Echo(request)),
+                Ok(Command::Store(request)) => (context_id, Request::Store(request)),
+                // PS3.7 §9.3.2.3: a C-CANCEL for nothing that runs means nothing.
+                Ok(Command::Cancel(_)) => return Outcome::GoOn,
+                Ok(Command::Other(request)) => (context_id, Request::Other(request)),
+                Err(error) => return Outcome::Abort(error.abort(), error.to_string()),
+            },
+            Err(error) => return Outcome::Abort(error.abort(), error.to_string()),
+        };
+        match command {
+            Request::Echo(request) => self.echo(context_id, &request),
+            Request::Store(request) => self.begin_store(context_id, request),
+            Request::Other(request) => self.refuse(context_id, &request),
+        }
+    }
+
+    /// Hands the collected fragments to the store.
+    pub fn flush(&mut self) {
+        if let Some(InHand::Store(store)) = &mut self.exchange.in_hand
+            && !self.fragments.is_empty()
+        {
+            self.narrator.progress_dots(self.fragments.len());
+            if let Some(writer) = &mut store.writer
+                && let Err(error) = writer.append(&self.fragments)
+            {
+                store.failure = Some(error);
+                store.writer = None;
+            }
+        }
+        self.fragments.clear();
+    }
+
+    fn echo(&mut self, context_id: u8, request: &EchoRequest) -> Outcome {
+        self.narrator.echo_request(context_id, request.message_id);
+        self.narrator.response(None, request.message_id, Status::SUCCESS);
+        let response = request.response(Status::SUCCESS);
+        self.answer_now_or_later(context_id, response, request.data_set_type)
+    }
+
+    /// A command that this server does not perform: 0211H, and the association lives.
+    fn refuse(&mut self, context_id: u8, request: &OtherRequest) -> Outcome {
+        self.narrator.unexpected_command(request.command_field);
+        let response = request.response(Status::UNRECOGNIZED_OPERATION);
+        self.answer_now_or_later(context_id, response, request.data_set_type)
+    }
+
+    /// Sends `response`, after the data set that the request announced, if any.
+    fn answer_now_or_later(
+        &mut self,
+        context_id: u8,
+        response: Response<'static>,
+        data_set_type: DataSetType,
+    ) -> Outcome {
+        if data_set_type.is_present() {
+            self.exchange.in_hand = Some(InHand::Dropped { context_id, response });
+            return Outcome::GoOn;
+        }
+        self.send(context_id, &response)
+    }
+
+    fn begin_store(&mut self, context_id: u8, request: StoreRequest) -> Outcome {
+        let (class, instance) = (request.affected_sop_class_uid, request.affected_sop_instance_uid);
+        let (Some(class), Some(instance), DataSetType::Present) =
+            (class, instance, request.data_set_type)
+        else {
+            let what = request.missing_argument().unwrap_or("an argument");
+            self.narrator.complain(format_args!("C-STORE refused: {what} is missing"));
+            let response = request.response(answers::incomplete_store(&request));
+            return self.answer_now_or_later(context_id, response, request.data_set_type);
+        };
+        self.narrator.store_request(
+            context_id,
+            request.message_id,
+            class.as_bytes(),
+            instance.as_bytes(),
+            request.priority.unwrap_or_default(),
+        );
+        // The assembler lets only accepted contexts pass.
+        let Some(context) = self.exchange.contexts.get(context_id) else {
+            return Outcome::Abort(Abort::INVALID_PDU_PARAMETER, "context not accepted".into());
+        };
+        // known-traps C11: DCMTK stores what came over another class's context, and so do we.
+        if class != context.abstract_syntax.text() {
+            self.narrator.explain(format_args!(
+                "SOP class {class:?} came over a context for {}",
+                context.abstract_syntax
+            ));
+        }
+        self.narrator.progress_begin();
+        let writer = self.service.store.begin(&InstanceRequest {
+            sop_class: class,
+            sop_instance: instance,
+            transfer_syntax: context.transfer_syntax,
+            calling_ae_title: self.exchange.calling_ae_title,
+        });
+        let store = StoreInHand { request, context_id, writer: Some(writer), failure: None };
+        self.exchange.in_hand = Some(InHand::Store(Box::new(store)));
+        Outcome::GoOn
+    }
+
+    /// The last fragment has come: store, then answer.
+    fn complete(&mut self) -> Outcome {
+        self.flush();
+        match self.exchange.in_hand.take() {
+            Some(InHand::Store(store)) => self.finish_store(*store),
+            Some(InHand::Dropped { context_id, response }) => self.send(context_id, &response),
+            None => Outcome::GoOn,
+        }
+    }
+
+    fn finish_store(&mut self, store: StoreInHand) -> Outcome {
+        let StoreInHand { request, context_id, writer, failure } = store;
+        self.narrator.progress_end();
+        let result = match (failure, writer) {
+            (Some(error), _) => Err(error),
+            (None, Some(writer)) => writer.finish(),
+            (None, None) => Err(StoreError::Abandoned),
+        };
+        let (dialect, mode) = (self.service.dialect, self.service.store.options().mode);
+        let counters = &self.shared.counters;
+        let mut aborts = false;
+        let status = match &result {
+            Ok(stored) => {
+                counters.stored.fetch_add(1, Ordering::Relaxed);
+                self.tell_stored(stored, mode);
+                Status::SUCCESS
+            }
+            Err(error) => {
+                counters.refused.fetch_add(1, Ordering::Relaxed);
+                self.tell_failure(error);
+                aborts = answers::aborts_after(dialect, mode, error);
+                answers::store_status(dialect, error)
+            }
+        };
+        let uids = (request.affected_sop_class_uid, request.affected_sop_instance_uid);
+        self.narrator.response(Some(uids), request.message_id, status);
+        crash_point("before_response");
+        let outcome = self.send(context_id, &request.response(status));
+        crash_point("after_response");
+        match outcome {
+            Outcome::GoOn if aborts => {
+                Outcome::Abort(Abort::USER, "the object could not be written".into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn tell_stored(&self, stored: &Stored, mode: StoreMode) {
+        let Some(path) = &stored.path else { return self.narrator.not_stored() };
+        if let Some(warning) = &stored.name_warning {
+            self.narrator.warn(format_args!("{warning}"));
+        }
+        let path = path.display();
+        if mode == StoreMode::Normal {
+            self.narrator.storing(&path);
+        }
+        match stored.duplicate {
+            Duplicate::None => {}
+            Duplicate::Replaced | Duplicate::Identical => {
+                self.narrator.overwriting(&path, mode == StoreMode::BitPreserving);
+            }
+            Duplicate::Kept => self.narrator.warn(format_args!(
+                "another object is stored as {path} and stays (--duplicate keep)"
+            )),
+        }
+        if !stored.scan_warnings.is_empty() {
+            self.narrator.explain(format_args!("{path}: {}", stored.scan_warnings));
+        }
+        self.narrator.stored(&path);
+    }
+
+    fn tell_failure(&self, error: &StoreError) {
+        match error {
+            StoreError::Io(failure) if failure.operation == Operation::MakeDirectory => {
+                self.narrator.cannot_create_directory(&failure.path.display(), &failure.source);
+            }
+            StoreError::Io(failure) => {
+                self.narrator.cannot_write(&failure.path.display(), &failure.source);
+            }
+            error => self.narrator.complain(format_args!("object refused: {error}")),
+        }
+    }
+
+    /// Sends one response in one write.
+    fn send(&mut self, context_id: u8, response: &Response<'_>) -> Outcome {
+        let Exchange { command_set, pdu, fragmenter, .. } = &mut *self.exchange;
+        command_set.clear();
+        response.encode(command_set);
+        pdu.clear();
+        fragmenter.append(pdu, context_id, FragmentKind::Command, command_set);
+        match self.connection.write(pdu) {
+            Ok(()) => Outcome::GoOn,
+            Err(end) => {
+                self.narrator.explain(format_args!("cannot send a response: {end}"));
+                Outcome::PeerGone
+            }
+        }
+    }
+}

@@ -686,6 +686,15 @@ mod system {
     }
 }
 
+/// Opens a file that is to be sent.
+///
+/// # Errors
+///
+/// The system's: no such file, no permission.
+pub fn open_for_reading(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,4 +5,5 @@ pub mod crash_point;
 pub mod durability;
 pub mod file_meta;
 pub mod naming;
+pub mod reader;
 pub mod writer;

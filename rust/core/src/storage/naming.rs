@@ -19,6 +19,8 @@
 //!
 //! Pure: clock and chance come in as values. Called by `storage::writer`.
 
+use core::fmt;
+
 use core::fmt::Write;
 
 use crate::dictionary::uids::storage_prefix;
@@ -105,6 +107,18 @@ impl AreaPath {
         } else {
             format!("{}/{}", self.directory, self.name)
         }
+    }
+}
+
+/// DCMTK's words for a name that is not the UID as it came.
+impl fmt::Display for NameWarning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, encoded } = self;
+        write!(
+            formatter,
+            "Sanitized unusual characters in SOP Instance UID, converted from \"{received:?}\" to \
+             \"{encoded}\""
+        )
     }
 }
 

@@ -1,0 +1,244 @@
+//! A stored instance as its UIDs, its transfer syntax and the bytes of its data set.
+//!
+//! Source: PS3.10 §7.1 (preamble, `DICM`, group 0002 in Explicit VR Little Endian). Reads the head of a
+//! file only, at most [`FILE_META_BYTES_MAX`]; the data set is streamed by whoever sends it. A file without
+//! preamble is taken as a bare data set whose encoding the first element betrays, as DCMTK's
+//! `storescu` does. Knows no file system: any `Read + Seek` will do. Called by `client`.
+
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use crate::dataset::scan::Scanner;
+use crate::dataset::transfer_syntax::TransferSyntax;
+use crate::limits::FILE_META_BYTES_MAX;
+use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
+use crate::uid::{Uid, UidText};
+use crate::vr::Vr;
+
+/// Which formats are let pass (DCMTK's `+f`, `+fo`, `-f`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputFormat {
+    /// File format or bare data set, recognised by the preamble.
+    Either,
+    /// File format only.
+    File,
+    /// Bare data set only.
+    DataSet,
+}
+
+/// Why a file is not an instance that can be sent.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The system's error.
+    Io(io::Error),
+    /// No `DICM` where the file format has it.
+    NotPart10,
+    /// The file meta information is cut or longer than its bound.
+    BadFileMeta,
+    /// No transfer syntax, or one that is no UID.
+    NoTransferSyntax,
+    /// Neither file meta information nor data set names the SOP class and instance.
+    NoSopUids,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => fmt::Display::fmt(error, formatter),
+            Self::NotPart10 => formatter.write_str("not a DICOM file: no preamble with \"DICM\""),
+            Self::BadFileMeta => formatter.write_str("the file meta information cannot be read"),
+            Self::NoTransferSyntax => formatter.write_str("the transfer syntax is not stated"),
+            Self::NoSopUids => {
+                formatter.write_str("SOP Class UID or SOP Instance UID is missing in the file")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What a sender needs to know of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredInstance {
+    /// SOP Class UID.
+    pub sop_class_uid: UidText,
+    /// SOP Instance UID.
+    pub sop_instance_uid: UidText,
+    /// Transfer syntax of the data set.
+    pub transfer_syntax: Uid,
+    /// Where the data set begins, in bytes from the start of the file.
+    pub data_set_offset: u64,
+    /// Length of the data set in bytes.
+    pub data_set_bytes: u64,
+}
+
+/// The one element after which a bare data set's UIDs cannot come any more.
+static WANTED: &[Tag] = &[SOP_CLASS_UID, SOP_INSTANCE_UID];
+
+/// Reads the head of `source` and leaves it anywhere.
+///
+/// # Errors
+///
+/// See [`ReadError`]; nothing is read beyond the head.
+pub fn inspect<R: Read + Seek>(
+    source: &mut R,
+    format: InputFormat,
+) -> Result<StoredInstance, ReadError> {
+    let total_bytes = source.seek(SeekFrom::End(0))?;
+    source.seek(SeekFrom::Start(0))?;
+    let mut head = Vec::new();
+    source.by_ref().take(FILE_META_BYTES_MAX as u64).read_to_end(&mut head)?;
+    let is_file = head.len() >= 132 && head[128..132] == *b"DICM";
+    match (format, is_file) {
+        (InputFormat::File, false) => Err(ReadError::NotPart10),
+        (InputFormat::DataSet, _) | (InputFormat::Either, false) => bare(&head, total_bytes),
+        (InputFormat::File | InputFormat::Either, true) => file(&head, total_bytes),
+    }
+}
+
+/// Group 0002 of a file whose preamble is there.
+fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
+    let mut at = 132;
+    let (mut class, mut instance, mut syntax) = (None, None, None);
+    while let Some((tag, value, next)) = explicit_element(head, at) {
+        if tag.group() != 0x0002 {
+            break;
+        }
+        let value = value.ok_or(ReadError::BadFileMeta)?;
+        match tag.element() {
+            0x0002 => class = UidText::new(value),
+            0x0003 => instance = UidText::new(value),
+            0x0010 => syntax = Uid::new(value),
+            _ => {}
+        }
+        at = next;
+    }
+    let transfer_syntax = syntax.ok_or(ReadError::NoTransferSyntax)?;
+    let data_set = head.get(at..).ok_or(ReadError::BadFileMeta)?;
+    // The data set's own UIDs are those that a receiver compares with the request.
+    let (own_class, own_instance) = uids_of(data_set, transfer_syntax);
+    Ok(StoredInstance {
+        sop_class_uid: pick(own_class, class)?,
+        sop_instance_uid: pick(own_instance, instance)?,
+        transfer_syntax,
+        data_set_offset: at as u64,
+        data_set_bytes: total_bytes.saturating_sub(at as u64),
+    })
+}
+
+/// A file without preamble; the first element tells the encoding.
+fn bare(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
+    let &[g0, g1, _, _, v0, v1, ..] = head else { return Err(ReadError::NotPart10) };
+    let explicit = Vr([v0, v1]).is_known();
+    // Groups of a data set's first element are small, so a large one is a small one in the other order.
+    let big_endian = u16::from_le_bytes([g0, g1]) > 0x00FF && g0 == 0;
+    let transfer_syntax = Uid::known(match (explicit, big_endian) {
+        (true, true) => "1.2.840.10008.1.2.2",
+        (true, false) => "1.2.840.10008.1.2.1",
+        (false, _) => "1.2.840.10008.1.2",
+    });
+    let (class, instance) = uids_of(head, transfer_syntax);
+    let (Some(sop_class_uid), Some(sop_instance_uid)) = (class, instance) else {
+        // Garbage and a data set without UIDs look alike; both cannot be sent.
+        return Err(ReadError::NoSopUids);
+    };
+    Ok(StoredInstance {
+        sop_class_uid,
+        sop_instance_uid,
+        transfer_syntax,
+        data_set_offset: 0,
+        data_set_bytes: total_bytes,
+    })
+}
+
+fn pick(own: Option<UidText>, meta: Option<UidText>) -> Result<UidText, ReadError> {
+    own.or(meta).filter(|uid| !uid.is_empty()).ok_or(ReadError::NoSopUids)
+}
+
+/// SOP Class and Instance UID at the head of a data set, as far as they are there.
+fn uids_of(data_set: &[u8], transfer_syntax: Uid) -> (Option<UidText>, Option<UidText>) {
+    let mut scanner = Scanner::new(TransferSyntax::of(&transfer_syntax), WANTED);
+    // The head is cut anywhere, and a fault behind the UIDs is the receiver's to find.
+    let _ = scanner.feed(data_set);
+    let value = |tag| scanner.value(tag).and_then(UidText::new).filter(|uid| !uid.is_empty());
+    (value(SOP_CLASS_UID), value(SOP_INSTANCE_UID))
+}
+
+/// The Explicit VR Little Endian element at `at`: tag, value (`None` when cut), end.
+fn explicit_element(bytes: &[u8], at: usize) -> Option<(Tag, Option<&[u8]>, usize)> {
+    let &[g0, g1, e0, e1, v0, v1, l0, l1] = bytes.get(at..)?.first_chunk::<8>()?;
+    let tag = Tag::new(u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1]));
+    let (start, length) = if Vr([v0, v1]).has_long_length() {
+        let length = bytes.get(at + 8..)?.first_chunk::<4>()?;
+        (at + 12, u32::from_le_bytes(*length) as usize)
+    } else {
+        (at + 8, usize::from(u16::from_le_bytes([l0, l1])))
+    };
+    let end = start.checked_add(length)?;
+    Some((tag, bytes.get(start..end), end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn element(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(tag.0.to_le_bytes());
+        bytes.extend(tag.1.to_le_bytes());
+        bytes.extend(vr);
+        bytes.extend((value.len() as u16).to_le_bytes());
+        bytes.extend(value);
+        bytes
+    }
+
+    fn data_set() -> Vec<u8> {
+        [element((8, 0x16), b"UI", b"1.2.3\0"), element((8, 0x18), b"UI", b"1.2.3.4.5\0")].concat()
+    }
+
+    fn part10() -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM");
+        bytes.extend(element((2, 2), b"UI", b"1.2.3\0"));
+        bytes.extend(element((2, 0x10), b"UI", b"1.2.840.10008.1.2.1\0"));
+        bytes.extend(data_set());
+        bytes
+    }
+
+    /// PS3.10 §7.1: the data set begins where group 0002 ends.
+    #[test]
+    fn a_part_10_file() {
+        let bytes = part10();
+        let found = inspect(&mut Cursor::new(&bytes), InputFormat::Either).unwrap();
+        assert_eq!(found.sop_instance_uid.as_bytes(), b"1.2.3.4.5");
+        assert_eq!(found.transfer_syntax.as_str(), "1.2.840.10008.1.2.1");
+        assert_eq!(&bytes[found.data_set_offset as usize..], data_set());
+        assert_eq!(found.data_set_bytes, data_set().len() as u64);
+    }
+
+    /// A bare data set is recognised by its first element; `+fo` refuses it.
+    #[test]
+    fn a_bare_data_set() {
+        let bytes = data_set();
+        let found = inspect(&mut Cursor::new(&bytes), InputFormat::Either).unwrap();
+        assert_eq!((found.data_set_offset, found.data_set_bytes), (0, bytes.len() as u64));
+        let refused = inspect(&mut Cursor::new(&bytes), InputFormat::File);
+        assert!(matches!(refused, Err(ReadError::NotPart10)));
+    }
+
+    /// A file cut at any byte gives an error or an instance, never a panic.
+    #[test]
+    fn cut_at_every_byte() {
+        let bytes = part10();
+        for length in 0..bytes.len() {
+            let _ = inspect(&mut Cursor::new(&bytes[..length]), InputFormat::Either);
+        }
+    }
+}

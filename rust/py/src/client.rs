@@ -1,0 +1,234 @@
+//! `Association`: the requestor side for the SCU tools. A call is one operation; the interpreter is
+//! released while it waits.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::client::{Proposal, Requestor};
+use dcmfast_core::net::tcp::{TransportOptions, resolve};
+use dcmfast_core::storage::backend::open_for_reading;
+use dcmfast_core::storage::reader::{InputFormat, ReadError, StoredInstance, inspect};
+use dcmfast_core::uid::{Uid, UidText};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::error::{ConnectError, client_error};
+use crate::server::uid;
+
+/// What a sender needs to know of a file; see `inspect_file`.
+#[pyclass(frozen, get_all, module = "dcmfast._rust")]
+pub struct FileInstance {
+    /// SOP Class UID.
+    sop_class_uid: String,
+    /// SOP Instance UID.
+    sop_instance_uid: String,
+    /// Transfer syntax of the data set.
+    transfer_syntax: String,
+    /// Where the data set begins, in bytes.
+    data_set_offset: u64,
+    /// Length of the data set in bytes.
+    data_set_bytes: u64,
+}
+
+fn text(uid: UidText) -> String {
+    String::from_utf8_lossy(uid.as_bytes()).into_owned()
+}
+
+fn input_format(name: &str) -> PyResult<InputFormat> {
+    Ok(match name {
+        "either" => InputFormat::Either,
+        "file" => InputFormat::File,
+        "data_set" => InputFormat::DataSet,
+        _ => return Err(PyValueError::new_err(format!("no input format named {name:?}"))),
+    })
+}
+
+fn look(path: &PathBuf, format: InputFormat) -> Result<StoredInstance, ReadError> {
+    let mut file = open_for_reading(path)?;
+    inspect(&mut file, format)
+}
+
+/// Reads the head of a file: UIDs, transfer syntax and where the data set lies.
+///
+/// `format` is `either`, `file` or `data_set`. Raises OSError when the file cannot be read, ValueError when
+/// it is no instance that can be sent.
+#[pyfunction]
+pub fn inspect_file(py: Python<'_>, path: PathBuf, format: &str) -> PyResult<FileInstance> {
+    let format = input_format(format)?;
+    let found = py.detach(|| look(&path, format)).map_err(|error| match error {
+        ReadError::Io(error) => PyErr::from(error),
+        error => PyValueError::new_err(error.to_string()),
+    })?;
+    Ok(FileInstance {
+        sop_class_uid: text(found.sop_class_uid),
+        sop_instance_uid: text(found.sop_instance_uid),
+        transfer_syntax: found.transfer_syntax.to_string(),
+        data_set_offset: found.data_set_offset,
+        data_set_bytes: found.data_set_bytes,
+    })
+}
+
+/// One association, requested by us.
+#[pyclass(frozen, module = "dcmfast._rust")]
+pub struct Association {
+    requestor: Mutex<Option<Requestor>>,
+}
+
+type Guard<'a> = MutexGuard<'a, Option<Requestor>>;
+
+impl Association {
+    fn lock(&self) -> Guard<'_> {
+        self.requestor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` on the open association without the interpreter.
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl Send + FnOnce(&mut Requestor) -> Result<T, dcmfast_core::client::ClientError>,
+    ) -> PyResult<T> {
+        py.detach(|| {
+            let mut guard = self.lock();
+            guard.as_mut().map(work)
+        })
+        .ok_or_else(ended)?
+        .map_err(client_error)
+    }
+}
+
+fn ended() -> PyErr {
+    PyRuntimeError::new_err("the association has ended")
+}
+
+#[pymethods]
+impl Association {
+    /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes each.
+    #[new]
+    #[pyo3(signature = (
+        host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
+        connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
+        tcp_no_delay=true, tcp_buffer_bytes=None,
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        calling: &str,
+        called: &str,
+        contexts: Vec<(String, Vec<String>)>,
+        max_pdu_bytes: u32,
+        max_send_pdu_bytes: Option<u32>,
+        connect_timeout_s: Option<u32>,
+        acse_timeout_s: Option<u32>,
+        dimse_timeout_s: Option<u32>,
+        socket_timeout_s: Option<u32>,
+        tcp_no_delay: bool,
+        tcp_buffer_bytes: Option<usize>,
+    ) -> PyResult<Self> {
+        let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
+        let contexts = contexts
+            .iter()
+            .map(|(abstract_syntax, transfer_syntaxes)| {
+                let list = transfer_syntaxes.iter().map(|text| uid(text));
+                Ok((uid(abstract_syntax)?, list.collect::<PyResult<Vec<Uid>>>()?))
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        let proposal = Proposal {
+            calling: AeTitle::new(calling.as_bytes()),
+            called: AeTitle::new(called.as_bytes()),
+            contexts,
+            max_pdu_bytes,
+            max_send_pdu_bytes,
+            transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
+            connect_timeout: seconds(connect_timeout_s),
+            acse_timeout: seconds(acse_timeout_s),
+            dimse_timeout: seconds(dimse_timeout_s),
+            socket_timeout: seconds(socket_timeout_s),
+        };
+        let requestor = py.detach(|| {
+            let addresses = resolve(host, port).map_err(|_| {
+                ConnectError::new_err(format!("Attempt to connect to unknown host: {host}"))
+            })?;
+            Requestor::associate(&addresses, &proposal).map_err(client_error)
+        })?;
+        Ok(Self { requestor: Mutex::new(Some(requestor)) })
+    }
+
+    /// Each proposed context: ID, abstract syntax, result of PS3.8 Table 9-18, transfer syntax when
+    /// accepted.
+    fn contexts(&self) -> PyResult<Vec<(u8, String, u8, Option<String>)>> {
+        let guard = self.lock();
+        let requestor = guard.as_ref().ok_or_else(ended)?;
+        Ok(requestor
+            .contexts()
+            .iter()
+            .map(|context| {
+                (
+                    context.id,
+                    context.abstract_syntax.to_string(),
+                    context.result.byte(),
+                    context.transfer_syntax.map(|uid| uid.to_string()),
+                )
+            })
+            .collect())
+    }
+
+    /// The peer's maximum length in bytes; 0 for no limit.
+    #[getter]
+    fn peer_max_pdu_bytes(&self) -> PyResult<u32> {
+        let guard = self.lock();
+        Ok(guard.as_ref().ok_or_else(ended)?.peer_max_pdu_bytes().unwrap_or(0))
+    }
+
+    /// Message ID of the next request.
+    #[getter]
+    fn next_message_id(&self) -> PyResult<u16> {
+        Ok(self.lock().as_ref().ok_or_else(ended)?.next_message_id())
+    }
+
+    /// C-ECHO on a context; gives the status.
+    fn echo(&self, py: Python<'_>, context_id: u8) -> PyResult<u16> {
+        self.with(py, |requestor| Ok(requestor.echo(context_id)?.0))
+    }
+
+    /// C-STORE of the data set that lies in `path`; gives the status.
+    fn store(
+        &self,
+        py: Python<'_>,
+        context_id: u8,
+        path: PathBuf,
+        instance: &Bound<'_, FileInstance>,
+    ) -> PyResult<u16> {
+        let instance = instance.get();
+        let uid_text = |text: &str| {
+            UidText::new(text.as_bytes()).ok_or_else(|| PyValueError::new_err("UID too long"))
+        };
+        let class = uid_text(&instance.sop_class_uid)?;
+        let sop_instance = uid_text(&instance.sop_instance_uid)?;
+        let mut file = open_for_reading(&path)?;
+        file.seek(SeekFrom::Start(instance.data_set_offset)).map_err(PyOSError::new_err)?;
+        let bytes = instance.data_set_bytes;
+        self.with(py, |requestor| {
+            let source: &mut dyn Read = &mut file;
+            let status =
+                requestor.store(context_id, class, sop_instance, bytes, source, &mut |_| {})?;
+            Ok(status.0)
+        })
+    }
+
+    /// Releases the association and closes.
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        let requestor = self.lock().take().ok_or_else(ended)?;
+        py.detach(|| requestor.release()).map_err(client_error)
+    }
+
+    /// Aborts the association and closes.
+    fn abort(&self) -> PyResult<()> {
+        self.lock().take().ok_or_else(ended)?.abort();
+        Ok(())
+    }
+}

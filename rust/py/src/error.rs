@@ -1,0 +1,39 @@
+//! The one place where a failure of the engine becomes a Python exception.
+
+use dcmfast_core::client::ClientError;
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+
+pyo3::create_exception!(_rust, AssociationError, PyRuntimeError, "An association failed.");
+pyo3::create_exception!(_rust, ConnectError, AssociationError, "No transport connection.");
+pyo3::create_exception!(
+    _rust,
+    AssociationRejected,
+    AssociationError,
+    "A-ASSOCIATE-RJ; arguments: result, source, reason, and each in words."
+);
+pyo3::create_exception!(_rust, PeerAborted, AssociationError, "The peer aborted or vanished.");
+pyo3::create_exception!(_rust, PeerReleased, AssociationError, "The peer asked for the release.");
+pyo3::create_exception!(_rust, TimedOut, AssociationError, "No answer in time.");
+pyo3::create_exception!(_rust, ProtocolError, AssociationError, "The peer broke the protocol.");
+
+/// `error` as the exception that Python catches.
+pub fn client_error(error: ClientError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        ClientError::Connect(_) => ConnectError::new_err(text),
+        ClientError::Rejected(rejection) => AssociationRejected::new_err((
+            rejection.result,
+            rejection.source,
+            rejection.reason,
+            rejection.result_text(),
+            rejection.source_text(),
+            rejection.reason_text(),
+        )),
+        ClientError::PeerAborted(_) | ClientError::PeerGone(_) => PeerAborted::new_err(text),
+        ClientError::PeerReleased => PeerReleased::new_err(text),
+        ClientError::TimedOut => TimedOut::new_err(text),
+        ClientError::Source(source) => PyOSError::new_err(source.to_string()),
+        _ => ProtocolError::new_err(text),
+    }
+}

@@ -1,0 +1,44 @@
+//! The constants of `dcmfast_core::limits`, so that Python quotes and never repeats them.
+
+use dcmfast_core::limits;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Name → value of each bound, in the unit that its name ends in.
+#[pyfunction]
+pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let table = PyDict::new(py);
+    macro_rules! entries {
+        ($($name:ident),* $(,)?) => { $( table.set_item(stringify!($name), limits::$name)?; )* };
+    }
+    entries!(
+        MAX_PDU_BYTES_MIN,
+        MAX_PDU_BYTES_MAX,
+        MAX_PDU_BYTES_DEFAULT,
+        ASSOCIATE_PDU_BYTES_MAX,
+        PRESENTATION_CONTEXTS_MAX,
+        TRANSFER_SYNTAXES_PER_CONTEXT_MAX,
+        USER_INFORMATION_ITEMS_MAX,
+        EMPTY_PDVS_IN_A_ROW_MAX,
+        COMMAND_SET_BYTES_MAX,
+        COMMAND_SET_ELEMENTS_MAX,
+        SEQUENCE_DEPTH_MAX,
+        WANTED_VALUE_BYTES_MAX,
+        HEAD_HOLD_BYTES_MAX,
+        FILE_META_BYTES_MAX,
+        ASSOCIATIONS_MAX,
+        PENDING_CONNECTIONS_MAX,
+        ASSOCIATION_STACK_BYTES,
+        IDLE_READ_BUFFER_BYTES,
+        MESSAGE_READ_BUFFER_BYTES,
+        ACSE_TIMEOUT_S_DEFAULT,
+        SOCKET_TIMEOUT_S_DEFAULT,
+        PDU_TIMEOUT_S,
+        SLOWEST_PEER_BYTES_PER_S,
+        WRITE_TIMEOUT_S,
+        CLOSE_TIMEOUT_S,
+        DISCARD_BYTES_MAX,
+        STOP_GRACE_S,
+    );
+    Ok(table)
+}

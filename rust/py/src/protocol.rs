@@ -1,0 +1,65 @@
+//! Pure functions of the protocol layers, for tests that hold them against a second opinion.
+
+use dcmfast_core::acse::negotiation;
+use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::uid::{Uid, UidText};
+use dcmfast_core::ul::pdu::{
+    APPLICATION_CONTEXT_NAME, AssociateRq, ProposedContext, TitleFields, UidItem,
+};
+use dcmfast_core::ul::state_table::{Evt, State, cell};
+use pyo3::prelude::*;
+
+use crate::server::Table;
+
+/// One proposed context: ID, abstract syntax, transfer syntaxes.
+type Proposed = (u8, String, Vec<String>);
+/// One result: ID, result of PS3.8 Table 9-18, transfer syntax when accepted.
+type Answered = (u8, u8, Option<String>);
+
+fn text(uid: &str) -> Option<UidText> {
+    UidText::new(uid.as_bytes())
+}
+
+/// Negotiates proposed contexts against a compiled table, as an acceptor does.
+#[pyfunction]
+pub fn negotiate(table: Table, proposed: Vec<Proposed>) -> PyResult<Vec<Answered>> {
+    let contexts = proposed
+        .iter()
+        .map(|(id, abstract_syntax, transfer_syntaxes)| ProposedContext {
+            id: *id,
+            abstract_syntax: text(abstract_syntax).map_or(UidItem::Absent, UidItem::Given),
+            transfer_syntaxes: transfer_syntaxes.iter().filter_map(|uid| text(uid)).collect(),
+            transfer_syntaxes_dropped: 0,
+        })
+        .collect();
+    let request = AssociateRq {
+        protocol_version: 1,
+        titles: TitleFields::new(AeTitle::new(b"CALLED"), AeTitle::new(b"CALLING")),
+        application_context: UidItem::of(Uid::known(APPLICATION_CONTEXT_NAME)),
+        contexts,
+        user_information: None,
+    };
+    let result = negotiation::negotiate(&request, &table.compile()?);
+    Ok(result
+        .decisions
+        .iter()
+        .map(|decision| {
+            let transfer_syntax = decision.transfer_syntax.map(|uid| uid.to_string());
+            (decision.id, decision.result.byte(), transfer_syntax)
+        })
+        .collect())
+}
+
+/// The cells of Table 9-10 that are not empty: state, event, action, next state.
+#[pyfunction]
+pub fn state_table() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    let mut rows = Vec::new();
+    for state in State::ALL {
+        for event in Evt::ALL {
+            if let Some(cell) = cell(state, event) {
+                rows.push((state.name(), event.name(), cell.action.name(), cell.next.name()));
+            }
+        }
+    }
+    rows
+}

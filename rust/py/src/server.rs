@@ -1,0 +1,285 @@
+//! `Receiver`: a Rust server run from Python.
+//!
+//! Python hands over plain values once; from then on associations run without the interpreter. The only
+//! crossing is `run`, which lets Python's signal handlers have their turn ten times a second.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use dcmfast_core::console::Console;
+use dcmfast_core::log::{Level, Logger};
+use dcmfast_core::net::buffer::BlockPool;
+use dcmfast_core::net::resolve::HostNames;
+use dcmfast_core::net::tcp::TransportOptions;
+use dcmfast_core::policy::{AcceptedRoles, AcceptorEntry, AcceptorTable, Hints, Promiscuous};
+use dcmfast_core::server::{Dialect, Server, Service, Shared};
+use dcmfast_core::storage::durability::Durability;
+use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
+use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreMode, StoreOptions};
+use dcmfast_core::uid::Uid;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// How often Python's signal handlers may run while the server does.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+
+/// Level by DCMTK's name.
+pub fn level(name: &str) -> PyResult<Level> {
+    Ok(match name {
+        "trace" | "all" => Level::Trace,
+        "debug" => Level::Debug,
+        "info" => Level::Info,
+        "warn" => Level::Warn,
+        "error" => Level::Error,
+        "fatal" => Level::Fatal,
+        "off" => Level::Off,
+        _ => return Err(unknown("log level", name)),
+    })
+}
+
+fn unknown(what: &str, value: &str) -> PyErr {
+    PyValueError::new_err(format!("no {what} named {value:?}"))
+}
+
+/// A UID that Python vouches for.
+pub fn uid(text: &str) -> PyResult<Uid> {
+    Uid::new(text.as_bytes()).ok_or_else(|| PyValueError::new_err(format!("{text:?} is no UID")))
+}
+
+/// One accepted abstract syntax as Python compiles it: UID, index of its transfer syntaxes, role of a
+/// profile (`SCU`, `SCP`, `BOTH`, empty), service class application information.
+type Entry = (String, usize, String, Option<Vec<u8>>);
+
+/// The roles that a profile's word allows a requestor; the empty word ignores role selection.
+fn roles(word: &str) -> PyResult<Option<AcceptedRoles>> {
+    let (scu, scp) = match word {
+        "" => return Ok(None),
+        "SCU" => (true, false),
+        "SCP" => (false, true),
+        "BOTH" => (true, true),
+        other => return Err(unknown("role", other)),
+    };
+    Ok(Some(AcceptedRoles { scu, scp, default_is_accepted: scu }))
+}
+
+/// `dcmfast.policy.negotiation.NegotiationTable`.
+#[derive(FromPyObject)]
+pub struct Table {
+    transfer_syntax_lists: Vec<Vec<String>>,
+    entries: Vec<Entry>,
+    /// The list for abstract syntaxes without a name; `None` refuses them.
+    promiscuous_list: Option<usize>,
+    abstract_syntax_hint: String,
+    transfer_syntax_hint: String,
+}
+
+impl Table {
+    /// The table as the engine reads it.
+    pub fn compile(self) -> PyResult<AcceptorTable> {
+        let lists = self
+            .transfer_syntax_lists
+            .iter()
+            .map(|list| list.iter().map(|text| uid(text)).collect::<PyResult<Arc<[Uid]>>>())
+            .collect::<PyResult<Vec<_>>>()?;
+        let list = |at: usize| {
+            lists.get(at).cloned().ok_or_else(|| PyValueError::new_err(format!("no list {at}")))
+        };
+        let mut entries = HashMap::with_capacity(self.entries.len());
+        for (abstract_syntax, at, role, information) in self.entries {
+            let accepted = AcceptorEntry {
+                transfer_syntaxes: list(at)?,
+                roles: roles(&role)?,
+                extended_negotiation: information.map(Arc::from),
+            };
+            entries.insert(uid(&abstract_syntax)?, accepted);
+        }
+        let promiscuous = match self.promiscuous_list {
+            None => None,
+            Some(at) => Some(Promiscuous { transfer_syntaxes: list(at)? }),
+        };
+        let hints = Hints {
+            abstract_syntax: self.abstract_syntax_hint.into(),
+            transfer_syntax: self.transfer_syntax_hint.into(),
+        };
+        Ok(AcceptorTable { entries, promiscuous, hints, ..AcceptorTable::default() })
+    }
+}
+
+/// Everything a receiver is told; the field names are those of the keyword arguments.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Plan {
+    tool: String,
+    port: u16,
+    log_level: String,
+    verbose_contexts: bool,
+    table: Table,
+    max_pdu_bytes: u32,
+    acse_timeout_s: u32,
+    dimse_timeout_s: Option<u32>,
+    socket_timeout_s: Option<u32>,
+    host_lookup: bool,
+    refuse: bool,
+    reject_without_implementation_class_uid: bool,
+    one_at_a_time: bool,
+    associations_max: usize,
+    tcp_no_delay: bool,
+    tcp_buffer_bytes: Option<usize>,
+    output_directory: PathBuf,
+    mode: String,
+    write_file_meta: bool,
+    file_naming: String,
+    subdirectory: String,
+    filename_extension: String,
+    durability: String,
+    duplicate: String,
+}
+
+impl Plan {
+    fn store_options(&self, dialect: Dialect) -> PyResult<StoreOptions> {
+        Ok(StoreOptions {
+            file_naming: match &*self.file_naming {
+                "sop_instance_uid" => FileNaming::SopInstanceUid,
+                "unique_uid" => FileNaming::UniqueUid,
+                "system_time" => FileNaming::SystemTime,
+                "short_unique" => FileNaming::ShortUnique,
+                "system_time_microseconds" => FileNaming::SystemTimeMicroseconds,
+                other => return Err(unknown("file naming", other)),
+            },
+            subdirectory: match &*self.subdirectory {
+                "none" => SubdirectoryNaming::None,
+                "series_date" => SubdirectoryNaming::SeriesDate,
+                other => return Err(unknown("subdirectory", other)),
+            },
+            extension: self.filename_extension.clone(),
+            mode: match &*self.mode {
+                "normal" => StoreMode::Normal,
+                "bit_preserving" => StoreMode::BitPreserving,
+                "ignore" => StoreMode::Ignore,
+                other => return Err(unknown("storage mode", other)),
+            },
+            with_meta: self.write_file_meta,
+            durability: match &*self.durability {
+                "none" => Durability::None,
+                "group" => Durability::Group,
+                "each" => Durability::Each,
+                other => return Err(unknown("durability", other)),
+            },
+            duplicates: match &*self.duplicate {
+                "replace" => DuplicatePolicy::Replace,
+                "keep" => DuplicatePolicy::Keep,
+                "reject" => DuplicatePolicy::Reject,
+                other => return Err(unknown("duplicate policy", other)),
+            },
+            dialect,
+            ..StoreOptions::new(&self.output_directory)
+        })
+    }
+}
+
+/// A receiver that is listening.
+#[pyclass(frozen, module = "dcmfast._rust")]
+pub struct Receiver {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl Receiver {
+    /// Opens the output directory and the port.
+    #[new]
+    #[pyo3(signature = (**plan))]
+    fn new(plan: Option<Bound<'_, PyDict>>) -> PyResult<Self> {
+        let Some(plan) = plan else { return Err(PyValueError::new_err("no plan was given")) };
+        let plan: Plan = plan.extract()?;
+        let dialect = match &*plan.tool {
+            "storescp" => Dialect::Storescp,
+            "dcmrecv" => Dialect::Dcmrecv,
+            other => return Err(unknown("tool", other)),
+        };
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+        let store = Store::open(plan.store_options(dialect)?)
+            .map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let service = Service {
+            dialect,
+            logger: Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
+            host_names: HostNames::new(plan.host_lookup),
+            transport: TransportOptions {
+                no_delay: plan.tcp_no_delay,
+                buffer_bytes: plan.tcp_buffer_bytes,
+            },
+            blocks: BlockPool::default(),
+            acceptor: plan.table.compile()?,
+            store,
+            max_pdu_bytes: plan.max_pdu_bytes,
+            acse_timeout: seconds(plan.acse_timeout_s),
+            socket_timeout: plan.socket_timeout_s.map(seconds),
+            dimse_timeout: plan.dimse_timeout_s.map(seconds),
+            associations_max: plan.associations_max,
+            one_at_a_time: plan.one_at_a_time,
+            refuse: plan.refuse,
+            reject_without_implementation_class_uid: plan.reject_without_implementation_class_uid,
+            verbose_contexts: plan.verbose_contexts,
+        };
+        // An io::Error becomes OSError with its errno, which the front ends turn into their words.
+        let server = Server::bind(plan.port, service)?;
+        let shared = server.shared();
+        Ok(Self { server, shared })
+    }
+
+    /// The port that is open.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// Serves until `stop` was called and what was in hand is done. Releases the interpreter; signal
+    /// handlers of the main thread run while it waits.
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        thread::scope(|scope| {
+            let waiter = thread::current();
+            let server = scope.spawn(move || {
+                self.server.run();
+                waiter.unpark();
+            });
+            loop {
+                py.detach(|| thread::park_timeout(SIGNAL_CHECK));
+                if server.is_finished() {
+                    return Ok(());
+                }
+                if let Err(error) = py.check_signals() {
+                    self.shared.stop.raise();
+                    self.shared.stop.raise();
+                    return Err(error);
+                }
+            }
+        })
+    }
+
+    /// Asks the server to stop: once to finish what is in hand, twice to stop at once.
+    fn stop(&self) {
+        self.shared.stop.raise();
+    }
+
+    /// Observable numbers by name.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = &self.shared.counters;
+        let table = PyDict::new(py);
+        for (name, value) in [
+            ("connections", &counters.connections),
+            ("associations", &counters.associations),
+            ("rejections", &counters.rejections),
+            ("stored", &counters.stored),
+            ("refused", &counters.refused),
+            ("panics", &counters.panics),
+        ] {
+            table.set_item(name, value.load(Ordering::Relaxed))?;
+        }
+        Ok(table)
+    }
+}
