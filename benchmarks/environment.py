@@ -59,6 +59,19 @@ def build_profile() -> str:
     return str(getattr(_rust, "BUILD_PROFILE", "unknown"))
 
 
+def newer_than_the_build() -> Path | None:
+    """Find a source file that changed after the extension modules were compiled in this tree."""
+    built = list((ROOT / "python" / "dcmfast").rglob("*.so"))
+    if not built:
+        return None
+    oldest = min(path.stat().st_mtime for path in built)
+    for folder, pattern in (("rust/core/src", "*.rs"), ("rust/py/src", "*.rs"), ("cython", "*.p*")):
+        for path in sorted((ROOT / folder).rglob(pattern)):
+            if path.stat().st_mtime > oldest:
+                return path.relative_to(ROOT)
+    return None
+
+
 def _virtualization() -> str:
     flags = re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.MULTILINE)
     return "yes" if flags else "no"

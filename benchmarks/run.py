@@ -80,9 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, lambda *_: sys.exit("run.py: interrupted"))
     _build_tools()
     described = environment.describe()
-    profile = described["dcmfast build"]
-    if profile == "debug":
+    if described["dcmfast build"] == "debug":
         print("run.py: dcmfast is a debug build; install it with pip to measure", file=sys.stderr)
+        return 1
+    if (changed := environment.newer_than_the_build()) is not None:
+        print(f"run.py: {changed} changed after dcmfast was built; build it first", file=sys.stderr)
         return 1
     began = time.monotonic()
     with Ground(asked.directory) as ground:

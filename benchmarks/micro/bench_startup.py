@@ -37,9 +37,8 @@ def test_interpreter(benchmark: BenchmarkFixture, code: str) -> None:
 
 def test_command_line(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """From the words of a usual command line to the receiver's settings."""
-    from dcmfast.options.specs.storescp import STORESCP
-
     from dcmfast.options import settings
+    from dcmfast.options.specs.storescp import STORESCP
 
     words = ["11112", "-od", str(tmp_path), "-aet", "ARCHIVE", "+xa", "-pdu", "65536", "-v"]
     answer = benchmark(settings.storescp, STORESCP, words)
