@@ -25,7 +25,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 )
 def test_interpreter(benchmark: BenchmarkFixture, code: str) -> None:
     """From exec to exit of an interpreter that runs one line."""
-    done = benchmark.pedantic(
+    done = benchmark.pedantic(  # type: ignore[no-untyped-call]
         subprocess.run,
         args=([sys.executable, "-c", code],),
         kwargs={"check": False},
