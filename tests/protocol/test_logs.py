@@ -1,0 +1,108 @@
+"""P15: one event one line, escaped, and no patient in it at the default level."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from testkit import pdu
+from testkit.kinds import Connect, StartReceiver
+from vectors import make
+
+#: Whole lines that the log may consist of: a level, printable ASCII, nothing else.
+LINE = re.compile(rb"[FEWIDT]: ?[\x20-\x7e]*")
+CANARY = "Canary^Name"
+
+HOSTILE_TITLES = [
+    b"A\nF: forged",
+    b"\x1b[2J\x1b[31mred",
+    b"\r\rI: x",
+    b"\x00\x01\x02\x7f\x80\xff",
+    b"%s%n%d{}{0}",
+    b"`id`$(id);'\"",
+]
+
+
+@pytest.mark.parametrize("level", [[], ["-v"], ["-d"], ["-ll", "trace"]], ids=str)
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_no_peer_can_forge_a_line(
+    tool: str, level: list[str], running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """Threats §5.3: no byte below 20H but the line end, at any level."""
+    receiver = running_scp(tool, *level)
+    for title in HOSTILE_TITLES:
+        peer = scripted_peer(receiver)
+        peer.send(pdu.associate_rq(calling=title, called=title[::-1], extra=b""))
+        peer.expect_pdu()
+        peer.send_tolerant(
+            pdu.p_data(pdu.pdv(3, pdu.c_store_rq(title + b"x" * 80, title), command=True)),
+            *pdu.fragments(3, title * 10),
+        )
+        peer.half_close()
+        peer.drain()
+    bad_version = pdu.user_information(class_uid=b"1.2\n3\x1b", version=b"V\nF: forged")
+    for request in (
+        pdu.associate_rq(user=bad_version),
+        pdu.associate_rq(application_context=b"1.2\nE: forged\x1b"),
+        pdu.associate_rq([(1, b"1.2\nW: x", [b"\x1b[1m", b"1.2.840.10008.1.2"])]),  # type: ignore[list-item]
+    ):
+        peer = scripted_peer(receiver)
+        peer.send(request)
+        peer.half_close()
+        peer.drain()
+    assert receiver.stop() == 0
+    lines = receiver.stderr.data.split(b"\n")
+    assert lines.pop() == b""
+    for line in lines:
+        assert LINE.fullmatch(line), line
+        assert not re.match(rb"[FEW]: (forged|x$)", line), line
+
+
+@pytest.mark.parametrize("arguments", [[], ["-v"], ["-q"]], ids=str)
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_no_patient_in_the_log(
+    tool: str, arguments: list[str], running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """Threats §5.4: a canary name in good and bad objects reaches no line."""
+    if tool == "dcmrecv":
+        arguments = [*arguments, "-xf", "/etc/dcmtk/storescp.cfg", "Default"]
+    receiver = running_scp(tool, *arguments)
+    peer = scripted_peer(receiver)
+    peer.associate()
+    good = make.ct(1, patient_name=CANARY)
+    assert peer.store(3, good.sop_class_uid, good.sop_instance_uid, good.data_set) == 0
+    assert peer.store(3, good.sop_class_uid, good.sop_instance_uid, good.data_set) == 0
+    cut = good.data_set[:-100]
+    assert peer.store(3, good.sop_class_uid, make.uid(5), cut) != 0
+    nameless = make.ct(2, patient_name=CANARY, sop_instance_uid="")
+    peer.store(3, nameless.sop_class_uid, nameless.sop_instance_uid, nameless.data_set)
+    broken = pdu.p_data(pdu.pdv(3, CANARY.encode() * 3, command=True))
+    peer.send(broken)
+    peer.drain()
+    assert receiver.stop() == 0
+    output = receiver.stderr.data + receiver.stdout.data
+    assert b"Canary" not in output
+    assert b"ID1" not in output
+
+
+def test_one_fault_one_line(running_scp: StartReceiver, scripted_peer: Connect) -> None:
+    """Threats §1: one fault, one answer, one log line, and it names the peer."""
+    receiver = running_scp("storescp")
+    peer = scripted_peer(receiver)
+    peer.associate()
+    peer.send(pdu.pdu(0x42, bytes(4)))
+    peer.expect_abort((2, 1))
+    assert receiver.stop() == 0
+    assert len(receiver.stderr.lines) == 1, receiver.stderr.text
+
+
+def test_passwords_are_never_logged(running_scp: StartReceiver, scripted_peer: Connect) -> None:
+    """Threats §5.4: user identity (PS3.7 §D.3.3.7), at the most talkative level."""
+    receiver = running_scp("storescp", "-ll", "trace")
+    peer = scripted_peer(receiver)
+    identity = pdu.item(0x58, b"\2\0\0\4root\0\7s3cr3t!")
+    peer.associate(user=pdu.user_information(extra=identity))
+    peer.release()
+    assert receiver.stop() == 0
+    assert b"s3cr3t" not in receiver.stderr.data

@@ -1,0 +1,195 @@
+"""P7, P8, P9: a bad peer costs its own association only, and memory stays bounded."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from testkit import answers, pdu
+from testkit.answers import NOT_SPECIFIED, Accepted, Rejected
+from testkit.checks import assert_still_serves
+from testkit.kinds import Connect, StartReceiver
+from testkit.peer import ScriptedPeer
+from testkit.process import wait_until
+from vectors import make
+
+BIG = make.ct(1, rows=512, columns=512)
+
+
+def stall(peer: ScriptedPeer, number: int) -> None:
+    """Six ways to stop in the middle of something."""
+    made = make.ct(500 + number)
+    command = pdu.p_data(
+        pdu.pdv(3, pdu.c_store_rq(made.sop_class_uid, made.sop_instance_uid), command=True)
+    )
+    if number == 0:
+        peer.send(pdu.associate_rq()[:40])
+        return
+    peer.associate()
+    steps = [
+        command[:9],
+        command[:-3],
+        command,
+        command + pdu.p_data(pdu.pdv(3, made.data_set[:99], last=False)),
+        command + pdu.p_data(pdu.pdv(3, made.data_set))[:-1],
+    ]
+    peer.send(steps[number - 1])
+
+
+@pytest.mark.timeout(180)
+def test_echo_within_a_second_beside_200_idle_and_6_stalled_peers(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """P8, and threats §8.9: while stores run; descriptors and threads go back afterwards."""
+    receiver = running_scp("storescp")
+    assert_still_serves(receiver)
+    before = receiver.descriptors(), receiver.threads(), receiver.private_kib()
+    idle = [scripted_peer(receiver) for _ in range(200)]
+    for peer in idle[:150]:
+        peer.associate()
+    stalled = [scripted_peer(receiver) for _ in range(6)]
+    for number, peer in enumerate(stalled):
+        stall(peer, number)
+    done = threading.Event()
+    statuses: list[int] = []
+
+    def keep_storing(number: int) -> None:
+        with ScriptedPeer(receiver.port) as peer:
+            peer.associate()
+            while not done.is_set():
+                uid = make.uid(77, number, len(statuses))
+                made = make.ct(1, rows=512, columns=512, sop_instance_uid=uid)
+                statuses.append(peer.store(3, made.sop_class_uid, uid, made.data_set))
+            peer.release()
+
+    storing = [threading.Thread(target=keep_storing, args=(number,)) for number in range(2)]
+    for thread in storing:
+        thread.start()
+    try:
+        for _ in range(10):
+            started = time.monotonic()
+            with ScriptedPeer(receiver.port) as peer:
+                peer.associate()
+                peer.echo()
+                peer.release()
+            assert time.monotonic() - started < 1
+    finally:
+        done.set()
+        for thread in storing:
+            thread.join()
+    assert statuses
+    assert set(statuses) == {0}
+    # 200 idle associations hold at most 64 MiB in all; the two that store may hold 1 MiB each.
+    assert receiver.private_kib() - before[2] < 66 * 1024
+    for peer in (*idle, *stalled):
+        peer.socket.close()
+    wait_until(
+        lambda: receiver.descriptors() <= before[0] and receiver.threads() <= before[1],
+        within_s=20,
+        what="descriptors and threads back to the start value",
+    )
+    assert_still_serves(receiver)
+
+
+def test_connections_in_a_burst(running_scp: StartReceiver) -> None:
+    """Threats §8.9: 500 connections at once that say nothing, and an echo among them."""
+    receiver = running_scp("storescp", "-ta", "2")
+    silent = [ScriptedPeer(receiver.port) for _ in range(500)]
+    started = time.monotonic()
+    assert_still_serves(receiver)
+    assert time.monotonic() - started < 2
+    for peer in silent:
+        peer.socket.close()
+    assert_still_serves(receiver)
+
+
+def test_a_flood_of_messages_leaves_others_alone(running_scp: StartReceiver) -> None:
+    """P16: thousands of echoes without waiting cost their bytes and nothing more."""
+    receiver = running_scp("storescp")
+    before = receiver.private_kib()
+    with ScriptedPeer(receiver.port) as flooder:
+        flooder.associate()
+        echo = pdu.p_data(pdu.pdv(1, pdu.c_echo_rq(1), command=True))
+        count = 3000
+        sender = threading.Thread(target=flooder.send, args=(echo * count,))
+        sender.start()
+        for number in range(count):
+            assert pdu.value_us(flooder.expect_message(), pdu.STATUS) == 0
+            if number % 1000 == 0:
+                assert_still_serves(receiver, echo_within_s=1)
+        sender.join()
+        flooder.release()
+    assert receiver.private_kib() - before < 64 * 1024
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_limit_of_associations(
+    limit: int, running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """Threats §2.2, §3.2: RJ 2/3/2 at the limit; a place that is given back is used again."""
+    receiver = running_scp("storescp", "--max-associations", str(limit))
+    holding = [scripted_peer(receiver) for _ in range(limit)]
+    for peer in holding:
+        peer.associate()
+    refused = scripted_peer(receiver)
+    refused.send(pdu.associate_rq())
+    assert answers.next_answer(refused) == Rejected(2, 3, 2)
+    for peer in holding:
+        peer.echo()
+    holding[0].release()
+
+    def serves_again() -> bool:
+        with ScriptedPeer(receiver.port) as peer:
+            peer.send(pdu.associate_rq())
+            return isinstance(answers.next_answer(peer), Accepted)
+
+    wait_until(serves_again, what="the place given back")
+
+
+def test_connections_without_association_use_up_no_place(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """Threats §3.2: those that have not associated are counted apart."""
+    receiver = running_scp("storescp", "--max-associations", "1")
+    silent = [scripted_peer(receiver) for _ in range(20)]
+    assert len(silent) == 20
+    assert_still_serves(receiver)
+
+
+def test_one_large_object_in_bounded_memory(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """P9 and known-traps.md E2: 64 MiB of Pixel Data do not pass through memory."""
+    receiver = running_scp("storescp")
+    assert_still_serves(receiver)
+    before = receiver.private_kib()
+    made = make.ct(9, rows=4096, columns=8192)
+    peer = scripted_peer(receiver)
+    peer.associate()
+    assert peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set) == 0
+    assert receiver.private_kib() - before < 16 * 1024
+    (stored,) = receiver.files()
+    assert stored.read_bytes().endswith(made.data_set)
+
+
+def test_a_panic_ends_one_association_only(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """Threats §8.12: an abort for that peer, the neighbour goes on, no lock is poisoned."""
+    receiver = running_scp("storescp", environment={"DCMFAST_PANIC_AT": "store"})
+    neighbour = scripted_peer(receiver)
+    neighbour.associate()
+    neighbour.echo()
+    for number in (1, 2):
+        made = make.ct(number)
+        victim = scripted_peer(receiver)
+        victim.associate()
+        victim.send_store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set)
+        assert answers.next_answer(victim) == NOT_SPECIFIED
+        neighbour.echo()
+    neighbour.release()
+    wait_until(lambda: not receiver.files(), what="no part file")
+    assert receiver.process.poll() is None
+    assert "Synthetic" not in receiver.stderr.text
