@@ -1,0 +1,131 @@
+"""``dcmfast echoscu``: what it says and which code it ends with, beside DCMTK's echoscu."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from testkit import pdu
+from testkit.cases import BOTH
+from testkit.kinds import StartReceiver
+from testkit.process import run_tool
+
+
+@pytest.fixture(params=["dcmfast", "dcmtk"])
+def port(request: pytest.FixtureRequest, running_scp: StartReceiver) -> str:
+    """A receiver of each implementation to talk to."""
+    return str(running_scp("storescp", implementation=request.param).port)
+
+
+@BOTH
+def test_a_plain_echo(implementation: str, port: str) -> None:
+    done = run_tool(implementation, "echoscu", ["localhost", port])
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+
+
+@BOTH
+@pytest.mark.parametrize("spelling", ["-v", "--verbose"])
+def test_verbose(spelling: str, implementation: str, port: str) -> None:
+    """console-output.md §3.5."""
+    done = run_tool(implementation, "echoscu", [spelling, "127.0.0.1", port])
+    assert done.code == 0
+    assert [line for line in done.lines if "dcmfast." not in line] == [
+        "I: Requesting Association",
+        "I: Association Accepted (Max Send PDV: 16372)",
+        "I: Sending Echo Request (MsgID 1)",
+        "I: Received Echo Response (Success)",
+        "I: Releasing Association",
+    ]
+
+
+@BOTH
+def test_repeat(implementation: str, port: str) -> None:
+    done = run_tool(implementation, "echoscu", ["-v", "--repeat", "3", "127.0.0.1", port])
+    assert done.code == 0
+    assert [line for line in done.lines if "Sending" in line] == [
+        f"I: Sending Echo Request (MsgID {number})" for number in (1, 2, 3)
+    ]
+
+
+@BOTH
+def test_abort(implementation: str, running_scp: StartReceiver) -> None:
+    receiver = running_scp("storescp", "-v")
+    done = run_tool(implementation, "echoscu", ["--abort", "127.0.0.1", str(receiver.port)])
+    assert done.code == 0
+    receiver.stderr.wait_for(r"^I: Association Aborted$")
+
+
+@BOTH
+@pytest.mark.parametrize(("options", "called"), [([], "ANY-SCP"), (["-aec", "ME"], "ME")])
+@pytest.mark.parametrize(("more", "calling"), [([], "ECHOSCU"), (["-aet", "YOU"], "YOU")])
+def test_titles(
+    options: list[str],
+    called: str,
+    more: list[str],
+    calling: str,
+    implementation: str,
+    running_scp: StartReceiver,
+) -> None:
+    receiver = running_scp("dcmrecv", "-v", "-dhl")
+    done = run_tool(implementation, "echoscu", [*options, *more, "127.0.0.1", str(receiver.port)])
+    assert done.code == 0
+    receiver.stderr.wait_for(f"^I: Association Received 127.0.0.1: {calling} -> {called}$")
+
+
+@BOTH
+def test_connection_refused(implementation: str, free_port: int) -> None:
+    done = run_tool(implementation, "echoscu", ["127.0.0.1", str(free_port)])
+    assert done.code == 1
+    assert done.lines[0].startswith("F: Association Request Failed: 0006:031")
+
+
+@BOTH
+def test_rejected(implementation: str, running_scp: StartReceiver) -> None:
+    receiver = running_scp("storescp", "--refuse")
+    done = run_tool(implementation, "echoscu", ["127.0.0.1", str(receiver.port)])
+    assert done.code == 1
+    assert done.lines == [
+        "F: Association Rejected:",
+        "F: Result: Rejected Permanent, Source: Service User",
+        "F: Reason: No Reason",
+    ]
+
+
+@BOTH
+@pytest.mark.parametrize("answer", ["silence", "garbage", "close", "half an answer"])
+def test_a_peer_that_does_not_answer(answer: str, implementation: str) -> None:
+    """The other side may lie as well: a deadline and a code, never a hang."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connections = []
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connections.append(connection)
+            connection.recv(4096)
+            if answer == "garbage":
+                connection.sendall(b"\xde\xad\xbe\xef" * 10)
+            elif answer == "half an answer":
+                connection.sendall(pdu.pdu(2, bytes(68), length=500))
+            elif answer == "close":
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = str(server.getsockname()[1])
+        done = run_tool(
+            implementation, "echoscu", ["-ta", "1", "-ts", "2", "127.0.0.1", port], within_s=20
+        )
+        thread.join()
+        for connection in connections:
+            connection.close()
+    assert done.code == 1
+    assert done.lines[0].startswith("F: Association Request Failed:")
+
+
+@pytest.mark.parametrize("spelling", ["-h", "--help"])
+def test_help(spelling: str) -> None:
+    done = run_tool("dcmfast", "echoscu", [spelling])
+    assert done.code == 0
+    assert "usage: echoscu [options] peer port" in done.stdout
