@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import importlib.util
 import struct
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,3 +94,45 @@ def real_files() -> tuple[RealFile, ...]:
             if file is not None and file.sop_class_uid != "1.2.840.10008.1.3.10":
                 found.setdefault((file.transfer_syntax_uid, file.data_set), file)
     return tuple(found.values())
+
+
+#: Bundled files whose data set is cut on purpose: no sender can read them whole.
+CUT_FILES = frozenset({"rtplan_truncated.dcm", "MR_truncated.dcm"})
+
+
+@functools.cache
+def sendable_files() -> tuple[RealFile, ...]:
+    """The real files that a storage SCU sends as they are: whole, with their UIDs inside.
+
+    The UIDs are then the data set's, since those are what a sender names in its C-STORE-RQ; a few
+    of pydicom's files were anonymised and say something else in their file meta information.
+    """
+    import pydicom
+
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for file in real_files():
+            data_set = pydicom.dcmread(file.path, specific_tags=["SOPClassUID", "SOPInstanceUID"])
+            uids = data_set.get("SOPClassUID"), data_set.get("SOPInstanceUID")
+            if all(uids) and file.name not in CUT_FILES:
+                found.append(
+                    RealFile(
+                        file.path, str(uids[0]), str(uids[1]), file.transfer_syntax_uid,
+                        file.data_set,
+                    )
+                )  # fmt: skip
+    return tuple(found)
+
+
+def batches(files: Iterable[RealFile]) -> list[list[RealFile]]:
+    """The files in groups within which no SOP Instance UID comes twice."""
+    groups: list[dict[str, RealFile]] = []
+    for file in files:
+        for group in groups:
+            if file.sop_instance_uid not in group:
+                group[file.sop_instance_uid] = file
+                break
+        else:
+            groups.append({file.sop_instance_uid: file})
+    return [list(group.values()) for group in groups]

@@ -1,0 +1,236 @@
+"""The same action against DCMTK's receiver and ours: names, statuses, log lines, bytes.
+
+Log lines are compared as text after masking what must vary (ports, directories, who we are). Every
+line of DCMTK's must come from ours, in the same order. Lines that only we have are listed below,
+each with its reason (known-traps.md D18), so that a new one is a decision and not an accident.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from testkit import pdu
+from testkit.corpus import split_part10
+from testkit.kinds import StartReceiver
+from testkit.peer import ScriptedPeer
+from testkit.process import Receiver, run_tool
+from vectors import make
+
+pytestmark = pytest.mark.dcmtk
+
+PROFILE = ("-xf", "/etc/dcmtk/storescp.cfg", "Default")
+
+#: Lines that DCMTK does not have. They come from our loggers `dcmfast.*` (known-traps.md D18).
+ONLY_OURS = [
+    r"[IDW]: .*[Dd]urability.*",
+    r"[ID]: .*(context|Context) \d+.*(refused|accepted|offered).*",
+    r"[D]: limits?:? .*",
+]
+
+Action = Callable[[ScriptedPeer], list[int]]
+
+
+def echo(peer: ScriptedPeer) -> list[int]:
+    peer.associate()
+    peer.echo()
+    peer.release()
+    return []
+
+
+def echo_and_abort(peer: ScriptedPeer) -> list[int]:
+    peer.associate()
+    peer.echo()
+    peer.send(pdu.abort())
+    peer.drain()
+    return []
+
+
+def vanish(peer: ScriptedPeer) -> list[int]:
+    peer.associate()
+    peer.half_close()
+    peer.drain()
+    return []
+
+
+def store_three(peer: ScriptedPeer) -> list[int]:
+    peer.associate()
+    statuses = []
+    for number in range(3):
+        made = make.ct(number)
+        statuses.append(peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set,
+                                   message_id=number + 1))  # fmt: skip
+    peer.release()
+    return statuses
+
+
+def store_large(peer: ScriptedPeer) -> list[int]:
+    """More than one data set PDV: one progress dot each."""
+    made = make.ct(1, rows=300, columns=300)
+    peer.associate()
+    status = peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set)
+    peer.release()
+    return [status]
+
+
+def store_twice(peer: ScriptedPeer) -> list[int]:
+    peer.associate()
+    statuses = [
+        peer.store(3, one.sop_class_uid, one.sop_instance_uid, one.data_set)
+        for one in (make.ct(1), make.ct(1, seed=8, sop_instance_uid=make.ct(1).sop_instance_uid))
+    ]
+    peer.release()
+    return statuses
+
+
+def nothing_acceptable(peer: ScriptedPeer) -> list[int]:
+    peer.send(pdu.associate_rq([(1, pdu.STUDY_ROOT_FIND, [pdu.IMPLICIT]),
+                                (3, pdu.CT, ["1.2.3.4"])]))  # fmt: skip
+    found, _ = peer.expect_pdu()
+    if found == pdu.ASSOCIATE_AC:
+        peer.send(pdu.release_rq())
+        peer.expect_pdu(pdu.RELEASE_RP)
+    peer.half_close()
+    return [found]
+
+
+def wrong_application_context(peer: ScriptedPeer) -> list[int]:
+    peer.send(pdu.associate_rq(application_context=b"1.2.3.4"))
+    found, body = peer.expect_pdu()
+    peer.half_close()
+    return [found, *body]
+
+
+ACTIONS: list[Action] = [
+    echo, echo_and_abort, vanish, store_three, store_large, store_twice, nothing_acceptable,
+    wrong_application_context,
+]  # fmt: skip
+
+
+def masked(receiver: Receiver, text: str) -> list[str]:
+    """Lines with everything that varies or names the implementation replaced."""
+    text = text.replace(str(receiver.directory), "<directory>")
+    text = re.sub(r"(Implementation (?:Class UID|Version Name): +).*", r"\1<ours>", text)
+    text = re.sub(r"\$(?:dcmtk|dcmfast): (\w+) v[^$]*\$", r"$<program>: \1 $", text)
+    return [
+        line
+        for line in text.splitlines()
+        if not (receiver.is_ours and any(re.fullmatch(one, line) for one in ONLY_OURS))
+    ]
+
+
+END = {
+    "storescp": r"^[IE]: (Association (Release|Aborted|Rejected.*)|DIMSE [Ff]ailure.*)$",
+    "dcmrecv": r"^[IE]: (Received Association (Release|Abort) Request|Refusing Association.*"
+    r"|DIMSE.*)$",
+}
+
+
+def run(receiver: Receiver, action: Action, level: str) -> tuple[list[int], list[str], list[str]]:
+    """Do the action; statuses, masked log, file names."""
+    with ScriptedPeer(receiver.port) as peer:
+        statuses = action(peer)
+    if level != "default":
+        receiver.stderr.wait_for(END[receiver.tool])
+    if level == "-d" and receiver.tool == "dcmrecv":
+        receiver.stderr.wait_for(r"^D: DcmSCP: Association Terminated\nD: \++\n")
+    receiver.stop()
+    return statuses, masked(receiver, receiver.stderr.text), receiver.names()
+
+
+@pytest.mark.parametrize("level", ["default", "-v", "-d"])
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.__name__)
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_the_same_action_is_told_alike(
+    tool: str, action: Action, level: str, running_scp: StartReceiver
+) -> None:
+    """Statuses, names and lines; console-output.md §2 to §5."""
+    if tool == "dcmrecv" and action is vanish:
+        pytest.skip("DCMTK's dcmrecv says nothing when a peer vanishes")
+    options = [*(PROFILE if tool == "dcmrecv" else ()), "-dhl"]
+    options += [] if level == "default" else [level]
+    results = {}
+    outputs = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        receiver = running_scp(tool, *options, implementation=implementation)
+        results[implementation] = run(receiver, action, level)
+        outputs[implementation] = receiver.stdout.text
+    assert results["dcmfast"][0] == results["dcmtk"][0]
+    assert results["dcmfast"][2] == results["dcmtk"][2]
+    assert results["dcmfast"][1] == results["dcmtk"][1]
+    assert outputs["dcmfast"] == outputs["dcmtk"]
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_files_of_bit_preserving_mode_are_equal(tool: str, running_scp: StartReceiver) -> None:
+    """`+B`: the whole file, our implementation class UID and version name aside."""
+    options = [*(PROFILE if tool == "dcmrecv" else ()), "+B"]
+    found = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        receiver = running_scp(tool, *options, implementation=implementation)
+        with ScriptedPeer(receiver.port) as peer:
+            peer.associate()
+            for number, (context_id, syntax) in enumerate(
+                [(3, pdu.EXPLICIT), (5, pdu.IMPLICIT), (3, pdu.EXPLICIT)]
+            ):
+                padding = make.Syntax.of(syntax).element((0xFFFC, 0xFFFC), "OB", bytes(8))
+                made = make.ct(number, transfer_syntax_uid=syntax, tail=padding)
+                peer.store(context_id, made.sop_class_uid, made.sop_instance_uid, made.data_set)
+            peer.release()
+        found[implementation] = {}
+        for path in receiver.files():
+            meta, data_set = split_part10(path.read_bytes())
+            for number in (0x00, 0x12, 0x13):
+                del meta[number]
+            found[implementation][path.name] = (meta, data_set)
+    assert len(found["dcmtk"]) == 3
+    assert found["dcmfast"] == found["dcmtk"]
+
+
+@pytest.mark.parametrize("sender", ["storescu", "dcmsend", "echoscu"])
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_dcmtks_senders_see_the_same(
+    tool: str, sender: str, running_scp: StartReceiver, tmp_path: object
+) -> None:
+    """What the sender prints at `-d` about our answers equals what it prints about DCMTK's."""
+    from pathlib import Path
+
+    assert isinstance(tmp_path, Path)
+    path = tmp_path / "one.dcm"
+    path.write_bytes(make.part10(make.ct(1)))
+    files = [] if sender == "echoscu" else [str(path)]
+    told = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        options = PROFILE if tool == "dcmrecv" else ()
+        receiver = running_scp(tool, *options, implementation=implementation)
+        done = run_tool("dcmtk", sender, ["-d", "localhost", str(receiver.port), *files])
+        text = re.sub(r"(Their Implementation.*: +).*", r"\1<ours>", done.stderr)
+        told[implementation] = (done.code, done.stdout, text.replace(str(receiver.port), "<port>"))
+    assert told["dcmfast"] == told["dcmtk"]
+
+
+@pytest.mark.parametrize("tool", ["echoscu", "storescu"])
+@pytest.mark.parametrize("level", ["default", "-v", "-d"])
+def test_our_senders_say_the_same(
+    tool: str, level: str, running_scp: StartReceiver, tmp_path: object
+) -> None:
+    """Dcmfast's requestors beside DCMTK's, against the same receiver."""
+    from pathlib import Path
+
+    assert isinstance(tmp_path, Path)
+    path = tmp_path / "one.dcm"
+    path.write_bytes(make.part10(make.ct(1, rows=200, columns=200)))
+    files = [] if tool == "echoscu" else [str(path)]
+    receiver = running_scp("storescp", implementation="dcmtk")
+    told = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        options = [] if level == "default" else [level]
+        if tool == "storescu":
+            options.append("-R")
+        done = run_tool(implementation, tool, [*options, "localhost", str(receiver.port), *files])
+        text = re.sub(r"(Our Implementation.*: +).*", r"\1<ours>", done.stderr)
+        text = re.sub(r"\$(?:dcmtk|dcmfast): (\w+) v[^$]*\$", r"$<program>: \1 $", text)
+        told[implementation] = (done.code, done.stdout, text.splitlines())
+    assert told["dcmfast"] == told["dcmtk"]
