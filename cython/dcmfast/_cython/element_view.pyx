@@ -42,7 +42,6 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import VR as VR_
 from pydicom.valuerep import DSfloat
 
-from dcmfast import _rust
 
 cdef extern from "Python.h":
     object PyType_GenericAlloc(PyTypeObject* cls, Py_ssize_t count)
@@ -156,6 +155,19 @@ cdef bint is_default() noexcept:
 def reading_is_default():
     """Return True if pydicom's hooks, callbacks and settings are as it ships them."""
     return is_default()
+
+
+# ---- The scanner ------------------------------------------------------------------------------
+
+# The compiled module `dcmfast._rust`. It is handed in, because the two compiled packages do not
+# know each other (ARCHITECTURE.md, "Who may import what"): dataset/files.py joins them.
+cdef object _rust = None
+
+
+def use_scanner(module):
+    """Take the module whose functions scan data sets; called once, when `dataset` is imported."""
+    global _rust
+    _rust = module
 
 
 # ---- The dictionary ---------------------------------------------------------------------------

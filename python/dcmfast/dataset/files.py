@@ -24,6 +24,7 @@ from pydicom.misc import size_in_bytes
 from pydicom.tag import Tag
 from pydicom.values import converters
 
+from dcmfast import _rust
 from dcmfast._cython import element_view
 from dcmfast._cython.element_view import ForeignDataSetError, Source
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from pydicom import FileDataset
     from pydicom.tag import BaseTag
+
+element_view.use_scanner(_rust)
 
 PREAMBLE_BYTES: Final = 128
 PREFIX: Final = b"DICM"
