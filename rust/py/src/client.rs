@@ -2,7 +2,7 @@
 //! released while it waits.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn input_format(name: &str) -> PyResult<InputFormat> {
     })
 }
 
-fn look(path: &PathBuf, format: InputFormat) -> Result<StoredInstance, ReadError> {
+fn look(path: &Path, format: InputFormat) -> Result<StoredInstance, ReadError> {
     let mut file = open_for_reading(path)?;
     inspect(&mut file, format)
 }
@@ -70,6 +70,9 @@ pub fn inspect_file(py: Python<'_>, path: PathBuf, format: &str) -> PyResult<Fil
         data_set_bytes: found.data_set_bytes,
     })
 }
+
+/// One context: ID, abstract syntax, result, transfer syntax when accepted.
+type Answered = (u8, String, u8, Option<String>);
 
 /// One association, requested by us.
 #[pyclass(frozen, module = "dcmfast._rust")]
@@ -160,7 +163,7 @@ impl Association {
 
     /// Each proposed context: ID, abstract syntax, result of PS3.8 Table 9-18, transfer syntax when
     /// accepted.
-    fn contexts(&self) -> PyResult<Vec<(u8, String, u8, Option<String>)>> {
+    fn contexts(&self) -> PyResult<Vec<Answered>> {
         let guard = self.lock();
         let requestor = guard.as_ref().ok_or_else(ended)?;
         Ok(requestor

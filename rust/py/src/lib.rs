@@ -1,5 +1,8 @@
 //! The extension module `dcmfast._rust`: the only crate that names pyo3.
 
+// Arguments of Python functions are extracted, so they arrive owned.
+#![allow(clippy::needless_pass_by_value)]
+
 use pyo3::prelude::*;
 
 mod client;

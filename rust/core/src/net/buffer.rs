@@ -163,7 +163,7 @@ mod tests {
     fn a_block_is_given_back() {
         let pool = BlockPool::default();
         let mut buffer = ReadBuffer::new(pool.clone());
-        fill(&mut buffer, &[0; 100_000], 131_078);
+        fill(&mut buffer, &vec![0; 100_000], 131_078);
         buffer.consume(100_000);
         buffer.shrink();
         assert!(buffer.block.is_none());

@@ -228,10 +228,9 @@ impl Server {
 
     /// Serves one connection in a thread of its own.
     fn spawn(&self, id: u64, stream: TcpStream) {
-        let connection = match Connection::new(stream, self.shared.service.transport) {
-            Ok(connection) => connection,
+        let Ok(connection) = Connection::new(stream, self.shared.service.transport) else {
             // The peer is gone already.
-            Err(_) => return,
+            return;
         };
         self.shared.register(id, connection.handle());
         let shared = Arc::clone(&self.shared);

@@ -80,6 +80,9 @@ pub enum Refusal {
     Stopping,
 }
 
+/// A SOP class with its service class application information.
+pub type Information<'a> = (UidText, &'a [u8]);
+
 /// An association as the block of console-output.md §5 shows it.
 pub struct AssociationBlock<'a> {
     /// `A-ASSOCIATE-RQ` or `A-ASSOCIATE-AC`.
@@ -102,7 +105,7 @@ pub struct AssociationBlock<'a> {
     pub contexts: Vec<ContextBlock>,
     /// SOP Class Extended Negotiation as requested: SOP class and service class application
     /// information; and as accepted.
-    pub extended_negotiation: (Vec<(UidText, &'a [u8])>, Vec<(UidText, &'a [u8])>),
+    pub extended_negotiation: (Vec<Information<'a>>, Vec<Information<'a>>),
     /// User identity as requested, without secrets.
     pub user_identity: Option<UserIdentityBlock<'a>>,
 }
@@ -297,7 +300,10 @@ impl Narrator {
                 format_args!("Receiving Association failed: {} {why}", why.code()),
             ),
             Dialect::Dcmrecv => {
-                self.say(Level::Error, format_args!("Could not receive association request: {why}"))
+                self.say(
+                    Level::Error,
+                    format_args!("Could not receive association request: {why}"),
+                );
             }
         }
     }
@@ -582,7 +588,7 @@ fn write_extended_negotiation(
     out: &mut fmt::Formatter<'_>,
     title: &str,
     none: &str,
-    entries: &[(UidText, &[u8])],
+    entries: &[Information<'_>],
 ) -> fmt::Result {
     if entries.is_empty() {
         return writeln!(out, "{title}{none}");
@@ -626,23 +632,16 @@ impl fmt::Display for AssociationBlock<'_> {
             writeln!(out, "  Context ID:        {} ({state})", context.id)?;
             writeln!(out, "    Abstract Syntax: {abstract_syntax}")?;
             writeln!(out, "    Proposed SCP/SCU Role: {}", role_name(context.proposed_role))?;
-            match context.result {
-                None => {
-                    writeln!(out, "    Proposed Transfer Syntax(es):")?;
-                    for syntax in &context.transfer_syntaxes {
-                        writeln!(out, "      {}", uid_name(syntax.as_bytes()))?;
-                    }
+            if context.result.is_none() {
+                writeln!(out, "    Proposed Transfer Syntax(es):")?;
+                for syntax in &context.transfer_syntaxes {
+                    writeln!(out, "      {}", uid_name(syntax.as_bytes()))?;
                 }
-                Some(_) => {
-                    writeln!(
-                        out,
-                        "    Accepted SCP/SCU Role: {}",
-                        role_name(context.accepted_role)
-                    )?;
-                    for syntax in &context.transfer_syntaxes {
-                        let name = uid_name(syntax.as_bytes());
-                        writeln!(out, "    Accepted Transfer Syntax: {name}")?;
-                    }
+            } else {
+                writeln!(out, "    Accepted SCP/SCU Role: {}", role_name(context.accepted_role))?;
+                for syntax in &context.transfer_syntaxes {
+                    let name = uid_name(syntax.as_bytes());
+                    writeln!(out, "    Accepted Transfer Syntax: {name}")?;
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::dimse::service::{
 };
 use crate::dimse::status::Status;
 use crate::net::tcp::Connection;
-use crate::storage::crash_point::crash_point;
+use crate::storage::crash_point::{crash_point, panic_point};
 use crate::storage::durability::Operation;
 use crate::storage::writer::{
     Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored,
@@ -266,6 +266,7 @@ impl<'b> Block<'_, 'b> {
     }
 
     fn finish_store(&mut self, store: StoreInHand) -> Outcome {
+        panic_point("store");
         let StoreInHand { request, context_id, writer, failure } = store;
         self.narrator.progress_end();
         let result = match (failure, writer) {

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
-    fn element(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    fn element(tag: (u16, u16), vr: [u8; 2], value: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(tag.0.to_le_bytes());
         bytes.extend(tag.1.to_le_bytes());
@@ -200,14 +200,15 @@ mod tests {
     }
 
     fn data_set() -> Vec<u8> {
-        [element((8, 0x16), b"UI", b"1.2.3\0"), element((8, 0x18), b"UI", b"1.2.3.4.5\0")].concat()
+        [element((8, 0x16), *b"UI", b"1.2.3\0"), element((8, 0x18), *b"UI", b"1.2.3.4.5\0")]
+            .concat()
     }
 
     fn part10() -> Vec<u8> {
         let mut bytes = vec![0; 128];
         bytes.extend(b"DICM");
-        bytes.extend(element((2, 2), b"UI", b"1.2.3\0"));
-        bytes.extend(element((2, 0x10), b"UI", b"1.2.840.10008.1.2.1\0"));
+        bytes.extend(element((2, 2), *b"UI", b"1.2.3\0"));
+        bytes.extend(element((2, 0x10), *b"UI", b"1.2.840.10008.1.2.1\0"));
         bytes.extend(data_set());
         bytes
     }
