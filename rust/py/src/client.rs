@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::{Proposal, Requestor};
+use dcmfast_core::console::Console;
+use dcmfast_core::log::Sink;
 use dcmfast_core::net::tcp::{TransportOptions, resolve};
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{InputFormat, ReadError, StoredInstance, inspect};
@@ -198,13 +200,16 @@ impl Association {
         self.with(py, |requestor| Ok(requestor.echo(context_id)?.0))
     }
 
-    /// C-STORE of the data set that lies in `path`; gives the status.
+    /// C-STORE of the data set that lies in `path`; gives the status. With `dots`, DCMTK's progress goes
+    /// to standard output: `XMIT: ` and a dot for each PDV.
+    #[pyo3(signature = (context_id, path, instance, *, dots=false))]
     fn store(
         &self,
         py: Python<'_>,
         context_id: u8,
         path: PathBuf,
         instance: &Bound<'_, FileInstance>,
+        dots: bool,
     ) -> PyResult<u16> {
         let instance = instance.get();
         let uid_text = |text: &str| {
@@ -217,9 +222,17 @@ impl Association {
         let bytes = instance.data_set_bytes;
         self.with(py, |requestor| {
             let source: &mut dyn Read = &mut file;
+            let print = |text: &str| {
+                if dots {
+                    Console.progress(text);
+                }
+            };
+            print("XMIT: ");
+            let mut progress = |pdvs: usize| print(&".".repeat(pdvs));
             let status =
-                requestor.store(context_id, class, sop_instance, bytes, source, &mut |_| {})?;
-            Ok(status.0)
+                requestor.store(context_id, class, sop_instance, bytes, source, &mut progress);
+            print("\n");
+            Ok(status?.0)
         })
     }
 

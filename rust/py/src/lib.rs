@@ -32,7 +32,7 @@ mod _rust {
     #[pymodule_export]
     use crate::limits::limits_table;
     #[pymodule_export]
-    use crate::protocol::{negotiate, state_table};
+    use crate::protocol::{modality, negotiate, state_table, status_text};
     #[pymodule_export]
     use crate::server::Receiver;
 }

@@ -2,6 +2,8 @@
 
 use dcmfast_core::acse::negotiation;
 use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::dictionary::uids::storage_prefix;
+use dcmfast_core::dimse::status::{Operation, Status};
 use dcmfast_core::uid::{Uid, UidText};
 use dcmfast_core::ul::pdu::{
     APPLICATION_CONTEXT_NAME, AssociateRq, ProposedContext, TitleFields, UidItem,
@@ -48,6 +50,19 @@ pub fn negotiate(table: Table, proposed: Vec<Proposed>) -> PyResult<Vec<Answered
             (decision.id, decision.result.byte(), transfer_syntax)
         })
         .collect())
+}
+
+/// A status in DCMTK's words, as log lines show it; `operation` is `echo` or `store`.
+#[pyfunction]
+pub fn status_text(operation: &str, status: u16) -> String {
+    let operation = if operation == "echo" { Operation::Echo } else { Operation::Store };
+    Status(status).text(operation).to_string()
+}
+
+/// The file name prefix of a storage SOP class, such as `CT`; `OT` for any other UID.
+#[pyfunction]
+pub fn modality(sop_class_uid: &str) -> &'static str {
+    storage_prefix(sop_class_uid.as_bytes()).unwrap_or("OT")
 }
 
 /// The cells of Table 9-10 that are not empty: state, event, action, next state.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use dcmfast_core::console::Console;
-use dcmfast_core::log::{Level, Logger};
+use dcmfast_core::log::{Level, Logger, Sink};
 use dcmfast_core::net::buffer::BlockPool;
 use dcmfast_core::net::resolve::HostNames;
 use dcmfast_core::net::tcp::TransportOptions;
@@ -226,6 +226,11 @@ impl Receiver {
             reject_without_implementation_class_uid: plan.reject_without_implementation_class_uid,
             verbose_contexts: plan.verbose_contexts,
         };
+        // One line instead of Rust's own report: a panic is told in the log's form, without values.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            Console.record(Level::Error, "dcmfast.server", &format!("internal fault at {place}"));
+        }));
         // An io::Error becomes OSError with its errno, which the front ends turn into their words.
         let server = Server::bind(plan.port, service)?;
         let shared = server.shared();

@@ -339,7 +339,7 @@ impl Requestor {
     /// Sends C-STORE with the `data_set_bytes` that `source` gives, and waits for its response; gives
     /// the status (PS3.7 §9.1.1).
     ///
-    /// `progress` is told how many bytes of the data set have gone, after each block.
+    /// `progress` is told after each block how many PDVs it took.
     ///
     /// # Errors
     ///
@@ -352,7 +352,7 @@ impl Requestor {
         sop_instance_uid: UidText,
         data_set_bytes: u64,
         source: &mut dyn Read,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(usize),
     ) -> Result<Status, ClientError> {
         let message_id = self.take_message_id();
         let mut command = Vec::with_capacity(256);
@@ -384,7 +384,7 @@ impl Requestor {
             let is_end = sent == data_set_bytes;
             self.send_block(&head, context_id, &block[..count], is_end)?;
             head.clear();
-            progress(sent);
+            progress(count.div_ceil(fragment_bytes).max(1));
             if is_end {
                 return self.status(message_id);
             }

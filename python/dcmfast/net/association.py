@@ -1,0 +1,89 @@
+"""An association that we request: the engine's, with errors in dcmfast's classes.
+
+The engine's exceptions say what happened; which class, text and log lines that means to a tool is
+decided here, once for all requestors.
+"""
+
+from __future__ import annotations
+
+from dcmfast import _rust
+from dcmfast.errors import (
+    AssociationAborted,
+    AssociationRejected,
+    AssociationTimeout,
+    ConnectionFailed,
+    NetworkError,
+    RemoteProtocolError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcmfast.options.settings import RequestorSettings
+
+#: Contexts of one association, PS3.8 §9.3.2.2: the odd IDs 1 to 255.
+CONTEXTS_MAX = 128
+
+
+def request(
+    settings: RequestorSettings,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    *,
+    max_send_pdu_bytes: int | None = None,
+) -> _rust.Association:
+    """Connect and associate as `settings` say.
+
+    Parameters
+    ----------
+    settings
+        Peer, titles, timeouts and sizes.
+    contexts
+        Abstract syntax and transfer syntaxes of each presentation context, at most 128.
+    max_send_pdu_bytes
+        Longest PDU to send where the peer allows more; None leaves it to the peer.
+
+    Raises
+    ------
+    ConnectionFailed, AssociationRejected, NetworkError
+        Nothing was established; the connection is closed.
+    """
+    try:
+        return _rust.Association(
+            settings.peer.host,
+            settings.peer.port,
+            calling=str(settings.ae_title),
+            called=str(settings.called_ae_title),
+            contexts=[(uid, list(syntaxes)) for uid, syntaxes in contexts],
+            max_pdu_bytes=settings.max_pdu_bytes,
+            max_send_pdu_bytes=max_send_pdu_bytes,
+            connect_timeout_s=settings.connection_timeout_s,
+            acse_timeout_s=settings.acse_timeout_s,
+            dimse_timeout_s=settings.dimse_timeout_s,
+            socket_timeout_s=settings.socket_timeout_s,
+            tcp_no_delay=settings.is_tcp_nodelay,
+            tcp_buffer_bytes=settings.tcp_buffer_bytes,
+        )
+    except _rust.AssociationError as error:
+        raise translated(error) from None
+
+
+def translated(error: _rust.AssociationError) -> NetworkError:
+    """Return `error` as the class that knows its exit code, with DCMTK's condition as text."""
+    if isinstance(error, _rust.AssociationRejected):
+        result, source, reason, *words = error.args
+        return AssociationRejected(
+            f"Result: {words[0]}, Source: {words[1]}\nReason: {words[2]}",
+            result=result,
+            source=source,
+            reason=reason,
+        )
+    text = str(error)
+    if isinstance(error, _rust.ConnectError):
+        code = "0320" if text.startswith("Attempt") else "031c"
+        return ConnectionFailed(f"0006:{code} {text}")
+    if isinstance(error, _rust.TimedOut):
+        return AssociationTimeout("0006:0207 DIMSE No data available (timeout in non-blocking mode)")
+    if isinstance(error, (_rust.PeerAborted, _rust.PeerReleased)):
+        return AssociationAborted("0006:0317 Peer aborted Association (or never connected)")
+    return RemoteProtocolError(f"0006:0317 {text}")

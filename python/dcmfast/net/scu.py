@@ -1,0 +1,341 @@
+"""The requestors' work: echo, and store of files, as DCMTK's tools do it and tell it."""
+
+from __future__ import annotations
+
+import sys
+
+from dcmfast import _rust
+from dcmfast.errors import (
+    AssociationRejected,
+    AssociationTimeout,
+    ConnectionFailed,
+    ContextNotAccepted,
+    InputFileError,
+    NetworkError,
+)
+from dcmfast.net import association, inputs
+from dcmfast.observe.logs import Log, show
+from dcmfast.policy.negotiation import (
+    ECHO_TRANSFER_SYNTAXES,
+    VERIFICATION_SOP_CLASS,
+    proposed_transfer_syntaxes,
+)
+from dcmfast.uids import NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dcmfast.options.settings import EchoSettings, RequestorSettings, StoreSettings
+
+    Contexts = list[tuple[str, tuple[str, ...]]]
+
+#: Highest status byte that means "not stored": A7xx, A9xx, Cxxx and 01xx do, Bxxx is a warning.
+_WARNING = 0xB
+
+
+#: Exit code of both tools when no association came about, whatever the reason (cli.md C).
+_NOT_ASSOCIATED = 1
+
+
+def _prepare(settings: RequestorSettings) -> Log:
+    log = Log(settings.log_level)
+    if settings.arguments_line is not None:
+        show("I", settings.arguments_line)
+    for warning in settings.warnings:
+        log.line("W", warning)
+    return log
+
+
+def _associate(
+    settings: RequestorSettings,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    log: Log,
+    *,
+    max_send_pdu_bytes: int | None = None,
+) -> _rust.Association:
+    """Associate, and tell it; at least one context is accepted.
+
+    Raises
+    ------
+    NetworkError
+        Told already, in DCMTK's words.
+    """
+    log.line("I", "Requesting Association")
+    try:
+        link = association.request(settings, contexts, max_send_pdu_bytes=max_send_pdu_bytes)
+    except AssociationRejected as error:
+        log.line("F", f"Association Rejected:\n{error}")
+        raise
+    except (ConnectionFailed, NetworkError) as error:
+        text = str(error)
+        if isinstance(error, AssociationTimeout):
+            text = "0006:0317 Peer aborted Association (or never connected)"
+        log.line("F", f"Association Request Failed: {text}")
+        raise
+    tell_contexts(settings, link, log)
+    if not any(syntax for _, _, _, syntax in link.contexts()):
+        log.line("F", "No Acceptable Presentation Contexts")
+        link.abort()
+        raise ContextNotAccepted("No Acceptable Presentation Contexts")
+    # A peer without limit gets PDUs of our own largest size.
+    limit = link.peer_max_pdu_bytes or 131072
+    log.line("I", f"Association Accepted (Max Send PDV: {limit - 12})")
+    return link
+
+
+def tell_contexts(settings: RequestorSettings, link: _rust.Association, log: Log) -> None:
+    """Show each context's answer: at -d, or at -v with ``+v``."""
+    letter = "I" if settings.is_verbose_pc else "D"
+    lines = ["Presentation Contexts:"]
+    for number, abstract_syntax, result, transfer_syntax in link.contexts():
+        lines.append(f"  Context ID:        {number} ({_RESULTS.get(result, 'Unknown Result')})")
+        lines.append(f"    Abstract Syntax: {_named(abstract_syntax)}")
+        if transfer_syntax:
+            lines.append(f"    Accepted Transfer Syntax: {_named(transfer_syntax)}")
+    log.line(letter, "\n".join(lines))
+
+
+#: Results of a presentation context in DCMTK's words, PS3.8 Table 9-18.
+_RESULTS = {
+    0: "Accepted",
+    1: "User Rejection",
+    2: "No Reason",
+    3: "Abstract Syntax Not Supported",
+    4: "Transfer Syntaxes Not Supported",
+}
+
+
+def _named(uid: str) -> str:
+    return f"={NAMES[uid]}" if uid in NAMES else uid
+
+
+def _close(settings: RequestorSettings, link: _rust.Association, log: Log) -> None:
+    if settings.is_aborting:
+        log.line("I", "Aborting Association")
+        link.abort()
+        return
+    log.line("I", "Releasing Association")
+    try:
+        link.release()
+    except _rust.AssociationError as error:
+        log.line("E", f"Association Release Failed: {association.translated(error)}")
+
+
+# ---- C-ECHO
+
+
+def echo(settings: EchoSettings) -> int:
+    """Send C-ECHO as often as asked; return the exit code."""
+    log = _prepare(settings)
+    syntaxes = ECHO_TRANSFER_SYNTAXES[: settings.transfer_syntax_count]
+    contexts = [(VERIFICATION_SOP_CLASS, syntaxes)] * settings.context_count
+    try:
+        link = _associate(settings, contexts, log)
+    except NetworkError:
+        return _NOT_ASSOCIATED
+    context_id = next(number for number, _, _, syntax in link.contexts() if syntax)
+    for _ in range(settings.repeat):
+        log.line("I", f"Sending Echo Request (MsgID {link.next_message_id})")
+        try:
+            status = link.echo(context_id)
+        except _rust.AssociationError as error:
+            failure = association.translated(error)
+            log.line("E", f"Echo SCU Failed: {failure}")
+            log.line("I", "Aborting Association")
+            return failure.exit_code_of(settings.tool)
+        log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
+    _close(settings, link, log)
+    return 0
+
+
+# ---- C-STORE
+
+#: DCMTK's long names of transfer syntaxes, where they are more than its dictionary's.
+_WORDS = {
+    "1.2.840.10008.1.2": "Little Endian Implicit",
+    "1.2.840.10008.1.2.1": "Little Endian Explicit",
+    "1.2.840.10008.1.2.2": "Big Endian Explicit",
+    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+    "1.2.840.10008.1.2.4.50": "JPEG Baseline",
+    "1.2.840.10008.1.2.4.51": "JPEG Extended, Process 2+4",
+    "1.2.840.10008.1.2.4.57": "JPEG Lossless, Non-hierarchical, Process 14",
+    "1.2.840.10008.1.2.4.70": "JPEG Lossless, Non-hierarchical, 1st Order Prediction",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS Lossy (Near-lossless)",
+    "1.2.840.10008.1.2.4.90": "JPEG 2000 (Lossless only)",
+    "1.2.840.10008.1.2.4.91": "JPEG 2000 (Lossless or Lossy)",
+    "1.2.840.10008.1.2.5": "RLE Lossless",
+}
+
+
+def transfer_syntax_words(uid: str) -> str:
+    """Return a transfer syntax as DCMTK's log lines name it."""
+    return _WORDS.get(uid) or NAMES.get(uid, uid)
+
+
+def store(settings: StoreSettings) -> int:
+    """Send the files; return the exit code.
+
+    0 when each was stored, else storescu's: 1 before anything was sent or for want of a context, the high
+    byte of the first failure status, 10 when the association was lost.  With ``--no-halt`` 0.
+    """
+    log = _prepare(settings)
+    try:
+        files = inputs.gather(settings, log)
+    except InputFileError as error:
+        for letter, text in error.lines:
+            log.line(letter, text)
+        return error.exit_code_of(settings.tool)
+    with _progress(settings, log, len(files) * settings.repeat) as advance:
+        for contexts, group in _associations(settings, files):
+            code = _store_group(settings, log, contexts, group, advance)
+            if code is not None:
+                return code
+    return 0
+
+
+def _associations(
+    settings: StoreSettings, files: list[inputs.InputFile]
+) -> Iterator[tuple[Contexts, list[inputs.InputFile]]]:
+    """Yield the contexts of each association and the files that go over it, in the order typed.
+
+    One association serves, unless the files need more than 128 contexts.
+    """
+    contexts: Contexts = []
+    group: list[inputs.InputFile] = []
+    for file in files:
+        needed = [one for one in _needed(settings, file) if one not in contexts]
+        if len(contexts) + len(needed) > association.CONTEXTS_MAX:
+            yield contexts, group
+            contexts, group, needed = [], [], _needed(settings, file)
+        contexts += needed
+        group.append(file)
+    if group:
+        yield contexts, group
+
+
+def _needed(settings: StoreSettings, file: inputs.InputFile) -> Contexts:
+    """Return the contexts that one file needs: its own syntax, or what was typed."""
+    sop_class = file.instance.sop_class_uid
+    if not settings.is_proposal_typed:
+        return [(sop_class, (file.instance.transfer_syntax,))]
+    proposed = proposed_transfer_syntaxes(settings.proposal, combine=settings.is_combining)
+    return [(sop_class, syntaxes) for syntaxes in proposed]
+
+
+def _store_group(
+    settings: StoreSettings,
+    log: Log,
+    contexts: Contexts,
+    files: list[inputs.InputFile],
+    advance: Callable[[], None],
+) -> int | None:
+    """Send files over one association; return an exit code that ends the run, else None."""
+    try:
+        link = _associate(
+            settings, contexts, log, max_send_pdu_bytes=settings.max_send_pdu_bytes
+        )
+    except NetworkError:
+        return _NOT_ASSOCIATED
+    accepted = {
+        (abstract_syntax, syntax): number
+        for number, abstract_syntax, _, syntax in reversed(link.contexts())
+        if syntax
+    }
+    for file in (file for _ in range(settings.repeat) for file in files):
+        code = _store_file(settings, log, link, accepted, file)
+        advance()
+        if code is not None and (settings.is_halting or code == _LOST):
+            _end(settings, link, log, code)
+            return code
+    _close(settings, link, log)
+    return None
+
+
+#: Exit code of storescu when the association is lost, cli.md C.
+_LOST = 10
+
+
+def _end(settings: StoreSettings, link: _rust.Association, log: Log, code: int) -> None:
+    """End an association in which a store failed."""
+    if code == _LOST:
+        return
+    _close(settings, link, log)
+
+
+def _store_file(
+    settings: StoreSettings,
+    log: Log,
+    link: _rust.Association,
+    accepted: dict[tuple[str, str | None], int],
+    file: inputs.InputFile,
+) -> int | None:
+    """Send one file; return an exit code if it was not stored."""
+    log.line("I", f"Sending file: {file.path}")
+    what = file.instance
+    name = transfer_syntax_words(what.transfer_syntax)
+    log.line("I", f"Converting transfer syntax: {name} -> {name}")
+    modality = _rust.modality(what.sop_class_uid)
+    context_id = accepted.get((what.sop_class_uid, what.transfer_syntax))
+    if context_id is None:
+        log.line("E", f"No presentation context for: ({modality}) {what.sop_class_uid}")
+        log.line(
+            "E",
+            f"Store SCU Failed: 0006:0208 DIMSE No valid Presentation Context ID "
+            f"(the file is in {name}, which the peer did not accept)",
+        )
+        return 1
+    log.line("I", f"Sending Store Request (MsgID {link.next_message_id}, {modality})")
+    try:
+        status = link.store(context_id, file.path, what, dots=log.shows_progress)
+    except _rust.AssociationError as error:
+        log.line("E", f"Store Failed, file: {file.path}:\n{association.translated(error)}")
+        return _LOST
+    except OSError as error:
+        log.line("E", f"Store Failed, file: {file.path}:\n{error}")
+        return _LOST
+    log.line("I", f"Received Store Response ({_rust.status_text('store', status)})")
+    if status == 0 or status >> 12 == _WARNING:
+        return None
+    if not log.shows_progress:
+        log.line("E", f"Store Failed, file: {file.path}: {_rust.status_text('store', status)}")
+    return status >> 8 or 1
+
+
+class _progress:  # noqa: N801
+    """A bar on a terminal, nothing elsewhere; calling the result advances it by one file."""
+
+    def __init__(self, settings: StoreSettings, log: Log, total: int) -> None:
+        self._bar = None
+        # Lines and a bar would overwrite each other, and quiet means quiet.
+        if total > 1 and sys.stderr.isatty() and log.level == "warn":
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
+            self._bar = Progress(
+                TextColumn("sending"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.speed:.0f}/s"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task("sending", total=total)
+
+    def __enter__(self) -> Callable[[], None]:
+        if self._bar is None:
+            return lambda: None
+        bar, task = self._bar, self._task
+        bar.start()
+        return lambda: bar.advance(task)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
