@@ -90,6 +90,7 @@ def _scan(text: str, *, any_base: bool) -> int | None:
         return 0 if base == 16 else None
     # 32 digits say as much as 4000: far more than a long holds, and Python limits the latter.
     number = int(rest[:length].lstrip("0")[:32] or "0", base)
+    number = min(number, _LONG_MAX)
     return -number if negative else number
 
 
@@ -101,7 +102,7 @@ def _within(number: int | None, text: str, minimum: int, maximum: int) -> int:
         raise BadValueError(f"underflow: {text}")
     if number > maximum:
         raise BadValueError(f"overflow: {text}")
-    return min(number, _LONG_MAX)
+    return number
 
 
 def parse_port(text: str) -> int:

@@ -79,7 +79,8 @@ class ParsedOptions(Record):
         return self.chosen[field].values if field in self.chosen else ()
 
     def _value(self, field: str) -> str | int | None:
-        if field in self.chosen:
+        # An option without a value (-uca) leaves the field's text at its default.
+        if field in self.chosen and self.chosen[field].values:
             return self.chosen[field].values[0]
         return self._options(field)[0].default
 

@@ -278,7 +278,15 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
 
     Whether the inputs exist is looked at when they are read, as DCMTK does, with log lines.
     """
-    parsed = _parse(front_end, arguments, {})
+
+    def read_profile(path: str, _name: str) -> None:
+        # Proposing by a profile is still to come, but a file that is wrong is wrong already.
+        try:
+            assoc_cfg.read(path)
+        except AssociationConfigurationError as error:
+            raise ProfileError(("E", f"reading config file: {error}")) from None
+
+    parsed = _parse(front_end, arguments, {"profile": read_profile})
     if parsed.exclusive:
         return parsed
 
@@ -476,6 +484,9 @@ def _storescp_profile(path: str, name: str) -> NegotiationProfile:
 
 def _dcmrecv_profile(path: str, name: str, before: list[tuple[str, str]]) -> NegotiationProfile:
     last = "cannot load association configuration: "
+    if not path or not name:
+        why = "Illegal parameter" if path else "Invalid filename"
+        raise ProfileError(*before, ("F", f"{last}{why}"))
     try:
         profiles = assoc_cfg.read(path)
     except AssociationConfigurationError as error:

@@ -178,21 +178,21 @@ PROPOSE_TS = Option(
     field="propose_transfer_syntaxes",
     names=("--propose-ts", "-pts"),
     summary="[n]umber: integer (1..38)\npropose n transfer syntaxes",
-    values=(Integer(minimum=1, maximum=38),),
+    values=(Unsigned(minimum=1, maximum=38),),
     default=1,
 )
 PROPOSE_PC = Option(
     field="propose_contexts",
     names=("--propose-pc", "-ppc"),
     summary="[n]umber: integer (1..128)\npropose n presentation contexts",
-    values=(Integer(minimum=1, maximum=128),),
+    values=(Unsigned(minimum=1, maximum=128),),
     default=1,
 )
 REPEAT = Option(
     field="repeat",
     names=("--repeat",),
     summary="[n]umber: integer\nrepeat n times",
-    values=(Integer(minimum=1),),
+    values=(Unsigned(minimum=1),),
     default=1,
 )
 ABORT = Option(

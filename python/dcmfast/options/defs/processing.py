@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dcmfast.options.option import Condition, Integer, Option, Text, all_in_force, in_force
+from dcmfast.options.option import (
+    Condition,
+    Integer,
+    Option,
+    Text,
+    Unsigned,
+    all_in_force,
+    in_force,
+)
 
 _SORTING = ("--sort-conc-studies", "--sort-on-study-uid", "--sort-on-patientname")
 _ONE_PROCESS = all_in_force("--fork", "--inetd")
@@ -156,7 +164,7 @@ INVENT_SERIES = Option(
         "invent a new series UID after n images\n"
         "have been sent (default: 100)"
     ),
-    values=(Integer(minimum=1),),
+    values=(Unsigned(minimum=1),),
     default=100,
     available=False,
 )
@@ -168,7 +176,7 @@ INVENT_STUDY = Option(
         "invent a new study UID after n series\n"
         "have been sent (default: 50)"
     ),
-    values=(Integer(minimum=1),),
+    values=(Unsigned(minimum=1),),
     default=50,
     available=False,
 )
@@ -180,7 +188,7 @@ INVENT_PATIENT = Option(
         "invent a new patient ID and name after n studies\n"
         "have been sent (default: 25)"
     ),
-    values=(Integer(minimum=1),),
+    values=(Unsigned(minimum=1),),
     default=25,
     available=False,
 )

@@ -22,7 +22,7 @@ CHECKS: tuple[str | tuple[str, ...], ...] = (
     "dh_parameters",
     "seed",
     "write_seed",
-    "peer_authentication",
+    ("--require-peer-cert", "--ignore-peer-cert", "--verify-peer-cert"),
     (
         "--profile-8996",
         "--profile-8996-mod",
@@ -40,8 +40,12 @@ CHECKS: tuple[str | tuple[str, ...], ...] = (
     "verify_all_crl",
     "ciphers",
 )
-#: The requestors have no DH parameters.
-REQUESTOR_CHECKS = tuple(check for check in CHECKS if check != "dh_parameters")
+#: The requestors have no DH parameters and no --verify-peer-cert.
+REQUESTOR_CHECKS = tuple(
+    "peer_authentication" if "--verify-peer-cert" in check else check
+    for check in CHECKS
+    if check != "dh_parameters"
+)
 #: What storescp checks besides: the 3.6.8 page's server name indication.
 SERVER_NAME_CHECKS = ("expect_server_name", "no_server_name")
 #: What the requestors check besides.

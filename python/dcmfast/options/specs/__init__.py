@@ -1,1 +1,18 @@
-"""dcmfast.options.specs."""
+"""The front ends' command lines, one module each.
+
+A receiver imports its own alone; `all_front_ends` is for what shows or checks all of them.
+"""
+
+from __future__ import annotations
+
+from dcmfast.options.option import FrontEnd
+
+
+def all_front_ends() -> tuple[FrontEnd, ...]:
+    """Return every front end, in the order in which they are listed."""
+    from dcmfast.options.specs.dcmrecv import DCMRECV
+    from dcmfast.options.specs.echoscu import ECHOSCU
+    from dcmfast.options.specs.storescp import STORESCP
+    from dcmfast.options.specs.storescu import STORESCU
+
+    return (STORESCP, DCMRECV, ECHOSCU, STORESCU)

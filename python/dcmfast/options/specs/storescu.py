@@ -172,9 +172,6 @@ STORESCU = FrontEnd(
         "profile",
         "new_vr",
         "compression_level",
-        "user_identity",
-        "password",
-        "positive_response",
         "connection_timeout_s",
         "socket_timeout_s",
         "acse_timeout_s",
@@ -190,5 +187,8 @@ STORESCU = FrontEnd(
         "invent_study",
         "invent_patient",
         *tls.REQUESTOR_CHECKS,
+        "user_identity",
+        "password",
+        "positive_response",
     ),
 )

@@ -1,0 +1,143 @@
+"""Shell completion for bash, zsh and fish, made from the front ends' descriptions.
+
+Options are completed by their spellings, and values that are one of a few words by these words;
+everything else is completed as a file name.
+"""
+
+from __future__ import annotations
+
+from dcmfast.options.option import FrontEnd, Option, Word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def script(shell: str, front_ends: Sequence[FrontEnd], other_tools: Sequence[str] = ()) -> str:
+    """Return the completion script of `shell`, one of `SHELLS`.
+
+    `other_tools` are tools of dcmfast without options of their own to complete.
+    """
+    make = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
+    return make(front_ends, other_tools)
+
+
+def _names(front_end: FrontEnd) -> list[str]:
+    return [name for one in front_end.options() for name in one.names + one.aliases]
+
+
+def _words(front_end: FrontEnd) -> list[tuple[Option, tuple[str, ...]]]:
+    """Return the options whose only value is one of a few words."""
+    return [
+        (option, option.values[0].words)
+        for option in front_end.options()
+        if len(option.values) == 1 and isinstance(option.values[0], Word)
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Return `text` in single quotes, as sh and zsh read them."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _bash(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
+    tools = " ".join([one.tool for one in front_ends] + list(other_tools))
+    lines = [
+        "# bash completion of dcmfast; made by `dcmfast completion bash`",
+        "_dcmfast() {",
+        '    local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"',
+        '    local tool="${COMP_WORDS[1]}"',
+        "    COMPREPLY=()",
+        '    if [ "$COMP_CWORD" -eq 1 ]; then',
+        f'        COMPREPLY=($(compgen -W "{tools}" -- "$current"))',
+        "        return",
+        "    fi",
+        '    case "$tool $previous" in',
+    ]
+    for front_end in front_ends:
+        for option, words in _words(front_end):
+            patterns = "|".join(f'"{front_end.tool} {name}"' for name in option.names)
+            lines += [
+                f"        {patterns})",
+                f'            COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))',
+                "            return ;;",
+            ]
+    lines += ["    esac", '    case "$current" in', "        -*|+*)", '            case "$tool" in']
+    for front_end in front_ends:
+        names = " ".join(_names(front_end))
+        answer = f'COMPREPLY=($(compgen -W "{names}" -- "$current"))'
+        lines.append(f"                {front_end.tool}) {answer} ;;")
+    lines += [
+        "            esac ;;",
+        '        *) COMPREPLY=($(compgen -f -- "$current")) ;;',
+        "    esac",
+        "}",
+        "complete -o filenames -F _dcmfast dcmfast",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _zsh(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
+    tools = " ".join([one.tool for one in front_ends] + list(other_tools))
+    lines = [
+        "#compdef dcmfast",
+        "# zsh completion of dcmfast; made by `dcmfast completion zsh`",
+        "_dcmfast() {",
+        "    local -a options",
+        "    if (( CURRENT == 2 )); then",
+        f"        compadd -- {tools}",
+        "        return",
+        "    fi",
+        '    case "$words[2] $words[CURRENT-1]" in',
+    ]
+    for front_end in front_ends:
+        for option, words in _words(front_end):
+            patterns = "|".join(_quoted(f"{front_end.tool} {name}") for name in option.names)
+            lines.append(f"        {patterns}) compadd -- {' '.join(words)}; return ;;")
+    lines += ["    esac", '    if [[ "$PREFIX" == [-+]* ]]; then', '        case "$words[2]" in']
+    for front_end in front_ends:
+        names = " ".join(_quoted(name) for name in _names(front_end))
+        lines.append(f"            {front_end.tool}) options=({names}) ;;")
+    lines += [
+        "        esac",
+        "        compadd -a -- options",
+        "        return",
+        "    fi",
+        "    _files",
+        "}",
+        '_dcmfast "$@"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _fish(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
+    tools = [one.tool for one in front_ends] + list(other_tools)
+    lines = ["# fish completion of dcmfast; made by `dcmfast completion fish`"]
+    no_tool = f"not __fish_seen_subcommand_from {' '.join(tools)}"
+    lines += [f"complete -c dcmfast -f -n {_quoted(no_tool)} -a {_quoted(tool)}" for tool in tools]
+    for front_end in front_ends:
+        seen = f"__fish_seen_subcommand_from {front_end.tool}"
+        for option in front_end.options():
+            summary = option.summary.split("\n")[-1 if option.values else 0]
+            # Not -l and -o: fish knows no options that begin with +.
+            names = " ".join((*option.names, *option.aliases))
+            typing = "string match -qr -- '^[-+]' (commandline -ct)"
+            lines.append(
+                f"complete -c dcmfast -n {_fish_quoted(f'{seen}; and {typing}')} "
+                f"-a {_fish_quoted(names)} -d {_fish_quoted(summary)}"
+            )
+        for option, words in _words(front_end):
+            names = " ".join(option.names)
+            after = f"contains -- (commandline -opc)[-1] {names}"
+            lines.append(
+                f"complete -c dcmfast -f -n {_fish_quoted(f'{seen}; and {after}')} "
+                f"-a {_fish_quoted(' '.join(words))}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _fish_quoted(text: str) -> str:
+    """Return `text` in single quotes, in which fish knows two escapes."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,96 @@
+"""Manual pages, made from the front end's description: ``dcmfast man storescp | man -l -``.
+
+The input of man(1), in its man macro package.  What each option does is said once, in its record;
+what holds for every tool (command files, levels, environment) is said here.
+"""
+
+from __future__ import annotations
+
+import dcmfast
+from dcmfast.options.help import summary_lines, synopsis
+from dcmfast.options.option import FrontEnd, Option
+
+_COMMAND_LINE = """\
+Square brackets enclose optional values, three dots mean that several are allowed.  An argument
+that begins with + or - is an option unless a digit follows; options and parameters mix freely.
+Of options that exclude each other the rightmost counts, and so does the rightmost of one given
+twice.
+
+An argument @file stands for the arguments in that file.  Blanks and line ends separate them there;
+text between quotation marks is one argument.  Command files do not nest."""
+
+_LOGGING = """\
+Log lines go to the standard error stream, each with its severity letter: F fatal, E error,
+W warning, I information, D debug, T trace.  By default W and graver appear; -v adds I, -d adds D,
+-q leaves F."""
+
+_ENVIRONMENT = (
+    (
+        "TCP_NODELAY",
+        "0 keeps Nagle's algorithm, which costs 44 ms for each object; it is off else.",
+    ),
+    ("TCP_BUFFER_LENGTH", "send and receive buffer of every socket in bytes; 0 means 65536."),
+    (
+        "DCMFAST_LOCAL_BYTE_ORDER",
+        "big or little: what local byte order means, instead of the host's own.",
+    ),
+)
+
+
+def page(front_end: FrontEnd) -> str:
+    """Return the manual page of one tool."""
+    tool = front_end.tool
+    lines = [
+        f'.TH {tool.upper()} 1 "{dcmfast.__date__}" "dcmfast {dcmfast.__version__}" "dcmfast"',
+        ".SH NAME",
+        _escaped(f"{tool} - {front_end.description}"),
+        ".SH SYNOPSIS",
+        f".B dcmfast {_escaped(synopsis(front_end))}",
+        ".SH PARAMETERS",
+    ]
+    for parameter in front_end.parameters:
+        lines += [".TP", f".I {_escaped(parameter.name)}", _escaped(parameter.summary)]
+    lines.append(".SH OPTIONS")
+    for group in front_end.groups:
+        lines.append(f'.SS "{_escaped(group.title)}"')
+        for section in group.sections:
+            if section.title:
+                lines += [".PP", f".I {_escaped(section.title)}"]
+            for option in section.options:
+                lines += _option(option)
+    lines += [".SH COMMAND LINE", *_paragraphs(_COMMAND_LINE)]
+    lines += [".SH LOGGING", *_paragraphs(_LOGGING)]
+    lines.append(".SH ENVIRONMENT")
+    for name, text in _ENVIRONMENT:
+        lines += [".TP", f".B {_escaped(name)}", _escaped(text)]
+    return "\n".join(lines) + "\n"
+
+
+def _option(option: Option) -> list[str]:
+    spellings = [name for name in (option.short, option.long) if name]
+    lines = [".TP", ".B " + ", ".join(_escaped(name) for name in spellings)]
+    first, *rest = summary_lines(option)
+    if option.values:
+        # The first line describes the value; it stands by itself.
+        lines += [_escaped(first), ".br"]
+        lines += [_escaped(line) for line in rest]
+    else:
+        lines += [_escaped(line) for line in (first, *rest)]
+    if option.aliases:
+        lines += [".br", f"Spelled {_escaped(', '.join(option.aliases))} in 1998."]
+    if not option.source.startswith("DCMTK"):
+        lines += [".br", _escaped(f"Source: {option.source}.")]
+    return lines
+
+
+def _paragraphs(text: str) -> list[str]:
+    lines: list[str] = []
+    for paragraph in text.split("\n\n"):
+        lines += [".PP", *(_escaped(line) for line in paragraph.split("\n"))]
+    return lines
+
+
+def _escaped(text: str) -> str:
+    """Return `text` so that man shows it as it is: backslashes, hyphens, leading control marks."""
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
+    return "\\&" + text if text[:1] in (".", "'") else text

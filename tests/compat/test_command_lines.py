@@ -1,0 +1,293 @@
+"""Command lines beside DCMTK's own: the same exit code, the same ``error:`` text.
+
+Each case runs twice: by DCMTK's program, and by ours up to the point where it would start.  The
+output directory does not exist, so that no receiver ever listens; the requestors call a port that
+nobody listens on.  Deliberate differences have a test of their own.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dcmfast.apps import frame
+from dcmfast.options import settings
+from dcmfast.options.option import FrontEnd, Text, Word
+from dcmfast.options.specs import all_front_ends
+from testkit.profiles import BASE, ERRORS, GOOD
+
+pytestmark = pytest.mark.dcmtk
+
+FRONT_ENDS = {one.tool: one for one in all_front_ends()}
+MISSING = "/nonexistent"
+
+#: What makes a command line fail after every check has passed.
+RECEIVER = ["11112", "-od", MISSING]
+REQUESTOR = {"echoscu": ["127.0.0.1", "1"], "storescu": ["127.0.0.1", "1", f"{MISSING}/file"]}
+
+
+def theirs(tool: str, arguments: list[str]) -> tuple[int, str]:
+    """Exit code and error text of DCMTK's program."""
+    done = subprocess.run(
+        [f"/usr/bin/{tool}", *arguments], capture_output=True, timeout=30, check=False
+    )
+    return done.returncode, error_text(done.stderr.decode(errors="surrogateescape"))
+
+
+def error_text(output: str) -> str:
+    """The text behind ``error: ``, or the fatal log lines without their banner."""
+    found = re.search(r"^error: (.*)", output, re.MULTILINE | re.DOTALL)
+    if found:
+        return found[1].rstrip("\n")
+    return "\n".join(line for line in output.splitlines() if line.startswith(("F: ", "E: ")))
+
+
+def ours(tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and error text of our front end, which never starts."""
+    capsys.readouterr()
+
+    def run(_: object) -> int:
+        return 0
+
+    code = frame.main(FRONT_ENDS[tool], getattr(settings, tool), run, arguments)
+    return code, error_text(capsys.readouterr().err)
+
+
+def base(tool: str) -> list[str]:
+    return REQUESTOR.get(tool, RECEIVER)
+
+
+def instances(front_end: FrontEnd, *, only_dcmtks: bool = True) -> list[list[str]]:
+    """Every option with good values, and every number with a bad one."""
+    found = []
+    for option in front_end.options():
+        if option.exclusive or (only_dcmtks and not option.source.startswith(("DCMTK", "PS3"))):
+            continue
+        if option.source == "DCMTK 3.6.8" or option.long == "--inetd":
+            continue  # unknown to 3.6.7; closes stderr before it complains
+        values = []
+        bad = []
+        for value in option.values:
+            if isinstance(value, Text):
+                values.append("x")
+            elif isinstance(value, Word):
+                values.append("info")
+            else:
+                values.append(str(max(value.minimum, 1)))
+                bad.append("-7")
+        found.append([option.names[-1], *values])
+        if bad:
+            found.append([option.names[-1], *bad])
+    return found
+
+
+def singles() -> list[tuple[str, list[str]]]:
+    return [(tool, one) for tool, front_end in FRONT_ENDS.items() for one in instances(front_end)]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"), singles(), ids=lambda one: one if isinstance(one, str) else " ".join(one)
+)
+def test_each_option_alone(
+    tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(tool, [*base(tool), *arguments], capsys)
+
+
+def compare(tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Compare what both say; where ours is still to come, DCMTK must have had no complaint."""
+    their_code, their_text = theirs(tool, arguments)
+    code, text = ours(tool, arguments, capsys)
+    if (code, text) == (their_code, their_text):
+        return
+    started = not their_text or their_text.startswith(("F: ", "E: "))
+    if text.endswith(" is not available yet"):
+        assert started, their_text
+        assert code == 1
+    else:
+        # The requestors' checks passed, and then nobody answered or no file was found.
+        assert (tool in REQUESTOR, started, code, text) == (True, True, 0, ""), their_text
+
+
+#: Pairs whose order of checks matters; two options a line, before the port.
+PAIRS = {
+    "storescp": """
+        +te +B | +te +tb +B | +tb +te +B | +B +te +t= | +B +t= +te | +te +B +xs | +te +B +xa
+        +te +xd | +te +xs | +tb +xy | +ti +xr | +td +x5 | +te +xs +x= | +te +xa +xe | +te +xe
+        +td +xi | -xf f p +xe | -xf f p +xa +B +te | -xf f p -pm | -xf f p +B -g
+        -xf f p -pdu 1 | -xf f p +xs +x= | -u +B | +u +B | +g= +B | +g +B | -g +B | +e +B
+        -e +B | -p +B | +p 1 1 +B | +p 1 1 -F | +p x 1 -F | +p 1 1 -F +B | +p 1 x | +p 1 -2
+        +p 1 1 -p -F | +p 1 1 -F +F | +cl 10 | +cl -1 | +cl 5 +te | +cl 10 +te | +cl 5 +td
+        +cl 5 +t= | +cl 5 +te +t= | -ss x +B | -su x +B | -sp +B | -sp -su p -ss x +B
+        -sp -su p +B | -ss x -B +B | -tn +uf | -tn +uf -uf | +uf -tn | -tn -uf | -xcs c --fork
+        -rns --fork | -xcs c | -rns | -xcs c -ss x | -rns -ss x --fork | -xcs c -ss x --fork
+        -tos 5 | -tos -1 | -tos x | -tos x -ss a | -tos -1 -ss a | -tos 0 -ss a
+        -ss p -tos -1 -xcs x --fork | --fork --single-process -xcs c -ss x
+        --single-process --fork -xcs c -ss x | -ll info -v | -v -ll info | -q -ll info
+        -ll bogus -v | -ll bogus | -ll FATAL | -ll Off -pdu 1 | -lc f -v | -lc f -ll info
+        -lc f -ll bogus | -lc f | -lc f -ll info -v | +v | +v -v | +v -d | +v -q | -v -q -d +v
+        +v -ll info | +v -ll warn | +v -ll all | +v -ll trace | -q -pdu 1 | -v -q -pdu 1
+        -q -v -pdu 1 | -ts -2 | -ts -1 | -ts 0 | -ts x | -ta 0 -td 0 | -td 0 -ta 0 | -ta 08
+        -ta 0x10 | -ta 010 | -ta 5x | -td 0 -td 5 | -td 5 -td 0 | -pdu 4095 | -pdu 131073
+        -pdu 4096x | -pdu 0x1000 | -pdu +4096 | -pdu 99999999999999999999
+        -ta 99999999999999999999 | --sleep-after -1 | --sleep-during x | --sleep-after -1 -pdu 1
+        -aet | -od | -xf f | +p 1 | -pdu -v | +pw x | +pa | +cs x | +tls k c +cs x +pz
+        +tls k c +cra +crv | +tls k c +ws | +ws | +tls k c +wf f | +pw x +ps | -der +pem
+        -vc -ic | -ic -vc | +px +pz | +rs f +ws | -tls +tls k c -tls +pw x | --bogus | -vd
+        --verb | --max-pdu=5 | -- | -V | +VV
+        """,
+    "dcmrecv": """
+        +ssd +B | +B +ssd | +ssd +B --ignore | +ssd --ignore +B | +ssd -s +B | -s +ssd +B
+        +ssd +B -B | +v | +v -ta 0 | -xf f p -ta 0 | -ta 0 -td 0 -pdu 1 | -td 0 -pdu 1
+        -pdu 1 +ssd +B | +ssd +B +pw x | -xf f p +B +ssd | -xf f p +pw x | -ta 08 | -ta 0x1
+        -ta -1 | -ta 99999999999999999999 | -q -ta 0 | -lc f | -ll bogus | +pa | -aet x -uca
+        --refuse | -pm | -fe | -ts 5
+        """,
+    "echoscu": """
+        -pts 0 | -pts 39 | -pts 38 | -ppc 129 | -ppc 128 | --repeat 0 | -ts -7 -pts -7 | -to 0
+        -td 0 -ta 0 | +v | -xf f p | -aec | +pa | +pw x | +tla +pw x | +tla +ws | -q -pts 0
+        -vc | +dp f
+        """,
+    "storescu": """
+        +sp x | +r | +sp x +sd | +r +sd | -xf f p -xe | -xf f p -x= | -xf f p -R | -xf f p +C
+        -xf f p -xe -x= | +cl 5 | +cl 5 -xd | +cl 5 -xf f p | +cl 10 -xd | -pwd x | -epw
+        -usr u -pwd x | -rsp | -rsp -kt f | --max-send-pdu 1 | --repeat 0 | +IR 0 | +IS x
+        -pwd x -pdu 1 | -epw +cs x | +v | -xi -xe
+        """,
+}  # fmt: skip
+
+
+def pairs() -> list[tuple[str, str]]:
+    return [
+        (tool, " ".join(case.split()))
+        for tool, text in PAIRS.items()
+        for line in text.strip().splitlines()
+        for case in line.split("|")
+    ]
+
+
+@pytest.mark.parametrize(("tool", "typed"), pairs())
+def test_combinations(
+    tool: str, typed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Conflicts, dependences and values, in DCMTK's order of checks."""
+    monkeypatch.chdir(tmp_path)
+    compare(tool, [*base(tool), *typed.split()], capsys)
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+@pytest.mark.parametrize(
+    "port",
+    ["0", "65536", "-5", "x", "", "+5x", "9" * 20, "4294967297", "0x50", "08", " 7", "- 7", "-0",
+     "-", "5 6", "-v", "-q x", "-q 0", "x -q", "-ll bogus x", "x -pdu 1"],
+)  # fmt: skip
+def test_ports(tool: str, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [port] if port in ("", " 7", "- 7") else port.split()
+    compare(tool, [*words, "-od", MISSING], capsys)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["-pdu 1", "-aet 'A B' -pdu 1", '-ta "0', "-ta \"0\"x", "#", "@other", "-fe '' -pdu 1", "a b",
+     "-ll\r\nbogus", 'x"y z"w', "+p 1", "-lc 'a b'"],
+)  # fmt: skip
+def test_command_files(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "command file"
+    file.write_bytes(content.encode())
+    for arguments in ([f"@{file}", *RECEIVER], [*RECEIVER, "-aet", f"@{file}"], [f"@{file}"]):
+        compare("storescp", arguments, capsys)
+
+
+def test_a_command_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    compare("storescp", ["@/nonexistent/f", "-q"], capsys)
+
+
+@pytest.mark.parametrize("typed", ["", "-h", "--help 1 2 3", "-h --version +cc", "x y -h"])
+def test_usage_is_asked_for_alike(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    done = subprocess.run(
+        ["/usr/bin/storescp", *typed.split()], capture_output=True, text=True, check=False
+    )
+    assert ours("storescp", typed.split(), capsys) == (0, "")
+    assert (done.returncode, "usage: storescp [options] [port]" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--arguments", "-q", *RECEIVER],
+        [*RECEIVER, "--arguments", "-aet", "x y"],
+        ["--arguments", "11112", "-pdu", "1"],
+        ["--arguments", "x"],
+    ],
+)
+def test_arguments_are_shown_alike(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program's name is as typed, which is a path here and a tool's name there."""
+    done = subprocess.run(
+        ["storescp", *arguments],
+        executable="/usr/bin/storescp",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    capsys.readouterr()
+    frame.main(FRONT_ENDS["storescp"], settings.storescp, lambda _: 0, arguments)
+    mine = capsys.readouterr().err
+    assert mine.replace("dcmfast", "dcmtk").splitlines()[:2] == [
+        line if not line.startswith("$dcmtk") else mine.splitlines()[0].replace("dcmfast", "dcmtk")
+        for line in done.stderr.splitlines()[:2]
+    ]
+
+
+@pytest.mark.parametrize("name", [*GOOD, *ERRORS])
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_profiles(tool: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of association profiles: the same ones are read, the same words are said."""
+    text = GOOD[name] if name in GOOD else ERRORS[name][0]
+    file = tmp_path / "f.cfg"
+    file.write_bytes(text.encode())
+    compare(tool, [*RECEIVER, "-xf", str(file), "p"], capsys)
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+@pytest.mark.parametrize("profile", [" p ", "q q", "P", ""])
+def test_names_of_profiles(
+    tool: str, profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f.cfg"
+    file.write_text(BASE)
+    compare(tool, [*RECEIVER, "-xf", str(file), profile], capsys)
+    compare(tool, [*RECEIVER, "-xf", "", profile], capsys)
+    file.write_text(BASE.replace("VerificationSOPClass", "CTImageStorage"))
+    compare(tool, [*RECEIVER, "-xf", str(file), profile], capsys)
+
+
+def test_a_profile_longer_than_a_uid_may_be_is_refused_here_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PS3.5 §9.1: 64 characters.  DCMTK takes any length, and could propose such a UID."""
+    file = tmp_path / "f.cfg"
+    file.write_text(BASE.replace("LittleEndianImplicit", "1" * 65))
+    arguments = [*RECEIVER, "-xf", str(file), "p"]
+    assert theirs("storescp", arguments)[1] == "F: specified output directory does not exist"
+    code, text = ours("storescp", arguments, capsys)
+    assert (code, text) == (
+        1,
+        f"F: cannot read config file: not a valid transfer syntax UID: {'1' * 65}",
+    )
+
+
+def test_an_extension_with_a_path_is_refused_here_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Known-traps F2: DCMTK starts, and then refuses every object."""
+    arguments = [*RECEIVER, "-fe", "/x"]
+    assert theirs("storescp", arguments)[1] == "F: specified output directory does not exist"
+    code, text = ours("storescp", arguments, capsys)
+    assert code == 1
+    assert text == "Invalid value for option --filename-extension (path separator: /x)"
