@@ -61,13 +61,14 @@ def build_profile() -> str:
 
 def newer_than_the_build() -> Path | None:
     """Find a source file that changed after the extension modules were compiled in this tree."""
-    built = list((ROOT / "python" / "dcmfast").rglob("*.so"))
-    if not built:
-        return None
-    oldest = min(path.stat().st_mtime for path in built)
-    for folder, pattern in (("rust/core/src", "*.rs"), ("rust/py/src", "*.rs"), ("cython", "*.p*")):
-        for path in sorted((ROOT / folder).rglob(pattern)):
-            if path.stat().st_mtime > oldest:
+    package = ROOT / "python" / "dcmfast"
+    for built, folders in (
+        (package.glob("_rust*.so"), ("rust/core/src", "rust/py/src")),
+        (package.glob("_cython/*.so"), ("cython/dcmfast",)),
+    ):
+        times = [path.stat().st_mtime for path in built]
+        for path in (each for folder in folders for each in sorted((ROOT / folder).rglob("*.*"))):
+            if times and path.stat().st_mtime > max(times):
                 return path.relative_to(ROOT)
     return None
 
