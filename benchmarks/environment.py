@@ -13,6 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from peers import dcmtk
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,7 +33,7 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "rustc": _output("rustc", "--version").removeprefix("rustc "),
-        "dcmtk": _dcmtk_version(),
+        "dcmtk": dcmtk.version("storescp") or "not installed",
         "pydicom": _package("pydicom"),
         "pynetdicom": _package("pynetdicom"),
         "load average at the start": " ".join(f"{load:.2f}" for load in os.getloadavg()),
@@ -76,11 +78,6 @@ def newer_than_the_build() -> Path | None:
 def _virtualization() -> str:
     flags = re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.MULTILINE)
     return "yes" if flags else "no"
-
-
-def _dcmtk_version() -> str:
-    found = re.search(r"storescp v(\S+)", _output("storescp", "--version"))
-    return found.group(1) if found else "not installed"
 
 
 def _package(name: str) -> str:
