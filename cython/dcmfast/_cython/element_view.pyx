@@ -1,22 +1,25 @@
-# cython: language_level=3
+# cython: language_level=3, autotestdict=False
 """Element tables as pydicom data sets whose values are decoded on access.
 
 Source: PS3.5 §7 (data set), §7.5 (nesting), §7.8 (private elements).
 
 Rust's element table says where the elements are (its layout stands in
 rust/core/src/dataset/element_table.rs); here its rows become what pydicom keeps: `RawDataElement`
-for a value not looked at yet, `DataElement` for one that was, and for sequences of undefined length.
-The three classes are pydicom's with one thing changed: a raw element is converted in Cython where
-pydicom's settings are at their defaults and its value is ordinary. Anything else (hooks, callbacks,
-other settings, values that pydicom warns about, corrects or refuses, ambiguous VRs) is pydicom's own
-code, called for that element. A counter tells the two apart, so that a test can fail when the fast
-path is not taken.
+for a value not looked at yet, `DataElement` for one that was, and for sequences of undefined
+length. The three classes are pydicom's with one thing changed: a raw element is converted in Cython
+where pydicom's settings are at their defaults and its value is ordinary. Anything else (hooks,
+callbacks, other settings, values that pydicom warns about, corrects or refuses, ambiguous VRs) is
+pydicom's own code, called for that element. A counter tells the two apart, so that a test can fail
+when the fast path is not taken.
 
 Called by dcmfast.dataset.files; no function here opens a file.
 """
 
 import copy as _copy
+# Makes an object of a given class when a pickle is read; part of Python, unlike this module.
+from copyreg import _reconstructor as _new_of
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_SetItem
 from cpython.object cimport PyObject, PyTypeObject
@@ -40,8 +43,23 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR as VR_
-from pydicom.valuerep import DSfloat
+from pydicom.valuerep import DSfloat, PersonName
 
+__all__ = [
+    "Dataset",
+    "FileDataset",
+    "FileMetaDataset",
+    "ForeignDataSetError",
+    "Source",
+    "conversions",
+    "copied_file_meta",
+    "head_bytes",
+    "new_file_data_set",
+    "read_elements",
+    "read_file_meta",
+    "reading_is_default",
+    "use_scanner",
+]
 
 cdef extern from "Python.h":
     object PyType_GenericAlloc(PyTypeObject* cls, Py_ssize_t count)
@@ -123,12 +141,24 @@ cdef uint64_t fast_count = 0
 cdef uint64_t delegated_count = 0
 
 
+# The Rust functions, given by the one who imports both sides; Cython modules do not import Rust's.
+cdef object scanner = None
+
+
+def use_scanner(module):
+    """Take the scanner: `module` has `scan_data_set`, `scan_sequence`, `walk_fragments` and
+    `ElementDictionary` as rust/py/src/dataset.rs defines them.
+    """
+    global scanner
+    scanner = module
+
+
 class ForeignDataSetError(Exception):
     """The bytes need pydicom's own reader, which warns or raises in its own words."""
 
 
 def conversions():
-    """Return how many elements were converted (here, by pydicom's code) since the module came in."""
+    """Return how many elements were converted so far: here, and by pydicom's code."""
     return fast_count, delegated_count
 
 
@@ -157,19 +187,6 @@ def reading_is_default():
     return is_default()
 
 
-# ---- The scanner ------------------------------------------------------------------------------
-
-# The compiled module `dcmfast._rust`. It is handed in, because the two compiled packages do not
-# know each other (ARCHITECTURE.md, "Who may import what"): dataset/files.py joins them.
-cdef object _rust = None
-
-
-def use_scanner(module):
-    """Take the module whose functions scan data sets; called once, when `dataset` is imported."""
-    global _rust
-    _rust = module
-
-
 # ---- The dictionary ---------------------------------------------------------------------------
 
 cdef object element_dictionary = None
@@ -182,7 +199,7 @@ cdef object current_dictionary():
     if len(DicomDictionary) != element_dictionary_size:
         sequences = [tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ"]
         others = [tag for tag, entry in DicomDictionary.items() if entry[0] != "SQ"]
-        element_dictionary = _rust.ElementDictionary(sequences, others)
+        element_dictionary = scanner.ElementDictionary(sequences, others)
         element_dictionary_size = len(DicomDictionary)
     return element_dictionary
 
@@ -271,6 +288,8 @@ cdef object new_raw_element(
 
 # ---- Rows to elements -------------------------------------------------------------------------
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Rows:
     """An element table with the bytes it describes."""
 
@@ -401,12 +420,12 @@ cdef TableRow scan_head(bytes table) except *:
 cdef object sequence_of_value(
     bytes value, object value_tell, bint is_implicit, bint is_little, object encoding
 ):
-    """Return the Sequence in the value of a sequence of defined length, or None where pydicom must."""
+    """Return the Sequence in a value of defined length, or None where pydicom must."""
     cdef uint32_t flags = (SCAN_IMPLICIT if is_implicit else 0) | (
         0 if is_little else SCAN_BIG_ENDIAN
     )
     cdef Rows rows = Rows.__new__(Rows)
-    rows.table = _rust.scan_sequence(value, flags, current_dictionary())
+    rows.table = scanner.scan_sequence(value, flags, current_dictionary())
     cdef TableRow head = scan_head(rows.table)
     if head.tag != STATUS_COMPLETE:
         return None
@@ -484,7 +503,7 @@ cdef object converted(object data_set, dict elements, object tag, object raw):
         if code == 0x5351:  # SQ
             decoded = Sequence([])
         elif code == 0x504E:  # PN
-            return None
+            decoded = PersonName("")
         else:
             decoded = "" if vr in EMPTY_BYTES_VRS else None
     elif code in BYTES_VRS:
@@ -625,7 +644,7 @@ class Dataset(pydicom.dataset.Dataset):
         return _iterate(self)
 
     def __reduce_ex__(self, protocol):
-        return _new_of, (pydicom.dataset.Dataset,), self.__dict__
+        return _new_of, (pydicom.dataset.Dataset, object, None), self.__dict__
 
     def __copy__(self):
         return _copied(self)
@@ -644,7 +663,7 @@ class FileMetaDataset(pydicom.dataset.FileMetaDataset):
         return _iterate(self)
 
     def __reduce_ex__(self, protocol):
-        return _new_of, (pydicom.dataset.FileMetaDataset,), self.__dict__
+        return _new_of, (pydicom.dataset.FileMetaDataset, object, None), self.__dict__
 
     def __copy__(self):
         return _copied(self)
@@ -663,14 +682,10 @@ class FileDataset(pydicom.dataset.FileDataset):
         return _iterate(self)
 
     def __reduce_ex__(self, protocol):
-        return _new_of, (pydicom.dataset.FileDataset,), self.__dict__
+        return _new_of, (pydicom.dataset.FileDataset, object, None), self.__dict__
 
     def __copy__(self):
         return _copied(self)
-
-
-# copyreg's function is what pydicom's own pickles name: a pickle of ours is one of pydicom's.
-from copyreg import __newobj__ as _new_of  # noqa: E402
 
 
 cdef dict FILE_DATASET_ATTRIBUTES = dict(
@@ -681,6 +696,8 @@ cdef dict FILE_DATASET_ATTRIBUTES = dict(
 # ---- Reading ----------------------------------------------------------------------------------
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Source:
     """Where bytes come from: `read_at(offset, count)`, and where they end."""
 
@@ -706,7 +723,7 @@ def read_file_meta(bytes window, Py_ssize_t start, uint64_t base, uint64_t end):
     """
     cdef Rows rows = Rows.__new__(Rows)
     cdef dict elements = {}
-    rows.table = _rust.scan_data_set(
+    rows.table = scanner.scan_data_set(
         window, start, base, end, SCAN_START | SCAN_STOP_AFTER_FILE_META, current_dictionary()
     )
     cdef TableRow head = scan_head(rows.table)
@@ -722,7 +739,12 @@ def read_file_meta(bytes window, Py_ssize_t start, uint64_t base, uint64_t end):
     attributes["_read_charset"] = DEFAULT_ENCODING
     file_meta = new_data_set(FileMetaDataset, attributes)
     if elements:
-        # pydicom converts these three while reading. What it would warn about is left to it.
+        # pydicom converts these while reading: the first, those without value, and two by name.
+        # What it would warn about is left to it.
+        for tag in sorted_tags(elements):
+            stored = elements[tag]
+            if type(stored) is RawDataElement and <object>PyTuple_GET_ITEM(stored, 3) is None:
+                convert_quietly(file_meta, elements, tag)
         convert_quietly(file_meta, elements, sorted_tags(elements)[0])
         convert_quietly(file_meta, elements, interned_tag(0x00020000))
         convert_quietly(file_meta, elements, interned_tag(0x00020010))
@@ -743,8 +765,8 @@ def read_elements(
     """Read the data set that starts at index `start` of `window`, which starts at `base`.
 
     Returns the elements, the encodings of the data set, and the offset where reading ended. Long
-    values are read once, from the source into their own bytes. Raises ForeignDataSetError where only
-    pydicom's reader knows what to do.
+    values are read once, from the source into their own bytes. Raises ForeignDataSetError where
+    only pydicom's reader knows what to do.
     """
     cdef Rows rows = Rows.__new__(Rows)
     cdef dict elements = {}
@@ -765,7 +787,7 @@ def read_elements(
     rows.wanted = wanted
     dictionary = current_dictionary()
     while True:
-        rows.table = _rust.scan_data_set(window, start, base, source.end, flags, dictionary)
+        rows.table = scanner.scan_data_set(window, start, base, source.end, flags, dictionary)
         rows.data = window
         rows.base = base
         head = scan_head(rows.table)
@@ -808,12 +830,12 @@ def read_elements(
 cdef uint64_t add_fragments(
     Rows rows, Source source, dict elements, Py_ssize_t index, uint64_t offset, bint is_implicit
 ) except? 0:
-    """Find the end of the fragments of row `index`, add its element, return the offset behind it."""
+    """Find the end of the fragments of row `index`, add its element, return where it ends."""
     cdef TableRow row = row_at(rows.table, index + 1)
     cdef Py_ssize_t count = 4096
     while True:
         window = source.read_at(offset, min(<uint64_t>count, source.end - offset))
-        walked = _rust.walk_fragments(window, offset, source.end, not rows.is_little)
+        walked = scanner.walk_fragments(window, offset, source.end, not rows.is_little)
         if walked is None:
             raise ForeignDataSetError("fragments without an end")
         if walked[0]:
@@ -852,3 +874,31 @@ def new_file_data_set(
     attributes["filename"] = filename
     attributes["timestamp"] = timestamp
     return new_data_set(FileDataset, attributes)
+
+
+# ---- Writing ----------------------------------------------------------------------------------
+
+
+def copied_file_meta(file_meta):
+    """Return a copy of file meta information that may be completed without touching the original.
+
+    Elements are copied one deep: their values are replaced, never changed, by what writes them.
+    """
+    cdef dict elements = {}
+    cdef dict attributes
+    if file_meta is None:
+        return pydicom.dataset.FileMetaDataset()
+    if type(file_meta) not in (FileMetaDataset, pydicom.dataset.FileMetaDataset):
+        return _copy.deepcopy(file_meta)
+    for tag, element in file_meta._dict.items():
+        if type(element) is RawDataElement:
+            elements[tag] = element
+        elif type(element) is DataElement:
+            copied = new_object(<PyTypeObject*>DataElement, NO_ARGUMENTS, NULL)
+            copied.__dict__.update(element.__dict__)
+            elements[tag] = copied
+        else:
+            return _copy.deepcopy(file_meta)
+    attributes = PyDict_Copy(file_meta.__dict__)
+    attributes["_dict"] = elements
+    return new_data_set(FileMetaDataset, attributes)

@@ -1,12 +1,12 @@
-# cython: language_level=3
+# cython: language_level=3, autotestdict=False
 """Text values: Specific Character Set, text VRs and person names.
 
 Source: PS3.5 §6.1 (character sets), §6.2 (LO, LT, PN, SH, ST, UC, UT), PS3.3 §C.12.1.1.2.
 
-Fast for the default repertoire, Latin alphabet No. 1 and UTF-8, and for plain ASCII under every other
-single-byte or extended-ASCII set. What has escape sequences, does not decode, or is longer than its VR
-allows is left to pydicom, which warns about it: the functions here then return None. The results are
-pydicom's own classes with pydicom's attributes.
+Fast for the default repertoire, Latin alphabet No. 1 and UTF-8, and for plain ASCII under every
+other single-byte or extended-ASCII set. What has escape sequences, does not decode, or is longer
+than its VR allows is left to pydicom, which warns about it: the functions here then return None.
+The results are pydicom's own classes with pydicom's attributes.
 """
 
 from cpython.unicode cimport (
@@ -29,6 +29,8 @@ from pydicom.charset import STAND_ALONE_ENCODINGS, convert_encodings, python_enc
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
+__all__ = ["character_set_encodings", "decode", "encode"]
+
 # Longest component group of a PN and how many there may be (PS3.5 §6.2); beyond, pydicom warns.
 cdef Py_ssize_t PN_GROUP_CHARS = 64
 cdef Py_ssize_t PN_GROUPS = 3
@@ -39,8 +41,8 @@ cdef enum Codec:
     UTF8 = 2
     ASCII = 3       # ASCII as it is; the rest is pydicom's
 
-# By the first of pydicom's Python encodings. Shift JIS and ISO-2022-JP are missing on purpose: their
-# ASCII half is JIS X 0201, and writing them appends escape sequences.
+# By the first of pydicom's Python encodings. Shift JIS and ISO-2022-JP are missing on purpose:
+# their ASCII half is JIS X 0201, and writing them appends escape sequences.
 cdef dict CODECS = {
     "iso8859": LATIN, "latin_1": LATIN, "UTF8": UTF8,
     "iso8859_2": ASCII, "iso8859_3": ASCII, "iso8859_4": ASCII, "iso_ir_126": ASCII,

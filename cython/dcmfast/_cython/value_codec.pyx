@@ -1,11 +1,11 @@
-# cython: language_level=3
+# cython: language_level=3, autotestdict=False
 """Values of elements: DA, TM, DT, DS, IS, AT, UI, text, numbers, both ways.
 
 Source: PS3.5 §6.2 (the VRs), §7.3 (byte order).
 
-The results are what pydicom gives under its default settings, of pydicom's own classes. A value that
-pydicom would warn about, correct or refuse is not decoded here: the functions return None and the
-caller lets pydicom do it. `None` therefore never means an empty value; callers answer those.
+The results are what pydicom gives under its default settings, of pydicom's own classes. A value
+that pydicom would warn about, correct or refuse is not decoded here: the functions return None and
+the caller lets pydicom do it. `None` therefore never means an empty value; callers answer those.
 Sequences are element_view's.
 """
 
@@ -42,6 +42,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pydicom.valuerep import IS, DSfloat, PersonName
+
+__all__ = ["decode", "encode"]
 
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char* text, char** end, PyObject* overflow) except? -1.0
@@ -592,5 +594,5 @@ def decode(bytes value, str vr, bint is_big_endian=False, object encodings="iso8
 
 
 def encode(object value, str vr, bint is_big_endian=False, object encodings="iso8859"):
-    """Encode a value that is not empty, padded to even length; None where pydicom must encode it."""
+    """Encode a value that is not empty, padded to even length; None where pydicom must."""
     return encode_value(vr_code(vr), value, is_big_endian, encodings)

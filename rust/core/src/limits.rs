@@ -80,6 +80,11 @@ pub const STALE_PART_AGE_S: u64 = 60;
 /// data set are a few hundred bytes, private information may take more.
 pub const FILE_META_BYTES_MAX: usize = 262_144;
 
+/// Most that a deflated data set may become in memory when a file is read for Python. Deflate makes
+/// up to 1,032 bytes of one, so that a mail attachment could otherwise ask for a server's memory; good
+/// deflated data (text, small images) is far below.
+pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+
 // ---- Server -----------------------------------------------------------------------------------
 
 /// Associations at once: a small stack and two descriptors each, below the usual soft limit of 1024.

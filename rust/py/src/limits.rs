@@ -25,6 +25,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         SEQUENCE_DEPTH_MAX,
         WANTED_VALUE_BYTES_MAX,
         HEAD_HOLD_BYTES_MAX,
+        INFLATED_DATA_SET_BYTES_MAX,
         FILE_META_BYTES_MAX,
         ASSOCIATIONS_MAX,
         PENDING_CONNECTIONS_MAX,
