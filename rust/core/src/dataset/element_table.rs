@@ -648,3 +648,300 @@ fn tag_of(bytes: [u8; 4], is_big_endian: bool) -> Tag {
 fn u32_of(bytes: [u8; 4], is_big_endian: bool) -> u32 {
     if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A row as the tests look at it.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Seen {
+        tag: u32,
+        vr: [u8; 2],
+        flags: u16,
+        length: u32,
+        next: u32,
+        offset: u64,
+        stored: u64,
+    }
+
+    fn seen(table: &[u8]) -> Vec<Seen> {
+        assert_eq!(table.len() % ROW_BYTES, 0);
+        table
+            .chunks_exact(ROW_BYTES)
+            .map(|row| Seen {
+                tag: u32::from_ne_bytes(row[0..4].try_into().unwrap()),
+                vr: [row[4], row[5]],
+                flags: u16::from_ne_bytes(row[6..8].try_into().unwrap()),
+                length: u32::from_ne_bytes(row[8..12].try_into().unwrap()),
+                next: u32::from_ne_bytes(row[12..16].try_into().unwrap()),
+                offset: u64::from_ne_bytes(row[16..24].try_into().unwrap()),
+                stored: u64::from_ne_bytes(row[24..32].try_into().unwrap()),
+            })
+            .collect()
+    }
+
+    fn known() -> KnownTags {
+        KnownTags::new(vec![0x0008_1140], vec![0x0010_0010, 0x7FE0_0010])
+    }
+
+    const EXPLICIT: Options =
+        Options { is_implicit: false, is_big_endian: false, is_start: true, stop: Stop::Never };
+    const IMPLICIT: Options = Options { is_implicit: true, ..EXPLICIT };
+
+    fn scan(data: &[u8], options: Options) -> Vec<Seen> {
+        let window = Window { data, base: 0, end: data.len() as u64 };
+        seen(&scan_data_set(window, 0, options, &known()))
+    }
+
+    fn status(rows: &[Seen]) -> (u32, u32) {
+        (rows[0].tag, rows[0].length)
+    }
+
+    /// PS3.5 §7.1.2: two bytes of length for PN, four after two reserved ones for OB.
+    #[test]
+    fn explicit_headers_short_and_long() {
+        let rows = scan(b"\x10\0\x10\0PN\x04\0A^B \x08\0\x05\0OB\0\0\x02\0\0\0\x01\x02", EXPLICIT);
+        assert_eq!(status(&rows), (Status::Complete as u32, 0));
+        assert_eq!(rows[0].offset, 26);
+        assert_eq!(
+            rows[1..],
+            [
+                Seen {
+                    tag: 0x0010_0010,
+                    vr: *b"PN",
+                    flags: 0,
+                    length: 4,
+                    next: 2,
+                    offset: 8,
+                    stored: 4
+                },
+                Seen {
+                    tag: 0x0008_0005,
+                    vr: *b"OB",
+                    flags: 0,
+                    length: 2,
+                    next: 3,
+                    offset: 24,
+                    stored: 2
+                },
+            ]
+        );
+    }
+
+    /// PS3.5 §7.3: big endian turns the numbers of the header, not its letters.
+    #[test]
+    fn big_endian_headers() {
+        let rows = scan(b"\0\x10\0\x10PN\0\x02AB", Options { is_big_endian: true, ..EXPLICIT });
+        assert_eq!((rows[1].tag, rows[1].vr, rows[1].length), (0x0010_0010, *b"PN", 2));
+    }
+
+    /// An element without VR letters within explicit ones is read as implicit.
+    #[test]
+    fn an_implicit_header_among_explicit_ones() {
+        let rows = scan(b"\x10\0\x10\0PN\x02\0AB\x10\0\x20\0\x02\0\0\0CD", EXPLICIT);
+        assert_eq!((rows[2].vr, rows[2].length, rows[2].stored), ([0, 0], 2, 2));
+    }
+
+    /// A value cut by the end of the source is kept as far as it is there.
+    #[test]
+    fn a_cut_value() {
+        let rows = scan(b"\x10\0\x10\0PN\x08\0AB", EXPLICIT);
+        assert_eq!((rows[1].length, rows[1].stored), (8, 2));
+        assert_eq!(status(&rows), (Status::Complete as u32, 0));
+    }
+
+    /// A lie of 4 GiB costs nothing.
+    #[test]
+    fn a_lying_length() {
+        let rows = scan(b"\x10\0\x10\0\xFE\xFF\xFF\xFFAB", IMPLICIT);
+        assert_eq!((rows[1].length, rows[1].stored), (0xFFFF_FFFE, 2));
+    }
+
+    const SEQUENCE: &[u8] = b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\
+        \xFE\xFF\x00\xE0\x0A\0\0\0\x10\0\x10\0PN\x02\0AB\
+        \xFE\xFF\x00\xE0\xFF\xFF\xFF\xFF\x10\0\x10\0PN\x02\0CD\xFE\xFF\x0D\xE0\0\0\0\0\
+        \xFE\xFF\xDD\xE0\0\0\0\0\x10\0\x20\0LO\x02\0EF";
+
+    /// PS3.5 §7.5: items of defined and undefined length; `next` leads past what is below a row.
+    #[test]
+    fn a_sequence_of_undefined_length() {
+        let rows = scan(SEQUENCE, EXPLICIT);
+        let shape: Vec<_> = rows[1..].iter().map(|row| (row.tag, row.flags, row.next)).collect();
+        assert_eq!(
+            shape,
+            [
+                (0x0008_1140, FLAG_SEQUENCE, 6),
+                (0xFFFE_E000, FLAG_ITEM, 4),
+                (0x0010_0010, 0, 4),
+                (0xFFFE_E000, FLAG_ITEM, 6),
+                (0x0010_0010, 0, 6),
+                (0x0010_0020, 0, 7),
+            ]
+        );
+    }
+
+    /// The value of a sequence of defined length gives the items alone.
+    #[test]
+    fn the_value_of_a_sequence() {
+        let rows = seen(&scan_sequence(
+            b"\xFE\xFF\x00\xE0\x0A\0\0\0\x10\0\x10\0\x02\0\0\0AB",
+            false,
+            false,
+            &known(),
+        ));
+        assert_eq!(rows[0].next, 2);
+        assert_eq!(rows[1].flags, FLAG_ITEM | FLAG_IMPLICIT, "the item's own form was found");
+        assert_eq!((rows[2].tag, rows[2].stored), (0x0010_0010, 2));
+    }
+
+    /// PS3.5 §A.4: the value is the fragments, with their headers, without the delimiter; a delimiter
+    /// within a fragment is pixel data.
+    #[test]
+    fn fragments() {
+        let data = b"\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\0\0\0\0\
+            \xFE\xFF\x00\xE0\x08\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
+        let rows = scan(data, EXPLICIT);
+        assert_eq!((rows[1].flags, rows[1].offset, rows[1].stored), (FLAG_ENCAPSULATED, 12, 24));
+        assert_eq!(rows[0].offset, data.len() as u64);
+    }
+
+    /// pydicom's warnings are pydicom's: such data sets are not read here.
+    #[test]
+    fn foreign_data_sets_say_why() {
+        let reason = |data: &[u8], options| status(&scan(data, options));
+        let foreign = Status::Foreign as u32;
+        assert_eq!(
+            reason(b"\x10\0\x10\0PN\x02\0AB", IMPLICIT),
+            (foreign, Reason::HeaderForm as u32)
+        );
+        assert_eq!(
+            reason(&SEQUENCE[..SEQUENCE.len() - 20], EXPLICIT),
+            (foreign, Reason::Truncated as u32)
+        );
+        assert_eq!(
+            reason(b"\x10\0\x99\x99\xFF\xFF\xFF\xFF\0\0", IMPLICIT),
+            (foreign, Reason::UnknownTag as u32)
+        );
+        assert_eq!(
+            reason(b"\x10\0\x10\0\xFF\xFF\xFF\xFF\0\0", IMPLICIT),
+            (foreign, Reason::NoDelimiter as u32)
+        );
+        let deep =
+            b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\xFF\xFF\xFF\xFF".repeat(100_000);
+        assert_eq!(reason(&deep, IMPLICIT), (foreign, Reason::TooDeep as u32));
+    }
+
+    /// The rules that end a top level early, and where they leave the reader.
+    #[test]
+    fn stops() {
+        let data = b"\x02\0\x10\0UI\0\0\x08\0\x05\0CS\0\0\xE0\x7F\x10\0OW\0\0\0\0\0\0";
+        let meta = scan(data, Options { stop: Stop::OtherGroup(2), ..EXPLICIT });
+        assert_eq!((status(&meta).0, meta[0].offset, meta[0].next), (1, 8, 1));
+        let pixels = scan(data, Options { stop: Stop::PixelData, ..EXPLICIT });
+        assert_eq!((status(&pixels).0, pixels[0].offset, pixels[0].next), (1, 16, 2));
+    }
+
+    /// Reads `data` through windows of `window_bytes`, as Cython does, and returns the element rows
+    /// with `next` counted over all tables.
+    fn scan_in_windows(data: &[u8], window_bytes: usize, mut options: Options) -> (u32, Vec<Seen>) {
+        let (mut at, mut size, mut rows) = (0_usize, window_bytes, Vec::new());
+        loop {
+            let data_window = &data[at..data.len().min(at + size)];
+            let window = Window { data: data_window, base: at as u64, end: data.len() as u64 };
+            let table = seen(&scan_data_set(window, 0, options, &known()));
+            let shift = rows.len() as u32;
+            rows.extend(table[1..].iter().cloned().map(|mut row| {
+                row.next += shift;
+                row.flags &= !FLAG_OUTSIDE;
+                row
+            }));
+            let resumed = usize::try_from(table[0].offset).unwrap();
+            match table[0].tag {
+                tag if tag == Status::More as u32 => size = window_bytes.max(12),
+                tag if tag == Status::Wider as u32 => size = size.max(12) * 4,
+                tag if tag == Status::Fragments as u32 => {
+                    let mut from = resumed;
+                    loop {
+                        let part = &data[from..data.len().min(from + 8)];
+                        let window =
+                            Window { data: part, base: from as u64, end: data.len() as u64 };
+                        match walk_fragments(window, options.is_big_endian) {
+                            Walk::Delimiter(offset) => {
+                                let last = rows.last_mut().unwrap();
+                                last.stored = offset - last.offset;
+                                from = usize::try_from(offset).unwrap() + 8;
+                                break;
+                            }
+                            Walk::More(offset) => {
+                                assert!(usize::try_from(offset).unwrap() > from);
+                                from = usize::try_from(offset).unwrap();
+                            }
+                            Walk::NotFragments => return (Status::Foreign as u32, rows),
+                        }
+                    }
+                    at = from.min(data.len());
+                    options.is_start = false;
+                    size = window_bytes.max(12);
+                    continue;
+                }
+                end => return (end, rows),
+            }
+            at = resumed;
+            // Where nothing was read yet, the form is still to be looked at.
+            options.is_start &= rows.is_empty() && resumed == 0;
+        }
+    }
+
+    #[test]
+    fn windows_do_not_change_what_is_read() {
+        for window_bytes in [12, 13, 16, 20, 40, 64, 1000] {
+            let whole = scan(SEQUENCE, EXPLICIT);
+            assert_eq!(
+                scan_in_windows(SEQUENCE, window_bytes, EXPLICIT),
+                (whole[0].tag, whole[1..].to_vec()),
+                "{window_bytes}"
+            );
+        }
+    }
+
+    proptest! {
+        /// Any bytes give a table whose rows are in order and whose values exist.
+        #[test]
+        fn any_bytes_give_a_sound_table(
+            data in proptest::collection::vec(
+                prop_oneof![
+                    3 => any::<u8>().prop_map(|byte| vec![byte]),
+                    2 => Just(b"\xFE\xFF\x00\xE0".to_vec()),
+                    2 => Just(b"\xFE\xFF\xDD\xE0\0\0\0\0".to_vec()),
+                    1 => Just(b"\xFE\xFF\x0D\xE0\0\0\0\0".to_vec()),
+                    2 => Just(b"\xFF\xFF\xFF\xFF".to_vec()),
+                    2 => Just(b"\x08\0\x40\x11SQ\0\0".to_vec()),
+                    2 => Just(b"\x10\0\x10\0PN\x02\0AB".to_vec()),
+                    1 => Just(b"\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF".to_vec()),
+                ],
+                0..60,
+            ),
+            is_implicit: bool,
+            is_big_endian: bool,
+        ) {
+            let data = data.concat();
+            let rows = scan(&data, Options { is_implicit, is_big_endian, ..EXPLICIT });
+            check(&rows, data.len() as u64);
+            check(&seen(&scan_sequence(&data, is_implicit, is_big_endian, &known())), data.len() as u64);
+        }
+    }
+
+    fn check(rows: &[Seen], end: u64) {
+        assert_eq!(rows[0].next as usize + 1, rows.len());
+        if rows[0].tag == Status::Foreign as u32 {
+            return;
+        }
+        assert!(rows[0].offset <= end);
+        for (index, row) in rows.iter().enumerate().skip(1) {
+            assert!(row.next as usize > index && row.next as usize <= rows.len());
+            assert!(row.offset + row.stored <= end, "{row:?}");
+        }
+    }
+}
