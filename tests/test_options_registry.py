@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from dcmfast import limits
 from dcmfast.options import help as texts
 from dcmfast.options.option import PORT, FrontEnd, Integer, Option, Unsigned
 from dcmfast.options.specs import all_front_ends
@@ -123,18 +124,40 @@ def test_a_default_is_available_unless_its_field_is_all_to_come(front_end: Front
 def test_the_usage_tells_the_default_and_the_range(front_end: FrontEnd) -> None:
     """Numbers in the text are those of the record."""
     for option in front_end.options():
-        told = re.search(r"\(default: ([^)]*)\)", option.summary)
+        told = re.search(r"[( ]default: ([^)]*)\)", option.summary)
         if told and option.values and told[1] not in ("unlimited", "none"):
             assert told[1].strip('"') == str(option.default), option.long
         if told and told[1] in ("unlimited", "none") and option.field != "durability":
             assert not option.default, option.long
-        limits = re.search(r"\((\d+)\.\.(\d+)\)", option.summary)
-        if limits:
+        span = re.search(r"\((\d+)\.\.(\d+)[,)]", option.summary)
+        if span:
             (value,) = option.values
             assert isinstance(value, (Integer, Unsigned))
-            assert (value.minimum, value.maximum) == (int(limits[1]), int(limits[2]))
+            assert (value.minimum, value.maximum) == (int(span[1]), int(span[2]))
         if option.default is True:
             assert "(default)" in option.summary, option.long
+
+
+#: Numbers of the command line that the engine has too: its name → field, and what of it.
+SHARED_WITH_THE_ENGINE = {
+    "MAX_PDU_BYTES_MIN": ("--max-pdu", "minimum"),
+    "MAX_PDU_BYTES_MAX": ("--max-pdu", "maximum"),
+    "MAX_PDU_BYTES_DEFAULT": ("--max-pdu", "default"),
+    "ACSE_TIMEOUT_S_DEFAULT": ("--acse-timeout", "default"),
+    "SOCKET_TIMEOUT_S_DEFAULT": ("--socket-timeout", "default"),
+    "ASSOCIATIONS_MAX": ("--max-associations", "default"),
+}
+
+
+@each_front_end
+def test_the_numbers_are_the_engines(front_end: FrontEnd) -> None:
+    """Stated twice, because a front end that only refuses a command line loads no engine."""
+    options = {option.long: option for option in front_end.options()}
+    for name, (long, what) in SHARED_WITH_THE_ENGINE.items():
+        if long in options:
+            option = options[long]
+            source = option if what == "default" else option.values[0]
+            assert getattr(source, what) == limits.LIMITS[name], name
 
 
 @each_front_end

@@ -17,6 +17,7 @@ from dcmfast.apps import frame
 from dcmfast.options import settings
 from dcmfast.options.option import FrontEnd, Text, Word
 from dcmfast.options.specs import all_front_ends
+from testkit.process import command
 from testkit.profiles import BASE, ERRORS, GOOD
 
 pytestmark = pytest.mark.dcmtk
@@ -291,3 +292,24 @@ def test_an_extension_with_a_path_is_refused_here_alone(
     code, text = ours("storescp", arguments, capsys)
     assert code == 1
     assert text == "Invalid value for option --filename-extension (path separator: /x)"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("storescp", RECEIVER),
+        ("storescp", ["11112", "+te", "+B"]),
+        ("storescp", ["-q", "11112", "-pdu", "1"]),
+        ("dcmrecv", [*RECEIVER, "-xf", "/nonexistent/f", "p"]),
+        ("dcmrecv", RECEIVER),
+        ("echoscu", ["127.0.0.1", "0"]),
+        ("storescu", ["127.0.0.1", "1"]),
+    ],
+)
+def test_the_installed_program(tool: str, arguments: list[str]) -> None:
+    """The way from ``dcmfast <tool>`` to exit code and stderr, through the whole front end."""
+    done = subprocess.run(
+        command("dcmfast", tool) + arguments, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, error_text(done.stderr)) == theirs(tool, arguments)
+    assert done.stdout == ""

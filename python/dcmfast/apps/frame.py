@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Settings = TypeVar("Settings")
 
+
 def main(
     front_end: FrontEnd,
     read: Callable[[FrontEnd, list[str]], Settings | ParsedOptions],

@@ -111,9 +111,7 @@ DCMRECV = FrontEnd(
                 ),
             ),
         ),
-        group(
-            "dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS
-        ),
+        group("dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS),
     ),
     checks=(
         "verbosity",

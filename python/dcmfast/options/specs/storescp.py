@@ -218,9 +218,7 @@ STORESCP = FrontEnd(
             SLEEP_AFTER_1998,
             SLEEP_DURING_1998,
         ),
-        group(
-            "dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS
-        ),
+        group("dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS),
     ),
     checks=(
         "process_model",
