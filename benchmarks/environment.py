@@ -13,6 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from peers import dcmtk
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,7 +33,7 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "rustc": _output("rustc", "--version").removeprefix("rustc "),
-        "dcmtk": _dcmtk_version(),
+        "dcmtk": dcmtk.version("storescp") or "not installed",
         "pydicom": _package("pydicom"),
         "pynetdicom": _package("pynetdicom"),
         "load average at the start": " ".join(f"{load:.2f}" for load in os.getloadavg()),
@@ -61,13 +63,14 @@ def build_profile() -> str:
 
 def newer_than_the_build() -> Path | None:
     """Find a source file that changed after the extension modules were compiled in this tree."""
-    built = list((ROOT / "python" / "dcmfast").rglob("*.so"))
-    if not built:
-        return None
-    oldest = min(path.stat().st_mtime for path in built)
-    for folder, pattern in (("rust/core/src", "*.rs"), ("rust/py/src", "*.rs"), ("cython", "*.p*")):
-        for path in sorted((ROOT / folder).rglob(pattern)):
-            if path.stat().st_mtime > oldest:
+    package = ROOT / "python" / "dcmfast"
+    for built, folders in (
+        (package.glob("_rust*.so"), ("rust/core/src", "rust/py/src")),
+        (package.glob("_cython/*.so"), ("cython/dcmfast",)),
+    ):
+        times = [path.stat().st_mtime for path in built]
+        for path in (each for folder in folders for each in sorted((ROOT / folder).rglob("*.*"))):
+            if times and path.stat().st_mtime > max(times):
                 return path.relative_to(ROOT)
     return None
 
@@ -75,11 +78,6 @@ def newer_than_the_build() -> Path | None:
 def _virtualization() -> str:
     flags = re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.MULTILINE)
     return "yes" if flags else "no"
-
-
-def _dcmtk_version() -> str:
-    found = re.search(r"storescp v(\S+)", _output("storescp", "--version"))
-    return found.group(1) if found else "not installed"
 
 
 def _package(name: str) -> str:

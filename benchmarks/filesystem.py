@@ -5,8 +5,10 @@ five seconds of its deletion, and looks at each such inode on the way.  A run th
 deletion of some thousand files then pays up to 1 ms of system time per file (measured: 25 µs on a
 fresh file system, 150 to 1,000 µs after), and the order of the runs decides who wins.
 
-The image is a sparse file on the disk under test, so syncs reach that disk.  Files are deleted
-before the unmount: in mode ``none`` their pages never get as far as the disk, for any peer.
+The image is a sparse file on the disk under test.  Files are deleted before the unmount: in mode
+``none`` their pages never get as far as the disk, for any peer.  Synced runs share one image whose
+blocks were written once, so that a sync through it costs the disk's flush and no allocation; and
+a file system of their own means that ``syncfs`` waits for nobody else's pages.
 Without the right to mount, runs get fresh directories, which are deleted only when the whole
 benchmark ends; `Ground.description` says which it was, and the report quotes it.
 """
@@ -23,6 +25,9 @@ from pathlib import Path
 
 #: Holds the largest run (eight DX of 20 MB for each of four associations) three times over.
 IMAGE_BYTES = 3 << 30
+
+#: Holds the largest synced run (50 CT for each of four associations) three times over.
+SYNCED_IMAGE_BYTES = 384 << 20
 
 _COMMAND_TIMEOUT_S = 60
 
@@ -52,20 +57,20 @@ class Ground:
     def fresh(self, *, synced: bool = False) -> Iterator[Path]:
         """Yield an empty directory that no earlier run has touched.
 
-        `synced` asks for a directory of the disk itself: a sync through an image passes two file
-        systems and costs twice.  Such a directory is deleted only at the end, for the reason above.
+        `synced` says that the run will sync what it stores.
         """
         self._count += 1
         place = self.root / f"run-{self._count}"
         place.mkdir()
-        if synced or self._refusal is not None:
+        if self._refusal is not None:
             yield place
             return
-        image = self.root / f"run-{self._count}.img"
-        with image.open("wb") as file:
-            file.truncate(IMAGE_BYTES)
+        image = self._written_image() if synced else self.root / f"run-{self._count}.img"
+        if not synced:
+            with image.open("wb") as file:
+                file.truncate(IMAGE_BYTES)
         try:
-            _mkfs_and_mount(image, place)
+            _mkfs_and_mount(image, place, is_zero=not synced)
             try:
                 stored = place / "stored"
                 stored.mkdir()
@@ -74,8 +79,20 @@ class Ground:
                 shutil.rmtree(place / "stored", ignore_errors=True)
                 _run("umount", str(place))
         finally:
-            image.unlink()
+            if not synced:
+                image.unlink()
             place.rmdir()
+
+    def _written_image(self) -> Path:
+        """Make the image of the synced runs on first use."""
+        image = self.root / "synced.img"
+        if not image.exists():
+            zeros = bytes(1 << 20)
+            with image.open("wb") as file:
+                for _ in range(SYNCED_IMAGE_BYTES // len(zeros)):
+                    file.write(zeros)
+                os.fsync(file.fileno())
+        return image
 
     def _why_not_mount(self) -> str | None:
         """Try once what every run will do; return what stood in the way, in a few words."""
@@ -89,7 +106,7 @@ class Ground:
         with image.open("wb") as file:
             file.truncate(64 << 20)
         try:
-            _mkfs_and_mount(image, place)
+            _mkfs_and_mount(image, place, is_zero=True)
             _run("umount", str(place))
         except (OSError, subprocess.SubprocessError) as error:
             return f"mounting failed: {error}"
@@ -99,9 +116,10 @@ class Ground:
         return None
 
 
-def _mkfs_and_mount(image: Path, place: Path) -> None:
-    # No table is zeroed now, none by a kernel thread during the run: a sparse image is zeros.
-    options = "lazy_itable_init=1,assume_storage_prezeroed=1"
+def _mkfs_and_mount(image: Path, place: Path, *, is_zero: bool) -> None:
+    # No table is zeroed now, none by a kernel thread during the run. A written image keeps its
+    # blocks: discarding them would make it sparse again.
+    options = "lazy_itable_init=1," + ("assume_storage_prezeroed=1" if is_zero else "nodiscard")
     _run("mkfs.ext4", "-q", "-F", "-E", options, str(image))
     _run("mount", "-o", "loop,noatime,noinit_itable", str(image), str(place))
 

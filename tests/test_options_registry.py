@@ -32,11 +32,13 @@ WORKING = {
         "-h --version --arguments -q -v -d -ll +v --single-process -xf +x= +xe +xb +xs +xy +xx +xv "
         "+xw +xt +xu +xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi +xa -te -tb -ac -ts -ta -td "
         "-aet -pdu -b -dhl --refuse --reject --ignore -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
-        "+g= +e -p -uc -uf +uf -tn -fe --durability --duplicate"
+        "+g= +e -p -uc -uf +uf -tn -fe --durability --duplicate "
+        "--max-associations"
     ),
     "dcmrecv": (
         "-h --version --arguments -q -v -d -ll +v -xf -aet -uca -ta -td -pdu -dhl -tls -od -s +ssd "
-        "+fd +fu +fsu +fst -fe -B +B --ignore --durability --duplicate"
+        "+fd +fu +fsu +fst -fe -B +B --ignore --durability --duplicate "
+        "--max-associations"
     ),
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "

@@ -8,15 +8,54 @@ time unless ``--fork`` is given; dcmrecv has no such option.
 
 from __future__ import annotations
 
+import functools
+import os
+import re
+import shutil
+import subprocess
+
 from peers import Peer
 
-_NO_DELAY = {"TCP_NODELAY": "1"}
+
+@functools.cache
+def version(program: str) -> str | None:
+    """Version of the DCMTK program that `path_of` finds, such as ``3.6.7``; None without one."""
+    return _version_at(path) if (path := path_of(program)) is not None else None
+
+
+@functools.cache
+def path_of(program: str) -> str | None:
+    """Find a DCMTK program by what it says about itself.
+
+    The name is not enough: pynetdicom's package installs a ``storescp`` too, and an activated
+    environment puts it first.
+    """
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = shutil.which(program, path=folder)
+        if path is not None and _version_at(path) is not None:
+            return path
+    return None
+
+
+def _version_at(path: str) -> str | None:
+    """Read DCMTK's first line of ``--version``: ``$dcmtk: storescp v3.6.7 2022-04-22 $``."""
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.match(r"\$dcmtk: \S+ v(\S+)", done.stdout)
+    return found.group(1) if found else None
+
+
 #: Debian's example profile; dcmfast's dcmrecv gets the same.
 PROFILE = "/etc/dcmtk/storescp.cfg"
 
-_STORESCP = ("storescp", "{port}", "-od", "{directory}")
+_NO_DELAY = {"TCP_NODELAY": "1"}
+_STORESCP = (path_of("storescp") or "no-dcmtk-storescp", "{port}", "-od", "{directory}")
 _DCMRECV = (
-    *("dcmrecv", "{port}", "-od", "{directory}"),
+    *(path_of("dcmrecv") or "no-dcmtk-dcmrecv", "{port}", "-od", "{directory}"),
     # Without a profile dcmrecv accepts nothing but Verification.
     *("-xf", PROFILE, "Default"),
 )

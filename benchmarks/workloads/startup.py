@@ -6,6 +6,7 @@ connects.  The bare interpreter's time is from exec to its end: ``python -c pass
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -20,8 +21,12 @@ def _measure(peer: Peer, context: Context) -> Measures:
     if peer is BARE:
         started = time.perf_counter()
         process = subprocess.Popen(peer.command, start_new_session=True)
-        process.wait()
-        return {"startup_ms": (time.perf_counter() - started) * 1e3}
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return {
+            "startup_ms": (time.perf_counter() - started) * 1e3,
+            "startup_cpu_ms": (usage.ru_utime + usage.ru_stime) * 1e3,
+        }
     with context.ground.fresh() as directory, peer.running(directory) as running:
         return {
             "startup_ms": running.startup_s * 1e3,

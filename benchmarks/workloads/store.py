@@ -51,8 +51,7 @@ def store_workload(
 ) -> Workload:
     """Describe a load of `objects` instances of `kind` on each of `associations` associations.
 
-    `one_core` pins both sides to one CPU.  `synced` stores into a plain directory of the disk
-    instead of an image on it, whose syncs would count twice.
+    `one_core` pins both sides to one CPU; `synced` stores where syncs are measured (`Ground`).
     """
     measure = functools.partial(
         _measure,

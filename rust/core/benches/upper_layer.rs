@@ -1,7 +1,9 @@
-//! Upper layer and DIMSE, per call: PDU codec, PDV split, command sets, and one whole C-STORE exchange.
+//! Upper layer and DIMSE, per call: PDU codec, PDV split, command sets, and one whole C-STORE
+//! exchange.
 //!
-//! Unit: time per call, bytes per second where data flows. Not measured: sockets, files. The answers are
-//! checked while they are timed, in that each result is unwrapped. Run: `cargo bench -p dcmfast-core`.
+//! Unit: time per call, bytes per second where data flows. Not measured: sockets, files. The
+//! answers are checked while they are timed, in that each result is unwrapped. Run: `cargo bench -p
+//! dcmfast-core`.
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::dimse::command_set::CommandSet;
@@ -23,7 +25,8 @@ fn main() {
     divan::main();
 }
 
-/// A request of `contexts` storage classes with three transfer syntaxes each, as storescu makes them.
+/// A request of `contexts` storage classes with three transfer syntaxes each, as storescu makes
+/// them.
 fn request(contexts: u8) -> AssociateRq {
     let syntaxes = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2"];
     AssociateRq {

@@ -1,8 +1,8 @@
 //! What an acceptor accepts, as a plain table: compiled once in Python, read here without Python.
 //!
 //! A table maps an abstract syntax to transfer syntaxes in the order of *our* preference, and holds
-//! the words that a refusal is explained with: which command line option would change it is known to
-//! the front end that compiled the table, not here. Pure data, no I/O; evaluated by
+//! the words that a refusal is explained with: which command line option would change it is known
+//! to the front end that compiled the table, not here. Pure data, no I/O; evaluated by
 //! `acse::negotiation`, compiled by `python/dcmfast/policy/negotiation.py`.
 
 use std::borrow::Cow;
@@ -57,13 +57,13 @@ pub struct AcceptedRoles {
     pub scu: bool,
     /// The requestor may be SCP.
     pub scp: bool,
-    /// A requestor that proposes no role, and so is SCU only, is accepted. False in DCMTK's profiles
-    /// for the role `SCP`.
+    /// A requestor that proposes no role, and so is SCU only, is accepted. False in DCMTK's
+    /// profiles for the role `SCP`.
     pub default_is_accepted: bool,
 }
 
-/// Acceptance of abstract syntaxes without a name in `dictionary::uids` (`--promiscuous`); those with a
-/// name stay refused unless they are among the entries (storage-behaviour.md §3).
+/// Acceptance of abstract syntaxes without a name in `dictionary::uids` (`--promiscuous`); those
+/// with a name stay refused unless they are among the entries (storage-behaviour.md §3).
 #[derive(Clone, Debug)]
 pub struct Promiscuous {
     /// Accepted transfer syntaxes, most wanted first.

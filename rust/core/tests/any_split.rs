@@ -1,7 +1,8 @@
 //! Property: what the upper layer and DIMSE understand does not depend on how TCP splits the bytes.
 //!
-//! PS3.8 §9.3.1: PDUs are a byte stream; TCP keeps no boundaries. threats-and-promises.md §8.6. Streams are made
-//! of good and bad PDUs in any order, with good and bad PDVs inside, and cut anywhere.
+//! PS3.8 §9.3.1: PDUs are a byte stream; TCP keeps no boundaries. threats-and-promises.md §8.6.
+//! Streams are made of good and bad PDUs in any order, with good and bad PDVs inside, and cut
+//! anywhere.
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::dimse::command_set::{Encoder, Field};
@@ -47,8 +48,8 @@ fn accept() -> AssociateAc {
     }
 }
 
-/// Shows `stream` to an acceptor with `cuts` as the ends of what `recv` returned, and notes all that
-/// its caller would see: indications, reactions, message steps, and the state at the end.
+/// Shows `stream` to an acceptor with `cuts` as the ends of what `recv` returned, and notes all
+/// that its caller would see: indications, reactions, message steps, and the state at the end.
 fn observe(stream: &[u8], cuts: &[usize]) -> (Vec<String>, State) {
     let mut acceptor = UpperLayer::acceptor(MAX_PDU_BYTES);
     let contexts: ContextIds = [1, 3].into_iter().collect();
@@ -172,8 +173,13 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(request, pieces)| [request, pieces.concat()].concat())
 }
 
+/// Failures are printed with their input, and become named tests; no file of them is kept.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Any two splits of one stream are understood alike.
     #[test]

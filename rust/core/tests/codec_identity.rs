@@ -1,7 +1,8 @@
-//! Properties: what is encoded decodes to itself, and any bytes decode or are an error with an answer.
+//! Properties: what is encoded decodes to itself, and any bytes decode or are an error with an
+//! answer.
 //!
-//! threats-and-promises.md §8.7. PDUs with every sub-item (PS3.8 §9.3, PS3.7 Annex D.3.3), commands (PS3.7
-//! §9.3) and messages cut to any maximum length (PS3.8 Annex D.1).
+//! threats-and-promises.md §8.7. PDUs with every sub-item (PS3.8 §9.3, PS3.7 Annex D.3.3), commands
+//! (PS3.7 §9.3) and messages cut to any maximum length (PS3.8 Annex D.1).
 
 use dcmfast_core::acse::negotiation::negotiate;
 use dcmfast_core::ae_title::AeTitle;
@@ -115,11 +116,17 @@ prop_compose! {
         titles in titles(),
         application_context in uid_item(),
         ids in ids(),
-        syntaxes in prop::collection::vec((uid_item(), prop::collection::vec(uid_text(), 0..5)), 12),
+        syntaxes in prop::collection::vec(
+            (uid_item(), prop::collection::vec(uid_text(), 0..5)),
+            12,
+        ),
         user_information in option::of(user_information()),
     ) -> AssociateRq {
-        let contexts = ids.into_iter().zip(syntaxes).map(|(id, (abstract_syntax, transfer_syntaxes))| {
-            ProposedContext { id, abstract_syntax, transfer_syntaxes, transfer_syntaxes_dropped: 0 }
+        let contexts = ids.into_iter().zip(syntaxes).map(|(id, syntaxes)| ProposedContext {
+            id,
+            abstract_syntax: syntaxes.0,
+            transfer_syntaxes: syntaxes.1,
+            transfer_syntaxes_dropped: 0,
         });
         AssociateRq {
             protocol_version,
@@ -189,8 +196,13 @@ fn parse(bytes: &[u8]) -> Command<'_> {
     Command::of(&CommandSet::decode(bytes).unwrap()).unwrap()
 }
 
+/// Failures are printed with their input, and become named tests; no file of them is kept.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// A-ASSOCIATE-RQ: decode ∘ encode is the identity.
     #[test]
@@ -206,9 +218,14 @@ proptest! {
         prop_assert_eq!(decode_associate_ac(&bytes[6..]), Ok(accept));
     }
 
-    /// A good request with any one byte changed decodes, or is an error with an answer; never a panic.
+    /// A good request with any one byte changed decodes, or is an error with an answer; never a
+    /// panic.
     #[test]
-    fn one_byte_changed(request in associate_rq(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn one_byte_changed(
+        request in associate_rq(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
         let mut bytes = encode_associate_rq(&request).unwrap();
         let at = 6 + at.index(bytes.len() - 6);
         bytes[at] = byte;
@@ -219,7 +236,11 @@ proptest! {
 
     /// Commands: parse ∘ encode is the identity.
     #[test]
-    fn command_identity(store in store_request(), status in any::<u16>(), comment in option::of("[!-~]{0,64}")) {
+    fn command_identity(
+        store in store_request(),
+        status in any::<u16>(),
+        comment in option::of("[!-~]{0,64}"),
+    ) {
         let mut out = Vec::new();
         store.encode(&mut out);
         prop_assert_eq!(parse(&out), Command::Store(store));
@@ -302,7 +323,8 @@ proptest! {
             roles: None,
             extended_negotiation: None,
         };
-        // Every second abstract syntax of the request is accepted; one of its syntaxes is ours, too.
+        // Every second abstract syntax of the request is accepted; one of its syntaxes is ours,
+        // too.
         let entries = request.contexts.iter().step_by(2).filter_map(|context| {
             let mut entry = entry.clone();
             if let Some(first) = context.transfer_syntaxes.last().and_then(|text| text.to_uid()) {

@@ -1,5 +1,5 @@
-//! One association between DCMTK's own tools, replayed: we read each PDU as they did, and with DCMTK's
-//! table and identity we write the very bytes that its storescp wrote.
+//! One association between DCMTK's own tools, replayed: we read each PDU as they did, and with
+//! DCMTK's table and identity we write the very bytes that its storescp wrote.
 //!
 //! Captured on loopback between `echoscu` and `storescp` of Debian's dcmtk 3.6.7, both with default
 //! options; PDUs in the order of the conversation.
@@ -17,8 +17,8 @@ use dcmfast_core::ul::pdv::{Fragmenter, split_first};
 use dcmfast_core::ul::provider::{Indication, TransportEnd, UpperLayer};
 use dcmfast_core::ul::state_table::State;
 
-/// A-ASSOCIATE-RQ: ECHOSCU to ANY-SCP; context 1 Verification with Implicit VR Little Endian (its third
-/// reserved byte is FFH); maximum length 16384, implementation class UID and version name.
+/// A-ASSOCIATE-RQ: ECHOSCU to ANY-SCP; context 1 Verification with Implicit VR Little Endian (its
+/// third reserved byte is FFH); maximum length 16384, implementation class UID and version name.
 const ASSOCIATE_RQ: &str = "0100000000cd00010000414e592d5343502020202020202020204543484f534355\
     2020202020202020200000000000000000000000000000000000000000000000000000000000000000\
     10000015312e322e3834302e31303030382e332e312e312e31\

@@ -1,6 +1,6 @@
-//! Invariant: any PDVs give steps or an error with an answer, and nothing panics. What a command set
-//! says does not depend on how it is split; a request that was understood encodes to one that is
-//! understood alike; and a data set's bytes come out as they went in.
+//! Invariant: any PDVs give steps or an error with an answer, and nothing panics. What a command
+//! set says does not depend on how it is split; a request that was understood encodes to one that
+//! is understood alike; and a data set's bytes come out as they went in.
 //!
 //! The input is the body of P-DATA-TF PDUs: PDVs, one after the other.
 

@@ -1,4 +1,5 @@
-//! Invariant: the PDVs of any body are in order, inside it, and cover it whole unless it is refused.
+//! Invariant: the PDVs of any body are in order, inside it, and cover it whole unless it is
+//! refused.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Invariant: any content of the user information item is read or refused; what was read encodes and
-//! decodes to itself, and no more sub-items are kept than were there.
+//! Invariant: any content of the user information item is read or refused; what was read encodes
+//! and decodes to itself, and no more sub-items are kept than were there.
 
 #![no_main]
 

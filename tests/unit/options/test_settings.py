@@ -94,6 +94,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "extension": "",
         "durability": "none",
         "duplicate": "replace",
+        "associations_max": 512,
     }
 
 
@@ -129,6 +130,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         ("-fe .dcm", "extension", ".dcm"),
         ("--durability group", "durability", "group"),
         ("--duplicate keep", "duplicate", "keep"),
+        ("--max-associations 3", "associations_max", 3),
         ("-od /", "output_directory", "/"),
         ("-od ./", "output_directory", "."),
         # Today's behaviour by name changes nothing.

@@ -1,10 +1,11 @@
-//! Negotiation of presentation contexts: what a peer proposed against the policy table, and what a peer
-//! accepted against what we proposed.
+//! Negotiation of presentation contexts: what a peer proposed against the policy table, and what a
+//! peer accepted against what we proposed.
 //!
-//! Source: PS3.8 §7.1.1.13 and §9.3.3.2 (results), PS3.7 Annex D.3.2 and D.3.3.4 (roles). The rule is
-//! DCMTK's and pynetdicom's alike: *our* list is walked from most to least wanted, and the first that the
-//! peer proposed for that context wins; the peer's order never counts (storage-behaviour.md §3). The
-//! second opinion is `pynetdicom.presentation.negotiate_as_acceptor`, in a property test.
+//! Source: PS3.8 §7.1.1.13 and §9.3.3.2 (results), PS3.7 Annex D.3.2 and D.3.3.4 (roles). The rule
+//! is DCMTK's and pynetdicom's alike: *our* list is walked from most to least wanted, and the first
+//! that the peer proposed for that context wins; the peer's order never counts
+//! (storage-behaviour.md §3). The second opinion is
+//! `pynetdicom.presentation.negotiate_as_acceptor`, in a property test.
 //!
 //! Each result knows the rule that made it ([`Rule`]), and can say it in plain words. Decides
 //! contexts only: titles, application context and rejections are `server`'s. No I/O. Called by
@@ -116,7 +117,8 @@ impl Negotiation {
     }
 
     /// The presentation context items of the A-ASSOCIATE-AC. A refused context carries a transfer
-    /// syntax too, which is not significant (PS3.8 §9.3.3.2): peers exist that insist on the sub-item.
+    /// syntax too, which is not significant (PS3.8 §9.3.3.2): peers exist that insist on the
+    /// sub-item.
     pub fn results(&self, request: &AssociateRq) -> Vec<ContextResult> {
         self.decisions
             .iter()
@@ -209,8 +211,8 @@ fn decide(
     (decision, answer)
 }
 
-/// PS3.7 Annex D.3.3.4: the acceptor answers 1 only where 1 was proposed, and the requestor has the roles
-/// that both named. `None` when no role is left.
+/// PS3.7 Annex D.3.3.4: the acceptor answers 1 only where 1 was proposed, and the requestor has the
+/// roles that both named. `None` when no role is left.
 fn agree_roles(
     proposed: Option<&RoleSelection>,
     accepted: Option<AcceptedRoles>,
@@ -235,7 +237,8 @@ fn agree_roles(
 
 /// One decision in plain words: what was offered, what is accepted, which option would change it.
 ///
-/// For log lines; peers' text is escaped. `proposed` and `table` are those that `decision` was made of.
+/// For log lines; peers' text is escaped. `proposed` and `table` are those that `decision` was made
+/// of.
 pub fn explanation<'a>(
     decision: &'a Decision,
     proposed: &'a ProposedContext,
@@ -390,9 +393,9 @@ impl<'a> IntoIterator for &'a AcceptedContexts {
 
 /// For a requestor: the contexts of `request` that `accept` lets it use.
 ///
-/// A result for a context that was not proposed, and an accepted one with a transfer syntax that was not
-/// proposed, are no contexts to use: the first is ignored and the second as good as refused. Roles are
-/// those of the answer, cut to those that were proposed (PS3.7 Annex D.3.3.4).
+/// A result for a context that was not proposed, and an accepted one with a transfer syntax that
+/// was not proposed, are no contexts to use: the first is ignored and the second as good as
+/// refused. Roles are those of the answer, cut to those that were proposed (PS3.7 Annex D.3.3.4).
 pub fn usable_contexts(request: &AssociateRq, accept: &AssociateAc) -> AcceptedContexts {
     let roles_of = |information: &Option<_>, sop_class: UidText| {
         let information: &crate::ul::pdu::UserInformation = information.as_ref()?;
@@ -598,7 +601,8 @@ mod tests {
         }
     }
 
-    /// DCMTK's profiles: the default role, proposed to an entry for the SCP role, is refused with 2.
+    /// DCMTK's profiles: the default role, proposed to an entry for the SCP role, is refused with
+    /// 2.
     #[test]
     fn default_role_may_be_refused() {
         let roles = AcceptedRoles { scu: false, scp: true, default_is_accepted: false };

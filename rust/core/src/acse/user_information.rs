@@ -1,15 +1,15 @@
 //! User information that we send: in a request, and in the answer to a peer's.
 //!
-//! Source: PS3.8 Annex D.1 (maximum length), PS3.7 Annex D.3.3 (implementation identity, asynchronous
-//! operations, roles, extended negotiation, user identity).
+//! Source: PS3.8 Annex D.1 (maximum length), PS3.7 Annex D.3.3 (implementation identity,
+//! asynchronous operations, roles, extended negotiation, user identity).
 //!
 //! | the peer proposes | we answer |
 //! | --- | --- |
 //! | asynchronous operations, any window | 1 and 1: one outstanding operation each way |
 //! | SCP/SCU roles | those that negotiation agreed |
-//! | extended negotiation | our own information, for an accepted class whose profile has some; else nothing |
+//! | extended negotiation | our own, for an accepted class whose profile has some; else nothing |
 //! | common extended negotiation | nothing: the standard defines no answer |
-//! | user identity | nothing: it is not verified, so no positive response is due; it is never logged |
+//! | user identity | nothing: it is not verified, and no positive response is due |
 //!
 //! No I/O. Called by `server::association` and `client`.
 
@@ -83,8 +83,8 @@ pub fn answer(
     answer
 }
 
-/// The A-ASSOCIATE-AC that answers `request`. The title fields are the request's own, as the standard
-/// demands and DCMTK does, whatever our own title is (known-traps C5).
+/// The A-ASSOCIATE-AC that answers `request`. The title fields are the request's own, as the
+/// standard demands and DCMTK does, whatever our own title is (known-traps C5).
 pub fn associate_ac(
     request: &AssociateRq,
     negotiation: &Negotiation,

@@ -11,10 +11,10 @@
 //! ```
 //!
 //! Decoding takes one pass, notes where each known element begins, and copies nothing. The value of
-//! (0000,0000) is not used: present or absent, right or wrong, what is there counts. Of two elements
-//! with one tag the first counts, and their order is free; every layer sees the same one, because they
-//! all ask [`CommandSet`]. A value of the wrong length is as good as missing. No I/O; called by
-//! `message` and `service`.
+//! (0000,0000) is not used: present or absent, right or wrong, what is there counts. Of two
+//! elements with one tag the first counts, and their order is free; every layer sees the same one,
+//! because they all ask [`CommandSet`]. A value of the wrong length is as good as missing. No I/O;
+//! called by `message` and `service`.
 
 use core::fmt;
 
@@ -200,8 +200,8 @@ impl core::error::Error for CommandSetError {}
 #[derive(Clone, Copy)]
 pub struct CommandSet<'a> {
     bytes: &'a [u8],
-    /// Where the header of each field begins; [`Self::ABSENT`] when it is not there. Two bytes each keep
-    /// this value small enough to be passed around.
+    /// Where the header of each field begins; [`Self::ABSENT`] when it is not there. Two bytes each
+    /// keep this value small enough to be passed around.
     starts: [u16; Field::COUNT],
 }
 

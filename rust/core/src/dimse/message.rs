@@ -1,9 +1,9 @@
 //! DIMSE messages: PDVs → commands and data-set fragments, and commands → PDUs.
 //!
 //! Source: PS3.7 §6.3 (a message is a command set and, if that says so, a data set) and PS3.8 Annex
-//! E (fragments of one message travel on one presentation context, in order). [`MessageAssembler`] is
-//! shown each PDV as it comes. A data-set fragment is handed on at once, borrowed; a command that fits
-//! one PDV is read where it lies, and only one that was split is collected, up to
+//! E (fragments of one message travel on one presentation context, in order). [`MessageAssembler`]
+//! is shown each PDV as it comes. A data-set fragment is handed on at once, borrowed; a command
+//! that fits one PDV is read where it lies, and only one that was split is collected, up to
 //! `limits::COMMAND_SET_BYTES_MAX`. Memory does not grow with the object.
 //!
 //! What the command means is `service`'s; whether it may be done is `server`'s. No I/O.
@@ -68,8 +68,8 @@ pub enum MessageError {
 impl MessageError {
     /// Source and reason of the A-ABORT that answers this.
     ///
-    /// A PDV that is well formed but comes at the wrong time is an unexpected parameter (2/5), one that
-    /// cannot be is an invalid value (2/6), and what only DIMSE can see is the user's (0/0).
+    /// A PDV that is well formed but comes at the wrong time is an unexpected parameter (2/5), one
+    /// that cannot be is an invalid value (2/6), and what only DIMSE can see is the user's (0/0).
     pub const fn abort(&self) -> Abort {
         match self {
             Self::ContextNotAccepted(_) | Self::OtherContext { .. } | Self::TooManyEmptyPdvs => {
@@ -124,7 +124,8 @@ enum Place {
     DataSet { context_id: u8 },
 }
 
-/// Joins the PDVs of one direction of an association to messages. After an error it is not used again.
+/// Joins the PDVs of one direction of an association to messages. After an error it is not used
+/// again.
 #[derive(Debug)]
 pub struct MessageAssembler {
     contexts: ContextIds,
@@ -208,8 +209,8 @@ impl MessageAssembler {
         Ok(Self::command(&mut self.place, context_id, set))
     }
 
-    /// Notes what a complete command says of the data set. Takes the field and not `self`, because `set`
-    /// may borrow what was collected.
+    /// Notes what a complete command says of the data set. Takes the field and not `self`, because
+    /// `set` may borrow what was collected.
     fn command<'m>(place: &mut Place, context_id: u8, set: CommandSet<'m>) -> Step<'m> {
         let data_set_follows = set.announces_data_set();
         *place =
@@ -233,8 +234,8 @@ impl MessageAssembler {
 
 /// Appends a command that `encode` writes, as the PDUs that carry it.
 ///
-/// With `out` kept between messages a response costs no allocation, and leaves in one write. A command
-/// that fits the peer's maximum, as all but the strangest do, is written in its place.
+/// With `out` kept between messages a response costs no allocation, and leaves in one write. A
+/// command that fits the peer's maximum, as all but the strangest do, is written in its place.
 pub fn append_command(
     out: &mut Vec<u8>,
     fragmenter: &Fragmenter,

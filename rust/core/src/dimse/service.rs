@@ -1,12 +1,12 @@
 //! DIMSE services: requests and responses as types.
 //!
-//! Source: PS3.7 §9.3 (C-services), §10.3 (N-services) and Annex E. C-ECHO, C-STORE and C-CANCEL have
-//! types of their own. Every other request is an [`OtherRequest`], which knows enough to be refused
-//! as the standard says: 0211H, with its message ID, in the response that belongs to it.
+//! Source: PS3.7 §9.3 (C-services), §10.3 (N-services) and Annex E. C-ECHO, C-STORE and C-CANCEL
+//! have types of their own. Every other request is an [`OtherRequest`], which knows enough to be
+//! refused as the standard says: 0211H, with its message ID, in the response that belongs to it.
 //!
 //! A field that is missing or broken stays visible as `None`; which status answers it is `server`'s
-//! decision. Only what cannot be answered at all is an error here. Values hold no heap, so that a message
-//! costs none. No I/O. Called by `server` and `client`.
+//! decision. Only what cannot be answered at all is an error here. Values hold no heap, so that a
+//! message costs none. No I/O. Called by `server` and `client`.
 
 use core::fmt;
 
@@ -527,7 +527,8 @@ mod tests {
         assert_eq!(set.text(Field::ErrorComment).unwrap().len(), 64);
     }
 
-    /// threats-and-promises.md §2.4: an unknown or foreign operation can be refused with its own number.
+    /// threats-and-promises.md §2.4: an unknown or foreign operation can be refused with its own
+    /// number.
     #[test]
     fn other_requests() {
         for command_field in [0x0020, 0x0021, 0x0010, 0x0120, 0x0150, 0x0042] {

@@ -196,6 +196,7 @@ impl Server {
         let socket = socket2::SockRef::from(&self.listener);
         // accept() then returns every slice, and the stop flag is seen.
         let _ = socket.set_read_timeout(Some(SLICE));
+        self.clear_stale_parts();
         let mut spare = self.listener.try_clone().ok();
         let mut next_id = 0;
         while !self.shared.stop.is_raised() {
@@ -220,6 +221,27 @@ impl Server {
             }
         }
         self.wait_for_threads();
+    }
+
+    /// Removes what a crashed receiver left, beside the first associations, so that a directory of millions
+    /// delays no start.
+    fn clear_stale_parts(&self) {
+        let shared = self.shared();
+        let clear = move || {
+            if let Err(error) = shared.service.store.remove_stale_parts() {
+                let text = format_args!("cannot remove part files of a crashed receiver: {error}");
+                shared.service.logger.line(Level::Warn, "dcmfast.server", text);
+            }
+        };
+        let name = "stale part files".into();
+        if thread::Builder::new()
+            .name(name)
+            .stack_size(ASSOCIATION_STACK_BYTES)
+            .spawn(clear)
+            .is_err()
+        {
+            self.say(format_args!("cannot start a thread: part files of a crashed receiver stay"));
+        }
     }
 
     fn say(&self, text: std::fmt::Arguments<'_>) {

@@ -1,6 +1,7 @@
 //! Variable items of the A-ASSOCIATE PDUs and the sub-items of user information: bytes ⇄ types.
 //!
-//! Source: PS3.8 §9.3.2 and §9.3.3 (items), Annex D (maximum length), PS3.7 Annex D.3.3 (the others).
+//! Source: PS3.8 §9.3.2 and §9.3.3 (items), Annex D (maximum length), PS3.7 Annex D.3.3 (the
+//! others).
 //!
 //! ```text
 //! offset  bytes  field
@@ -16,9 +17,9 @@
 //! 57H common extended        58H user identity (RQ)                    59H user identity (AC)
 //! ```
 //!
-//! A length that does not fit its parent is an error, whatever the item is; an item of unknown type is
-//! skipped by its length (PS3.8 §9.3.1: not tested). Nothing is allocated by a length, only by bytes
-//! that are there. Called by `pdu_codec` only.
+//! A length that does not fit its parent is an error, whatever the item is; an item of unknown type
+//! is skipped by its length (PS3.8 §9.3.1: not tested). Nothing is allocated by a length, only by
+//! bytes that are there. Called by `pdu_codec` only.
 
 use crate::limits::{TRANSFER_SYNTAXES_PER_CONTEXT_MAX, USER_INFORMATION_ITEMS_MAX};
 use crate::uid::UidText;
@@ -463,11 +464,11 @@ mod tests {
     #[test]
     fn wrong_fixed_lengths() {
         for (bytes, length) in [(&b"\x51\0\0\x02\0\0"[..], 2), (b"\x53\0\0\x05\0\0\0\0\0", 5)] {
-            let error = decode(bytes).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::ItemLength { length: found, expected: 4, .. } if found == length),
-                "{error:?}"
-            );
+            let Err(DecodeError::ItemLength { length: found, expected: 4, .. }) = decode(bytes)
+            else {
+                panic!("{bytes:?}");
+            };
+            assert_eq!(found, length);
         }
     }
 

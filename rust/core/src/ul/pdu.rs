@@ -1,10 +1,10 @@
 //! The seven PDUs as types, and the numbers that their fields may hold.
 //!
 //! Source: PS3.8 §9.3 and PS3.7 Annex D.3.3. Values are kept as they were received: a missing or
-//! over-long UID is seen as such ([`UidItem`]), because the answer depends on it (`--reject` refuses a
-//! request without an implementation class UID, negotiation refuses a context without an abstract
-//! syntax). Types only; bytes are read and written in `pdu_codec.rs` and `items.rs`. Called by all
-//! of `ul`, by `acse`, `server` and `client`.
+//! over-long UID is seen as such ([`UidItem`]), because the answer depends on it (`--reject`
+//! refuses a request without an implementation class UID, negotiation refuses a context without an
+//! abstract syntax). Types only; bytes are read and written in `pdu_codec.rs` and `items.rs`.
+//! Called by all of `ul`, by `acse`, `server` and `client`.
 
 use core::fmt;
 
@@ -299,8 +299,8 @@ impl PresentationResult {
     }
 }
 
-/// User information, PS3.8 §9.3.2.3 with the sub-items of Annex D and of PS3.7 Annex D.3.3. A sub-item
-/// that may come once and comes again is ignored: the first one counts.
+/// User information, PS3.8 §9.3.2.3 with the sub-items of Annex D and of PS3.7 Annex D.3.3. A
+/// sub-item that may come once and comes again is ignored: the first one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserInformation {
     /// Longest P-DATA-TF that the sender of this item wants to receive; 0 is "no limit".

@@ -202,8 +202,8 @@ impl core::error::Error for EncodeError {}
 
 /// Type and length of a PDU.
 ///
-/// `max_pdu_bytes` is the maximum length that this side announced; it bounds P-DATA-TF. An A-ABORT is
-/// let pass with any length: it is never answered, and nothing after it counts.
+/// `max_pdu_bytes` is the maximum length that this side announced; it bounds P-DATA-TF. An A-ABORT
+/// is let pass with any length: it is never answered, and nothing after it counts.
 pub const fn decode_header(
     bytes: &[u8; PDU_HEADER_BYTES],
     max_pdu_bytes: u32,

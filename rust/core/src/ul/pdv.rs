@@ -13,9 +13,9 @@
 //! ```
 //!
 //! Reads and writes memory only. Allocates nothing: a [`Pdv`] borrows the PDU it came from, and
-//! [`Fragmenter`] yields headers of 12 bytes that the caller puts between slices of its own data, so
-//! that a message of any number of PDUs is one vectored write and no bulk byte is copied.
-//! Called by `dimse::message`, `server` and `client`. Bounds live in `limits.rs`.
+//! [`Fragmenter`] yields headers of 12 bytes that the caller puts between slices of its own data,
+//! so that a message of any number of PDUs is one vectored write and no bulk byte is copied. Called
+//! by `dimse::message`, `server` and `client`. Bounds live in `limits.rs`.
 
 use core::fmt;
 use core::ops::Range;

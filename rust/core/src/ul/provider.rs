@@ -1,15 +1,15 @@
 //! The upper layer service provider: bytes become indications, requests become bytes, and the state
 //! follows Table 9-10.
 //!
-//! Source: PS3.8 §7 (services) and §9.2 (state machine). Sans-I/O: [`UpperLayer`] reads no socket and no
-//! clock. Its caller shows it unread bytes ([`UpperLayer::receive`]), tells it of the local user's
-//! wishes (`accept`, `release`, …), of the transport ([`UpperLayer::transport_closed`]) and of the
-//! timer ([`UpperLayer::artim_expired`]), and carries out each [`Reaction`]: send these bytes, start
-//! or stop ARTIM, close. The answer to bytes does not depend on how TCP split them.
+//! Source: PS3.8 §7 (services) and §9.2 (state machine). Sans-I/O: [`UpperLayer`] reads no socket
+//! and no clock. Its caller shows it unread bytes ([`UpperLayer::receive`]), tells it of the local
+//! user's wishes (`accept`, `release`, …), of the transport ([`UpperLayer::transport_closed`]) and
+//! of the timer ([`UpperLayer::artim_expired`]), and carries out each [`Reaction`]: send these
+//! bytes, start or stop ARTIM, close. The answer to bytes does not depend on how TCP split them.
 //!
-//! Nothing is allocated for P-DATA-TF. What the PDVs mean is not known here (`dimse::message`), nor which
-//! association is acceptable (`acse`, `server`); only the protocol version is judged, as the provider's
-//! own part of AE-6. Called by `server::association` and `client`.
+//! Nothing is allocated for P-DATA-TF. What the PDVs mean is not known here (`dimse::message`), nor
+//! which association is acceptable (`acse`, `server`); only the protocol version is judged, as the
+//! provider's own part of AE-6. Called by `server::association` and `client`.
 
 use core::fmt;
 
@@ -118,8 +118,9 @@ pub enum Fault {
 impl Fault {
     /// Source and reason of the A-ABORT that answers this.
     ///
-    /// In Sta2, AA-1 names the service user as the source of the abort. So it is for a PDU out of place, as
-    /// DCMTK does; where the bytes are wrong the reason says more, and peers send it there, too.
+    /// In Sta2, AA-1 names the service user as the source of the abort. So it is for a PDU out of
+    /// place, as DCMTK does; where the bytes are wrong the reason says more, and peers send it
+    /// there, too.
     pub const fn abort(&self) -> Abort {
         match self {
             Self::Invalid(error) => error.abort(),
@@ -166,8 +167,8 @@ impl Received<'_> {
     }
 }
 
-/// A request of the local user that Table 9-10 does not allow, or that cannot be encoded. Nothing was
-/// sent and the state is as before: always a fault of the caller.
+/// A request of the local user that Table 9-10 does not allow, or that cannot be encoded. Nothing
+/// was sent and the state is as before: always a fault of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocalProtocolError {
@@ -273,8 +274,8 @@ impl UpperLayer {
         self.last
     }
 
-    /// True when P-DATA may be sent (Evt9 has a cell): Sta6, and Sta8 while the peer awaits our reply
-    /// to its release.
+    /// True when P-DATA may be sent (Evt9 has a cell): Sta6, and Sta8 while the peer awaits our
+    /// reply to its release.
     pub const fn may_send_data(&self) -> bool {
         cell(self.state, Evt::Evt9).is_some()
     }
@@ -286,8 +287,8 @@ impl UpperLayer {
 
     /// Looks at the unread bytes and handles the one PDU at their front.
     ///
-    /// The caller drops `consumed` bytes, carries out the reaction, and calls again while bytes are left and
-    /// more was not asked for. A header that shows a fault is answered without its body.
+    /// The caller drops `consumed` bytes, carries out the reaction, and calls again while bytes are
+    /// left and more was not asked for. A header that shows a fault is answered without its body.
     pub fn receive<'b>(&mut self, bytes: &'b [u8]) -> Received<'b> {
         if self.is_deaf {
             return Received::ignored(bytes.len());
@@ -489,8 +490,8 @@ impl UpperLayer {
         Ok(Reaction::send(encode_release_rq()))
     }
 
-    /// A-RELEASE response (AR-4; AR-9 for a requestor in a collision, which then awaits the peer's own
-    /// reply).
+    /// A-RELEASE response (AR-4; AR-9 for a requestor in a collision, which then awaits the peer's
+    /// own reply).
     pub fn release_reply(&mut self) -> Result<Reaction, LocalProtocolError> {
         let cell = self.allowed(Evt::Evt14)?;
         self.step(Evt::Evt14, cell, cell.next);
@@ -501,8 +502,8 @@ impl UpperLayer {
         })
     }
 
-    /// A-ABORT request (AA-1, AA-2): by the user with [`Abort::USER`], or on behalf of a layer above that
-    /// found a fault of the peer, or of a timer.
+    /// A-ABORT request (AA-1, AA-2): by the user with [`Abort::USER`], or on behalf of a layer
+    /// above that found a fault of the peer, or of a timer.
     ///
     /// Always possible. Without an association (Sta1, Sta2, Sta4) the transport is only closed; in
     /// Sta13 the association has ended already.
@@ -533,8 +534,8 @@ impl UpperLayer {
         }
     }
 
-    /// ARTIM ran out (Evt18, AA-2). A timer that runs out in another state was not stopped in time and
-    /// has no effect.
+    /// ARTIM ran out (Evt18, AA-2). A timer that runs out in another state was not stopped in time
+    /// and has no effect.
     pub const fn artim_expired(&mut self) -> Reaction {
         match cell(self.state, Evt::Evt18) {
             Some(cell) => {
