@@ -510,9 +510,8 @@ impl Requestor {
                 Ok(Some(event)) => return Ok(event),
                 Ok(None) => {}
                 Err(ClientError::PeerReleased) => {
-                    if let Ok(reply) = self.ul.release_reply()
-                        && let Some(pdu) = reply.send
-                    {
+                    let reply = self.ul.release_reply().ok().and_then(|reaction| reaction.send);
+                    if let Some(pdu) = reply {
                         let _ = self.connection.write(&pdu);
                     }
                     return Err(ClientError::PeerReleased);

@@ -66,9 +66,10 @@ impl ReadBuffer {
     /// Gives the large block back when what is unread fits the small one; for the end of a message.
     pub fn shrink(&mut self) {
         let length = self.end - self.start;
-        if length <= self.small.len() / 2
-            && let Some(block) = self.block.take()
-        {
+        if length > self.small.len() / 2 {
+            return;
+        }
+        if let Some(block) = self.block.take() {
             self.small[..length].copy_from_slice(&block[self.start..self.end]);
             (self.start, self.end) = (0, length);
             self.pool.give_back(block);

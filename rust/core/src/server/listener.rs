@@ -136,10 +136,10 @@ impl Shared {
     /// Registers a connection that has not associated; drops the oldest when there are too many.
     fn register(&self, id: u64, stream: Arc<TcpStream>) {
         let mut pending = lock(&self.pending);
-        if pending.len() >= PENDING_CONNECTIONS_MAX
-            && let Some((_, oldest)) = pending.pop_front()
-        {
-            let _ = oldest.shutdown(Shutdown::Both);
+        if pending.len() >= PENDING_CONNECTIONS_MAX {
+            if let Some((_, oldest)) = pending.pop_front() {
+                let _ = oldest.shutdown(Shutdown::Both);
+            }
         }
         pending.push_back((id, stream));
     }
@@ -229,8 +229,11 @@ impl Server {
         let shared = self.shared();
         let clear = move || {
             if let Err(error) = shared.service.store.remove_stale_parts() {
-                let text = format_args!("cannot remove part files of a crashed receiver: {error}");
-                shared.service.logger.line(Level::Warn, "dcmfast.server", text);
+                shared.service.logger.line(
+                    Level::Warn,
+                    "dcmfast.server",
+                    format_args!("cannot remove part files of a crashed receiver: {error}"),
+                );
             }
         };
         let name = "stale part files".into();

@@ -173,13 +173,13 @@ impl<'b> Block<'_, 'b> {
 
     /// Hands the collected fragments to the store.
     pub fn flush(&mut self) {
-        if let Some(InHand::Store(store)) = &mut self.exchange.in_hand
-            && !self.fragments.is_empty()
-        {
+        if let Some(InHand::Store(store)) = &mut self.exchange.in_hand {
             self.narrator.progress_dots(self.fragments.len());
-            if let Some(writer) = &mut store.writer
-                && let Err(error) = writer.append(&self.fragments)
-            {
+            let appended = match &mut store.writer {
+                Some(writer) if !self.fragments.is_empty() => writer.append(&self.fragments),
+                _ => Ok(()),
+            };
+            if let Err(error) = appended {
                 store.failure = Some(error);
                 store.writer = None;
             }
