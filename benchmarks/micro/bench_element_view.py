@@ -95,7 +95,7 @@ def write_all(library: Any, data_sets: list[Any]) -> None:
     for data_set in data_sets:
         try:
             write(io.BytesIO(), data_set)
-        except ValueError:  # elements that no writer takes: the same for both
+        except (TypeError, ValueError):  # two files that no writer takes: the same for both
             continue
 
 
