@@ -97,7 +97,7 @@ pub const ASSOCIATION_STACK_BYTES: usize = 512 * 1024;
 pub const IDLE_READ_BUFFER_BYTES: usize = 16_384 + 2048;
 /// Read buffer while a large message is under way, in bytes; taken from a pool and given back. Holds
 /// at least one PDU of the largest size and then some.
-pub const MESSAGE_READ_BUFFER_BYTES: usize = 1024 * 1024;
+pub const MESSAGE_READ_BUFFER_BYTES: usize = 256 * 1024;
 /// A connection opened → A-ASSOCIATE-RQ complete, in seconds (ARTIM; `--acse-timeout`).
 pub const ACSE_TIMEOUT_S_DEFAULT: u32 = 30;
 /// Idle between messages, and silence within one, in seconds (`--socket-timeout`).
