@@ -1,7 +1,7 @@
 """``dcmfast <tool> …``: find the tool and hand over.
 
-Only the named tool's module is imported, because a receiver must listen within milliseconds: nothing
-here may import more than ``sys``.
+Only the named tool's module is imported, because a receiver must listen within milliseconds:
+nothing here may import more than ``sys``.
 """
 
 from __future__ import annotations

@@ -83,7 +83,9 @@ def translated(error: _rust.AssociationError) -> NetworkError:
         code = "0320" if text.startswith("Attempt") else "031c"
         return ConnectionFailed(f"0006:{code} {text}")
     if isinstance(error, _rust.TimedOut):
-        return AssociationTimeout("0006:0207 DIMSE No data available (timeout in non-blocking mode)")
+        return AssociationTimeout(
+            "0006:0207 DIMSE No data available (timeout in non-blocking mode)"
+        )
     if isinstance(error, (_rust.PeerAborted, _rust.PeerReleased)):
         return AssociationAborted("0006:0317 Peer aborted Association (or never connected)")
     return RemoteProtocolError(f"0006:0317 {text}")

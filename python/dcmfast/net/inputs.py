@@ -1,7 +1,7 @@
 """The files that a sender is told to send: typed ones, and those found in directories.
 
-What DCMTK's storescu does before it connects: every file is looked at, and one that cannot be sent ends
-the run, or is left out with ``--no-halt``.  Only the head of a file is read.
+What DCMTK's storescu does before it connects: every file is looked at, and one that cannot be sent
+ends the run, or is left out with ``--no-halt``.  Only the head of a file is read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Start, stop and observe the Rust server from settings.
 
-Everything is handed over once, as plain values; associations then run without the interpreter.  The first
-SIGINT or SIGTERM finishes what is in hand and ends with exit code 0, the second one ends at once.
+Everything is handed over once, as plain values; associations then run without the interpreter.
+The first SIGINT or SIGTERM finishes what is in hand and ends with exit code 0, the second one ends
+at once.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
         log.line("I", "configuring service class provider ...")
     for warning in settings.warnings:
         log.line("W", warning)
-    log.line("I", f"durability is {settings.durability}: {_PROMISES[settings.durability]}")
+    log.line("I", f"dcmfast.durability: {settings.durability}: {_PROMISES[settings.durability]}")
     if settings.tool == "dcmrecv":
         log.line("I", "starting service class provider and listening ...")
 
@@ -135,6 +136,6 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
 #: What a success response means, by durability.
 _PROMISES = {
     "none": "a success response means that the object was handed to the operating system",
-    "group": "a success response means that file and directory are synced; waiting peers share syncs",
+    "group": "a success response means that file and directory are synced, shared by waiting peers",
     "each": "a success response means that file and directory are synced, object by object",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from dcmfast import _rust
 from dcmfast.errors import (
     AssociationRejected,
@@ -15,6 +13,7 @@ from dcmfast.errors import (
 )
 from dcmfast.net import association, inputs
 from dcmfast.observe.logs import Log, show
+from dcmfast.observe.progress import FileBar
 from dcmfast.policy.negotiation import (
     ECHO_TRANSFER_SYNTAXES,
     VERIFICATION_SOP_CLASS,
@@ -177,8 +176,9 @@ def transfer_syntax_words(uid: str) -> str:
 def store(settings: StoreSettings) -> int:
     """Send the files; return the exit code.
 
-    0 when each was stored, else storescu's: 1 before anything was sent or for want of a context, the high
-    byte of the first failure status, 10 when the association was lost.  With ``--no-halt`` 0.
+    0 when each was stored, else storescu's: 1 before anything was sent or for want of a context,
+    the high byte of the first failure status, 10 when the association was lost.  With ``--no-halt``
+    0.
     """
     log = _prepare(settings)
     try:
@@ -187,7 +187,8 @@ def store(settings: StoreSettings) -> int:
         for letter, text in error.lines:
             log.line(letter, text)
         return error.exit_code_of(settings.tool)
-    with _progress(settings, log, len(files) * settings.repeat) as advance:
+    # Lines and a bar would overwrite each other, and quiet means quiet.
+    with FileBar(len(files) * settings.repeat, is_wanted=log.level == "warn") as advance:
         for contexts, group in _associations(settings, files):
             code = _store_group(settings, log, contexts, group, advance)
             if code is not None:
@@ -233,9 +234,7 @@ def _store_group(
 ) -> int | None:
     """Send files over one association; return an exit code that ends the run, else None."""
     try:
-        link = _associate(
-            settings, contexts, log, max_send_pdu_bytes=settings.max_send_pdu_bytes
-        )
+        link = _associate(settings, contexts, log, max_send_pdu_bytes=settings.max_send_pdu_bytes)
     except NetworkError:
         return _NOT_ASSOCIATED
     accepted = {
@@ -244,7 +243,7 @@ def _store_group(
         if syntax
     }
     for file in (file for _ in range(settings.repeat) for file in files):
-        code = _store_file(settings, log, link, accepted, file)
+        code = _store_file(log, link, accepted, file)
         advance()
         if code is not None and (settings.is_halting or code == _LOST):
             _end(settings, link, log, code)
@@ -265,7 +264,6 @@ def _end(settings: StoreSettings, link: _rust.Association, log: Log, code: int) 
 
 
 def _store_file(
-    settings: StoreSettings,
     log: Log,
     link: _rust.Association,
     accepted: dict[tuple[str, str | None], int],
@@ -301,41 +299,3 @@ def _store_file(
     if not log.shows_progress:
         log.line("E", f"Store Failed, file: {file.path}: {_rust.status_text('store', status)}")
     return status >> 8 or 1
-
-
-class _progress:  # noqa: N801
-    """A bar on a terminal, nothing elsewhere; calling the result advances it by one file."""
-
-    def __init__(self, settings: StoreSettings, log: Log, total: int) -> None:
-        self._bar = None
-        # Lines and a bar would overwrite each other, and quiet means quiet.
-        if total > 1 and sys.stderr.isatty() and log.level == "warn":
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-
-            self._bar = Progress(
-                TextColumn("sending"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.speed:.0f}/s"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-            )
-            self._task = self._bar.add_task("sending", total=total)
-
-    def __enter__(self) -> Callable[[], None]:
-        if self._bar is None:
-            return lambda: None
-        bar, task = self._bar, self._task
-        bar.start()
-        return lambda: bar.advance(task)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

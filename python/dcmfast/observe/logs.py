@@ -1,7 +1,7 @@
 """Log lines of the front ends, in DCMTK's shape.
 
-The engine writes its own lines (``rust/core/src/console.rs``); these are the few that Python says, at
-start and around an SCU's work.  One event, one write: the letter stands on each of its lines.
+The engine writes its own lines (``rust/core/src/console.rs``); these are the few that Python says,
+at start and around an SCU's work.  One event, one write: the letter stands on each of its lines.
 """
 
 from __future__ import annotations
