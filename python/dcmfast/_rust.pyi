@@ -7,6 +7,31 @@ associations that we request raise `AssociationError` and its classes.
 from collections.abc import Sequence
 from typing import Final, final
 
+__all__ = [
+    "BUILD_PROFILE",
+    "VERSION",
+    "Association",
+    "AssociationError",
+    "AssociationRejected",
+    "ConnectError",
+    "ElementDictionary",
+    "FileInstance",
+    "PeerAborted",
+    "PeerReleased",
+    "ProtocolError",
+    "Receiver",
+    "TimedOut",
+    "inspect_file",
+    "limits_table",
+    "modality",
+    "negotiate",
+    "scan_data_set",
+    "scan_sequence",
+    "state_table",
+    "status_text",
+    "walk_fragments",
+]
+
 BUILD_PROFILE: Final[str]
 VERSION: Final[str]
 
