@@ -55,7 +55,11 @@ BEFORE = [
         MALFORMED_FIRST,
     ),
     Case("request of 4 GiB, header only", pdu.pdu(1, b"", length=0xFFFF_FFFF), MALFORMED_FIRST),
-    Case("P-DATA-TF of 4 GiB, header only", pdu.pdu(4, b"", length=0xFFFF_FFFF), WRONG_FIRST),
+    Case(
+        "P-DATA-TF of 4 GiB, header only",
+        pdu.pdu(4, b"", length=0xFFFF_FFFF),
+        WRONG_FIRST | MALFORMED_FIRST,
+    ),
     Case("unknown type of 4 GiB", pdu.pdu(0x42, b"", length=0xFFFF_FFFF), UNKNOWN_FIRST),
 ]
 
