@@ -198,7 +198,8 @@ def test_a_command_that_is_refused(case: Command, ours: Receiver, scripted_peer:
     if case.follows is not None:
         peer.send_tolerant(*pdu.fragments(case.context_id, case.follows))
     status = peer.expect_refusal(case.aborts, case.statuses)
-    if status is not None and "but one follows" not in case.name:
+    # A data set that was not announced ends the association when it comes.
+    if status is not None and "but one follows" not in case.name and "type:" not in case.name:
         peer.echo()
     assert_nothing_stored(ours)
     assert_still_serves(ours)

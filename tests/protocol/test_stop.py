@@ -14,7 +14,8 @@ from testkit.kinds import Connect, StartReceiver
 from testkit.process import Receiver, wait_until
 from vectors import make
 
-OBJECT = make.ct(1, rows=64, columns=64)
+#: More than a write block, so that a part file is there while it arrives.
+OBJECT = make.ct(1, rows=2048, columns=1024)
 
 
 def begin_store(peer: object, receiver: Receiver) -> None:
@@ -59,12 +60,13 @@ def test_the_object_in_hand_is_finished(running_scp: StartReceiver, scripted_pee
     peer = scripted_peer(receiver)
     peer.associate()
     command = pdu.c_store_rq(OBJECT.sop_class_uid, OBJECT.sop_instance_uid)
-    pieces = pdu.fragments(3, OBJECT.data_set, size=2000)
+    pieces = pdu.fragments(3, OBJECT.data_set)
     peer.send(pdu.p_data(pdu.pdv(3, command, command=True)), *pieces[:-1])
     wait_until(lambda: any(map(is_part, receiver.names())), what="a part file")
     receiver.process.send_signal(signal.SIGTERM)
     peer.send(pieces[-1])
     peer.expect_status(0)
+    peer.socket.close()
     assert receiver.wait(within_s=12) == 0
     (stored,) = receiver.files()
     assert stored.read_bytes().endswith(OBJECT.data_set)

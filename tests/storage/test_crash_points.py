@@ -188,8 +188,9 @@ def test_part_files_of_a_living_receiver_are_left_alone(
     from testkit import pdu
 
     first = running_scp("storescp", directory=archive_dir)
-    made = make.ct(1, rows=64, columns=64)
-    pieces = pdu.fragments(3, made.data_set, size=3000)
+    # More than a write block, so that a part file is there while it arrives.
+    made = make.ct(1, rows=2048, columns=1024)
+    pieces = pdu.fragments(3, made.data_set)
     with ScriptedPeer(first.port) as peer:
         peer.associate()
         command = pdu.c_store_rq(made.sop_class_uid, made.sop_instance_uid)

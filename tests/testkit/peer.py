@@ -104,7 +104,10 @@ class ScriptedPeer:
         return found
 
     def expect_closed(self, *, reset_allowed: bool = False, within_s: float | None = None) -> None:
-        """Wait for the peer's end of stream; RST is an end too where the test says so."""
+        """Wait for the peer's end of stream, then close as a good peer does.
+
+        RST is an end too where the test says so.
+        """
         if within_s is not None:
             self.socket.settimeout(within_s)
         try:
@@ -113,9 +116,10 @@ class ScriptedPeer:
             assert reset_allowed, "connection reset: the peer may have missed the last answer"
             return
         assert rest == b"", f"more bytes where the end was due: {rest[:64]!r}"
+        self.socket.close()
 
     def drain(self, *, within_s: float = ANSWER_S) -> bytes:
-        """Everything that still comes until the end of the connection, clean or reset."""
+        """Everything that still comes until the end of the connection, which is then closed."""
         data = bytearray()
         deadline = time.monotonic() + within_s
         with contextlib.suppress(ConnectionResetError):
@@ -125,6 +129,7 @@ class ScriptedPeer:
                 if not piece:
                     break
                 data += piece
+        self.socket.close()
         return bytes(data)
 
     def expect_message(self) -> dict[int, bytes]:

@@ -65,14 +65,19 @@ pub fn modality(sop_class_uid: &str) -> &'static str {
     storage_prefix(sop_class_uid.as_bytes()).unwrap_or("OT")
 }
 
-/// The cells of Table 9-10 that are not empty: state, event, action, next state.
+/// The cells of Table 9-10 that are not empty: state, event, action, next state. Where the action
+/// decides between two states (AE-6, AR-8), both are named: `Sta3 or Sta13`.
 #[pyfunction]
-pub fn state_table() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+pub fn state_table() -> Vec<(&'static str, &'static str, &'static str, String)> {
     let mut rows = Vec::new();
     for state in State::ALL {
         for event in Evt::ALL {
             if let Some(cell) = cell(state, event) {
-                rows.push((state.name(), event.name(), cell.action.name(), cell.next.name()));
+                let next = match cell.alternative {
+                    Some(other) => format!("{} or {}", cell.next.name(), other.name()),
+                    None => cell.next.name().to_owned(),
+                };
+                rows.push((state.name(), event.name(), cell.action.name(), next));
             }
         }
     }

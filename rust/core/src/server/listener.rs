@@ -220,6 +220,9 @@ impl Server {
                 },
             }
         }
+        // Nobody is kept waiting in the queue of a server that will not answer: from here on peers
+        // are refused by the system. (Linux ends listening on shutdown.)
+        let _ = socket.shutdown(Shutdown::Both);
         self.wait_for_threads();
     }
 
