@@ -45,6 +45,18 @@ pub enum Publish {
     Exchange,
 }
 
+/// What a file system offers for syncing several objects at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSync {
+    /// Nothing: [`Backend::sync_file_system`] tells no errors here.
+    None,
+    /// Contents by [`Backend::sync_file_system`], then names, then directories.
+    Twice,
+    /// Contents written out, then names, then all by one [`Backend::sync_file_system`]: a name never
+    /// outlives a power cut here without the content that was written out before it was given.
+    Once,
+}
+
 /// One storage area.
 pub trait Backend: Send + Sync {
     /// Creates an empty part file that nobody else has.
@@ -56,8 +68,8 @@ pub trait Backend: Send + Sync {
     /// Makes the names in `directory` survive a power cut; `""` is the area itself.
     fn sync_directory(&self, directory: &str) -> io::Result<()>;
 
-    /// True when [`Backend::sync_file_system`] both syncs and reports errors.
-    fn can_sync_file_system(&self) -> bool;
+    /// How few syncs make a group of objects survive a power cut here.
+    fn group_sync(&self) -> GroupSync;
 
     /// Makes everything written so far survive a power cut, data and names.
     fn sync_file_system(&self) -> io::Result<()>;
@@ -82,6 +94,13 @@ pub trait PartFile: Send {
 
     /// Makes the content survive a power cut. Asked once: after an error the content is lost.
     fn sync_data(&mut self) -> io::Result<()>;
+
+    /// Begins to send the content to the device, without waiting.
+    fn start_write_out(&mut self) -> io::Result<()>;
+
+    /// Waits until the device has the content. That alone survives nothing; see
+    /// [`GroupSync::Once`].
+    fn finish_write_out(&mut self) -> io::Result<()>;
 
     /// Ends writing; an error means that content is lost.
     fn close(&mut self) -> io::Result<()>;
@@ -115,7 +134,7 @@ struct DiskShared {
     root: RwLock<Arc<Root>>,
     /// Part files made so far; with the process ID it makes their names unique.
     part_count: AtomicU64,
-    reports_sync_errors: bool,
+    group_sync: GroupSync,
 }
 
 /// An open directory, and which one it is.
@@ -129,6 +148,13 @@ impl Disk {
     pub fn open(path: &Path, recreates_area: bool) -> io::Result<Self> {
         let path_c = CString::new(path.as_os_str().as_bytes())?;
         let root = Root::open(&path_c)?;
+        let group_sync = if !system::syncfs_reports_errors() {
+            GroupSync::None
+        } else if system::orders_names_after_content(&root.descriptor) {
+            GroupSync::Once
+        } else {
+            GroupSync::Twice
+        };
         Ok(Self {
             shared: Arc::new(DiskShared {
                 path: path.to_owned(),
@@ -136,7 +162,7 @@ impl Disk {
                 recreates_area,
                 root: RwLock::new(Arc::new(root)),
                 part_count: AtomicU64::new(0),
-                reports_sync_errors: system::syncfs_reports_errors(),
+                group_sync,
             }),
         })
     }
@@ -214,8 +240,8 @@ impl Backend for Disk {
         system::sync_all(&opened)
     }
 
-    fn can_sync_file_system(&self) -> bool {
-        self.shared.reports_sync_errors
+    fn group_sync(&self) -> GroupSync {
+        self.shared.group_sync
     }
 
     fn sync_file_system(&self) -> io::Result<()> {
@@ -313,6 +339,14 @@ impl PartFile for DiskPart {
         let identity = system::identity(file)?;
         self.identity = Some(identity);
         Ok(())
+    }
+
+    fn start_write_out(&mut self) -> io::Result<()> {
+        system::start_write_out(self.file()?)
+    }
+
+    fn finish_write_out(&mut self) -> io::Result<()> {
+        system::finish_write_out(self.file()?)
     }
 
     fn close(&mut self) -> io::Result<()> {
@@ -566,6 +600,37 @@ mod system {
     pub(super) fn sync_file_system(descriptor: &OwnedFd) -> io::Result<()> {
         // SAFETY: the descriptor is open while borrowed. SAFETY.md §2.
         check(unsafe { libc::syncfs(descriptor.as_raw_fd()) }).map(|_| ())
+    }
+
+    pub(super) fn start_write_out(file: &fs::File) -> io::Result<()> {
+        sync_range(file, libc::SYNC_FILE_RANGE_WRITE)
+    }
+
+    pub(super) fn finish_write_out(file: &fs::File) -> io::Result<()> {
+        let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        sync_range(file, flags)
+    }
+
+    fn sync_range(file: &fs::File, flags: libc::c_uint) -> io::Result<()> {
+        // SAFETY: the descriptor is open while `file` is borrowed. SAFETY.md §2.
+        check(unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) }).map(|_| ())
+    }
+
+    /// True for ext2/3/4 and XFS. Both journal metadata in order: block allocation and size of a file
+    /// whose pages were written out are in the transaction of a later rename or an earlier one, and
+    /// the record that commits it is preceded by a flush of the device's cache. So whoever finds the
+    /// name finds the content.
+    pub(super) fn orders_names_after_content(descriptor: &OwnedFd) -> bool {
+        let mut stat = core::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is open while borrowed; `stat` has room. SAFETY.md §2.
+        if check(unsafe { libc::fstatfs(descriptor.as_raw_fd(), stat.as_mut_ptr()) }).is_err() {
+            return false;
+        }
+        // SAFETY: fstatfs succeeded, so it filled the whole structure. SAFETY.md §2.
+        let kind = unsafe { stat.assume_init() }.f_type;
+        kind == libc::EXT4_SUPER_MAGIC || kind == libc::XFS_SUPER_MAGIC
     }
 
     /// Since Linux 5.8 syncfs tells of write errors; before, its success means nothing.

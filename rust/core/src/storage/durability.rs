@@ -11,12 +11,21 @@
 //!   gathers, syncs all contents, gives all names, syncs each directory once, and hands the lead to
 //!   one of those that came meanwhile. No thread of its own, no time lost when one is alone.
 //!
-//! How contents are synced in a group: one object by fdatasync; more by one `syncfs`, whose failure
-//! is not the end: fdatasync of each file then tells whose content is lost, so an error reaches
-//! exactly the objects concerned.
+//! A group of one does what `each` does. For more there are three ways ([`Way`]):
 //!
-//! The leader waits up to `GROUP_GATHER_US_MAX` for as many objects as took part last time: without
-//! this, four senders that each wait for their response fall into groups of one and three.
+//! * one by one: as `each`, with the directory synced once;
+//! * twice: `syncfs` for the contents, names, fsync of the directory;
+//! * once, where names stay behind contents ([`GroupSync::Once`]): contents written out (no commit, no
+//!   flush), names, one `syncfs` for all.
+//!
+//! The price of `syncfs` is that it waits for what other programs have written too. So costs are
+//! watched, and one by one is the way while it is the cheaper one ([`Pace`]).
+//!
+//! A failed `syncfs` does not say whose content is lost; fdatasync of each file then does, so an error
+//! reaches exactly the objects concerned.
+//!
+//! The leader waits, up to half of what a commit takes, for as many objects as took part last time:
+//! without this, four senders that each wait for their response fall into groups of one and three.
 //!
 //! Called by `storage::writer`.
 
@@ -26,8 +35,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::limits::{GROUP_GATHER_US_MAX, GROUP_OBJECTS_MAX, SYNCED_DIRECTORIES_MAX};
-use crate::storage::backend::{Backend, PartFile, Publish};
+use crate::limits::{
+    GROUP_GATHER_US_MAX, GROUP_OBJECTS_MAX, SYNC_RETRY_FACTOR, SYNC_RETRY_MS,
+    SYNCED_DIRECTORIES_MAX,
+};
+use crate::storage::backend::{Backend, GroupSync, PartFile, Publish};
 use crate::storage::crash_point::crash_point;
 use crate::storage::naming::AreaPath;
 
@@ -131,6 +143,57 @@ pub struct Committer {
     joined: Condvar,
     /// Directories below the area whose own names are known to be synced.
     synced_directories: Mutex<HashSet<String>>,
+    pace: Mutex<Pace>,
+}
+
+/// How a group is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    OneByOne,
+    Twice,
+    Once,
+}
+
+/// What the ways have cost of late, per object; at once is whichever of `Twice` and `Once` there is.
+#[derive(Default)]
+struct Pace {
+    one_by_one: Cost,
+    at_once: Cost,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    per_object: Option<Duration>,
+    /// Not to be tried before, while the other way is cheaper.
+    rests_until: Option<Instant>,
+}
+
+impl Pace {
+    /// The cheaper way; one that was never tried, or not for long, first.
+    fn choose(&self, at_once: Way, now: Instant) -> Way {
+        let is_due = |cost: &Cost| cost.rests_until.is_none_or(|until| until <= now);
+        let (is_at_once_cheaper, is_other_due) =
+            match (self.at_once.per_object, self.one_by_one.per_object) {
+                (None, _) => (true, false),
+                (_, None) => (false, false),
+                (Some(at_once), Some(one_by_one)) if at_once <= one_by_one => {
+                    (true, is_due(&self.one_by_one))
+                }
+                _ => (false, is_due(&self.at_once)),
+            };
+        if is_at_once_cheaper == is_other_due { Way::OneByOne } else { at_once }
+    }
+
+    fn note(&mut self, way: Way, took: Duration, count: usize) {
+        let cost = match way {
+            Way::OneByOne => &mut self.one_by_one,
+            Way::Twice | Way::Once => &mut self.at_once,
+        };
+        let now = took / count.max(1) as u32;
+        cost.per_object = Some(cost.per_object.map_or(now, |before| (before * 3 + now) / 4));
+        let rest = (took * SYNC_RETRY_FACTOR).max(Duration::from_millis(SYNC_RETRY_MS));
+        cost.rests_until = Instant::now().checked_add(rest);
+    }
 }
 
 /// The queue of a group and who leads.
@@ -140,6 +203,8 @@ struct Group {
     has_leader: bool,
     /// Objects that took part in the last commit or came during it.
     expected: usize,
+    /// How long the last commit took.
+    last_commit: Duration,
 }
 
 struct Waiter {
@@ -204,6 +269,7 @@ impl Committer {
             group: Mutex::default(),
             joined: Condvar::new(),
             synced_directories: Mutex::default(),
+            pace: Mutex::default(),
         }
     }
 
@@ -294,7 +360,9 @@ impl Committer {
             .into_iter()
             .map(|waiter| (waiter.task, Unanswered { committer: self, seat: Some(waiter.seat) }))
             .unzip();
+        let started = Instant::now();
         let results = self.commit_together(tasks);
+        lock(&self.group).last_commit = started.elapsed();
         // Before the answers, so that the next group syncs while these responses are sent.
         drop(handover);
         for (seat, result) in seats.into_iter().zip(results) {
@@ -314,7 +382,8 @@ impl Committer {
         if group.waiting.len() >= expected {
             return group;
         }
-        let deadline = Instant::now() + Duration::from_micros(GROUP_GATHER_US_MAX);
+        let patience = (group.last_commit / 2).min(Duration::from_micros(GROUP_GATHER_US_MAX));
+        let deadline = Instant::now() + patience;
         while group.waiting.len() < expected {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -327,30 +396,80 @@ impl Committer {
 
     /// The durable order for some objects at once; results in the order of `tasks`.
     fn commit_together(&self, tasks: Vec<Task>) -> Vec<Result<Committed, IoFailure>> {
+        let count = tasks.len();
+        let way = self.choose_way(count);
+        let started = Instant::now();
         let mut steps: Vec<Step> = tasks.into_iter().map(Step::new).collect();
         crash_point("before_sync");
-        self.sync_contents(&mut steps);
+        match way {
+            Way::OneByOne => self.sync_contents(&mut steps),
+            Way::Twice => self.sync_contents_together(&mut steps),
+            Way::Once => self.write_out_contents(&mut steps),
+        }
         crash_point("after_sync");
         crash_point("before_rename");
         for step in &mut steps {
-            step.publish(self);
+            step.publish(self, way);
         }
         crash_point("after_rename");
-        self.sync_names(&mut steps);
+        match way {
+            Way::OneByOne | Way::Twice => self.sync_names(&mut steps),
+            Way::Once => self.sync_all(&mut steps),
+        }
         crash_point("after_directory_sync");
+        lock(&self.pace).note(way, started.elapsed(), count);
         steps.into_iter().map(|step| step.finish(self)).collect()
     }
 
+    fn choose_way(&self, count: usize) -> Way {
+        let at_once = match self.backend.group_sync() {
+            _ if count < 2 => return Way::OneByOne,
+            GroupSync::None => return Way::OneByOne,
+            GroupSync::Twice => Way::Twice,
+            GroupSync::Once => Way::Once,
+        };
+        lock(&self.pace).choose(at_once, Instant::now())
+    }
+
+    /// Contents that wait for their sync side by side share what can be shared.
     fn sync_contents(&self, steps: &mut [Step]) {
-        let unsynced = steps.iter().filter(|step| step.needs_content_sync()).count();
-        if unsynced > 1
-            && self.backend.can_sync_file_system()
-            && self.backend.sync_file_system().is_ok()
-        {
-            return;
+        if steps.len() > 1 {
+            for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
+                step.write_out(self, true);
+            }
         }
         for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
             step.sync_content(self);
+        }
+    }
+
+    fn sync_contents_together(&self, steps: &mut [Step]) {
+        if self.backend.sync_file_system().is_err() {
+            self.sync_contents(steps);
+        }
+    }
+
+    /// Starts all before it waits for any, so that the device has them side by side.
+    fn write_out_contents(&self, steps: &mut [Step]) {
+        for start in [true, false] {
+            for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
+                step.write_out(self, start);
+            }
+        }
+    }
+
+    /// One sync for contents and names together.
+    fn sync_all(&self, steps: &mut [Step]) {
+        if steps.iter().all(|step| matches!(step.outcome, Outcome::Failed(_))) {
+            return;
+        }
+        if self.backend.sync_file_system().is_err() {
+            self.sync_contents(steps);
+            self.sync_names(steps);
+            return;
+        }
+        for step in steps.iter().filter(|step| step.is_named()) {
+            self.note_synced(step.task_target.directory());
         }
     }
 
@@ -382,12 +501,20 @@ impl Committer {
             parent = above;
         }
         self.backend.sync_directory("")?;
+        self.note_synced(directory);
+        Ok(())
+    }
+
+    /// Remembers that the names of `directory` and its parents are synced.
+    fn note_synced(&self, directory: &str) {
         let mut known = lock(&self.synced_directories);
+        if directory.is_empty() || known.contains(directory) {
+            return;
+        }
         if known.len() >= SYNCED_DIRECTORIES_MAX {
             known.clear();
         }
         known.insert(directory.to_owned());
-        Ok(())
     }
 
     /// Gives the name; false when it is taken and may not be replaced. Missing directories are made.
@@ -454,6 +581,16 @@ impl Step {
 
     fn needs_content_sync(&self) -> bool {
         !matches!(self.work, Work::Publish { is_synced: true, .. })
+            && !matches!(self.outcome, Outcome::Failed(_))
+    }
+
+    /// Starts to write the content out, or waits for it.
+    fn write_out(&mut self, committer: &Committer, start: bool) {
+        let Work::Publish { part, .. } = &mut self.work else { return };
+        let result = if start { part.start_write_out() } else { part.finish_write_out() };
+        if let Err(error) = result {
+            self.fail(committer, Operation::Sync, error);
+        }
     }
 
     fn sync_content(&mut self, committer: &Committer) {
@@ -466,7 +603,7 @@ impl Step {
         }
     }
 
-    fn publish(&mut self, committer: &Committer) {
+    fn publish(&mut self, committer: &Committer, way: Way) {
         if matches!(self.outcome, Outcome::Failed(_)) {
             return;
         }
@@ -474,7 +611,9 @@ impl Step {
             self.outcome = Outcome::Named;
             return;
         };
-        if let Err(error) = part.close() {
+        // A content that is not synced yet stays open: only its own descriptor tells its errors.
+        let closed = if way == Way::Once { Ok(()) } else { part.close() };
+        if let Err(error) = closed {
             self.fail(committer, Operation::Close, error);
             return;
         }
@@ -623,8 +762,8 @@ mod tests {
             let call = format!("sync directory {directory:?}");
             note(&self.calls, &call, self.memory.sync_directory(directory))
         }
-        fn can_sync_file_system(&self) -> bool {
-            true
+        fn group_sync(&self) -> GroupSync {
+            self.memory.group_sync()
         }
         fn sync_file_system(&self) -> io::Result<()> {
             note(&self.calls, "sync all", self.memory.sync_file_system())
@@ -650,6 +789,12 @@ mod tests {
         fn sync_data(&mut self) -> io::Result<()> {
             note(&self.calls, "sync", self.part.sync_data())
         }
+        fn start_write_out(&mut self) -> io::Result<()> {
+            note(&self.calls, "start", self.part.start_write_out())
+        }
+        fn finish_write_out(&mut self) -> io::Result<()> {
+            note(&self.calls, "wait", self.part.finish_write_out())
+        }
         fn close(&mut self) -> io::Result<()> {
             note(&self.calls, "close", self.part.close())
         }
@@ -668,9 +813,15 @@ mod tests {
         }
     }
 
+    const KINDS: [GroupSync; 3] = [GroupSync::None, GroupSync::Twice, GroupSync::Once];
+
     fn recorded(durability: Durability) -> (Arc<Recorder>, Committer) {
-        let recorder =
-            Arc::new(Recorder { memory: Memory::default(), calls: Arc::new(Mutex::default()) });
+        recorded_on(GroupSync::Once, durability)
+    }
+
+    fn recorded_on(kind: GroupSync, durability: Durability) -> (Arc<Recorder>, Committer) {
+        let memory = Memory::with_group_sync(kind);
+        let recorder = Arc::new(Recorder { memory, calls: Arc::new(Mutex::default()) });
         let backend: Arc<dyn Backend> = recorder.clone();
         (recorder, Committer::new(backend, durability))
     }
@@ -731,79 +882,159 @@ mod tests {
         assert_eq!(syncs(calls(&recorder)), expected[..1]);
     }
 
-    /// A group syncs contents once and its directory once.
+    /// What a group of three costs on each kind of file system, in which order.
     #[test]
     fn a_group_shares_its_syncs() {
-        let (recorder, committer) = recorded(Durability::Group);
-        let tasks = (0..3).map(|uid| task(&*recorder, &format!("1.{uid}"))).collect();
-        let results = committer.commit_together(tasks);
-        assert!(results.iter().all(Result::is_ok));
-        let calls = calls(&recorder);
-        let count = |call: &str| calls.iter().filter(|made| made.starts_with(call)).count();
-        assert_eq!((count("sync all"), count("sync dir"), count("publish")), (1, 1, 3));
-        let last_publish = calls.iter().rposition(|call| call.starts_with("publish"));
-        let directory = calls.iter().position(|call| call.starts_with("sync dir"));
-        assert_eq!(calls.iter().position(|call| call == "sync all"), Some(0));
-        assert!(last_publish < directory);
+        let expected = [
+            "start start start sync sync sync close publish close publish close publish \
+             directory settle settle settle",
+            "all close publish close publish close publish directory settle settle settle",
+            "start start start wait wait wait publish publish publish all settle settle settle",
+        ];
+        for (kind, expected) in KINDS.into_iter().zip(expected) {
+            let (recorder, committer) = recorded_on(kind, Durability::Group);
+            let tasks = (0..3).map(|uid| task(&*recorder, &format!("1.{uid}"))).collect();
+            assert!(committer.commit_together(tasks).iter().all(Result::is_ok));
+            let calls: Vec<String> = calls(&recorder)
+                .iter()
+                .map(|call| {
+                    let call = call.strip_prefix("sync ").unwrap_or(call);
+                    call.split(' ').next().unwrap_or_default().to_owned()
+                })
+                .collect();
+            let expected: Vec<&str> = expected.split_ascii_whitespace().collect();
+            assert_eq!(calls, expected, "{kind:?}");
+            assert_eq!(recorder.memory.after_crash(&mut |_| 0).files().len(), 3);
+        }
+    }
+
+    /// The dearer way rests, is tried again, and may win.
+    #[test]
+    fn the_cheaper_way_is_taken() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(3600);
+        let ms = Duration::from_millis;
+        let mut pace = Pace::default();
+        assert_eq!(pace.choose(Way::Once, now), Way::Once);
+        pace.note(Way::Once, ms(8), 4);
+        assert_eq!(pace.choose(Way::Once, now), Way::OneByOne);
+        pace.note(Way::OneByOne, ms(16), 4);
+        assert_eq!(pace.choose(Way::Once, now), Way::Once);
+        assert_eq!(pace.choose(Way::Once, later), Way::OneByOne);
+        for _ in 0..8 {
+            pace.note(Way::Once, ms(800), 4);
+        }
+        assert_eq!(pace.choose(Way::Once, now), Way::OneByOne);
+        // Its last try took 800 ms, so it rests for 16 s.
+        assert_eq!(pace.choose(Way::Once, now + ms(15_000)), Way::OneByOne);
+        assert_eq!(pace.choose(Way::Once, later), Way::Once);
+    }
+
+    fn pair(backend: &dyn Backend) -> io::Result<Vec<Task>> {
+        let task = |uid: &str| {
+            let mut part = backend.create_part()?;
+            part.append(&mut [IoSlice::new(uid.as_bytes())])?;
+            let work = Work::Publish { part, is_synced: false, may_replace: false };
+            Ok(Task { target: target(uid, SubdirectoryNaming::None), work })
+        };
+        ["1.1", "1.2"].into_iter().map(task).collect()
+    }
+
+    fn faulty(kind: GroupSync, plan: &Arc<Plan>) -> (Memory, Arc<dyn Backend>) {
+        let memory = Memory::with_group_sync(kind);
+        let backend = Faulty::new(Arc::new(memory.clone()), Arc::clone(plan));
+        (memory, Arc::new(backend))
     }
 
     /// threats-and-promises.md §8.1 for a pair in one group: an error reaches those it concerns, and
     /// nothing of a failed object is left.
     #[test]
     fn a_fault_in_a_group_reaches_those_concerned() {
-        let mut failed_alone = 0;
-        for fail_at in 1.. {
-            let memory = Memory::default();
-            let plan = Plan::new(fail_at, false, libc::EIO);
-            let backend: Arc<dyn Backend> =
-                Arc::new(Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan)));
-            let committer = Committer::new(Arc::clone(&backend), Durability::Group);
-            let Ok(mut parts) = ["1.1", "1.2"]
-                .iter()
-                .map(|uid| {
-                    let mut part = backend.create_part()?;
-                    part.append(&mut [IoSlice::new(uid.as_bytes())])?;
-                    let work = Work::Publish { part, is_synced: false, may_replace: false };
-                    Ok(Task { target: target(uid, SubdirectoryNaming::None), work })
-                })
-                .collect::<io::Result<Vec<Task>>>()
-            else {
-                assert!(memory.files().is_empty());
-                continue;
-            };
-            let results = committer.commit_together(core::mem::take(&mut parts));
-            let files = memory.files();
-            for (result, uid) in results.iter().zip(["1.1", "1.2"]) {
-                let name = format!("CT.{uid}");
-                assert_eq!(result.is_ok(), files.contains_key(&name), "call {fail_at}, {uid}");
+        // What can fail for one alone: its sync or write-out (start and wait), close, rename.
+        for (kind, alone) in KINDS.into_iter().zip([8, 4, 6]) {
+            let mut failed_alone = 0;
+            for fail_at in 1.. {
+                let plan = Plan::new(fail_at, false, libc::EIO);
+                let (memory, backend) = faulty(kind, &plan);
+                let committer = Committer::new(Arc::clone(&backend), Durability::Group);
+                let Ok(tasks) = pair(&*backend) else {
+                    assert!(memory.files().is_empty());
+                    continue;
+                };
+                let results = committer.commit_together(tasks);
+                let files = memory.files();
+                for (result, uid) in results.iter().zip(["1.1", "1.2"]) {
+                    let name = format!("CT.{uid}");
+                    assert_eq!(result.is_ok(), files.contains_key(&name), "call {fail_at}, {uid}");
+                }
+                let failures = results.iter().filter(|result| result.is_err()).count();
+                failed_alone += usize::from(failures == 1);
+                drop(results);
+                assert!(memory.files().keys().all(|name| name.starts_with("CT.")));
+                if !plan.has_failed() {
+                    break;
+                }
             }
-            let failures = results.iter().filter(|result| result.is_err()).count();
-            failed_alone += usize::from(failures == 1);
-            drop(results);
-            assert!(memory.files().keys().all(|name| name.starts_with("CT.")));
-            if !plan.has_failed() {
-                break;
-            }
+            assert_eq!(failed_alone, alone, "{kind:?}");
         }
-        // Close and rename of each of the two.
-        assert_eq!(failed_alone, 4);
     }
 
-    /// syncfs failed, and then one file's own sync: only that object is lost.
+    /// A failed syncfs tells nobody whose content is lost: each file is asked, and here none is.
     #[test]
     fn a_failed_file_system_sync_is_asked_again_per_file() {
-        let memory = Memory::default();
-        // Calls 1 to 4 make the parts; 5 is the syncfs, then 6 and 7 the files.
-        let plan = Plan::new(5, false, libc::EIO);
-        let backend: Arc<dyn Backend> =
-            Arc::new(Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan)));
-        let committer = Committer::new(Arc::clone(&backend), Durability::Group);
-        let tasks = vec![task(&*backend, "1.1"), task(&*backend, "1.2")];
-        assert_eq!(plan.calls(), 4);
-        assert!(committer.commit_together(tasks).iter().all(Result::is_ok));
-        let survived = memory.after_crash(&mut |_| 0);
-        assert_eq!(survived.files()["CT.1.1"], b"1.1");
-        assert_eq!(survived.files()["CT.1.2"], b"1.2");
+        // Calls 1 to 4 make the parts; start, wait and publish of both come before a single syncfs.
+        for (kind, fail_at) in [(GroupSync::Twice, 5), (GroupSync::Once, 11)] {
+            let plan = Plan::new(fail_at, false, libc::EIO);
+            let (memory, backend) = faulty(kind, &plan);
+            let committer = Committer::new(Arc::clone(&backend), Durability::Group);
+            let results = committer.commit_together(pair(&*backend).unwrap());
+            assert!(plan.has_failed() && results.iter().all(Result::is_ok), "{kind:?}");
+            let survived = memory.after_crash(&mut |_| 0).files();
+            assert_eq!(survived["CT.1.1"], b"1.1");
+            assert_eq!(survived["CT.1.2"], b"1.2");
+        }
+    }
+
+    /// threats-and-promises.md §8.3 for groups: the power is cut at any call; what is visible is
+    /// whole, and what was acknowledged is visible. Every call, many disks each.
+    #[test]
+    fn a_power_cut_in_a_group() {
+        for kind in KINDS {
+            for crash_at in 1.. {
+                let memory = Memory::with_group_sync(kind);
+                let survivors: Arc<Mutex<Vec<Memory>>> = Arc::default();
+                let at_fault = {
+                    let (memory, survivors) = (memory.clone(), Arc::clone(&survivors));
+                    move || {
+                        for seed in 1..200_usize {
+                            let mut state = seed;
+                            let mut choose = |below: usize| {
+                                state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+                                (state >> 33) % below
+                            };
+                            lock(&survivors).push(memory.after_crash(&mut choose));
+                        }
+                    }
+                };
+                let plan = Plan::crash(crash_at, Box::new(at_fault));
+                let backend: Arc<dyn Backend> =
+                    Arc::new(Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan)));
+                let committer = Committer::new(Arc::clone(&backend), Durability::Group);
+                let results = pair(&*backend).map(|tasks| committer.commit_together(tasks));
+                if !plan.has_failed() {
+                    assert!(results.unwrap().iter().all(Result::is_ok));
+                    assert_eq!(memory.after_crash(&mut |_| 0).files().len(), 2);
+                    break;
+                }
+                for survivor in lock(&survivors).iter() {
+                    for (name, content) in survivor.files() {
+                        let is_part = name.starts_with(".dcmfast-");
+                        let whole = name.strip_prefix("CT.").map(str::as_bytes);
+                        assert!(is_part || whole == Some(&content), "{kind:?} call {crash_at}");
+                    }
+                }
+            }
+        }
     }
 
     /// Whoever leads takes along all that wait, and tells each.
@@ -821,7 +1052,7 @@ mod tests {
             assert!(matches!(seat.wait(), News::Done(Ok(Committed::Stored))));
         }
         let calls = calls(&recorder);
-        assert_eq!(calls.iter().filter(|call| call.starts_with("sync")).count(), 2, "{calls:?}");
+        assert_eq!(calls.iter().filter(|call| *call == "sync all").count(), 1, "{calls:?}");
         assert_eq!(recorder.memory.files().len(), 4);
     }
 
@@ -868,8 +1099,8 @@ mod tests {
             fn sync_directory(&self, _: &str) -> io::Result<()> {
                 panic!("injected");
             }
-            fn can_sync_file_system(&self) -> bool {
-                false
+            fn group_sync(&self) -> GroupSync {
+                GroupSync::None
             }
             fn sync_file_system(&self) -> io::Result<()> {
                 Ok(())

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Backend, PartFile, Publish};
+use super::{Backend, GroupSync, PartFile, Publish};
 use crate::storage::naming::AreaPath;
 
 /// When and how calls fail.
@@ -109,8 +109,8 @@ impl Backend for Faulty {
         self.inner.sync_directory(directory)
     }
 
-    fn can_sync_file_system(&self) -> bool {
-        self.inner.can_sync_file_system()
+    fn group_sync(&self) -> GroupSync {
+        self.inner.group_sync()
     }
 
     fn sync_file_system(&self) -> io::Result<()> {
@@ -157,6 +157,16 @@ impl PartFile for FaultyPart {
     fn sync_data(&mut self) -> io::Result<()> {
         self.plan.call()?;
         self.inner.sync_data()
+    }
+
+    fn start_write_out(&mut self) -> io::Result<()> {
+        self.plan.call()?;
+        self.inner.start_write_out()
+    }
+
+    fn finish_write_out(&mut self) -> io::Result<()> {
+        self.plan.call()?;
+        self.inner.finish_write_out()
     }
 
     fn close(&mut self) -> io::Result<()> {

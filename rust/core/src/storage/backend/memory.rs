@@ -10,13 +10,20 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, PartFile, Publish, directory_ends};
+use super::{Backend, GroupSync, PartFile, Publish, directory_ends};
 use crate::storage::naming::AreaPath;
 
 /// An area in memory.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Memory {
     disk: Arc<Mutex<Contents>>,
+    group_sync: GroupSync,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::with_group_sync(GroupSync::Once)
+    }
 }
 
 #[derive(Default)]
@@ -61,6 +68,11 @@ fn parent(name: &str) -> &str {
 }
 
 impl Memory {
+    /// An empty area of a file system of this kind.
+    pub fn with_group_sync(group_sync: GroupSync) -> Self {
+        Self { disk: Arc::default(), group_sync }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,7 +126,7 @@ impl Memory {
             }
         }
         drop(before);
-        Self { disk: Arc::new(Mutex::new(after)) }
+        Self { disk: Arc::new(Mutex::new(after)), group_sync: self.group_sync }
     }
 }
 
@@ -143,8 +155,8 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn can_sync_file_system(&self) -> bool {
-        true
+    fn group_sync(&self) -> GroupSync {
+        self.group_sync
     }
 
     fn sync_file_system(&self) -> io::Result<()> {
@@ -211,6 +223,16 @@ impl PartFile for MemoryPart {
         let inode = &mut self.memory.lock().inodes[self.inode];
         inode.synced_bytes = inode.bytes.len();
         Ok(())
+    }
+
+    fn start_write_out(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The promise of `GroupSync::Once`: whatever name survives, this content does. No test can tell
+    /// that from the content having survived by itself.
+    fn finish_write_out(&mut self) -> io::Result<()> {
+        if self.memory.group_sync == GroupSync::Once { self.sync_data() } else { Ok(()) }
     }
 
     fn close(&mut self) -> io::Result<()> {
