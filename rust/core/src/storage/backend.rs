@@ -177,10 +177,15 @@ impl Root {
 }
 
 impl DiskShared {
+    /// The directory that the last new part file went to.
+    fn known_root(&self) -> Arc<Root> {
+        Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The directory that the path names now. A receiver runs for months, and its directory may be
     /// moved away and made anew meanwhile; objects then go to the new one, as with DCMTK.
     fn root(&self) -> io::Result<Arc<Root>> {
-        let known = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
+        let known = self.known_root();
         match system::identity_at(&self.path_c) {
             Ok(identity) if identity == known.identity => return Ok(known),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.recreates_area => {
@@ -221,7 +226,7 @@ impl Backend for Disk {
     }
 
     fn make_directories(&self, directory: &str) -> io::Result<()> {
-        let root = self.shared.root()?;
+        let root = self.shared.known_root();
         for end in directory_ends(directory) {
             match system::make_directory(&root.descriptor, &CString::new(&directory[..end])?) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -232,7 +237,7 @@ impl Backend for Disk {
     }
 
     fn sync_directory(&self, directory: &str) -> io::Result<()> {
-        let root = self.shared.root()?;
+        let root = self.shared.known_root();
         if directory.is_empty() {
             return system::sync_all(&root.descriptor);
         }
@@ -245,11 +250,11 @@ impl Backend for Disk {
     }
 
     fn sync_file_system(&self) -> io::Result<()> {
-        system::sync_file_system(&self.shared.root()?.descriptor)
+        system::sync_file_system(&self.shared.known_root().descriptor)
     }
 
     fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
-        let root = self.shared.root()?;
+        let root = self.shared.known_root();
         let file = system::open_to_read(&root.descriptor, &CString::new(target.relative())?)?;
         file.sync_data()
     }

@@ -157,42 +157,36 @@ enum Way {
 /// What the ways have cost of late, per object; at once is whichever of `Twice` and `Once` there is.
 #[derive(Default)]
 struct Pace {
-    one_by_one: Cost,
-    at_once: Cost,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Cost {
-    per_object: Option<Duration>,
-    /// Not to be tried before, while the other way is cheaper.
+    /// Groups of one count as well, so this is known early and is an upper bound.
+    one_by_one: Option<Duration>,
+    at_once: Option<Duration>,
+    /// At once was the dearer way, and is not tried again before this.
     rests_until: Option<Instant>,
 }
 
 impl Pace {
-    /// The cheaper way; one that was never tried, or not for long, first.
-    fn choose(&self, at_once: Way, now: Instant) -> Way {
-        let is_due = |cost: &Cost| cost.rests_until.is_none_or(|until| until <= now);
-        let (is_at_once_cheaper, is_other_due) =
-            match (self.at_once.per_object, self.one_by_one.per_object) {
-                (None, _) => (true, false),
-                (_, None) => (false, false),
-                (Some(at_once), Some(one_by_one)) if at_once <= one_by_one => {
-                    (true, is_due(&self.one_by_one))
-                }
-                _ => (false, is_due(&self.at_once)),
-            };
-        if is_at_once_cheaper == is_other_due { Way::OneByOne } else { at_once }
+    /// At once, unless that has lately cost more than one by one.
+    fn choose(&mut self, at_once: Way, now: Instant) -> Way {
+        match self.rests_until {
+            Some(until) if now < until => return Way::OneByOne,
+            // What it cost before it rested says nothing about now.
+            Some(_) => self.at_once = None,
+            None => {}
+        }
+        self.rests_until = None;
+        at_once
     }
 
-    fn note(&mut self, way: Way, took: Duration, count: usize) {
-        let cost = match way {
-            Way::OneByOne => &mut self.one_by_one,
-            Way::Twice | Way::Once => &mut self.at_once,
-        };
-        let now = took / count.max(1) as u32;
-        cost.per_object = Some(cost.per_object.map_or(now, |before| (before * 3 + now) / 4));
-        let rest = (took * SYNC_RETRY_FACTOR).max(Duration::from_millis(SYNC_RETRY_MS));
-        cost.rests_until = Instant::now().checked_add(rest);
+    fn note(&mut self, way: Way, took: Duration, count: usize, now: Instant) {
+        let cost = if way == Way::OneByOne { &mut self.one_by_one } else { &mut self.at_once };
+        let per_object = took / count.max(1) as u32;
+        // An eighth: one slow sync in a row of quick ones decides nothing.
+        *cost = Some(cost.map_or(per_object, |before| (before * 7 + per_object) / 8));
+        let is_dear = self.at_once.zip(self.one_by_one).is_some_and(|(all, one)| all > one);
+        if way != Way::OneByOne && is_dear {
+            let rest = (took * SYNC_RETRY_FACTOR).max(Duration::from_millis(SYNC_RETRY_MS));
+            self.rests_until = now.checked_add(rest);
+        }
     }
 }
 
@@ -330,9 +324,15 @@ impl Committer {
         Ok(if is_published { Committed::Stored } else { Committed::Exists(SyncedPart(part)) })
     }
 
-    fn commit_in_group(&self, task: Task) -> Result<Committed, IoFailure> {
+    fn commit_in_group(&self, mut task: Task) -> Result<Committed, IoFailure> {
         let seat = Arc::new(Seat::default());
         let mut group = lock(&self.group);
+        if group.has_leader || group.expected > 1 {
+            drop(group);
+            // While others are waited for, the device can have the content already.
+            self.start_write_out(&mut task)?;
+            group = lock(&self.group);
+        }
         group.waiting.push(Waiter { task, seat: Arc::clone(&seat) });
         if group.has_leader {
             drop(group);
@@ -346,6 +346,15 @@ impl Committer {
             drop(group);
         }
         self.lead(&seat)
+    }
+
+    fn start_write_out(&self, task: &mut Task) -> Result<(), IoFailure> {
+        match &mut task.work {
+            Work::Publish { part, is_synced: false, .. } => part
+                .start_write_out()
+                .map_err(|source| self.failure(Operation::Sync, &task.target, source)),
+            _ => Ok(()),
+        }
     }
 
     /// Commits all that wait, this association's own object among them.
@@ -417,7 +426,7 @@ impl Committer {
             Way::Once => self.sync_all(&mut steps),
         }
         crash_point("after_directory_sync");
-        lock(&self.pace).note(way, started.elapsed(), count);
+        lock(&self.pace).note(way, started.elapsed(), count, Instant::now());
         steps.into_iter().map(|step| step.finish(self)).collect()
     }
 
@@ -431,13 +440,7 @@ impl Committer {
         lock(&self.pace).choose(at_once, Instant::now())
     }
 
-    /// Contents that wait for their sync side by side share what can be shared.
     fn sync_contents(&self, steps: &mut [Step]) {
-        if steps.len() > 1 {
-            for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
-                step.write_out(self, true);
-            }
-        }
         for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
             step.sync_content(self);
         }
@@ -449,12 +452,9 @@ impl Committer {
         }
     }
 
-    /// Starts all before it waits for any, so that the device has them side by side.
     fn write_out_contents(&self, steps: &mut [Step]) {
-        for start in [true, false] {
-            for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
-                step.write_out(self, start);
-            }
+        for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
+            step.finish_write_out(self);
         }
     }
 
@@ -584,11 +584,9 @@ impl Step {
             && !matches!(self.outcome, Outcome::Failed(_))
     }
 
-    /// Starts to write the content out, or waits for it.
-    fn write_out(&mut self, committer: &Committer, start: bool) {
+    fn finish_write_out(&mut self, committer: &Committer) {
         let Work::Publish { part, .. } = &mut self.work else { return };
-        let result = if start { part.start_write_out() } else { part.finish_write_out() };
-        if let Err(error) = result {
+        if let Err(error) = part.finish_write_out() {
             self.fail(committer, Operation::Sync, error);
         }
     }
@@ -886,10 +884,10 @@ mod tests {
     #[test]
     fn a_group_shares_its_syncs() {
         let expected = [
-            "start start start sync sync sync close publish close publish close publish \
+            "sync sync sync close publish close publish close publish \
              directory settle settle settle",
             "all close publish close publish close publish directory settle settle settle",
-            "start start start wait wait wait publish publish publish all settle settle settle",
+            "wait wait wait publish publish publish all settle settle settle",
         ];
         for (kind, expected) in KINDS.into_iter().zip(expected) {
             let (recorder, committer) = recorded_on(kind, Durability::Group);
@@ -908,26 +906,26 @@ mod tests {
         }
     }
 
-    /// The dearer way rests, is tried again, and may win.
+    /// A dear syncfs rests for twenty times what it took, and is judged anew after that; one slow sync
+    /// among quick ones is no reason.
     #[test]
     fn the_cheaper_way_is_taken() {
         let now = Instant::now();
-        let later = now + Duration::from_secs(3600);
         let ms = Duration::from_millis;
         let mut pace = Pace::default();
-        assert_eq!(pace.choose(Way::Once, now), Way::Once);
-        pace.note(Way::Once, ms(8), 4);
-        assert_eq!(pace.choose(Way::Once, now), Way::OneByOne);
-        pace.note(Way::OneByOne, ms(16), 4);
-        assert_eq!(pace.choose(Way::Once, now), Way::Once);
-        assert_eq!(pace.choose(Way::Once, later), Way::OneByOne);
+        pace.note(Way::OneByOne, ms(4), 1, now);
         for _ in 0..8 {
-            pace.note(Way::Once, ms(800), 4);
+            assert_eq!(pace.choose(Way::Once, now), Way::Once);
+            pace.note(Way::Once, ms(4), 4, now);
         }
-        assert_eq!(pace.choose(Way::Once, now), Way::OneByOne);
-        // Its last try took 800 ms, so it rests for 16 s.
-        assert_eq!(pace.choose(Way::Once, now + ms(15_000)), Way::OneByOne);
-        assert_eq!(pace.choose(Way::Once, later), Way::Once);
+        pace.note(Way::Once, ms(80), 4, now);
+        assert_eq!(pace.choose(Way::Once, now), Way::Once);
+        pace.note(Way::Once, ms(800), 4, now);
+        for (later, way) in [(0, Way::OneByOne), (15_999, Way::OneByOne), (16_000, Way::Once)] {
+            assert_eq!(pace.choose(Way::Once, now + ms(later)), way, "{later} ms");
+        }
+        pace.note(Way::Once, ms(4), 4, now);
+        assert_eq!(pace.choose(Way::Once, now), Way::Once);
     }
 
     fn pair(backend: &dyn Backend) -> io::Result<Vec<Task>> {
@@ -950,8 +948,8 @@ mod tests {
     /// nothing of a failed object is left.
     #[test]
     fn a_fault_in_a_group_reaches_those_concerned() {
-        // What can fail for one alone: its sync or write-out (start and wait), close, rename.
-        for (kind, alone) in KINDS.into_iter().zip([8, 4, 6]) {
+        // What can fail for one alone: its sync or write-out, close unless both are one, rename.
+        for (kind, alone) in KINDS.into_iter().zip([6, 4, 4]) {
             let mut failed_alone = 0;
             for fail_at in 1.. {
                 let plan = Plan::new(fail_at, false, libc::EIO);
@@ -982,8 +980,8 @@ mod tests {
     /// A failed syncfs tells nobody whose content is lost: each file is asked, and here none is.
     #[test]
     fn a_failed_file_system_sync_is_asked_again_per_file() {
-        // Calls 1 to 4 make the parts; start, wait and publish of both come before a single syncfs.
-        for (kind, fail_at) in [(GroupSync::Twice, 5), (GroupSync::Once, 11)] {
+        // Calls 1 to 4 make the parts; wait and publish of both come before a single syncfs.
+        for (kind, fail_at) in [(GroupSync::Twice, 5), (GroupSync::Once, 9)] {
             let plan = Plan::new(fail_at, false, libc::EIO);
             let (memory, backend) = faulty(kind, &plan);
             let committer = Committer::new(Arc::clone(&backend), Durability::Group);
