@@ -30,6 +30,10 @@ pub fn crash_point(name: &str) {
 
 /// Panics when the environment variable `DCMFAST_PANIC_AT` names this point: a test shows with it that a
 /// fault of ours costs one association and no other.
+///
+/// # Panics
+///
+/// When asked to.
 #[inline]
 pub fn panic_point(name: &str) {
     static WANTED: OnceLock<Option<OsString>> = OnceLock::new();
