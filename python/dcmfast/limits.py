@@ -1,7 +1,7 @@
 """Every bound on what a peer may make the engine hold, wait for or count.
 
-The constants of ``rust/core/src/limits.rs``, where each stands with its reason, under the same names
-and in the unit that the name ends in; quoted by tests and help, never repeated.
+The constants of ``rust/core/src/limits.rs``, where each stands with its reason, under the same
+names and in the unit that the name ends in; quoted by tests and help, never repeated.
 """
 
 from __future__ import annotations
