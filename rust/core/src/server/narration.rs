@@ -317,9 +317,7 @@ impl Narrator {
         self.request(what, None, message_id);
         self.message(Level::Debug, "INCOMING", |block| {
             block.field("Message Type", format_args!("C-ECHO RQ"));
-            if self.dialect == Dialect::Storescp {
-                block.field("Presentation Context ID", format_args!("{context_id}"));
-            }
+            block.field("Presentation Context ID", format_args!("{context_id}"));
             block.field("Message ID", format_args!("{message_id}"));
             block.field("Data Set", format_args!("none"));
         });
@@ -342,9 +340,7 @@ impl Narrator {
         }
         self.message(Level::Debug, "INCOMING", |block| {
             block.field("Message Type", format_args!("C-STORE RQ"));
-            if self.dialect == Dialect::Storescp {
-                block.field("Presentation Context ID", format_args!("{context_id}"));
-            }
+            block.field("Presentation Context ID", format_args!("{context_id}"));
             block.field("Message ID", format_args!("{message_id}"));
             block.field("Affected SOP Class UID", format_args!("{}", class_name(sop_class_uid)));
             block.field("Affected SOP Instance UID", format_args!("{}", escaped(sop_instance_uid)));
@@ -369,6 +365,7 @@ impl Narrator {
     pub fn response(
         &self,
         store: Option<(Option<UidText>, Option<UidText>)>,
+        context_id: u8,
         message_id: u16,
         status: Status,
     ) {
@@ -385,10 +382,13 @@ impl Narrator {
         } else {
             self.say(Level::Info, format_args!("Sending {name} Response ({text})"));
         }
+        // DCMTK shows no block for a C-ECHO response.
+        let Some(uids) = store else { return };
         self.message(Level::Debug, "OUTGOING", |block| {
             block.field("Message Type", format_args!("{name} RSP"));
+            block.field("Presentation Context ID", format_args!("{context_id}"));
             block.field("Message ID Being Responded To", format_args!("{message_id}"));
-            if let Some((Some(sop_class_uid), Some(sop_instance_uid))) = store {
+            if let (Some(sop_class_uid), Some(sop_instance_uid)) = uids {
                 let class = class_name(sop_class_uid.as_bytes());
                 block.field("Affected SOP Class UID", format_args!("{class}"));
                 let instance = escaped(sop_instance_uid.as_bytes());

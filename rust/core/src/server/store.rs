@@ -189,7 +189,7 @@ impl<'b> Block<'_, 'b> {
 
     fn echo(&mut self, context_id: u8, request: &EchoRequest) -> Outcome {
         self.narrator.echo_request(context_id, request.message_id);
-        self.narrator.response(None, request.message_id, Status::SUCCESS);
+        self.narrator.response(None, context_id, request.message_id, Status::SUCCESS);
         let response = request.response(Status::SUCCESS);
         self.answer_now_or_later(context_id, response, request.data_set_type)
     }
@@ -291,7 +291,7 @@ impl<'b> Block<'_, 'b> {
             }
         };
         let uids = (request.affected_sop_class_uid, request.affected_sop_instance_uid);
-        self.narrator.response(Some(uids), request.message_id, status);
+        self.narrator.response(Some(uids), context_id, request.message_id, status);
         crash_point("before_response");
         let outcome = self.send(context_id, &request.response(status));
         crash_point("after_response");
