@@ -219,7 +219,11 @@ impl Association {
         let sop_instance = uid_text(&instance.sop_instance_uid)?;
         let mut file = open_for_reading(&path)?;
         file.seek(SeekFrom::Start(instance.data_set_offset)).map_err(PyOSError::new_err)?;
-        let bytes = instance.data_set_bytes;
+        // A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another. An odd
+        // data set is a deflated one without the padding that PS3.5 §A.5 asks for; it gets it here.
+        let padding: &[u8] = if instance.data_set_bytes % 2 == 1 { &[0] } else { &[] };
+        let bytes = instance.data_set_bytes + padding.len() as u64;
+        let mut file = file.chain(padding);
         self.with(py, |requestor| {
             let source: &mut dyn Read = &mut file;
             let print = |text: &str| {
