@@ -133,9 +133,9 @@ cdef object decode_value(int vr, ByteCursor value, bint is_big_endian, object en
     if vr == UI:
         return decode_uids(value)
     if vr == DS:
-        return decode_decimal_strings(value)
+        return decode_number_strings(value, new_decimal, DSfloat)
     if vr == IS_:
-        return decode_integer_strings(value)
+        return decode_number_strings(value, new_integer, IS)
     if vr == US or vr == SS:
         return decode_numbers(value, 2, vr, is_big_endian)
     if vr == UL or vr == SL or vr == FL:
@@ -273,24 +273,6 @@ cdef object new_decimal(ByteCursor text):
     return result
 
 
-cdef object decode_decimal_strings(ByteCursor text):
-    """Return DS as DSfloat, one or several."""
-    cdef ByteCursor rest = trimmed_right(text)
-    cdef ByteCursor piece
-    cdef list numbers
-    if find_byte(&rest, 92) < 0:
-        return new_decimal(rest)
-    numbers = []
-    more = True
-    while more:
-        more = next_piece(&rest, &piece)
-        number = new_decimal(piece)
-        if number is None:
-            return None
-        numbers.append(number)
-    return multi_value(DSfloat, numbers)
-
-
 cdef object new_integer(ByteCursor text):
     """Return an IS, or None if the text is not a plain integer of the length allowed."""
     cdef Py_ssize_t index = 0
@@ -318,22 +300,25 @@ cdef object new_integer(ByteCursor text):
     return result
 
 
-cdef object decode_integer_strings(ByteCursor text):
-    """Return IS, one or several."""
+ctypedef object (*Number)(ByteCursor text)
+
+
+cdef object decode_number_strings(ByteCursor text, Number new_number, object cls):
+    """Return a DS or IS value, one number or several; None if one of them is for pydicom."""
     cdef ByteCursor rest = trimmed_right(text)
     cdef ByteCursor piece
     cdef list numbers
     if find_byte(&rest, 92) < 0:
-        return new_integer(rest)
+        return new_number(rest)
     numbers = []
     more = True
     while more:
         more = next_piece(&rest, &piece)
-        number = new_integer(piece)
+        number = new_number(piece)
         if number is None:
             return None
         numbers.append(number)
-    return multi_value(IS, numbers)
+    return multi_value(cls, numbers)
 
 
 cdef object number_of(const unsigned char* start, int vr, bint is_big_endian):

@@ -1,1 +1,1 @@
-"""dcmfast._cython."""
+"""Compiled modules that make and read Python objects; their sources stand in ``cython/``."""

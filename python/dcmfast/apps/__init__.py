@@ -1,1 +1,1 @@
-"""dcmfast.apps."""
+"""The front ends: one module per tool, each options → settings → run."""

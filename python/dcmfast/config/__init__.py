@@ -1,1 +1,1 @@
-"""dcmfast.config."""
+"""Configuration files and what they mean: read here, decided in ``policy``."""

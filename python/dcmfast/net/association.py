@@ -12,6 +12,7 @@ from dcmfast.errors import (
     AssociationRejected,
     AssociationTimeout,
     ConnectionFailed,
+    LocalProtocolError,
     NetworkError,
     RemoteProtocolError,
 )
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dcmfast.options.settings import RequestorSettings
-
-#: Contexts of one association, PS3.8 §9.3.2.2: the odd IDs 1 to 255.
-CONTEXTS_MAX = 128
 
 
 def request(
@@ -88,4 +86,6 @@ def translated(error: _rust.AssociationError) -> NetworkError:
         )
     if isinstance(error, (_rust.PeerAborted, _rust.PeerReleased)):
         return AssociationAborted("0006:0317 Peer aborted Association (or never connected)")
+    if isinstance(error, _rust.LocalProtocolError):
+        return LocalProtocolError(text)
     return RemoteProtocolError(f"0006:0317 {text}")

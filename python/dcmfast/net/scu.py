@@ -8,9 +8,11 @@ from dcmfast.errors import (
     AssociationTimeout,
     ConnectionFailed,
     ContextNotAccepted,
+    DimseError,
     InputFileError,
     NetworkError,
 )
+from dcmfast.limits import MAX_PDU_BYTES_MAX, PRESENTATION_CONTEXTS_MAX
 from dcmfast.net import association, inputs
 from dcmfast.observe.logs import Log, show
 from dcmfast.observe.progress import FileBar
@@ -29,11 +31,10 @@ if TYPE_CHECKING:
 
     Contexts = list[tuple[str, tuple[str, ...]]]
 
-#: Highest status byte that means "not stored": A7xx, A9xx, Cxxx and 01xx do, Bxxx is a warning.
+#: First digit of the statuses that are warnings: the object *is* stored (PS3.4 §B.2.3).
 _WARNING = 0xB
 
-
-#: Exit code of both tools when no association came about, whatever the reason (cli.md C).
+#: Exit code of both tools when no association came about, whatever the reason, as DCMTK's.
 _NOT_ASSOCIATED = 1
 
 
@@ -78,7 +79,7 @@ def _associate(
         link.abort()
         raise ContextNotAccepted("No Acceptable Presentation Contexts")
     # A peer without limit gets PDUs of our own largest size.
-    limit = link.peer_max_pdu_bytes or 131072
+    limit = link.peer_max_pdu_bytes or MAX_PDU_BYTES_MAX
     log.line("I", f"Association Accepted (Max Send PDV: {limit - 12})")
     return link
 
@@ -207,7 +208,7 @@ def _associations(
     group: list[inputs.InputFile] = []
     for file in files:
         needed = [one for one in _needed(settings, file) if one not in contexts]
-        if len(contexts) + len(needed) > association.CONTEXTS_MAX:
+        if len(contexts) + len(needed) > PRESENTATION_CONTEXTS_MAX:
             yield contexts, group
             contexts, group, needed = [], [], _needed(settings, file)
         contexts += needed
@@ -252,7 +253,7 @@ def _store_group(
     return None
 
 
-#: Exit code of storescu when the association is lost, cli.md C.
+#: Exit code of storescu when the association is lost, as DCMTK's.
 _LOST = 10
 
 
@@ -266,7 +267,7 @@ def _end(settings: StoreSettings, link: _rust.Association, log: Log, code: int) 
 def _store_file(
     log: Log,
     link: _rust.Association,
-    accepted: dict[tuple[str, str | None], int],
+    accepted: dict[tuple[str, str], int],
     file: inputs.InputFile,
 ) -> int | None:
     """Send one file; return an exit code if it was not stored."""
@@ -296,6 +297,7 @@ def _store_file(
     log.line("I", f"Received Store Response ({_rust.status_text('store', status)})")
     if status == 0 or status >> 12 == _WARNING:
         return None
+    failure = DimseError(_rust.status_text("store", status), status=status)
     if not log.shows_progress:
-        log.line("E", f"Store Failed, file: {file.path}: {_rust.status_text('store', status)}")
-    return status >> 8 or 1
+        log.line("E", f"Store Failed, file: {file.path}: {failure}")
+    return failure.exit_code_of("storescu")

@@ -1,1 +1,1 @@
-"""dcmfast.options."""
+"""Command lines: options, grammar, settings, and the texts that are made from them."""

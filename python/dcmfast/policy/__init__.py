@@ -1,1 +1,1 @@
-"""dcmfast.policy."""
+"""Rules as pure functions: configuration in, tables for the engine out."""

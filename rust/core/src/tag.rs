@@ -38,20 +38,12 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// Specific Character Set.
-pub const SPECIFIC_CHARACTER_SET: Tag = Tag::new(0x0008, 0x0005);
 /// SOP Class UID.
 pub const SOP_CLASS_UID: Tag = Tag::new(0x0008, 0x0016);
 /// SOP Instance UID.
 pub const SOP_INSTANCE_UID: Tag = Tag::new(0x0008, 0x0018);
 /// Series Date.
 pub const SERIES_DATE: Tag = Tag::new(0x0008, 0x0021);
-/// Patient's Name.
-pub const PATIENT_NAME: Tag = Tag::new(0x0010, 0x0010);
-/// Study Instance UID.
-pub const STUDY_INSTANCE_UID: Tag = Tag::new(0x0020, 0x000D);
-/// Series Instance UID.
-pub const SERIES_INSTANCE_UID: Tag = Tag::new(0x0020, 0x000E);
 /// Float Pixel Data.
 pub const FLOAT_PIXEL_DATA: Tag = Tag::new(0x7FE0, 0x0008);
 /// Double Float Pixel Data.

@@ -39,7 +39,7 @@ fn text(uid: UidText) -> String {
     String::from_utf8_lossy(uid.as_bytes()).into_owned()
 }
 
-fn input_format(name: &str) -> PyResult<InputFormat> {
+fn format_named(name: &str) -> PyResult<InputFormat> {
     Ok(match name {
         "either" => InputFormat::Either,
         "file" => InputFormat::File,
@@ -55,11 +55,11 @@ fn look(path: &Path, format: InputFormat) -> Result<StoredInstance, ReadError> {
 
 /// Reads the head of a file: UIDs, transfer syntax and where the data set lies.
 ///
-/// `format` is `either`, `file` or `data_set`. Raises OSError when the file cannot be read, ValueError when
-/// it is no instance that can be sent.
+/// `input_format` is `either`, `file` or `data_set`. Raises OSError when the file cannot be read,
+/// ValueError when it is no instance that can be sent.
 #[pyfunction]
-pub fn inspect_file(py: Python<'_>, path: PathBuf, format: &str) -> PyResult<FileInstance> {
-    let format = input_format(format)?;
+pub fn inspect_file(py: Python<'_>, path: PathBuf, input_format: &str) -> PyResult<FileInstance> {
+    let format = format_named(input_format)?;
     let found = py.detach(|| look(&path, format)).map_err(|error| match error {
         ReadError::Io(error) => PyErr::from(error),
         error => PyValueError::new_err(error.to_string()),

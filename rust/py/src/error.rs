@@ -16,6 +16,12 @@ pyo3::create_exception!(_rust, PeerAborted, AssociationError, "The peer aborted 
 pyo3::create_exception!(_rust, PeerReleased, AssociationError, "The peer asked for the release.");
 pyo3::create_exception!(_rust, TimedOut, AssociationError, "No answer in time.");
 pyo3::create_exception!(_rust, ProtocolError, AssociationError, "The peer broke the protocol.");
+pyo3::create_exception!(
+    _rust,
+    LocalProtocolError,
+    AssociationError,
+    "We were about to break the protocol; nothing was sent."
+);
 
 /// `error` as the exception that Python catches.
 pub fn client_error(error: ClientError) -> PyErr {
@@ -34,6 +40,7 @@ pub fn client_error(error: ClientError) -> PyErr {
         ClientError::PeerReleased => PeerReleased::new_err(text),
         ClientError::TimedOut => TimedOut::new_err(text),
         ClientError::Source(source) => PyOSError::new_err(source.to_string()),
+        ClientError::NoContext | ClientError::Local(_) => LocalProtocolError::new_err(text),
         _ => ProtocolError::new_err(text),
     }
 }

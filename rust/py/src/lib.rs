@@ -26,8 +26,8 @@ mod _rust {
     use crate::dataset::{ElementDictionary, scan_data_set, scan_sequence, walk_fragments};
     #[pymodule_export]
     use crate::error::{
-        AssociationError, AssociationRejected, ConnectError, PeerAborted, PeerReleased,
-        ProtocolError, TimedOut,
+        AssociationError, AssociationRejected, ConnectError, LocalProtocolError, PeerAborted,
+        PeerReleased, ProtocolError, TimedOut,
     };
     #[pymodule_export]
     use crate::limits::limits_table;

@@ -1,1 +1,1 @@
-"""dcmfast.options.defs."""
+"""Every option, once, with all its spellings; a module per subject."""

@@ -83,3 +83,6 @@ VERBOSE_PC = Option(
         ),
     ),
 )
+
+#: What every tool has, in the order of the usage.
+COMMON = (HELP, VERSION, ARGUMENTS, QUIET, VERBOSE, DEBUG, LOG_LEVEL, LOG_CONFIG)

@@ -23,18 +23,7 @@ DCMRECV = FrontEnd(
     parameters=(Parameter(name="port", summary="tcp/ip port number to listen on"),),
     long_column=21,
     groups=(
-        group(
-            "general options",
-            general.HELP,
-            general.VERSION,
-            general.ARGUMENTS,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
-            general.LOG_CONFIG,
-            general.VERBOSE_PC,
-        ),
+        group("general options", *general.COMMON, general.VERBOSE_PC),
         Group(
             title="network options",
             sections=(

@@ -14,17 +14,7 @@ ECHOSCU = FrontEnd(
     ),
     long_column=19,
     groups=(
-        group(
-            "general options",
-            general.HELP,
-            general.VERSION,
-            general.ARGUMENTS,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
-            general.LOG_CONFIG,
-        ),
+        group("general options", *general.COMMON),
         Group(
             title="network options",
             sections=(

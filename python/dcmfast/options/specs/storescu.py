@@ -28,18 +28,7 @@ STORESCU = FrontEnd(
     ),
     long_column=19,
     groups=(
-        group(
-            "general options",
-            general.HELP,
-            general.VERSION,
-            general.ARGUMENTS,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
-            general.LOG_CONFIG,
-            general.VERBOSE_PC,
-        ),
+        group("general options", *general.COMMON, general.VERBOSE_PC),
         Group(
             title="input options",
             sections=(

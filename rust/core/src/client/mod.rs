@@ -10,7 +10,7 @@ use std::io::{self, IoSlice, Read};
 use std::time::{Duration, Instant};
 
 use crate::ae_title::AeTitle;
-use crate::dimse::message::{MessageAssembler, Step};
+use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
     Command, DataSetType, EchoRequest, Priority, StoreRequest, command_field, command_name,
 };
@@ -267,19 +267,6 @@ impl Requestor {
         self.peer_max_pdu_bytes
     }
 
-    /// An accepted context for `abstract_syntax`, in `transfer_syntax` when one is named.
-    pub fn accepted_context(
-        &self,
-        abstract_syntax: Uid,
-        transfer_syntax: Option<Uid>,
-    ) -> Option<NegotiatedContext> {
-        self.contexts.iter().copied().find(|context| {
-            context.abstract_syntax == abstract_syntax
-                && context.transfer_syntax.is_some()
-                && (transfer_syntax.is_none() || context.transfer_syntax == transfer_syntax)
-        })
-    }
-
     /// The message ID of the next request.
     pub fn next_message_id(&self) -> u16 {
         self.next_message_id
@@ -323,15 +310,13 @@ impl Requestor {
     /// Sends C-ECHO and waits for its response; gives the status (PS3.7 §9.1.5).
     pub fn echo(&mut self, context_id: u8) -> Result<Status, ClientError> {
         let message_id = self.take_message_id();
-        let mut command = Vec::with_capacity(96);
-        EchoRequest {
+        let request = EchoRequest {
             message_id,
             affected_sop_class_uid: Some(Uid::known(VERIFICATION_SOP_CLASS).text()),
             data_set_type: DataSetType::Absent,
-        }
-        .encode(&mut command);
+        };
         let mut pdu = Vec::with_capacity(128);
-        self.fragmenter.append(&mut pdu, context_id, FragmentKind::Command, &command);
+        append_command(&mut pdu, &self.fragmenter, context_id, |out| request.encode(out));
         self.connection.write(&pdu)?;
         self.status(message_id)
     }
@@ -355,8 +340,7 @@ impl Requestor {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Status, ClientError> {
         let message_id = self.take_message_id();
-        let mut command = Vec::with_capacity(256);
-        StoreRequest {
+        let request = StoreRequest {
             message_id,
             affected_sop_class_uid: Some(sop_class_uid),
             affected_sop_instance_uid: Some(sop_instance_uid),
@@ -364,10 +348,9 @@ impl Requestor {
             move_originator_ae_title: None,
             move_originator_message_id: None,
             data_set_type: DataSetType::Present,
-        }
-        .encode(&mut command);
+        };
         let mut head = Vec::with_capacity(256);
-        self.fragmenter.append(&mut head, context_id, FragmentKind::Command, &command);
+        append_command(&mut head, &self.fragmenter, context_id, |out| request.encode(out));
         // Whole fragments per block, so that only the last one of the data set is short.
         let fragment_bytes = self.fragmenter.fragment_bytes_max();
         let block_bytes = (MESSAGE_READ_BUFFER_BYTES / fragment_bytes).max(1) * fragment_bytes;

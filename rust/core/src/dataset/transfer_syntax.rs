@@ -2,7 +2,9 @@
 //!
 //! Source: PS3.5 Annex A, PS3.6 Annex A (the UIDs). A UID that is not listed counts as Explicit VR
 //! Little Endian that may hold encapsulated Pixel Data: every compressed transfer syntax, standard
-//! (PS3.5 §A.4) or private, is of that shape. Called by `dataset::scan`, `storage` and `server`.
+//! (PS3.5 §A.4) or private, is of that shape. What "local" byte order means to an option is not
+//! decided here but in `python/dcmfast/config/byte_order.py`; the engine is told UIDs. Called by
+//! `dataset::scan` and `storage`.
 
 use crate::uid::Uid;
 
@@ -13,29 +15,6 @@ pub enum ByteOrder {
     Little,
     /// Most significant byte first.
     Big,
-}
-
-impl ByteOrder {
-    /// The byte order that a user names: `little` or `big`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "little" => Some(Self::Little),
-            "big" => Some(Self::Big),
-            _ => None,
-        }
-    }
-}
-
-/// What "local byte order" means in options and profiles, in the one place that decides it.
-///
-/// `played` is what a test wants the host to be (the front end reads `DCMFAST_LOCAL_BYTE_ORDER`);
-/// without it, the byte order of the machine.
-pub const fn local_byte_order(played: Option<ByteOrder>) -> ByteOrder {
-    match played {
-        Some(order) => order,
-        None if cfg!(target_endian = "big") => ByteOrder::Big,
-        None => ByteOrder::Little,
-    }
 }
 
 /// Implicit VR Little Endian.
@@ -103,13 +82,5 @@ mod tests {
             assert!(syntax.is_explicit && syntax.is_encapsulated && !syntax.is_deflated);
             assert_eq!(syntax.byte_order, ByteOrder::Little);
         }
-    }
-
-    /// Tests play a big-endian host by handing the answer in.
-    #[test]
-    fn local_order_can_be_played() {
-        assert_eq!(local_byte_order(Some(ByteOrder::Big)), ByteOrder::Big);
-        assert_eq!(local_byte_order(ByteOrder::from_name("little")), ByteOrder::Little);
-        assert_eq!(ByteOrder::from_name("middle"), None);
     }
 }

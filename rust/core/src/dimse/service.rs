@@ -247,15 +247,8 @@ pub struct EchoRequest {
 impl EchoRequest {
     /// The C-ECHO-RSP.
     pub const fn response(&self, status: Status) -> Response<'static> {
-        Response {
-            command_field: command_field::C_ECHO_RQ | command_field::RESPONSE_BIT,
-            message_id_being_responded_to: self.message_id,
-            affected_sop_class_uid: self.affected_sop_class_uid,
-            affected_sop_instance_uid: None,
-            status,
-            error_comment: None,
-            has_data_set: false,
-        }
+        let class = self.affected_sop_class_uid;
+        Response::to(command_field::C_ECHO_RQ, self.message_id, (class, None), status)
     }
 
     /// Appends the command set to `out`.
@@ -305,15 +298,8 @@ impl StoreRequest {
 
     /// The C-STORE-RSP.
     pub const fn response(&self, status: Status) -> Response<'static> {
-        Response {
-            command_field: command_field::C_STORE_RQ | command_field::RESPONSE_BIT,
-            message_id_being_responded_to: self.message_id,
-            affected_sop_class_uid: self.affected_sop_class_uid,
-            affected_sop_instance_uid: self.affected_sop_instance_uid,
-            status,
-            error_comment: None,
-            has_data_set: false,
-        }
+        let uids = (self.affected_sop_class_uid, self.affected_sop_instance_uid);
+        Response::to(command_field::C_STORE_RQ, self.message_id, uids, status)
     }
 
     /// Appends the command set to `out`.
@@ -381,15 +367,8 @@ pub struct OtherRequest {
 impl OtherRequest {
     /// The response that belongs to this request: its command field with the response bit.
     pub const fn response(&self, status: Status) -> Response<'static> {
-        Response {
-            command_field: self.command_field | command_field::RESPONSE_BIT,
-            message_id_being_responded_to: self.message_id,
-            affected_sop_class_uid: self.sop_class_uid,
-            affected_sop_instance_uid: self.sop_instance_uid,
-            status,
-            error_comment: None,
-            has_data_set: false,
-        }
+        let uids = (self.sop_class_uid, self.sop_instance_uid);
+        Response::to(self.command_field, self.message_id, uids, status)
     }
 }
 
@@ -415,6 +394,25 @@ pub struct Response<'a> {
 impl<'a> Response<'a> {
     /// Longest error comment, PS3.5 §6.2 (LO).
     pub const ERROR_COMMENT_BYTES_MAX: usize = 64;
+
+    /// The response to a request: without comment and without data set. `uids` are the affected SOP
+    /// class and instance.
+    const fn to(
+        request: u16,
+        message_id: u16,
+        uids: (Option<UidText>, Option<UidText>),
+        status: Status,
+    ) -> Self {
+        Self {
+            command_field: request | command_field::RESPONSE_BIT,
+            message_id_being_responded_to: message_id,
+            affected_sop_class_uid: uids.0,
+            affected_sop_instance_uid: uids.1,
+            status,
+            error_comment: None,
+            has_data_set: false,
+        }
+    }
 
     fn of(set: &CommandSet<'a>, command_field: u16) -> Option<Self> {
         Some(Self {

@@ -39,42 +39,20 @@ pub enum Operation {
 impl Status {
     /// 0000H
     pub const SUCCESS: Self = Self(0x0000);
-    /// 0110H, processing failure
-    pub const PROCESSING_FAILURE: Self = Self(0x0110);
     /// 0111H, duplicate SOP instance
     pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
-    /// 0117H, invalid SOP instance
-    pub const INVALID_SOP_INSTANCE: Self = Self(0x0117);
-    /// 0122H, refused: SOP class not supported
-    pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
-    /// 0124H, refused: not authorized
-    pub const NOT_AUTHORIZED: Self = Self(0x0124);
-    /// 0210H, duplicate invocation
-    pub const DUPLICATE_INVOCATION: Self = Self(0x0210);
     /// 0211H, unrecognized operation
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
     /// 0212H, mistyped argument
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
-    /// 0213H, resource limitation
-    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
     /// A700H, refused: out of resources
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
     /// A900H, error: data set does not match SOP class
     pub const DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Self = Self(0xA900);
-    /// B000H, warning: coercion of data elements
-    pub const COERCION_OF_DATA_ELEMENTS: Self = Self(0xB000);
-    /// B006H, warning: elements discarded
-    pub const ELEMENTS_DISCARDED: Self = Self(0xB006);
-    /// B007H, warning: data set does not match SOP class
-    pub const WARNING_DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Self = Self(0xB007);
     /// C000H, error: cannot understand (C-STORE), unable to process (C-FIND, C-MOVE, C-GET)
     pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
     /// FE00H, cancel
     pub const CANCEL: Self = Self(0xFE00);
-    /// FF00H, pending
-    pub const PENDING: Self = Self(0xFF00);
-    /// FF01H, pending, but some optional keys are not supported
-    pub const PENDING_OPTIONAL_KEYS: Self = Self(0xFF01);
 
     /// The class of this status.
     pub const fn class(self) -> StatusClass {

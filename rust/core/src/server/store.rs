@@ -14,7 +14,7 @@ use super::listener::Shared;
 use super::narration::Narrator;
 use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
-use crate::dimse::message::{MessageAssembler, Step};
+use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
     Command, DataSetType, EchoRequest, OtherRequest, Response, StoreRequest, command_name,
 };
@@ -26,7 +26,7 @@ use crate::storage::writer::{
     Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored,
 };
 use crate::ul::pdu::Abort;
-use crate::ul::pdv::{FragmentKind, Fragmenter, Pdv};
+use crate::ul::pdv::{Fragmenter, Pdv};
 
 /// What one PDV led to.
 #[derive(Debug)]
@@ -46,8 +46,7 @@ pub struct Exchange {
     fragmenter: Fragmenter,
     calling_ae_title: AeTitle,
     in_hand: Option<InHand>,
-    /// Command set and PDU of a response; kept, so that none is allocated per message.
-    command_set: Vec<u8>,
+    /// The PDU of a response; kept, so that none is allocated per message.
     pdu: Vec<u8>,
 }
 
@@ -76,15 +75,7 @@ impl Exchange {
         calling_ae_title: AeTitle,
     ) -> Self {
         let assembler = MessageAssembler::new(contexts.ids());
-        Self {
-            contexts,
-            assembler,
-            fragmenter,
-            calling_ae_title,
-            in_hand: None,
-            command_set: Vec::new(),
-            pdu: Vec::new(),
-        }
+        Self { contexts, assembler, fragmenter, calling_ae_title, in_hand: None, pdu: Vec::new() }
     }
 
     /// True between messages.
@@ -341,11 +332,9 @@ impl<'b> Block<'_, 'b> {
 
     /// Sends one response in one write.
     fn send(&mut self, context_id: u8, response: &Response<'_>) -> Outcome {
-        let Exchange { command_set, pdu, fragmenter, .. } = &mut *self.exchange;
-        command_set.clear();
-        response.encode(command_set);
+        let Exchange { pdu, fragmenter, .. } = &mut *self.exchange;
         pdu.clear();
-        fragmenter.append(pdu, context_id, FragmentKind::Command, command_set);
+        append_command(pdu, fragmenter, context_id, |out| response.encode(out));
         match self.connection.write(pdu) {
             Ok(()) => Outcome::GoOn,
             Err(end) => {
