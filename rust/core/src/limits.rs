@@ -71,11 +71,6 @@ pub const GROUP_OBJECTS_MAX: usize = ASSOCIATIONS_MAX;
 /// Longest time that a group waits for objects that are still being received, in microseconds; also
 /// at most half of what the last commit took, so that waiting never costs more than it can save.
 pub const GROUP_GATHER_US_MAX: u64 = 2000;
-/// How long a way to sync groups that was the dearer one is left alone, in milliseconds, before it is
-/// tried again; also at least `SYNC_RETRY_FACTOR` times as long as it took.
-pub const SYNC_RETRY_MS: u64 = 1000;
-/// With the above: trying the dearer way costs at most a twentieth of the time.
-pub const SYNC_RETRY_FACTOR: u32 = 20;
 /// Directories remembered as synced with all their parents; forgotten together when full.
 pub const SYNCED_DIRECTORIES_MAX: usize = 4096;
 /// Age from which an unlocked part file is stale although a process of its owner's number lives, in

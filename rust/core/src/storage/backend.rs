@@ -45,18 +45,6 @@ pub enum Publish {
     Exchange,
 }
 
-/// What a file system offers for syncing several objects at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupSync {
-    /// Nothing: [`Backend::sync_file_system`] tells no errors here.
-    None,
-    /// Contents by [`Backend::sync_file_system`], then names, then directories.
-    Twice,
-    /// Contents written out, then names, then all by one [`Backend::sync_file_system`]: a name never
-    /// outlives a power cut here without the content that was written out before it was given.
-    Once,
-}
-
 /// One storage area.
 pub trait Backend: Send + Sync {
     /// Creates an empty part file that nobody else has.
@@ -68,11 +56,9 @@ pub trait Backend: Send + Sync {
     /// Makes the names in `directory` survive a power cut; `""` is the area itself.
     fn sync_directory(&self, directory: &str) -> io::Result<()>;
 
-    /// How few syncs make a group of objects survive a power cut here.
-    fn group_sync(&self) -> GroupSync;
-
-    /// Makes everything written so far survive a power cut, data and names.
-    fn sync_file_system(&self) -> io::Result<()>;
+    /// True when a name never outlives a power cut without the content that was written out before
+    /// the name was given ([`PartFile::finish_write_out`]).
+    fn keeps_names_behind_contents(&self) -> bool;
 
     /// Makes the content of a published file survive a power cut.
     fn sync_published(&self, target: &AreaPath) -> io::Result<()>;
@@ -99,7 +85,7 @@ pub trait PartFile: Send {
     fn start_write_out(&mut self) -> io::Result<()>;
 
     /// Waits until the device has the content. That alone survives nothing; see
-    /// [`GroupSync::Once`].
+    /// [`Backend::keeps_names_behind_contents`].
     fn finish_write_out(&mut self) -> io::Result<()>;
 
     /// Ends writing; an error means that content is lost.
@@ -134,7 +120,7 @@ struct DiskShared {
     root: RwLock<Arc<Root>>,
     /// Part files made so far; with the process ID it makes their names unique.
     part_count: AtomicU64,
-    group_sync: GroupSync,
+    keeps_names_behind_contents: bool,
 }
 
 /// An open directory, and which one it is.
@@ -148,13 +134,7 @@ impl Disk {
     pub fn open(path: &Path, recreates_area: bool) -> io::Result<Self> {
         let path_c = CString::new(path.as_os_str().as_bytes())?;
         let root = Root::open(&path_c)?;
-        let group_sync = if !system::syncfs_reports_errors() {
-            GroupSync::None
-        } else if system::orders_names_after_content(&root.descriptor) {
-            GroupSync::Once
-        } else {
-            GroupSync::Twice
-        };
+        let keeps_names_behind_contents = system::keeps_names_behind_contents(&root.descriptor);
         Ok(Self {
             shared: Arc::new(DiskShared {
                 path: path.to_owned(),
@@ -162,7 +142,7 @@ impl Disk {
                 recreates_area,
                 root: RwLock::new(Arc::new(root)),
                 part_count: AtomicU64::new(0),
-                group_sync,
+                keeps_names_behind_contents,
             }),
         })
     }
@@ -245,12 +225,8 @@ impl Backend for Disk {
         system::sync_all(&opened)
     }
 
-    fn group_sync(&self) -> GroupSync {
-        self.shared.group_sync
-    }
-
-    fn sync_file_system(&self) -> io::Result<()> {
-        system::sync_file_system(&self.shared.known_root().descriptor)
+    fn keeps_names_behind_contents(&self) -> bool {
+        self.shared.keeps_names_behind_contents
     }
 
     fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
@@ -328,6 +304,19 @@ struct DiskPart {
 }
 
 impl DiskPart {
+    /// True unless the file of this name is known to be another one.
+    fn is_ours(&self, target: &CStr) -> io::Result<bool> {
+        let ours = match &self.file {
+            Some(file) => Some(system::identity(file)?),
+            None => self.identity,
+        };
+        match (ours, system::open_to_read(&self.root.descriptor, target)) {
+            (Some(ours), Ok(file)) => Ok(system::identity(&file)? == ours),
+            (None, Ok(_)) => Ok(true),
+            (_, Err(_)) => Ok(false),
+        }
+    }
+
     fn file(&mut self) -> io::Result<&mut fs::File> {
         self.file.as_mut().ok_or_else(|| io::Error::other("part file is closed"))
     }
@@ -384,20 +373,22 @@ impl PartFile for DiskPart {
 
     fn withdraw(&mut self) -> io::Result<()> {
         let directory = &self.root.descriptor;
-        match core::mem::replace(&mut self.state, PartState::Part) {
-            PartState::Published { target } => {
-                self.state = PartState::Settled;
-                let is_ours = match (&self.identity, system::open_to_read(directory, &target)) {
-                    (Some(ours), Ok(file)) => system::identity(&file)? == *ours,
-                    (None, Ok(_)) => true,
-                    (_, Err(_)) => false,
-                };
-                if is_ours { system::remove_file(directory, &target) } else { Ok(()) }
+        let state = core::mem::replace(&mut self.state, PartState::Settled);
+        let (PartState::Published { target } | PartState::Exchanged { target }) = &state else {
+            self.state = state;
+            return Ok(());
+        };
+        let is_ours = self.is_ours(target)?;
+        match state {
+            PartState::Exchanged { target } if is_ours => {
+                system::rename(directory, &self.name, &target, Publish::Exchange)?;
+                self.state = PartState::Part;
+                Ok(())
             }
-            PartState::Exchanged { target } => {
-                system::rename(directory, &self.name, &target, Publish::Exchange)
-            }
-            PartState::Part | PartState::Settled => Ok(()),
+            // Somebody else has replaced ours meanwhile; what we replaced is outdated twice.
+            PartState::Exchanged { .. } => system::remove_file(directory, &self.name),
+            PartState::Published { target } if is_ours => system::remove_file(directory, &target),
+            _ => Ok(()),
         }
     }
 
@@ -602,11 +593,6 @@ mod system {
         .map(|_| ())
     }
 
-    pub(super) fn sync_file_system(descriptor: &OwnedFd) -> io::Result<()> {
-        // SAFETY: the descriptor is open while borrowed. SAFETY.md §2.
-        check(unsafe { libc::syncfs(descriptor.as_raw_fd()) }).map(|_| ())
-    }
-
     pub(super) fn start_write_out(file: &fs::File) -> io::Result<()> {
         sync_range(file, libc::SYNC_FILE_RANGE_WRITE)
     }
@@ -627,7 +613,7 @@ mod system {
     /// whose pages were written out are in the transaction of a later rename or an earlier one, and
     /// the record that commits it is preceded by a flush of the device's cache. So whoever finds the
     /// name finds the content.
-    pub(super) fn orders_names_after_content(descriptor: &OwnedFd) -> bool {
+    pub(super) fn keeps_names_behind_contents(descriptor: &OwnedFd) -> bool {
         let mut stat = core::mem::MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: the descriptor is open while borrowed; `stat` has room. SAFETY.md §2.
         if check(unsafe { libc::fstatfs(descriptor.as_raw_fd(), stat.as_mut_ptr()) }).is_err() {
@@ -636,18 +622,6 @@ mod system {
         // SAFETY: fstatfs succeeded, so it filled the whole structure. SAFETY.md §2.
         let kind = unsafe { stat.assume_init() }.f_type;
         kind == libc::EXT4_SUPER_MAGIC || kind == libc::XFS_SUPER_MAGIC
-    }
-
-    /// Since Linux 5.8 syncfs tells of write errors; before, its success means nothing.
-    pub(super) fn syncfs_reports_errors() -> bool {
-        fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| {
-            let mut numbers =
-                release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u32>);
-            match (numbers.next(), numbers.next()) {
-                (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
-                _ => false,
-            }
-        })
     }
 
     /// Closes and reports the error that a drop would hide. Never repeated: after EINTR Linux has

@@ -8,21 +8,19 @@
 //! * `none`: the file is handed to the kernel and renamed; nothing is synced.
 //! * `each`: every object syncs for itself, on its association's thread.
 //! * `group`: associations that wait at the same time share syncs. The first becomes the leader: it
-//!   gathers, syncs all contents, gives all names, syncs each directory once, and hands the lead to
-//!   one of those that came meanwhile. No thread of its own, no time lost when one is alone.
+//!   gathers, gives all names, syncs each directory once, and hands the lead to one of those that
+//!   came meanwhile. No thread of its own, no time lost when one is alone: that one does as `each`.
 //!
-//! A group of one does what `each` does. For more there are three ways ([`Way`]):
+//! In a group every association syncs its own content, so an error reaches the object concerned and
+//! the file system joins what is asked at the same time. When, depends on the file system:
 //!
-//! * one by one: as `each`, with the directory synced once;
-//! * twice: `syncfs` for the contents, names, fsync of the directory;
-//! * once, where names stay behind contents ([`GroupSync::Once`]): contents written out (no commit, no
-//!   flush), names, one `syncfs` for all.
+//! * before it queues, in general: two journal commits per group, as for one object;
+//! * where names stay behind contents ([`Backend::keeps_names_behind_contents`]: ext4, XFS), contents
+//!   are only written out before the names are given, and synced while the leader syncs the
+//!   directory: one journal commit does all.
 //!
-//! The price of `syncfs` is that it waits for what other programs have written too. So costs are
-//! watched, and one by one is the way while it is the cheaper one ([`Pace`]).
-//!
-//! A failed `syncfs` does not say whose content is lost; fdatasync of each file then does, so an error
-//! reaches exactly the objects concerned.
+//! `syncfs` was tried in the place of both and was quicker on an idle disk, but it waits for what all
+//! other programs have written: beside a compiler at work it took ten times as long.
 //!
 //! The leader waits, up to half of what a commit takes, for as many objects as took part last time:
 //! without this, four senders that each wait for their response fall into groups of one and three.
@@ -35,11 +33,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::limits::{
-    GROUP_GATHER_US_MAX, GROUP_OBJECTS_MAX, SYNC_RETRY_FACTOR, SYNC_RETRY_MS,
-    SYNCED_DIRECTORIES_MAX,
-};
-use crate::storage::backend::{Backend, GroupSync, PartFile, Publish};
+use crate::limits::{GROUP_GATHER_US_MAX, GROUP_OBJECTS_MAX, SYNCED_DIRECTORIES_MAX};
+use crate::storage::backend::{Backend, PartFile, Publish};
 use crate::storage::crash_point::crash_point;
 use crate::storage::naming::AreaPath;
 
@@ -143,51 +138,6 @@ pub struct Committer {
     joined: Condvar,
     /// Directories below the area whose own names are known to be synced.
     synced_directories: Mutex<HashSet<String>>,
-    pace: Mutex<Pace>,
-}
-
-/// How a group is synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    OneByOne,
-    Twice,
-    Once,
-}
-
-/// What the ways have cost of late, per object; at once is whichever of `Twice` and `Once` there is.
-#[derive(Default)]
-struct Pace {
-    /// Groups of one count as well, so this is known early and is an upper bound.
-    one_by_one: Option<Duration>,
-    at_once: Option<Duration>,
-    /// At once was the dearer way, and is not tried again before this.
-    rests_until: Option<Instant>,
-}
-
-impl Pace {
-    /// At once, unless that has lately cost more than one by one.
-    fn choose(&mut self, at_once: Way, now: Instant) -> Way {
-        match self.rests_until {
-            Some(until) if now < until => return Way::OneByOne,
-            // What it cost before it rested says nothing about now.
-            Some(_) => self.at_once = None,
-            None => {}
-        }
-        self.rests_until = None;
-        at_once
-    }
-
-    fn note(&mut self, way: Way, took: Duration, count: usize, now: Instant) {
-        let cost = if way == Way::OneByOne { &mut self.one_by_one } else { &mut self.at_once };
-        let per_object = took / count.max(1) as u32;
-        // An eighth: one slow sync in a row of quick ones decides nothing.
-        *cost = Some(cost.map_or(per_object, |before| (before * 7 + per_object) / 8));
-        let is_dear = self.at_once.zip(self.one_by_one).is_some_and(|(all, one)| all > one);
-        if way != Way::OneByOne && is_dear {
-            let rest = (took * SYNC_RETRY_FACTOR).max(Duration::from_millis(SYNC_RETRY_MS));
-            self.rests_until = now.checked_add(rest);
-        }
-    }
 }
 
 /// The queue of a group and who leads.
@@ -202,7 +152,7 @@ struct Group {
 }
 
 struct Waiter {
-    task: Task,
+    step: Step,
     seat: Arc<Seat>,
 }
 
@@ -214,9 +164,53 @@ struct Seat {
 }
 
 enum News {
-    Done(Result<Committed, IoFailure>),
+    /// The object has its name, or not: sync what is left to sync and see how the directory fared.
+    Named(Step, Arc<Ending>),
+    /// The leader did not come that far.
+    Interrupted,
     /// Nobody leads any more: do it.
     Lead,
+}
+
+/// How the directories of one group fared, for all who wait for it.
+#[derive(Default)]
+struct Ending {
+    directories: Mutex<Option<Directories>>,
+    told: Condvar,
+}
+
+/// Each directory with the answer to its sync; one that is missing was not synced.
+type Directories = Vec<(String, io::Result<()>)>;
+
+impl Ending {
+    fn tell(&self, directories: Directories) {
+        lock(&self.directories).get_or_insert(directories);
+        self.told.notify_all();
+    }
+
+    /// Waits for the leader, and says why `directory` is not synced.
+    fn wait(&self, directory: &str) -> Option<io::Error> {
+        let mut told = lock(&self.directories);
+        loop {
+            if let Some(directories) = &*told {
+                return match directories.iter().find(|(synced, _)| synced == directory) {
+                    Some((_, Ok(()))) => None,
+                    Some((_, Err(error))) => Some(copy_error(error)),
+                    None => Some(io::Error::other("the group commit did not come to its end")),
+                };
+            }
+            told = self.told.wait(told).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Tells an ending also when the leader panics.
+struct EndingGuard(Arc<Ending>);
+
+impl Drop for EndingGuard {
+    fn drop(&mut self) {
+        self.0.tell(Vec::new());
+    }
 }
 
 impl Seat {
@@ -246,7 +240,7 @@ enum Work {
     /// Give the part file its name.
     Publish { part: Box<dyn PartFile>, is_synced: bool, may_replace: bool },
     /// The stored file has the right content already; make that durable.
-    Confirm,
+    Confirm { is_synced: bool },
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -263,7 +257,6 @@ impl Committer {
             group: Mutex::default(),
             joined: Condvar::new(),
             synced_directories: Mutex::default(),
-            pace: Mutex::default(),
         }
     }
 
@@ -298,15 +291,14 @@ impl Committer {
         if !self.durability.is_durable() {
             return Ok(());
         }
-        self.commit(Task { target: target.clone(), work: Work::Confirm }).map(|_| ())
+        self.commit(Task { target: target.clone(), work: Work::Confirm { is_synced: false } })
+            .map(|_| ())
     }
 
     fn commit(&self, task: Task) -> Result<Committed, IoFailure> {
         match self.durability {
             Durability::None => self.commit_unsynced(task),
-            Durability::Each => {
-                self.commit_together(vec![task]).pop().unwrap_or_else(|| Err(self.interrupted()))
-            }
+            Durability::Each => self.commit_alone(task),
             Durability::Group => self.commit_in_group(task),
         }
     }
@@ -324,21 +316,35 @@ impl Committer {
         Ok(if is_published { Committed::Stored } else { Committed::Exists(SyncedPart(part)) })
     }
 
-    fn commit_in_group(&self, mut task: Task) -> Result<Committed, IoFailure> {
-        let seat = Arc::new(Seat::default());
-        let mut group = lock(&self.group);
-        if group.has_leader || group.expected > 1 {
-            drop(group);
-            // While others are waited for, the device can have the content already.
-            self.start_write_out(&mut task)?;
-            group = lock(&self.group);
+    /// The durable order for one object.
+    fn commit_alone(&self, task: Task) -> Result<Committed, IoFailure> {
+        let mut step = Step::new(task);
+        crash_point("before_sync");
+        step.sync_content(self);
+        crash_point("after_sync");
+        crash_point("before_rename");
+        step.publish(self);
+        crash_point("after_rename");
+        if step.is_named() {
+            if let Err(error) = self.sync_directory(step.target.directory()) {
+                step.fail(self, Operation::SyncDirectory, error);
+            }
         }
-        group.waiting.push(Waiter { task, seat: Arc::clone(&seat) });
+        crash_point("after_directory_sync");
+        step.finish(self)
+    }
+
+    fn commit_in_group(&self, task: Task) -> Result<Committed, IoFailure> {
+        let seat = Arc::new(Seat::default());
+        let step = self.prepare(task)?;
+        let mut group = lock(&self.group);
+        group.waiting.push(Waiter { step, seat: Arc::clone(&seat) });
         if group.has_leader {
             drop(group);
             self.joined.notify_one();
             match seat.wait() {
-                News::Done(result) => return result,
+                News::Named(step, ending) => return self.finish_in_group(step, &ending),
+                News::Interrupted => return Err(self.interrupted()),
                 News::Lead => {}
             }
         } else {
@@ -348,12 +354,22 @@ impl Committer {
         self.lead(&seat)
     }
 
-    fn start_write_out(&self, task: &mut Task) -> Result<(), IoFailure> {
-        match &mut task.work {
-            Work::Publish { part, is_synced: false, .. } => part
-                .start_write_out()
-                .map_err(|source| self.failure(Operation::Sync, &task.target, source)),
-            _ => Ok(()),
+    /// What an object can do for itself before it queues.
+    fn prepare(&self, task: Task) -> Result<Step, IoFailure> {
+        let mut step = Step::new(task);
+        let has_company = {
+            let group = lock(&self.group);
+            group.has_leader || group.expected > 1
+        };
+        if !self.backend.keeps_names_behind_contents() {
+            step.sync_content(self);
+        } else if has_company {
+            // While others are waited for, the device can have the content already.
+            step.write_out(self, PartFile::start_write_out);
+        }
+        match step.outcome {
+            Outcome::Failed(failure) => Err(failure),
+            _ => Ok(step),
         }
     }
 
@@ -365,23 +381,67 @@ impl Committer {
         let batch: Vec<Waiter> = group.waiting.drain(..count).collect();
         group.expected = count;
         drop(group);
-        let (tasks, seats): (Vec<Task>, Vec<Unanswered>) = batch
-            .into_iter()
-            .map(|waiter| (waiter.task, Unanswered { committer: self, seat: Some(waiter.seat) }))
-            .unzip();
         let started = Instant::now();
-        let results = self.commit_together(tasks);
+        let (mut steps, mut seats): (Vec<Step>, Vec<Seated>) =
+            batch.into_iter().map(|waiter| (waiter.step, Seated(Some(waiter.seat)))).unzip();
+        let is_alone = count == 1;
+        crash_point("before_sync");
+        for step in &mut steps {
+            if is_alone {
+                step.sync_content(self);
+            } else {
+                step.write_out(self, PartFile::finish_write_out);
+            }
+        }
+        crash_point("after_sync");
+        crash_point("before_rename");
+        for step in &mut steps {
+            step.publish(self);
+        }
+        crash_point("after_rename");
+        let ending = Arc::new(Ending::default());
+        let guard = EndingGuard(Arc::clone(&ending));
+        let mut directories: Vec<String> = Vec::new();
+        for step in steps.iter().filter(|step| step.is_named()) {
+            let directory = step.target.directory();
+            if !directories.iter().any(|known| known == directory) {
+                directories.push(directory.to_owned());
+            }
+        }
+        let mut own_step = None;
+        for (step, seat) in steps.into_iter().zip(&mut seats) {
+            if seat.is(own_seat) {
+                own_step = Some(step);
+            } else {
+                seat.tell(News::Named(step, Arc::clone(&ending)));
+            }
+        }
+        let synced = directories.into_iter().map(|directory| {
+            let result = self.sync_directory(&directory);
+            (directory, result)
+        });
+        ending.tell(synced.collect());
+        drop(guard);
         lock(&self.group).last_commit = started.elapsed();
-        // Before the answers, so that the next group syncs while these responses are sent.
+        // The next group can go on while this one sends its responses.
         drop(handover);
-        for (seat, result) in seats.into_iter().zip(results) {
-            seat.answer(result);
+        match own_step {
+            Some(step) => self.finish_in_group(step, &ending),
+            None => Err(self.interrupted()),
         }
-        match own_seat.wait() {
-            News::Done(result) => result,
-            // Only queued objects are told to lead, and this one was taken out of the queue.
-            News::Lead => Err(self.interrupted()),
+    }
+
+    /// The own half of a group commit, on the association's thread, while the leader syncs the
+    /// directory.
+    fn finish_in_group(&self, mut step: Step, ending: &Ending) -> Result<Committed, IoFailure> {
+        step.sync_content(self);
+        if step.is_named() {
+            if let Some(error) = ending.wait(step.target.directory()) {
+                step.fail(self, Operation::SyncDirectory, error);
+            }
         }
+        crash_point("after_directory_sync");
+        step.finish(self)
     }
 
     /// Waits until as many as last time are here, but not for long.
@@ -401,92 +461,6 @@ impl Committer {
             group = self.joined.wait_timeout(group, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         group
-    }
-
-    /// The durable order for some objects at once; results in the order of `tasks`.
-    fn commit_together(&self, tasks: Vec<Task>) -> Vec<Result<Committed, IoFailure>> {
-        let count = tasks.len();
-        let way = self.choose_way(count);
-        let started = Instant::now();
-        let mut steps: Vec<Step> = tasks.into_iter().map(Step::new).collect();
-        crash_point("before_sync");
-        match way {
-            Way::OneByOne => self.sync_contents(&mut steps),
-            Way::Twice => self.sync_contents_together(&mut steps),
-            Way::Once => self.write_out_contents(&mut steps),
-        }
-        crash_point("after_sync");
-        crash_point("before_rename");
-        for step in &mut steps {
-            step.publish(self, way);
-        }
-        crash_point("after_rename");
-        match way {
-            Way::OneByOne | Way::Twice => self.sync_names(&mut steps),
-            Way::Once => self.sync_all(&mut steps),
-        }
-        crash_point("after_directory_sync");
-        lock(&self.pace).note(way, started.elapsed(), count, Instant::now());
-        steps.into_iter().map(|step| step.finish(self)).collect()
-    }
-
-    fn choose_way(&self, count: usize) -> Way {
-        let at_once = match self.backend.group_sync() {
-            _ if count < 2 => return Way::OneByOne,
-            GroupSync::None => return Way::OneByOne,
-            GroupSync::Twice => Way::Twice,
-            GroupSync::Once => Way::Once,
-        };
-        lock(&self.pace).choose(at_once, Instant::now())
-    }
-
-    fn sync_contents(&self, steps: &mut [Step]) {
-        for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
-            step.sync_content(self);
-        }
-    }
-
-    fn sync_contents_together(&self, steps: &mut [Step]) {
-        if self.backend.sync_file_system().is_err() {
-            self.sync_contents(steps);
-        }
-    }
-
-    fn write_out_contents(&self, steps: &mut [Step]) {
-        for step in steps.iter_mut().filter(|step| step.needs_content_sync()) {
-            step.finish_write_out(self);
-        }
-    }
-
-    /// One sync for contents and names together.
-    fn sync_all(&self, steps: &mut [Step]) {
-        if steps.iter().all(|step| matches!(step.outcome, Outcome::Failed(_))) {
-            return;
-        }
-        if self.backend.sync_file_system().is_err() {
-            self.sync_contents(steps);
-            self.sync_names(steps);
-            return;
-        }
-        for step in steps.iter().filter(|step| step.is_named()) {
-            self.note_synced(step.task_target.directory());
-        }
-    }
-
-    /// Syncs every directory that a name was given in, once.
-    fn sync_names(&self, steps: &mut [Step]) {
-        let mut done: Vec<(String, io::Result<()>)> = Vec::new();
-        for step in steps.iter_mut().filter(|step| step.is_named()) {
-            let directory = step.task_target.directory();
-            let known = done.iter().position(|(synced, _)| synced == directory);
-            let at = known.unwrap_or_else(|| {
-                done.push((directory.to_owned(), self.sync_directory(directory)));
-                done.len() - 1
-            });
-            if let Err(error) = &done[at].1 {
-                step.fail(self, Operation::SyncDirectory, copy_error(error));
-            }
-        }
     }
 
     /// Syncs `directory`, and each parent whose own name may be new.
@@ -560,9 +534,9 @@ impl Committer {
     }
 }
 
-/// One object on its way through [`Committer::commit_together`].
+/// One object on its way through the durable order.
 struct Step {
-    task_target: AreaPath,
+    target: AreaPath,
     work: Work,
     outcome: Outcome,
 }
@@ -576,55 +550,74 @@ enum Outcome {
 
 impl Step {
     fn new(task: Task) -> Self {
-        Self { task_target: task.target, work: task.work, outcome: Outcome::Going }
+        Self { target: task.target, work: task.work, outcome: Outcome::Going }
     }
 
-    fn needs_content_sync(&self) -> bool {
-        !matches!(self.work, Work::Publish { is_synced: true, .. })
-            && !matches!(self.outcome, Outcome::Failed(_))
+    fn is_named(&self) -> bool {
+        matches!(self.outcome, Outcome::Named)
     }
 
-    fn finish_write_out(&mut self, committer: &Committer) {
-        let Work::Publish { part, .. } = &mut self.work else { return };
-        if let Err(error) = part.finish_write_out() {
+    fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
+
+    /// Writes content out that is not synced yet.
+    fn write_out(
+        &mut self,
+        committer: &Committer,
+        write_out: fn(&mut (dyn PartFile + 'static)) -> io::Result<()>,
+    ) {
+        let has_failed = self.has_failed();
+        let Work::Publish { part, is_synced: false, .. } = &mut self.work else { return };
+        if has_failed {
+            return;
+        }
+        if let Err(error) = write_out(part.as_mut()) {
             self.fail(committer, Operation::Sync, error);
         }
     }
 
+    /// Syncs the content, once: a second success would mean nothing.
     fn sync_content(&mut self, committer: &Committer) {
+        if self.has_failed() {
+            return;
+        }
         let result = match &mut self.work {
-            Work::Publish { part, .. } => part.sync_data(),
-            Work::Confirm => committer.backend.sync_published(&self.task_target),
+            Work::Publish { is_synced: true, .. } | Work::Confirm { is_synced: true } => return,
+            Work::Publish { part, is_synced, .. } => {
+                *is_synced = true;
+                part.sync_data()
+            }
+            Work::Confirm { is_synced } => {
+                *is_synced = true;
+                committer.backend.sync_published(&self.target)
+            }
         };
         if let Err(error) = result {
             self.fail(committer, Operation::Sync, error);
         }
     }
 
-    fn publish(&mut self, committer: &Committer, way: Way) {
-        if matches!(self.outcome, Outcome::Failed(_)) {
+    fn publish(&mut self, committer: &Committer) {
+        if self.has_failed() {
             return;
         }
-        let Work::Publish { part, may_replace, .. } = &mut self.work else {
+        let Work::Publish { part, is_synced, may_replace } = &mut self.work else {
             self.outcome = Outcome::Named;
             return;
         };
-        // A content that is not synced yet stays open: only its own descriptor tells its errors.
-        let closed = if way == Way::Once { Ok(()) } else { part.close() };
+        // A content that is not synced yet stays open: its own descriptor tells its errors.
+        let closed = if *is_synced { part.close() } else { Ok(()) };
         if let Err(error) = closed {
             self.fail(committer, Operation::Close, error);
             return;
         }
         let how = if *may_replace { Publish::Exchange } else { Publish::New };
-        self.outcome = match committer.publish(part.as_mut(), &self.task_target, how) {
+        self.outcome = match committer.publish(part.as_mut(), &self.target, how) {
             Ok(true) => Outcome::Named,
             Ok(false) => Outcome::Taken,
             Err(failure) => Outcome::Failed(failure),
         };
-    }
-
-    fn is_named(&self) -> bool {
-        matches!(self.outcome, Outcome::Named)
     }
 
     fn fail(&mut self, committer: &Committer, operation: Operation, error: io::Error) {
@@ -632,7 +625,7 @@ impl Step {
             // If even this fails, a whole object is visible that was not acknowledged: allowed.
             let _ = part.withdraw();
         }
-        self.outcome = Outcome::Failed(committer.failure(operation, &self.task_target, error));
+        self.outcome = Outcome::Failed(committer.failure(operation, &self.target, error));
     }
 
     fn finish(self, committer: &Committer) -> Result<Committed, IoFailure> {
@@ -644,7 +637,7 @@ impl Step {
                 let _ = part.settle();
                 Ok(Committed::Stored)
             }
-            (Outcome::Named, Work::Confirm) => Ok(Committed::Stored),
+            (Outcome::Named, Work::Confirm { .. }) => Ok(Committed::Stored),
             (Outcome::Going | Outcome::Taken, _) => Err(committer.interrupted()),
         }
     }
@@ -666,25 +659,24 @@ impl Drop for Handover<'_> {
     }
 }
 
-/// A seat whose association gets an answer whatever happens.
-struct Unanswered<'a> {
-    committer: &'a Committer,
-    seat: Option<Arc<Seat>>,
-}
+/// A seat whose association hears something whatever happens.
+struct Seated(Option<Arc<Seat>>);
 
-impl Unanswered<'_> {
-    fn answer(mut self, result: Result<Committed, IoFailure>) {
-        if let Some(seat) = self.seat.take() {
-            seat.tell(News::Done(result));
+impl Seated {
+    fn is(&self, seat: &Arc<Seat>) -> bool {
+        self.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, seat))
+    }
+
+    fn tell(&mut self, news: News) {
+        if let Some(seat) = self.0.take() {
+            seat.tell(news);
         }
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for Seated {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat.take() {
-            seat.tell(News::Done(Err(self.committer.interrupted())));
-        }
+        self.tell(News::Interrupted);
     }
 }
 
@@ -760,11 +752,8 @@ mod tests {
             let call = format!("sync directory {directory:?}");
             note(&self.calls, &call, self.memory.sync_directory(directory))
         }
-        fn group_sync(&self) -> GroupSync {
-            self.memory.group_sync()
-        }
-        fn sync_file_system(&self) -> io::Result<()> {
-            note(&self.calls, "sync all", self.memory.sync_file_system())
+        fn keeps_names_behind_contents(&self) -> bool {
+            self.memory.keeps_names_behind_contents()
         }
         fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
             note(&self.calls, "sync published", self.memory.sync_published(target))
@@ -811,14 +800,12 @@ mod tests {
         }
     }
 
-    const KINDS: [GroupSync; 3] = [GroupSync::None, GroupSync::Twice, GroupSync::Once];
-
     fn recorded(durability: Durability) -> (Arc<Recorder>, Committer) {
-        recorded_on(GroupSync::Once, durability)
+        recorded_on(true, durability)
     }
 
-    fn recorded_on(kind: GroupSync, durability: Durability) -> (Arc<Recorder>, Committer) {
-        let memory = Memory::with_group_sync(kind);
+    fn recorded_on(keeps_behind: bool, durability: Durability) -> (Arc<Recorder>, Committer) {
+        let memory = Memory::new(keeps_behind);
         let recorder = Arc::new(Recorder { memory, calls: Arc::new(Mutex::default()) });
         let backend: Arc<dyn Backend> = recorder.clone();
         (recorder, Committer::new(backend, durability))
@@ -880,19 +867,49 @@ mod tests {
         assert_eq!(syncs(calls(&recorder)), expected[..1]);
     }
 
+    /// One group of `tasks` on this thread alone, led by the last that can queue: the others' halves
+    /// follow the leader's.
+    fn commit_together(
+        committer: &Committer,
+        tasks: Vec<Task>,
+    ) -> Vec<Result<Committed, IoFailure>> {
+        let queue = |task| {
+            let step = committer.prepare(task)?;
+            let seat: Arc<Seat> = Arc::default();
+            lock(&committer.group).waiting.push(Waiter { step, seat: Arc::clone(&seat) });
+            Ok(seat)
+        };
+        let seats: Vec<Result<Arc<Seat>, IoFailure>> = tasks.into_iter().map(queue).collect();
+        let Some(leader) = seats.iter().flatten().next_back().cloned() else {
+            return seats.into_iter().map(|seat| Err(seat.err().unwrap())).collect();
+        };
+        lock(&committer.group).has_leader = true;
+        let mut led = Some(committer.lead(&leader));
+        let follow = |seat: Result<Arc<Seat>, IoFailure>| {
+            let seat = seat?;
+            if Arc::ptr_eq(&seat, &leader) {
+                return led.take().unwrap();
+            }
+            match seat.wait() {
+                News::Named(step, ending) => committer.finish_in_group(step, &ending),
+                News::Interrupted => Err(committer.interrupted()),
+                News::Lead => panic!("the group has a leader"),
+            }
+        };
+        seats.into_iter().map(follow).collect()
+    }
+
     /// What a group of three costs on each kind of file system, in which order.
     #[test]
     fn a_group_shares_its_syncs() {
         let expected = [
-            "sync sync sync close publish close publish close publish \
-             directory settle settle settle",
-            "all close publish close publish close publish directory settle settle settle",
-            "wait wait wait publish publish publish all settle settle settle",
+            "sync sync sync close publish close publish close publish directory settle settle settle",
+            "wait wait wait publish publish publish directory sync settle sync settle sync settle",
         ];
-        for (kind, expected) in KINDS.into_iter().zip(expected) {
-            let (recorder, committer) = recorded_on(kind, Durability::Group);
+        for (keeps_behind, expected) in [false, true].into_iter().zip(expected) {
+            let (recorder, committer) = recorded_on(keeps_behind, Durability::Group);
             let tasks = (0..3).map(|uid| task(&*recorder, &format!("1.{uid}"))).collect();
-            assert!(committer.commit_together(tasks).iter().all(Result::is_ok));
+            assert!(commit_together(&committer, tasks).iter().all(Result::is_ok));
             let calls: Vec<String> = calls(&recorder)
                 .iter()
                 .map(|call| {
@@ -901,31 +918,21 @@ mod tests {
                 })
                 .collect();
             let expected: Vec<&str> = expected.split_ascii_whitespace().collect();
-            assert_eq!(calls, expected, "{kind:?}");
+            assert_eq!(calls, expected, "{keeps_behind}");
             assert_eq!(recorder.memory.after_crash(&mut |_| 0).files().len(), 3);
         }
     }
 
-    /// A dear syncfs rests for twenty times what it took, and is judged anew after that; one slow sync
-    /// among quick ones is no reason.
+    /// Where company is expected, contents are on their way before the group is complete.
     #[test]
-    fn the_cheaper_way_is_taken() {
-        let now = Instant::now();
-        let ms = Duration::from_millis;
-        let mut pace = Pace::default();
-        pace.note(Way::OneByOne, ms(4), 1, now);
-        for _ in 0..8 {
-            assert_eq!(pace.choose(Way::Once, now), Way::Once);
-            pace.note(Way::Once, ms(4), 4, now);
+    fn write_out_starts_early_in_company() {
+        let (recorder, committer) = recorded(Durability::Group);
+        for (expected, starts) in [(1, 0), (2, 1)] {
+            lock(&committer.group).expected = expected;
+            let step = committer.prepare(task(&*recorder, "1.1"));
+            assert!(step.is_ok());
+            assert_eq!(calls(&recorder).iter().filter(|call| *call == "start").count(), starts);
         }
-        pace.note(Way::Once, ms(80), 4, now);
-        assert_eq!(pace.choose(Way::Once, now), Way::Once);
-        pace.note(Way::Once, ms(800), 4, now);
-        for (later, way) in [(0, Way::OneByOne), (15_999, Way::OneByOne), (16_000, Way::Once)] {
-            assert_eq!(pace.choose(Way::Once, now + ms(later)), way, "{later} ms");
-        }
-        pace.note(Way::Once, ms(4), 4, now);
-        assert_eq!(pace.choose(Way::Once, now), Way::Once);
     }
 
     fn pair(backend: &dyn Backend) -> io::Result<Vec<Task>> {
@@ -938,8 +945,8 @@ mod tests {
         ["1.1", "1.2"].into_iter().map(task).collect()
     }
 
-    fn faulty(kind: GroupSync, plan: &Arc<Plan>) -> (Memory, Arc<dyn Backend>) {
-        let memory = Memory::with_group_sync(kind);
+    fn faulty(keeps_behind: bool, plan: &Arc<Plan>) -> (Memory, Arc<dyn Backend>) {
+        let memory = Memory::new(keeps_behind);
         let backend = Faulty::new(Arc::new(memory.clone()), Arc::clone(plan));
         (memory, Arc::new(backend))
     }
@@ -948,48 +955,38 @@ mod tests {
     /// nothing of a failed object is left.
     #[test]
     fn a_fault_in_a_group_reaches_those_concerned() {
-        // What can fail for one alone: its sync or write-out, close unless both are one, rename.
-        for (kind, alone) in KINDS.into_iter().zip([6, 4, 4]) {
-            let mut failed_alone = 0;
-            for fail_at in 1.. {
+        for keeps_behind in [false, true] {
+            let (mut failed_alone, mut failed_both) = (0, 0);
+            // Calls 1 to 4 make the parts.
+            for fail_at in 5.. {
                 let plan = Plan::new(fail_at, false, libc::EIO);
-                let (memory, backend) = faulty(kind, &plan);
+                let (memory, backend) = faulty(keeps_behind, &plan);
                 let committer = Committer::new(Arc::clone(&backend), Durability::Group);
-                let Ok(tasks) = pair(&*backend) else {
-                    assert!(memory.files().is_empty());
-                    continue;
-                };
-                let results = committer.commit_together(tasks);
+                let mut tasks = pair(&*backend).unwrap();
+                // A third that cannot fail leads, so that both halves of a follower are met.
+                let inner: Arc<dyn Backend> = Arc::new(memory.clone());
+                tasks.push(task(&*inner, "1.3"));
+                let results = commit_together(&committer, tasks);
                 let files = memory.files();
-                for (result, uid) in results.iter().zip(["1.1", "1.2"]) {
+                for (result, uid) in results.iter().zip(["1.1", "1.2", "1.3"]) {
                     let name = format!("CT.{uid}");
                     assert_eq!(result.is_ok(), files.contains_key(&name), "call {fail_at}, {uid}");
                 }
-                let failures = results.iter().filter(|result| result.is_err()).count();
-                failed_alone += usize::from(failures == 1);
+                match results.iter().filter(|result| result.is_err()).count() {
+                    0 => assert!(!plan.has_failed()),
+                    1 => failed_alone += 1,
+                    3 => failed_both += 1,
+                    other => panic!("call {fail_at}: {other} failed"),
+                }
                 drop(results);
                 assert!(memory.files().keys().all(|name| name.starts_with("CT.")));
+                assert!(!lock(&committer.group).has_leader);
                 if !plan.has_failed() {
                     break;
                 }
             }
-            assert_eq!(failed_alone, alone, "{kind:?}");
-        }
-    }
-
-    /// A failed syncfs tells nobody whose content is lost: each file is asked, and here none is.
-    #[test]
-    fn a_failed_file_system_sync_is_asked_again_per_file() {
-        // Calls 1 to 4 make the parts; wait and publish of both come before a single syncfs.
-        for (kind, fail_at) in [(GroupSync::Twice, 5), (GroupSync::Once, 9)] {
-            let plan = Plan::new(fail_at, false, libc::EIO);
-            let (memory, backend) = faulty(kind, &plan);
-            let committer = Committer::new(Arc::clone(&backend), Durability::Group);
-            let results = committer.commit_together(pair(&*backend).unwrap());
-            assert!(plan.has_failed() && results.iter().all(Result::is_ok), "{kind:?}");
-            let survived = memory.after_crash(&mut |_| 0).files();
-            assert_eq!(survived["CT.1.1"], b"1.1");
-            assert_eq!(survived["CT.1.2"], b"1.2");
+            // Alone: sync, close and rename of each; or write-out, rename and sync. All: the directory.
+            assert_eq!((failed_alone, failed_both), (6, 1), "{keeps_behind}");
         }
     }
 
@@ -997,9 +994,9 @@ mod tests {
     /// whole, and what was acknowledged is visible. Every call, many disks each.
     #[test]
     fn a_power_cut_in_a_group() {
-        for kind in KINDS {
+        for keeps_behind in [false, true] {
             for crash_at in 1.. {
-                let memory = Memory::with_group_sync(kind);
+                let memory = Memory::new(keeps_behind);
                 let survivors: Arc<Mutex<Vec<Memory>>> = Arc::default();
                 let at_fault = {
                     let (memory, survivors) = (memory.clone(), Arc::clone(&survivors));
@@ -1018,7 +1015,7 @@ mod tests {
                 let backend: Arc<dyn Backend> =
                     Arc::new(Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan)));
                 let committer = Committer::new(Arc::clone(&backend), Durability::Group);
-                let results = pair(&*backend).map(|tasks| committer.commit_together(tasks));
+                let results = pair(&*backend).map(|tasks| commit_together(&committer, tasks));
                 if !plan.has_failed() {
                     assert!(results.unwrap().iter().all(Result::is_ok));
                     assert_eq!(memory.after_crash(&mut |_| 0).files().len(), 2);
@@ -1028,30 +1025,11 @@ mod tests {
                     for (name, content) in survivor.files() {
                         let is_part = name.starts_with(".dcmfast-");
                         let whole = name.strip_prefix("CT.").map(str::as_bytes);
-                        assert!(is_part || whole == Some(&content), "{kind:?} call {crash_at}");
+                        assert!(is_part || whole == Some(&content), "{keeps_behind} {crash_at}");
                     }
                 }
             }
         }
-    }
-
-    /// Whoever leads takes along all that wait, and tells each.
-    #[test]
-    fn a_leader_takes_all_that_wait() {
-        let (recorder, committer) = recorded(Durability::Group);
-        let seats: Vec<Arc<Seat>> = (0..3).map(|_| Arc::default()).collect();
-        for (seat, uid) in seats.iter().zip(["1.1", "1.2", "1.3"]) {
-            let waiter = Waiter { task: task(&*recorder, uid), seat: Arc::clone(seat) };
-            lock(&committer.group).waiting.push(waiter);
-        }
-        let name = target("1.4", SubdirectoryNaming::None);
-        assert!(committer.publish_new(part(&*recorder, b"x"), &name).is_ok());
-        for seat in seats {
-            assert!(matches!(seat.wait(), News::Done(Ok(Committed::Stored))));
-        }
-        let calls = calls(&recorder);
-        assert_eq!(calls.iter().filter(|call| *call == "sync all").count(), 1, "{calls:?}");
-        assert_eq!(recorder.memory.files().len(), 4);
     }
 
     /// Many threads, each with many objects: all arrive, and the lead is given back.
@@ -1097,11 +1075,8 @@ mod tests {
             fn sync_directory(&self, _: &str) -> io::Result<()> {
                 panic!("injected");
             }
-            fn group_sync(&self) -> GroupSync {
-                GroupSync::None
-            }
-            fn sync_file_system(&self) -> io::Result<()> {
-                Ok(())
+            fn keeps_names_behind_contents(&self) -> bool {
+                self.0.keeps_names_behind_contents()
             }
             fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
                 self.0.sync_published(target)

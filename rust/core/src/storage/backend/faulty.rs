@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Backend, GroupSync, PartFile, Publish};
+use super::{Backend, PartFile, Publish};
 use crate::storage::naming::AreaPath;
 
 /// When and how calls fail.
@@ -109,13 +109,8 @@ impl Backend for Faulty {
         self.inner.sync_directory(directory)
     }
 
-    fn group_sync(&self) -> GroupSync {
-        self.inner.group_sync()
-    }
-
-    fn sync_file_system(&self) -> io::Result<()> {
-        self.plan.call()?;
-        self.inner.sync_file_system()
+    fn keeps_names_behind_contents(&self) -> bool {
+        self.inner.keeps_names_behind_contents()
     }
 
     fn sync_published(&self, target: &AreaPath) -> io::Result<()> {

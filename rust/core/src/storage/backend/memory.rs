@@ -10,19 +10,19 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, GroupSync, PartFile, Publish, directory_ends};
+use super::{Backend, PartFile, Publish, directory_ends};
 use crate::storage::naming::AreaPath;
 
 /// An area in memory.
 #[derive(Clone)]
 pub struct Memory {
     disk: Arc<Mutex<Contents>>,
-    group_sync: GroupSync,
+    keeps_names_behind_contents: bool,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::with_group_sync(GroupSync::Once)
+        Self::new(true)
     }
 }
 
@@ -68,9 +68,9 @@ fn parent(name: &str) -> &str {
 }
 
 impl Memory {
-    /// An empty area of a file system of this kind.
-    pub fn with_group_sync(group_sync: GroupSync) -> Self {
-        Self { disk: Arc::default(), group_sync }
+    /// An empty area, on a file system like ext4 or on one that promises nothing.
+    pub fn new(keeps_names_behind_contents: bool) -> Self {
+        Self { disk: Arc::default(), keeps_names_behind_contents }
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -126,7 +126,10 @@ impl Memory {
             }
         }
         drop(before);
-        Self { disk: Arc::new(Mutex::new(after)), group_sync: self.group_sync }
+        Self {
+            disk: Arc::new(Mutex::new(after)),
+            keeps_names_behind_contents: self.keeps_names_behind_contents,
+        }
     }
 }
 
@@ -155,18 +158,8 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn group_sync(&self) -> GroupSync {
-        self.group_sync
-    }
-
-    fn sync_file_system(&self) -> io::Result<()> {
-        let contents = &mut *self.lock();
-        contents.unsynced.clear();
-        contents.synced_directories.clone_from(&contents.directories);
-        for inode in &mut contents.inodes {
-            inode.synced_bytes = inode.bytes.len();
-        }
-        Ok(())
+    fn keeps_names_behind_contents(&self) -> bool {
+        self.keeps_names_behind_contents
     }
 
     fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
@@ -229,10 +222,10 @@ impl PartFile for MemoryPart {
         Ok(())
     }
 
-    /// The promise of `GroupSync::Once`: whatever name survives, this content does. No test can tell
-    /// that from the content having survived by itself.
+    /// The promise of `keeps_names_behind_contents`: whatever name survives, this content does. No
+    /// test can tell that from the content having survived by itself.
     fn finish_write_out(&mut self) -> io::Result<()> {
-        if self.memory.group_sync == GroupSync::Once { self.sync_data() } else { Ok(()) }
+        if self.memory.keeps_names_behind_contents { self.sync_data() } else { Ok(()) }
     }
 
     fn close(&mut self) -> io::Result<()> {
