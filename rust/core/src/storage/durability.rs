@@ -1,9 +1,9 @@
 //! What must be synced before a file may be called stored, and how groups share it.
 //!
 //! The order is that of threats-and-promises.md §4, for every object: content synced → final name →
-//! directory synced (and each parent that may be new). A final name never exists before its content
-//! is synced, so a power cut shows no half file. When a later step fails, the name is taken back; what
-//! it replaced was kept until then.
+//! directory synced (and each parent that may be new); groups may sync contents later where the file
+//! system allows it (below). A power cut shows no half file under a final name. When a later step fails,
+//! the name is taken back; what it replaced was kept until then.
 //!
 //! * `none`: the file is handed to the kernel and renamed; nothing is synced.
 //! * `each`: every object syncs for itself, on its association's thread.
@@ -21,6 +21,10 @@
 //!
 //! `syncfs` was tried in the place of both and was quicker on an idle disk, but it waits for what all
 //! other programs have written: beside a compiler at work it took ten times as long.
+//!
+//! Measured against a program that does write, fsync, rename, fsync of the directory and nothing else
+//! (1.5 KB objects, ext4 on a RAM disk, 2 busy cores, medians of 9): 1 association 0.9 to 1.3 times
+//! its rate, 4 associations 1.3, 8 associations 1.4. `cargo bench --bench writer` repeats it.
 //!
 //! The leader waits, up to half of what a commit takes, for as many objects as took part last time:
 //! without this, four senders that each wait for their response fall into groups of one and three.
