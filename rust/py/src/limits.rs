@@ -37,8 +37,6 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         WRITE_SLICES_MAX,
         GROUP_OBJECTS_MAX,
         GROUP_GATHER_US_MAX,
-        SYNC_RETRY_MS,
-        SYNC_RETRY_FACTOR,
         SYNCED_DIRECTORIES_MAX,
         STALE_PART_AGE_S,
         FILE_META_BYTES_MAX,
