@@ -81,7 +81,7 @@ def _starter(stack: ExitStack, default_directory: Callable[[], Path]) -> StartRe
             if receiver.process.poll() is not None:
                 return
             code = receiver.stop()
-            # DCMTK installs no handler (known-traps.md B8); ours always leaves in order.
+            # DCMTK installs no handler (DIFFERENCES.md B8); ours always leaves in order.
             if receiver.is_ours and clean_exit:
                 assert code == 0, receiver.stderr.text
 
@@ -141,7 +141,7 @@ def storescp_of(shared_scp: StartReceiver) -> StorescpOf:
     """One plain storescp per module and implementation, for tests that leave no trace in it.
 
     DCMTK's forks, since its single process lets one held connection keep all others waiting
-    (known-traps.md B5).
+    (DIFFERENCES.md B5).
     """
     started: dict[str, process.Receiver] = {}
 

@@ -206,7 +206,7 @@ def test_every_option_of_dcmtks_usage_is_known(front_end: FrontEnd) -> None:
     }
     assert theirs.items() <= ours.items()
     extra = {ours[long] or long for long in ours.keys() - theirs.keys()}
-    # The profiles of RFC 8996 are every tool's (known-traps D17); +pb depends on the TLS library.
+    # RFC 8996's profiles are every tool's (DIFFERENCES.md D17); +pb depends on the TLS library.
     assert extra <= ONLY_ON_PAGES.get(front_end.tool, set()) | {"+pg", "+pm", "+pb"}
 
 

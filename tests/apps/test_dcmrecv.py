@@ -60,7 +60,7 @@ def test_version() -> None:
 def test_without_a_profile_only_verification(
     implementation: str, running_scp: StartReceiver
 ) -> None:
-    """known-traps.md D6: a warning, and Verification in implicit little endian."""
+    """DIFFERENCES.md D6: a warning, and Verification in implicit little endian."""
     receiver = running_scp("dcmrecv", implementation=implementation)
     receiver.stderr.wait_for(
         r"^W: no configuration file specified, SCP will only support the Verification SOP Class"
@@ -171,7 +171,7 @@ def test_verbose_pc(spelling: str, implementation: str, running_scp: StartReceiv
 def test_titles_are_not_checked(
     options: list[str], implementation: str, running_scp: StartReceiver
 ) -> None:
-    """known-traps.md C5, C14: any called title is accepted and echoed, as in 3.6.6 and 3.6.7."""
+    """DIFFERENCES.md C5, C14: any called title is accepted and echoed, as in 3.6.6 and 3.6.7."""
     receiver = running_scp("dcmrecv", *options, implementation=implementation)
     assert echo(receiver).called == b"ANY-SCP".ljust(16)
 
@@ -214,7 +214,7 @@ def test_output_directory(
 def test_series_date_subdir(
     date: str | None, spelling: str, implementation: str, running_scp: StartReceiver
 ) -> None:
-    """`data/YYYY/MM/DD`, else `undef/` and today (storage-behaviour.md §5)."""
+    """`data/YYYY/MM/DD`, else `undef/` and today (DCMTK 3.6.7)."""
     receiver = running_scp("dcmrecv", *PROFILE, spelling, implementation=implementation)
     made = make.ct(1, series_date=date)
     before = datetime.datetime.now(datetime.UTC)
@@ -273,7 +273,7 @@ def test_file_name_forms(option: str, implementation: str, running_scp: StartRec
 def test_short_unique_names_of_an_unknown_class(
     implementation: str, running_scp: StartReceiver, tmp_path: Path
 ) -> None:
-    """storage-behaviour.md §4: `XX` stands for a class without prefix."""
+    """DCMTK 3.6.7: `XX` stands for a class without prefix."""
     config = tmp_path / "profile.cfg"
     config.write_text(
         "[[TransferSyntaxes]]\n[T]\nTransferSyntax1 = LittleEndianExplicit\n"
@@ -302,7 +302,7 @@ def test_filename_extension(spelling: str, implementation: str, running_scp: Sta
 
 @pytest.mark.parametrize("spelling", ["-B", "--normal", "+B", "--bit-preserving"])
 def test_storage_modes(spelling: str, running_scp: StartReceiver) -> None:
-    """storage-behaviour.md §7: bytes as received; the source title only with `+B`."""
+    """DCMTK 3.6.7: bytes as received; the source title only with `+B`."""
     receiver = running_scp("dcmrecv", *PROFILE, spelling)
     assert store(receiver, CT) == [0]
     meta, data_set = split_part10(receiver.files()[0].read_bytes())
@@ -349,7 +349,7 @@ def test_command_line_errors(arguments: list[str], text: str, implementation: st
 def test_the_directory_is_made_again_when_it_vanished(
     implementation: str, running_scp: StartReceiver
 ) -> None:
-    """storage-behaviour.md §5: `+ssd` creates missing directories, `-od` itself too."""
+    """DCMTK 3.6.7: `+ssd` creates missing directories, `-od` itself too."""
     receiver = running_scp("dcmrecv", *PROFILE, "+ssd", implementation=implementation)
     receiver.directory.rmdir()
     assert store(receiver, CT) == [0]

@@ -202,7 +202,7 @@ LISTS: dict[str, list[str]] = {
         )
     ],
 }  # fmt: skip
-#: The 1998 page's choices accept less than today's (storage-behaviour.md §3).
+#: The 1998 page's choices accept less than today's (DCMTK 3.6.7).
 LISTS_1998 = {
     "-t=": [EXPLICIT, BIG, IMPLICIT],
     "-te": [EXPLICIT, IMPLICIT],
@@ -233,7 +233,7 @@ def preference(receiver: Receiver) -> list[str]:
 def test_preferred_transfer_syntaxes(
     option: str, implementation: str, running_scp: StartReceiver
 ) -> None:
-    """storage-behaviour.md §3: the receiver's list decides, the peer's order never counts."""
+    """DCMTK 3.6.7: the receiver's list decides, the peer's order never counts."""
     receiver = running_scp("storescp", option, implementation=implementation)
     assert preference(receiver) == LISTS[option]
 
@@ -359,7 +359,7 @@ def test_promiscuous(spelling: str, implementation: str, running_scp: StartRecei
 @BOTH
 @pytest.mark.parametrize("spelling", ["-aet", "--aetitle"])
 def test_aetitle(spelling: str, implementation: str, running_scp: StartReceiver) -> None:
-    """known-traps.md C5: the peer sees the title that it called, whatever ours is."""
+    """DIFFERENCES.md C5: the peer sees the title that it called, whatever ours is."""
     receiver = running_scp("storescp", spelling, "ARCHIVE", implementation=implementation)
     assert echo(receiver).called == b"ANY-SCP".ljust(16)
 
@@ -428,7 +428,7 @@ def test_reject(option: str, running_scp: StartReceiver) -> None:
     [("--ignore", "dcmfast"), ("--ignore", "dcmtk"), ("-i", "dcmfast")],
 )
 def test_ignore(option: str, implementation: str, running_scp: StartReceiver) -> None:
-    """Received, answered with success, dropped; empty data sets too (storage-behaviour.md §6)."""
+    """Received, answered with success, dropped; empty data sets too (DCMTK 3.6.7)."""
     receiver = running_scp("storescp", option, implementation=implementation)
     mismatch = make.ct(1, sop_class_uid=pdu.MR)
     assert store(receiver, CT, mismatch) == [0, 0]
@@ -479,7 +479,7 @@ def test_options_still_to_come_say_so(options: list[str], tmp_path: Path, free_p
 def test_single_process_serves_one_association_at_a_time(
     implementation: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md B3: typed out it means it; a peer that has not associated holds no turn."""
+    """DIFFERENCES.md B3: typed out it means it; a peer that has not associated holds no turn."""
     receiver = running_scp("storescp", "--single-process", implementation=implementation)
     if receiver.is_ours:
         scripted_peer(receiver)  # connected, says nothing
@@ -499,7 +499,7 @@ def test_single_process_serves_one_association_at_a_time(
 def test_associations_are_concurrent_by_default(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md B3: one idle peer does not hold up another."""
+    """DIFFERENCES.md B3: one idle peer does not hold up another."""
     receiver = running_scp("storescp")
     first = scripted_peer(receiver)
     first.associate()
@@ -525,7 +525,7 @@ def test_ipv4_and_ipv6(host: str, running_scp: StartReceiver) -> None:
 def test_tcp_nodelay_is_on_unless_told_otherwise(
     setting: str | None, running_scp: StartReceiver
 ) -> None:
-    """known-traps.md E1: 44 ms per object is what Nagle costs; 40 echoes take no second."""
+    """DIFFERENCES.md E1: 44 ms per object is what Nagle costs; 40 echoes take no second."""
     receiver = running_scp("storescp", environment={"TCP_NODELAY": setting})  # type: ignore[dict-item]
     import time
 
@@ -619,7 +619,7 @@ def test_bytes_are_as_received(spelling: str | None, running_scp: StartReceiver)
 
 
 def test_the_file_meta_information(running_scp: StartReceiver) -> None:
-    """storage-behaviour.md §7: which elements of group 0002, and nothing else."""
+    """DCMTK 3.6.7: which elements of group 0002, and nothing else."""
     receiver = running_scp("storescp")
     assert store(receiver, CT) == [0]
     raw = receiver.files()[0].read_bytes()
@@ -695,7 +695,7 @@ def test_filename_extension(
 
 
 def test_an_extension_with_a_path_is_refused_at_start(tmp_path: Path, free_port: int) -> None:
-    """known-traps.md F2: DCMTK answers each object with A700H instead."""
+    """DIFFERENCES.md F2: DCMTK answers each object with A700H instead."""
     done = run_tool("dcmfast", "storescp", ["-fe", "/x", "-od", tmp_path, str(free_port)])
     assert done.code == 1
     assert done.stderr
@@ -712,7 +712,7 @@ def test_durability(durability: str, running_scp: StartReceiver) -> None:
 
 @BOTH
 def test_every_modality_has_its_prefix(implementation: str, running_scp: StartReceiver) -> None:
-    """storage-behaviour.md §13, a sample over the table."""
+    """DCMTK 3.6.7, a sample over the table."""
     receiver = running_scp("storescp", implementation=implementation)
     classes = {
         "1.2.840.10008.5.1.4.1.1.1": "CR",
@@ -769,7 +769,7 @@ def test_page_description_storage_of_1998(running_scp: StartReceiver) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_command_line_errors(arguments: list[str], text: str, implementation: str) -> None:
-    """cli.md A.7: banner, empty line, tool line, `error: …` on stderr, exit code 1."""
+    """DCMTK 3.6.7: banner, empty line, tool line, `error: …` on stderr, exit code 1."""
     done = run_tool(implementation, "storescp", arguments)
     assert done.code == 1
     assert done.stdout == ""

@@ -58,7 +58,7 @@ def test_verbose(
     tmp_path: Path,
     running_scp: StartReceiver,
 ) -> None:
-    """console-output.md §3.5: one block of lines for each file, dots on standard output."""
+    """DCMTK 3.6.7: one block of lines for each file, dots on standard output."""
     receiver = running_scp("storescp")
     path = tmp_path / "in" / "0.dcm"
     done = run_tool(implementation, "storescu", ["-v", "127.0.0.1", str(receiver.port), path])
@@ -138,7 +138,7 @@ def test_a_failure_status_is_the_exit_code(
     tmp_path: Path,
     running_scp: StartReceiver,
 ) -> None:
-    """cli.md C: the high byte of the status, A700H → 167; the remaining files are not sent."""
+    """DCMTK 3.6.7: the high byte of the status, A700H → 167; the remaining files are not sent."""
     receiver = running_scp("storescp", implementation="dcmtk")
     receiver.directory.rmdir()
     files = [tmp_path / "in" / f"{number}.dcm" for number in range(3)]

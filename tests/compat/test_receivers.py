@@ -2,7 +2,7 @@
 
 Log lines are compared as text after masking what must vary (ports, directories, who we are). Every
 line of DCMTK's must come from ours, in the same order. Lines that only we have are listed below,
-each with its reason (known-traps.md D18), so that a new one is a decision and not an accident.
+each with its reason (DIFFERENCES.md D18), so that a new one is a decision and not an accident.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.dcmtk
 
 PROFILE = ("-xf", "/etc/dcmtk/storescp.cfg", "Default")
 
-#: Lines that DCMTK does not have name their logger, `dcmfast.*` (known-traps.md D18).
+#: Lines that DCMTK does not have name their logger, `dcmfast.*` (DIFFERENCES.md D18).
 ONLY_OURS = re.compile(r"[FEWIDT]: dcmfast\..*")
 #: What DCMTK's libraries say about their own insides at `-d`: dictionary files, socket options, the
 #: bytes of PDUs, parser states. It describes that program, not the association.
@@ -148,7 +148,7 @@ def run(receiver: Receiver, action: Action, level: str) -> tuple[list[int], list
 def test_the_same_action_is_told_alike(
     tool: str, action: Action, level: str, running_scp: StartReceiver
 ) -> None:
-    """Statuses, names and lines; console-output.md §2 to §5."""
+    """Statuses, names and lines."""
     if tool == "dcmrecv" and action is vanish:
         pytest.skip("DCMTK's dcmrecv says nothing when a peer vanishes")
     options = [*(PROFILE if tool == "dcmrecv" else ()), "-dhl"]

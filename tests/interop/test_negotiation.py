@@ -2,7 +2,7 @@
 
 Which contexts are accepted, and with which result, must agree. Among several common transfer
 syntaxes pynetdicom takes the requestor's first and DCMTK the acceptor's; there we follow DCMTK
-(storage-behaviour.md §3), so the oracle is asked what is common and the order is checked apart.
+(DCMTK 3.6.7), so the oracle is asked what is common and the order is checked apart.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def test_any_proposal_gets_pynetdicoms_results(
 def test_role_selection_is_ignored(
     implementation: str, roles: tuple[int, int], storescp_of: StorescpOf
 ) -> None:
-    """known-traps.md C15: no role item comes back, and the context is accepted."""
+    """DIFFERENCES.md C15: no role item comes back, and the context is accepted."""
     uid = pdu.CT.encode()
     item = pdu.item(0x54, len(uid).to_bytes(2, "big") + uid + bytes(roles))
     with ScriptedPeer(storescp_of(implementation).port) as peer:

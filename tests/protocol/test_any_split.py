@@ -84,7 +84,7 @@ def test_messages_cut_at_every_byte(ours: Receiver) -> None:
 
 @pytest.mark.parametrize("end", ["eof", "reset"])
 def test_an_end_at_every_byte(end: str, ours: Receiver) -> None:
-    """Threats §2.1: cut at any byte, then EOF or RST: discarded, freed, nothing stored."""
+    """PROMISES.md §2.1: cut at any byte, then EOF or RST: discarded, freed, nothing stored."""
     assert_still_serves(ours)
     before = ours.descriptors(), ours.threads()
     until_stored = ECHO + STORE

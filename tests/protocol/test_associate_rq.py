@@ -1,7 +1,7 @@
 """PS3.8 §9.3.2: association requests that lie, lack something, or ask for too much.
 
-Threats §2.2, row by row. Where DCMTK answers, its answer stands beside ours; where it holds the
-peer without a word (known-traps.md B5) there is nothing to compare.
+PROMISES.md §2.2, row by row. Where DCMTK answers, its answer stands beside ours; where it holds the
+peer without a word (DIFFERENCES.md B5) there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ def test_association_request(
 
 
 REFUSALS = [
-    # (tool, options, request, answer): storage-behaviour.md §2, rows that differ per tool.
+    # (tool, options, request, answer): DCMTK 3.6.7, rows that differ per tool.
     ("storescp", ["--refuse"], pdu.associate_rq(), NO_REASON),
     ("storescp", ["-r"], pdu.associate_rq(), NO_REASON),
     (
@@ -335,7 +335,7 @@ def test_refusals_of_each_tool(
     running_scp: StartReceiver,
     scripted_peer: Connect,
 ) -> None:
-    """known-traps.md C2 and C3: compatible codes per tool."""
+    """DIFFERENCES.md C2 and C3: compatible codes per tool."""
     if implementation == "dcmtk" and ONLY_OURS & set(options):
         pytest.skip("a spelling of the 1998 page")
     receiver = running_scp(tool, *options, implementation=implementation)
@@ -360,7 +360,7 @@ def test_a_peer_without_limit_gets_whole_answers(
 def test_a_tiny_maximum_length_makes_progress_or_is_refused(
     max_pdu: int, ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.2: no division by zero, no endless stream of empty PDVs."""
+    """PROMISES.md §2.2: no division by zero, no endless stream of empty PDVs."""
     peer = scripted_peer(ours)
     peer.send(pdu.associate_rq(VERIFICATION_ONLY, max_pdu=max_pdu))
     answer = answers.next_answer(peer)
@@ -402,7 +402,7 @@ def test_who_we_are(ours: Receiver, scripted_peer: Connect) -> None:
 def test_a_rejected_peer_that_stays_delays_nobody(
     implementation: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md B5: DCMTK waits until the rejected peer closes, and all others with it."""
+    """DIFFERENCES.md B5: DCMTK waits until the rejected peer closes, and all others with it."""
     receiver = running_scp("storescp", implementation=implementation)
     staying = scripted_peer(receiver)
     staying.send(pdu.associate_rq(protocol_version=0))
@@ -426,7 +426,7 @@ def test_every_odd_context_id_is_answered(ours: Receiver, scripted_peer: Connect
 
 
 def test_the_largest_request_and_one_byte_more(ours: Receiver, scripted_peer: Connect) -> None:
-    """Threats §3.1: 256 KiB, tested at the bound; the length is answered after the header."""
+    """PROMISES.md §3.1: 256 KiB, tested at the bound; the length is answered after the header."""
     bound = 262_144
     padding = bound - len(pdu.associate_rq(VERIFICATION_ONLY)) + 6
     extra = pdu.item(0x99, bytes(50_000)) * (padding // 50_004)
@@ -442,7 +442,7 @@ def test_the_largest_request_and_one_byte_more(ours: Receiver, scripted_peer: Co
 
 
 def test_a_thousand_transfer_syntaxes_are_no_harm(ours: Receiver, scripted_peer: Connect) -> None:
-    """Threats §3.1: at most 128 are read; a known one among the first is found."""
+    """PROMISES.md §3.1: at most 128 are read; a known one among the first is found."""
     syntaxes = [pdu.IMPLICIT, *(f"1.2.3.{n}" for n in range(1000))]
     peer = scripted_peer(ours)
     peer.send(pdu.associate_rq([(1, pdu.VERIFICATION, syntaxes)]))
@@ -452,7 +452,7 @@ def test_a_thousand_transfer_syntaxes_are_no_harm(ours: Receiver, scripted_peer:
 
 @pytest.mark.parametrize("count", [1024, 5000])
 def test_many_user_information_items(count: int, ours: Receiver, scripted_peer: Connect) -> None:
-    """Threats §3.1: 1024 sub-items are read; more are refused, never collected without bound."""
+    """PROMISES.md §3.1: 1024 sub-items are read; more are refused, never collected."""
     role = pdu.item(0x54, struct.pack(">H", 5) + b"1.2.3\1\1")
     peer = scripted_peer(ours)
     peer.send(

@@ -1,6 +1,6 @@
 """PS3.7 §6.3.1, §9.3 and §E.1: command sets that cannot be read, lack fields or ask for too much.
 
-Threats §2.4. What cannot be answered is aborted (source 0); what can be addressed gets a status.
+PROMISES.md §2.4. What cannot be answered is aborted (source 0); what can be gets a status.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ HARMLESS = {
 def test_fields_that_do_not_matter(
     name: str, implementation: str, storescp_of: StorescpOf, scripted_peer: Connect
 ) -> None:
-    """Threats §2.4, last row: priority and optional fields are ignored."""
+    """PROMISES.md §2.4, last row: priority and optional fields are ignored."""
     receiver = storescp_of(implementation)
     peer = scripted_peer(receiver)
     peer.associate()
@@ -242,7 +242,7 @@ def test_fields_that_do_not_matter(
 def test_the_group_length_is_not_trusted(
     group_length: int, ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.4: wrong or absent, what is there counts; failing is allowed, hanging is not."""
+    """PROMISES.md §2.4: wrong or absent, what is there counts; failing is allowed."""
     peer = scripted_peer(ours)
     peer.associate()
     data = pdu.command_set(pdu.echo_elements(8), group_length=group_length)
@@ -253,7 +253,7 @@ def test_the_group_length_is_not_trusted(
 
 @pytest.mark.parametrize("twice", ["first wins", "order"])
 def test_an_element_that_comes_twice(twice: str, ours: Receiver, scripted_peer: Connect) -> None:
-    """Threats §2.4: failure, or the first wins; the same every time."""
+    """PROMISES.md §2.4: failure, or the first wins; the same every time."""
     other = make.ct(2)
     elements = (
         [*STORE, (pdu.SOP_INSTANCE, pdu.ui(other.sop_instance_uid))]
@@ -278,7 +278,7 @@ def test_an_element_that_comes_twice(twice: str, ours: Receiver, scripted_peer: 
 def test_echo_works_on_any_accepted_context(
     implementation: str, storescp_of: StorescpOf, scripted_peer: Connect
 ) -> None:
-    """storage-behaviour.md §1: C-ECHO is answered on a storage context, too."""
+    """DCMTK 3.6.7: C-ECHO is answered on a storage context, too."""
     peer = scripted_peer(storescp_of(implementation))
     peer.associate()
     peer.echo(context_id=3)
@@ -286,7 +286,7 @@ def test_echo_works_on_any_accepted_context(
 
 
 def test_an_echo_with_a_data_set(ours: Receiver, scripted_peer: Connect) -> None:
-    """Threats §2.4: consume and answer; its bytes are not the next command."""
+    """PROMISES.md §2.4: consume and answer; its bytes are not the next command."""
     peer = scripted_peer(ours)
     peer.associate()
     announced = changed(ECHO, pdu.DATA_SET_TYPE, pdu.us(1))
@@ -320,7 +320,7 @@ def test_a_cancel_that_means_nothing_is_ignored(ours: Receiver, scripted_peer: C
 def test_a_response_that_nobody_asked_for(
     field: int, ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.3, last row: abort or ignore, but do not wait for its data set."""
+    """PROMISES.md §2.3, last row: abort or ignore, but do not wait for its data set."""
     peer = scripted_peer(ours)
     peer.associate()
     elements = [
@@ -339,7 +339,7 @@ def test_a_response_that_nobody_asked_for(
 def test_the_class_of_the_command_is_not_tied_to_the_context(
     ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md C11: a CT object over a Secondary Capture context is stored, as by DCMTK."""
+    """DIFFERENCES.md C11: a CT object over a Secondary Capture context is stored, as by DCMTK."""
     made = make.ct(3)
     peer = scripted_peer(ours)
     peer.associate([(1, pdu.VERIFICATION, [pdu.IMPLICIT]), (3, pdu.SECONDARY_CAPTURE,

@@ -1,4 +1,4 @@
-"""Every wait has a deadline (threats §3.3): total where a dripping peer could restart it."""
+"""Every wait has a deadline (PROMISES.md §3.3): total where a dripping peer could restart it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_acse_timeout_of_a_silent_connection(
 def test_acse_timeout_is_not_restarted_by_bytes(
     tool: str, spelling: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §8.10: a byte each 300 ms, closed in under 3 s (DCMTK: held for ever)."""
+    """PROMISES.md §8.10: a byte each 300 ms, closed in under 3 s (DCMTK: held for ever)."""
     receiver = running_scp(tool, spelling, "1")
     peer = scripted_peer(receiver)
     started = time.monotonic()
@@ -73,7 +73,7 @@ def test_acse_timeout_is_not_restarted_by_bytes(
 def test_dimse_timeout_while_a_data_set_is_awaited(
     tool: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md D1: dcmrecv's meaning everywhere; a stalled message is ended."""
+    """DIFFERENCES.md D1: dcmrecv's meaning everywhere; a stalled message is ended."""
     arguments = ["-td", "1"]
     if tool == "dcmrecv":
         arguments += ["-xf", "/etc/dcmtk/storescp.cfg", "Default"]
@@ -98,7 +98,7 @@ def test_dimse_timeout_while_a_data_set_is_awaited(
 def test_dimse_timeout_between_commands(
     tool: str, implementation: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md D1: dcmrecv ends an idle association after `-td`; so do both of ours."""
+    """DIFFERENCES.md D1: dcmrecv ends an idle association after `-td`; so do both of ours."""
     receiver = running_scp(tool, "-td", "1", implementation=implementation)
     peer = scripted_peer(receiver)
     peer.associate()
@@ -118,7 +118,7 @@ def test_dimse_timeout_between_commands(
 def test_socket_timeout(
     where: str, implementation: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """`-ts 1` ends idle and stalled peers (storage-behaviour.md §9)."""
+    """`-ts 1` ends idle and stalled peers (DCMTK 3.6.7)."""
     receiver = running_scp("storescp", "-ts", "1", implementation=implementation)
     made = make.ct(1)
     peer = scripted_peer(receiver)
@@ -172,7 +172,7 @@ def test_a_peer_that_keeps_sending_is_never_cut(
 
 
 def test_a_slow_reader_is_ended(running_scp: StartReceiver, scripted_peer: Connect) -> None:
-    """Threats §3.3: no byte taken for 30 s (`-ts` shortens it) ends the association."""
+    """PROMISES.md §3.3: no byte taken for 30 s (`-ts` shortens it) ends the association."""
     receiver = running_scp("storescp", "-ts", "1")
     peer = scripted_peer(receiver)
     peer.associate()

@@ -29,7 +29,7 @@ HOSTILE_TITLES = [
 def test_no_peer_can_forge_a_line(
     tool: str, level: list[str], running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §5.3: no byte below 20H but the line end, at any level."""
+    """PROMISES.md §5.3: no byte below 20H but the line end, at any level."""
     receiver = running_scp(tool, *level)
     for title in HOSTILE_TITLES:
         peer = scripted_peer(receiver)
@@ -64,7 +64,7 @@ def test_no_peer_can_forge_a_line(
 def test_no_patient_in_the_log(
     tool: str, arguments: list[str], running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §5.4: a canary name in good and bad objects reaches no line."""
+    """PROMISES.md §5.4: a canary name in good and bad objects reaches no line."""
     if tool == "dcmrecv":
         arguments = [*arguments, "-xf", "/etc/dcmtk/storescp.cfg", "Default"]
     receiver = running_scp(tool, *arguments)
@@ -87,7 +87,7 @@ def test_no_patient_in_the_log(
 
 
 def test_one_fault_one_line(running_scp: StartReceiver, scripted_peer: Connect) -> None:
-    """Threats §1: one fault, one answer, one log line, and it names the peer."""
+    """PROMISES.md §1: one fault, one answer, one log line, and it names the peer."""
     receiver = running_scp("storescp")
     peer = scripted_peer(receiver)
     peer.associate()
@@ -98,7 +98,7 @@ def test_one_fault_one_line(running_scp: StartReceiver, scripted_peer: Connect) 
 
 
 def test_passwords_are_never_logged(running_scp: StartReceiver, scripted_peer: Connect) -> None:
-    """Threats §5.4: user identity (PS3.7 §D.3.3.7), at the most talkative level."""
+    """PROMISES.md §5.4: user identity (PS3.7 §D.3.3.7), at the most talkative level."""
     receiver = running_scp("storescp", "-ll", "trace")
     peer = scripted_peer(receiver)
     identity = pdu.item(0x58, b"\2\0\0\4root\0\7s3cr3t!")

@@ -42,7 +42,7 @@ def stall(peer: ScriptedPeer, number: int) -> None:
 def test_echo_within_a_second_beside_200_idle_and_6_stalled_peers(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """P8, and threats §8.9: while stores run; descriptors and threads go back afterwards."""
+    """P8, and PROMISES.md §8.9: while stores run; descriptors and threads go back afterwards."""
     receiver = running_scp("storescp")
     assert_still_serves(receiver)
     before = receiver.descriptors(), receiver.threads(), receiver.private_kib()
@@ -94,7 +94,7 @@ def test_echo_within_a_second_beside_200_idle_and_6_stalled_peers(
 
 
 def test_connections_in_a_burst(running_scp: StartReceiver) -> None:
-    """Threats §8.9: 500 connections at once that say nothing, and an echo among them."""
+    """PROMISES.md §8.9: 500 connections at once that say nothing, and an echo among them."""
     receiver = running_scp("storescp", "-ta", "2")
     silent = [ScriptedPeer(receiver.port) for _ in range(500)]
     started = time.monotonic()
@@ -128,7 +128,7 @@ def test_a_flood_of_messages_leaves_others_alone(running_scp: StartReceiver) -> 
 def test_the_limit_of_associations(
     limit: int, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.2, §3.2: RJ 2/3/2 at the limit; a place that is given back is used again."""
+    """PROMISES.md §2.2, §3.2: RJ 2/3/2 at the limit; a place that is given back is used again."""
     receiver = running_scp("storescp", "--max-associations", str(limit))
     holding = [scripted_peer(receiver) for _ in range(limit)]
     for peer in holding:
@@ -151,7 +151,7 @@ def test_the_limit_of_associations(
 def test_connections_without_association_use_up_no_place(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §3.2: those that have not associated are counted apart."""
+    """PROMISES.md §3.2: those that have not associated are counted apart."""
     receiver = running_scp("storescp", "--max-associations", "1")
     silent = [scripted_peer(receiver) for _ in range(20)]
     assert len(silent) == 20
@@ -161,7 +161,7 @@ def test_connections_without_association_use_up_no_place(
 def test_one_large_object_in_bounded_memory(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """P9 and known-traps.md E2: 64 MiB of Pixel Data do not pass through memory."""
+    """P9 and DIFFERENCES.md E2: 64 MiB of Pixel Data do not pass through memory."""
     receiver = running_scp("storescp")
     assert_still_serves(receiver)
     before = receiver.private_kib()
@@ -177,7 +177,7 @@ def test_one_large_object_in_bounded_memory(
 def test_a_panic_ends_one_association_only(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §8.12: an abort for that peer, the neighbour goes on, no lock is poisoned."""
+    """PROMISES.md §8.12: an abort for that peer, the neighbour goes on, no lock is poisoned."""
     receiver = running_scp("storescp", environment={"DCMFAST_PANIC_AT": "store"})
     neighbour = scripted_peer(receiver)
     neighbour.associate()

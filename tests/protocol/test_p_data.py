@@ -88,7 +88,7 @@ CONTEXTS = (*pdu.CONTEXTS, (9, "1.2.3.4", [pdu.IMPLICIT]))
 def test_p_data_that_is_none(
     implementation: str, case: Case, storescp_of: StorescpOf, scripted_peer: Connect
 ) -> None:
-    """Threats §2.3: framing faults abort, and nothing of the message is kept."""
+    """PROMISES.md §2.3: framing faults abort, and nothing of the message is kept."""
     receiver = storescp_of(implementation)
     peer = scripted_peer(receiver)
     peer.associate(CONTEXTS)
@@ -177,7 +177,7 @@ PACKINGS: dict[str, bytes] = {
 def test_any_packing_stores_the_same_bytes(
     packing: str, ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md C1: DCMTK loses the third PDV of a PDU. Odd ones are harmless (§2.3)."""
+    """DIFFERENCES.md C1: DCMTK loses the third PDV of a PDU. Odd ones are harmless (§2.3)."""
     peer = scripted_peer(ours)
     peer.associate()
     peer.send(PACKINGS[packing])
@@ -207,7 +207,7 @@ def test_two_pdvs_in_one_pdu_suit_every_receiver(
 def test_empty_fragments_in_a_row_are_bounded(
     count: int, wanted: int | None, ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §3.1: 1024 empty PDVs in a row; progress must be made."""
+    """PROMISES.md §3.1: 1024 empty PDVs in a row; progress must be made."""
     peer = scripted_peer(ours)
     peer.associate()
     empty = pdu.pdv(3, b"", last=False)
@@ -229,7 +229,7 @@ def test_empty_fragments_in_a_row_are_bounded(
 def test_the_announced_maximum_and_one_byte_more(
     excess: int, ours: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §3.1: what this side announced is accepted in full, and nothing above it."""
+    """PROMISES.md §3.1: what this side announced is accepted in full, and nothing above it."""
     made = make.ct(2, rows=100, columns=100)
     peer = scripted_peer(ours)
     ac = peer.associate()

@@ -68,7 +68,7 @@ BEFORE = [
 def test_no_request_as_first_pdu(
     implementation: str, case: Case, storescp_of: StorescpOf, scripted_peer: Connect
 ) -> None:
-    """Threats §2.1 rows 1, 2, 3, 4 and 14: answered after the header, in Sta2 (AA-1)."""
+    """PROMISES.md §2.1 rows 1, 2, 3, 4 and 14: answered after the header, in Sta2 (AA-1)."""
     receiver = storescp_of(implementation)
     peer = scripted_peer(receiver)
     peer.send(case.data)
@@ -128,7 +128,7 @@ ON_ASSOCIATION = [
 def test_pdu_on_an_association(
     implementation: str, case: Case, storescp_of: StorescpOf, scripted_peer: Connect
 ) -> None:
-    """Threats §2.1: Sta6 answers what it cannot use by AA-8, source 2 and a reason."""
+    """PROMISES.md §2.1: Sta6 answers what it cannot use by AA-8, source 2 and a reason."""
     receiver = storescp_of(implementation)
     peer = scripted_peer(receiver)
     peer.associate()
@@ -145,7 +145,7 @@ def test_pdu_on_an_association(
 def test_the_abort_reaches_a_peer_that_is_still_sending(
     unread_bytes: int, scripted_peer: Connect, ours: Receiver
 ) -> None:
-    """Threats §1: closing over unread bytes makes TCP send RST, and the A-ABORT is lost."""
+    """PROMISES.md §1: closing over unread bytes makes TCP send RST, and the A-ABORT is lost."""
     peer = scripted_peer(ours)
     peer.associate()
     sender = threading.Thread(
@@ -181,7 +181,7 @@ def test_reserved_fields_are_not_tested(
 def test_half_close_after_a_complete_request(
     implementation: str, storescp_of: StorescpOf, scripted_peer: Connect
 ) -> None:
-    """Threats §2.1: the answer is not thrown away because the end of stream is seen first."""
+    """PROMISES.md §2.1: the answer is not thrown away because the end of stream is seen first."""
     receiver = storescp_of(implementation)
     peer = scripted_peer(receiver)
     peer.send(pdu.associate_rq())

@@ -1,4 +1,4 @@
-"""P17: the first SIGINT or SIGTERM stops in order, the second at once (known-traps.md B8)."""
+"""P17: the first SIGINT or SIGTERM stops in order, the second at once (DIFFERENCES.md B8)."""
 
 from __future__ import annotations
 

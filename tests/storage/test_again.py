@@ -1,4 +1,4 @@
-"""The same SOP Instance UID again (known-traps.md A3, A5), and many senders at once (P4)."""
+"""The same SOP Instance UID again (DIFFERENCES.md A3, A5), and many senders at once (P4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vectors import make
 def test_other_bytes_under_the_same_uid_replace_the_first(
     tool: str, implementation: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md A5: compatible names, statuses and warning."""
+    """DIFFERENCES.md A5: compatible names, statuses and warning."""
     profile = ["-xf", "/etc/dcmtk/storescp.cfg", "Default"] if tool == "dcmrecv" else []
     receiver = running_scp(tool, *profile, implementation=implementation)
     first, second = make.ct(1, seed=1), make.ct(1, seed=2, sop_instance_uid=make.uid(1, 1, 1))
@@ -42,7 +42,7 @@ def test_other_bytes_under_the_same_uid_replace_the_first(
 def test_the_same_bytes_again_change_nothing(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.5: success, and the file that is there stays, inode and all."""
+    """PROMISES.md §2.5: success, and the file that is there stays, inode and all."""
     receiver = running_scp("storescp")
     made = make.ct(1)
     peer = scripted_peer(receiver)
@@ -58,7 +58,7 @@ def test_the_same_bytes_again_change_nothing(
 def test_a_failed_replacement_leaves_the_first(
     end: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md A3: in DCMTK a re-send that only starts removes the stored file."""
+    """DIFFERENCES.md A3: in DCMTK a re-send that only starts removes the stored file."""
     receiver = running_scp("storescp")
     first = make.ct(1)
     peer = scripted_peer(receiver)
@@ -83,7 +83,7 @@ def test_a_failed_replacement_leaves_the_first(
 
 
 def test_parallel_senders_never_get_each_others_bytes(running_scp: StartReceiver) -> None:
-    """P4, known-traps.md A1: eight senders, their own objects, and one UID that all send."""
+    """P4, DIFFERENCES.md A1: eight senders, their own objects, and one UID that all send."""
     receiver = running_scp("storescp")
     failures: list[object] = []
     contested = make.uid(4711)
@@ -130,7 +130,7 @@ def test_parallel_senders_never_get_each_others_bytes(running_scp: StartReceiver
 def test_a_directory_in_the_way_is_out_of_resources(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """storage-behaviour.md §6: cannot create the file: A700H, and the association goes on."""
+    """DCMTK 3.6.7: cannot create the file: A700H, and the association goes on."""
     receiver = running_scp("storescp")
     made = make.ct(1)
     (receiver.directory / f"CT.{made.sop_instance_uid}").mkdir()
@@ -146,7 +146,7 @@ def test_a_directory_in_the_way_is_out_of_resources(
 def test_an_output_directory_that_vanishes(
     implementation: str, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """storage-behaviour.md §5: storescp answers A700H, and stores again when it is back."""
+    """DCMTK 3.6.7: storescp answers A700H, and stores again when it is back."""
     receiver = running_scp("storescp", implementation=implementation)
     made = make.ct(1)
     receiver.directory.rmdir()

@@ -1,7 +1,7 @@
 """P2, P4, P5: the process dies at a named point, or anywhere; acknowledged ⊆ found, identical.
 
-``DCMFAST_CRASH_AT`` ends the process by ``_exit`` at one point of the order in threats §4. Nothing
-that was acknowledged is lost, nothing is half there, and a restart needs no operator.
+``DCMFAST_CRASH_AT`` ends the process by ``_exit`` at one point of the order in PROMISES.md §4.
+Nothing that was acknowledged is lost, nothing is half there, and a restart needs no operator.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from testkit.peer import ScriptedPeer
 from testkit.process import Receiver, wait_until
 from vectors import make
 
-#: The order of threats §4, with a point on both sides of each step.
+#: The order of PROMISES.md §4, with a point on both sides of each step.
 CRASH_POINTS = [
     "before_sync",
     "after_sync",
@@ -134,7 +134,7 @@ def part_files(receiver: Receiver) -> list[str]:
 def test_killed_anywhere_under_parallel_senders(
     durability: str, running_scp: StartReceiver, archive_dir: Path
 ) -> None:
-    """Threats §8.2: SIGKILL after a random time under four senders, ten rounds."""
+    """PROMISES.md §8.2: SIGKILL after a random time under four senders, ten rounds."""
     noise = random.Random(20)
     ledgers: list[Ledger] = []
 
@@ -184,7 +184,7 @@ def test_killed_anywhere_under_parallel_senders(
 def test_part_files_of_a_living_receiver_are_left_alone(
     running_scp: StartReceiver, archive_dir: Path
 ) -> None:
-    """Threats §4: two receivers may share a directory; a part file belongs to its owner."""
+    """PROMISES.md §4: two receivers may share a directory; a part file belongs to its owner."""
     from testkit import pdu
 
     first = running_scp("storescp", directory=archive_dir)

@@ -1,8 +1,8 @@
 """PS3.5 §7 and Annex A: data sets that break their own grammar, and those that only look odd.
 
-Threats §2.5 with the statuses of PS3.4 §B.2.3. A failure leaves nothing visible (known-traps.md A4,
-A9), and the association lives on: the sender's other ten thousand objects are good. Under `+B` the
-check is off, as in DCMTK, and what came is kept.
+PROMISES.md §2.5 with the statuses of PS3.4 §B.2.3. A failure leaves nothing visible (DIFFERENCES.md
+A4, A9), and the association lives on: the sender's other ten thousand objects are good. Under `+B`
+the check is off, as in DCMTK, and what came is kept.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def test_bit_preserving_mode_keeps_what_came(
 
 @dataclass(frozen=True)
 class Mismatch:
-    """UIDs of command and data set that disagree, and each tool's status (known-traps.md C6)."""
+    """UIDs of command and data set that disagree, and each tool's status (DIFFERENCES.md C6)."""
 
     name: str
     made: make.SyntheticObject
@@ -244,7 +244,7 @@ def test_statuses_of_each_tool(
     running_scp: StartReceiver,
     scripted_peer: Connect,
 ) -> None:
-    """storage-behaviour.md §6; a failure leaves nothing (A9, where DCMTK keeps the file)."""
+    """DCMTK 3.6.7; a failure leaves nothing (A9, where DCMTK keeps the file)."""
     arguments = arguments_of(tool) + (["+B"] if mode == "+B" else [])
     receiver = running_scp(tool, *arguments, implementation=implementation)
     peer = scripted_peer(receiver)
@@ -289,7 +289,7 @@ def test_a_hundred_thousand_elements_take_linear_time(
 def test_a_deflate_bomb_costs_its_bytes_only(
     form: str, receiver: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.5: inflate as a stream; no gigabytes in memory or on disk."""
+    """PROMISES.md §2.5: inflate as a stream; no gigabytes in memory or on disk."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     head = make.ct(1, rows=1, columns=1).data_set
     bomb = packer.compress(head)
@@ -323,7 +323,7 @@ def test_a_deflate_bomb_costs_its_bytes_only(
 def test_after_a_refusal_the_next_message_is_understood(
     receiver: Receiver, scripted_peer: Connect
 ) -> None:
-    """Threats §2.5: the refused rest is read and thrown away, not taken for a command."""
+    """PROMISES.md §2.5: the refused rest is read and thrown away, not taken for a command."""
     peer = scripted_peer(receiver)
     peer.associate(CONTEXTS)
     for number in range(20):

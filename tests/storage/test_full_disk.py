@@ -57,7 +57,7 @@ def test_a_full_file_system(
     running_scp: StartReceiver,
     scripted_peer: Connect,
 ) -> None:
-    """Store until refused, count, free, store again (threats §8.4)."""
+    """Store until refused, count, free, store again (PROMISES.md §8.4)."""
     receiver = running_scp(
         tool, *arguments_of(tool, mode), implementation=implementation, directory=small_disk
     )
@@ -128,7 +128,7 @@ def test_a_limit_on_file_size(
 def test_a_replacement_that_fails_leaves_the_first(
     small_disk: Path, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md A3: the old object is not lost while the new one fails."""
+    """DIFFERENCES.md A3: the old object is not lost while the new one fails."""
     receiver = running_scp("storescp", directory=small_disk)
     peer = scripted_peer(receiver)
     peer.associate()
@@ -146,7 +146,7 @@ def test_a_replacement_that_fails_leaves_the_first(
 def test_dcmrecv_gives_up_the_association_under_bit_preserving(
     implementation: str, small_disk: Path, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
-    """known-traps.md C6: A700H, then A-ABORT; the next association is served again."""
+    """DIFFERENCES.md C6: A700H, then A-ABORT; the next association is served again."""
     receiver = running_scp(
         "dcmrecv", *arguments_of("dcmrecv", "+B"), implementation=implementation,
         directory=small_disk,

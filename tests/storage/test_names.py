@@ -1,4 +1,4 @@
-"""Names from the wire (threats §5.1, known-traps.md F1): never a path, never a collision."""
+"""Names from the wire (PROMISES.md §5.1, DIFFERENCES.md F1): never a path, never a collision."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_hostile_uid_stays_below_the_directory(uid: bytes, receiver: Receiver)
 
 
 def test_uids_that_differ_only_in_replaced_characters_do_not_collide(receiver: Receiver) -> None:
-    """known-traps.md F1: `1/2`, `1;2` and `1_2` are three objects, or refused."""
+    """DIFFERENCES.md F1: `1/2`, `1;2` and `1_2` are three objects, or refused."""
     stored = sum(send(receiver, uid) == 0 for uid in (b"1/2", b"1;2", b"1_2", b"1 2", b"1\\2"))
     assert len(receiver.files()) == stored
     for path in receiver.files():
@@ -93,7 +93,7 @@ def test_uids_that_differ_only_in_replaced_characters_do_not_collide(receiver: R
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_uid_is_one_plain_name_or_refused(uid: bytes, receiver: Receiver) -> None:
-    """Threats §8.11, over every byte string that fits a UI field."""
+    """PROMISES.md §8.11, over every byte string that fits a UI field."""
     status = send(receiver, uid)
     files = receiver.files()
     assert len(files) == (1 if status == 0 else 0)

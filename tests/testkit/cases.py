@@ -15,7 +15,7 @@ from testkit.process import Receiver
 class Case:
     """Bytes to send, and the answers that are right.
 
-    `dcmtk` holds what DCMTK 3.6.7 answers: the same, or, where known-traps.md rules "better",
+    `dcmtk` holds what DCMTK 3.6.7 answers: the same, or, where DIFFERENCES.md rules "better",
     something else. None means that there is nothing to compare: it hangs, or it was not asked.
     """
 

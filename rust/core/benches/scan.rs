@@ -1,7 +1,8 @@
 //! The scanner: bytes per second over headers, bulk values, nested sequences and a deflate stream.
 //!
-//! Unit: time per data set, bytes per second of what is fed. Not measured: sockets, files. Each result
-//! is unwrapped, so a fast wrong answer is no result. Run: `cargo bench -p dcmfast-core --bench scan`.
+//! Unit: time per data set, bytes per second of what is fed. Not measured: sockets, files. Each
+//! result is unwrapped, so a fast wrong answer is no result. Run: `cargo bench -p dcmfast-core
+//! --bench scan`.
 
 use dcmfast_core::dataset::encode;
 use dcmfast_core::dataset::scan::Scanner;

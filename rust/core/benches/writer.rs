@@ -1,5 +1,5 @@
-//! The writer against the limit: objects made and published on disk, in each durability mode, by one
-//! association and by four.
+//! The writer against the limit: objects made and published on disk, in each durability mode, by
+//! one association and by four.
 //!
 //! Unit: time per object of 1 KB (and of a CT slice for `none`); with four threads divan shows the
 //! time of one thread's object, so four are stored in it. The limit makes the same promise with the

@@ -2,8 +2,9 @@
 //!
 //! Source: PS3.5 §6.2 (VR AE: at most 16 characters, leading and trailing blanks not significant)
 //! and PS3.8 §9.3.2 (fixed fields of 16 bytes). Trailing blanks are trimmed as DCMTK does
-//! (known-traps D3), leading blanks too; case counts. A title is text of a peer: it is printed through
-//! `log::escaped` only, and never enters a path. Called by `ul`, `acse`, `server` and `client`.
+//! (DIFFERENCES.md D3), leading blanks too; case counts. A title is text of a peer: it is printed
+//! through `log::escaped` only, and never enters a path. Called by `ul`, `acse`, `server` and
+//! `client`.
 
 use core::fmt;
 
@@ -18,7 +19,8 @@ pub struct AeTitle {
 }
 
 impl AeTitle {
-    /// The title in `raw`; blanks and NULs at both ends are dropped, and all beyond 16 bytes is cut.
+    /// The title in `raw`; blanks and NULs at both ends are dropped, and all beyond 16 bytes is
+    /// cut.
     pub fn new(raw: &[u8]) -> Self {
         let is_padding = |byte: &u8| *byte == b' ' || *byte == 0;
         let start = raw.iter().position(|byte| !is_padding(byte)).unwrap_or(raw.len());

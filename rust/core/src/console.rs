@@ -1,6 +1,6 @@
 //! The sink that DCMTK's users know: lines on standard error, progress on standard output.
 //!
-//! Source: console-output.md §1 and §4 of DCMTK 3.6.7's behaviour, `<letter>: <text>`, the prefix on every
+//! Source: DCMTK 3.6.7, as run: `<letter>: <text>`, the prefix on every
 //! line of a record, also on an empty last one. A record leaves in one write, so that records of
 //! different threads never mix. Errors of writing are ignored: a receiver must not die because
 //! its terminal did.
@@ -9,8 +9,8 @@ use std::io::{self, Write};
 
 use crate::log::{Level, Sink};
 
-/// Loggers of lines that DCMTK does not have. Their name stands in the line, so that a script written for
-/// DCMTK's lines can leave them out (known-traps D18).
+/// Loggers of lines that DCMTK does not have. Their name stands in the line, so that a script
+/// written for DCMTK's lines can leave them out (DIFFERENCES.md D18).
 const OUR_LOGGERS: &str = "dcmfast.";
 
 /// Writes to the process's standard streams.

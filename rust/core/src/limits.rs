@@ -1,7 +1,7 @@
 //! Every bound on what a peer may make us hold, wait for or count, each with its reason.
 //!
-//! Compared before memory is taken. `dcmfast.limits` shows these numbers to Python, so that tests and
-//! help quote them and never repeat them. Sections are those of the standard's layers.
+//! Compared before memory is taken. `dcmfast.limits` shows these numbers to Python, so that tests
+//! and help quote them and never repeat them. Sections are those of the standard's layers.
 
 // ---- Upper layer (PS3.8) ----------------------------------------------------------------------
 
@@ -11,8 +11,8 @@ pub const MAX_PDU_BYTES_MIN: u32 = 4096;
 pub const MAX_PDU_BYTES_MAX: u32 = 131_072;
 /// Announced when `--max-pdu` is not given; DCMTK's default.
 pub const MAX_PDU_BYTES_DEFAULT: u32 = 16_384;
-/// Longest A-ASSOCIATE-RQ or -AC: 128 contexts of 30 syntaxes of 68 bytes are about 256 KiB, ordinary
-/// requests are under 20 KiB.
+/// Longest A-ASSOCIATE-RQ or -AC: 128 contexts of 30 syntaxes of 68 bytes are about 256 KiB,
+/// ordinary requests are under 20 KiB.
 pub const ASSOCIATE_PDU_BYTES_MAX: u32 = 262_144;
 /// Contexts of one association: the odd IDs 1 to 255 (PS3.8 §9.3.2.2).
 pub const PRESENTATION_CONTEXTS_MAX: usize = 128;
@@ -40,8 +40,9 @@ pub const WANTED_VALUE_BYTES_MAX: usize = 1024;
 pub const WANTED_TAGS_MAX: usize = 8;
 /// Output buffer of the inflater, in bytes; what comes out is scanned and forgotten.
 pub const INFLATE_BUFFER_BYTES: usize = 32 * 1024;
-/// Bytes let pass after the end of a deflate stream: the NUL that makes its length even (PS3.5 §A.5),
-/// and the checksum and length that writers leave who make gzip streams and cut off the head.
+/// Bytes let pass after the end of a deflate stream: the NUL that makes its length even (PS3.5
+/// §A.5), and the checksum and length that writers leave who make gzip streams and cut off the
+/// head.
 pub const DEFLATE_TRAILER_BYTES_MAX: usize = 16;
 /// Inflated bytes that no ratio is asked of: a tenth of a second of work, and more than blank test
 /// images of usual size.
@@ -60,7 +61,8 @@ pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;
 /// Longest file name extension (`-fe`): with the longest prefix and the longest encoded UID a name
 /// stays under the 255 bytes that file systems allow.
 pub const FILE_EXTENSION_BYTES_MAX: usize = 32;
-/// Names tried in turn where a naming option must not meet an existing file (`-tn`, `+fsu`, `+fst`).
+/// Names tried in turn where a naming option must not meet an existing file (`-tn`, `+fsu`,
+/// `+fst`).
 pub const NAME_ATTEMPTS_MAX: u32 = 10_000;
 /// Blocks read when a new object is compared with a stored one of its name.
 pub const COMPARE_BLOCK_BYTES: usize = 64 * 1024;
@@ -76,18 +78,19 @@ pub const SYNCED_DIRECTORIES_MAX: usize = 4096;
 /// Age from which an unlocked part file is stale although a process of its owner's number lives, in
 /// seconds: far longer than an owner takes from creating the file to locking it.
 pub const STALE_PART_AGE_S: u64 = 60;
-/// Head of a file that is read to find its UIDs; file meta information and the first elements of the
-/// data set are a few hundred bytes, private information may take more.
+/// Head of a file that is read to find its UIDs; file meta information and the first elements of
+/// the data set are a few hundred bytes, private information may take more.
 pub const FILE_META_BYTES_MAX: usize = 262_144;
 
 /// Most that a deflated data set may become in memory when a file is read for Python. Deflate makes
-/// up to 1,032 bytes of one, so that a mail attachment could otherwise ask for a server's memory; good
-/// deflated data (text, small images) is far below.
+/// up to 1,032 bytes of one, so that a mail attachment could otherwise ask for a server's memory;
+/// good deflated data (text, small images) is far below.
 pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 // ---- Server -----------------------------------------------------------------------------------
 
-/// Associations at once: a small stack and two descriptors each, below the usual soft limit of 1024.
+/// Associations at once: a small stack and two descriptors each, below the usual soft limit of
+/// 1024.
 pub const ASSOCIATIONS_MAX: usize = 512;
 /// Connections that have not associated yet, counted apart so that idle ones use up no association.
 pub const PENDING_CONNECTIONS_MAX: usize = 512;
@@ -95,8 +98,8 @@ pub const PENDING_CONNECTIONS_MAX: usize = 512;
 pub const ASSOCIATION_STACK_BYTES: usize = 512 * 1024;
 /// Read buffer of an association between messages, in bytes.
 pub const IDLE_READ_BUFFER_BYTES: usize = 16_384 + 2048;
-/// Read buffer while a large message is under way, in bytes; taken from a pool and given back. Holds
-/// at least one PDU of the largest size and then some.
+/// Read buffer while a large message is under way, in bytes; taken from a pool and given back.
+/// Holds at least one PDU of the largest size and then some.
 pub const MESSAGE_READ_BUFFER_BYTES: usize = 256 * 1024;
 /// A connection opened → A-ASSOCIATE-RQ complete, in seconds (ARTIM; `--acse-timeout`).
 pub const ACSE_TIMEOUT_S_DEFAULT: u32 = 30;

@@ -1,10 +1,10 @@
 //! Log lines in DCMTK's shape, and the escaping of everything that a peer sent.
 //!
-//! A [`Logger`] is made once by the front end (level, sink) and shared by all associations. A line is
-//! formatted only when its level is enabled; a record of several lines carries the prefix on each
-//! (DCMTK, console-output.md §1). Peers' text passes [`escaped`], so that no byte below 0x20 but the
-//! line end ever reaches the output (threats-and-promises.md §5.3). Does no I/O itself: a [`Sink`]
-//! does. Called by `server`, `client` and `net`.
+//! A [`Logger`] is made once by the front end (level, sink) and shared by all associations. A line
+//! is formatted only when its level is enabled; a record of several lines carries the prefix on
+//! each (as DCMTK does). Peers' text passes [`escaped`], so that no byte below 0x20 but the line
+//! end ever reaches the output (PROMISES.md §5.3). Does no I/O itself: a [`Sink`] does. Called by
+//! `server`, `client` and `net`.
 
 use core::fmt;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Logger {
         level as u8 >= self.level.load(Ordering::Relaxed)
     }
 
-    /// True when DCMTK prints progress dots: at INFO exactly (console-output.md §4).
+    /// True when DCMTK prints progress dots: at INFO exactly (DCMTK 3.6.7).
     pub fn shows_progress(&self) -> bool {
         self.level.load(Ordering::Relaxed) == Level::Info as u8
     }
@@ -131,7 +131,7 @@ impl Sink for NoSink {
 mod tests {
     use super::*;
 
-    /// threats-and-promises.md §5.3: a peer cannot forge a line.
+    /// PROMISES.md §5.3: a peer cannot forge a line.
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(escaped(b"A\nF: fake\x1b[2J\xff").to_string(), "A\\x0aF: fake\\x1b[2J\\xff");

@@ -44,7 +44,7 @@ pub struct AcceptorEntry {
     /// Accepted transfer syntaxes, most wanted first; shared by all entries of one list.
     pub transfer_syntaxes: Arc<[Uid]>,
     /// Roles that the requestor may take; `None` ignores role selection and accepts the context
-    /// with the default roles (known-traps C15).
+    /// with the default roles (DIFFERENCES.md C15).
     pub roles: Option<AcceptedRoles>,
     /// Our service class application information, sent to a peer that proposes some.
     pub extended_negotiation: Option<Arc<[u8]>>,
@@ -63,7 +63,7 @@ pub struct AcceptedRoles {
 }
 
 /// Acceptance of abstract syntaxes without a name in `dictionary::uids` (`--promiscuous`); those
-/// with a name stay refused unless they are among the entries (storage-behaviour.md §3).
+/// with a name stay refused unless they are among the entries (DCMTK 3.6.7).
 #[derive(Clone, Debug)]
 pub struct Promiscuous {
     /// Accepted transfer syntaxes, most wanted first.

@@ -1,9 +1,9 @@
 //! Unique identifiers: a validated value without heap, and the bounded raw text it is made from.
 //!
 //! Source: PS3.5 §9.1 (at most 64 characters, digits and `.`) and §6.2 (trailing NUL padding).
-//! [`UidText`] is what a peer sent, cut to nothing and judged not at all; [`Uid`] exists only if the
-//! text is made of digits and dots. Leading zeros of a component are let pass: they are common in
-//! the field and harmless as names. Called by everything that handles a UID.
+//! [`UidText`] is what a peer sent, cut to nothing and judged not at all; [`Uid`] exists only if
+//! the text is made of digits and dots. Leading zeros of a component are let pass: they are common
+//! in the field and harmless as names. Called by everything that handles a UID.
 
 use core::fmt;
 

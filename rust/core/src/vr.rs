@@ -1,7 +1,7 @@
 //! Value representations and the shape of their explicit headers.
 //!
-//! Source: PS3.5 §6.2 (the VRs) and §7.1.2 (two reserved bytes and a 4-byte length for some). A VR is
-//! kept as its two letters, so that an unknown one is carried, not lost. Called by `dataset`.
+//! Source: PS3.5 §6.2 (the VRs) and §7.1.2 (two reserved bytes and a 4-byte length for some). A VR
+//! is kept as its two letters, so that an unknown one is carried, not lost. Called by `dataset`.
 
 use core::fmt;
 

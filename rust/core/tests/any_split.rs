@@ -1,6 +1,6 @@
 //! Property: what the upper layer and DIMSE understand does not depend on how TCP splits the bytes.
 //!
-//! PS3.8 §9.3.1: PDUs are a byte stream; TCP keeps no boundaries. threats-and-promises.md §8.6.
+//! PS3.8 §9.3.1: PDUs are a byte stream; TCP keeps no boundaries. PROMISES.md §8.6.
 //! Streams are made of good and bad PDUs in any order, with good and bad PDVs inside, and cut
 //! anywhere.
 

@@ -1,7 +1,7 @@
 //! Properties: what is encoded decodes to itself, and any bytes decode or are an error with an
 //! answer.
 //!
-//! threats-and-promises.md §8.7. PDUs with every sub-item (PS3.8 §9.3, PS3.7 Annex D.3.3), commands
+//! PROMISES.md §8.7. PDUs with every sub-item (PS3.8 §9.3, PS3.7 Annex D.3.3), commands
 //! (PS3.7 §9.3) and messages cut to any maximum length (PS3.8 Annex D.1).
 
 use dcmfast_core::acse::negotiation::negotiate;

@@ -1,9 +1,9 @@
 //! The scanner over directories of real files: good ones must pass.
 //!
-//! `DCMFAST_CORPUS` names directories (separated by `:`), `DCMFAST_CORPUS_REFUSED` the file names in
-//! them that are known to be broken (separated by `,`). Exactly these must be refused. Without the
-//! first variable the test says that it was skipped. Each file is scanned whole and in pieces of
-//! seven bytes, with the same answer.
+//! `DCMFAST_CORPUS` names directories (separated by `:`), `DCMFAST_CORPUS_REFUSED` the file names
+//! in them that are known to be broken (separated by `,`). Exactly these must be refused. Without
+//! the first variable the test says that it was skipped. Each file is scanned whole and in pieces
+//! of seven bytes, with the same answer.
 
 use std::collections::BTreeSet;
 use std::fs;

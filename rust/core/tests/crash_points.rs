@@ -1,5 +1,5 @@
 //! A process that stops at each crash point of `storage` leaves the old file or the new one, whole,
-//! and a part file at most, which the next start removes (threats-and-promises.md §8.2).
+//! and a part file at most, which the next start removes (PROMISES.md §8.2).
 //!
 //! The test runs itself again as a child with `DCMFAST_CRASH_AT` set.
 

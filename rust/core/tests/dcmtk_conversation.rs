@@ -55,7 +55,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// storescp's default table for Verification (storage-behaviour.md §3).
+/// storescp's default table for Verification (DCMTK 3.6.7).
 fn table() -> AcceptorTable {
     let transfer_syntaxes: Arc<[Uid]> =
         ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2"].map(Uid::known).into();

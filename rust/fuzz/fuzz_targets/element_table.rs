@@ -1,5 +1,5 @@
-//! Invariant: any bytes, in any window, give a table whose rows are in order, whose values exist in the
-//! source, and which is not larger than the bytes allow (an element has at least eight).
+//! Invariant: any bytes, in any window, give a table whose rows are in order, whose values exist in
+//! the source, and which is not larger than the bytes allow (an element has at least eight).
 
 #![no_main]
 

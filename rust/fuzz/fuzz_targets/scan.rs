@@ -1,5 +1,6 @@
-//! Invariant: any bytes, in any transfer syntax, cut anywhere, give one answer and the same warnings,
-//! count and values; an accepted data set stays accepted when an element is put behind it.
+//! Invariant: any bytes, in any transfer syntax, cut anywhere, give one answer and the same
+//! warnings, count and values; an accepted data set stays accepted when an element is put behind
+//! it.
 #![no_main]
 
 use dcmfast_core::dataset::scan::{ScanError, ScanWarnings, Scanner};

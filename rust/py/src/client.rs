@@ -110,7 +110,8 @@ fn ended() -> PyErr {
 
 #[pymethods]
 impl Association {
-    /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes each.
+    /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes
+    /// each.
     #[new]
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
@@ -200,8 +201,8 @@ impl Association {
         self.with(py, |requestor| Ok(requestor.echo(context_id)?.0))
     }
 
-    /// C-STORE of the data set that lies in `path`; gives the status. With `dots`, DCMTK's progress goes
-    /// to standard output: `XMIT: ` and a dot for each PDV.
+    /// C-STORE of the data set that lies in `path`; gives the status. With `dots`, DCMTK's progress
+    /// goes to standard output: `XMIT: ` and a dot for each PDV.
     #[pyo3(signature = (context_id, path, instance, *, dots=false))]
     fn store(
         &self,
@@ -219,8 +220,9 @@ impl Association {
         let sop_instance = uid_text(&instance.sop_instance_uid)?;
         let mut file = open_for_reading(&path)?;
         file.seek(SeekFrom::Start(instance.data_set_offset)).map_err(PyOSError::new_err)?;
-        // A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another. An odd
-        // data set is a deflated one without the padding that PS3.5 §A.5 asks for; it gets it here.
+        // A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another.
+        // An odd data set is a deflated one without the padding that PS3.5 §A.5 asks for; it gets
+        // it here.
         let padding: &[u8] = if instance.data_set_bytes % 2 == 1 { &[0] } else { &[] };
         let bytes = instance.data_set_bytes + padding.len() as u64;
         let mut file = file.chain(padding);

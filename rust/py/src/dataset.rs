@@ -1,8 +1,8 @@
 //! Element tables for Cython: `dcmfast_core::dataset::element_table` as Python functions.
 //!
-//! Tables travel as `bytes`, which Cython reads in place: a copy of 32 bytes per element was cheaper
-//! than a class with a buffer, whose acquisition costs more than most tables' copy. Called by
-//! `cython/dcmfast/_cython/element_view.pyx` only.
+//! Tables travel as `bytes`, which Cython reads in place: a copy of 32 bytes per element was
+//! cheaper than a class with a buffer, whose acquisition costs more than most tables' copy. Called
+//! by `cython/dcmfast/_cython/element_view.pyx` only.
 
 use dcmfast_core::dataset::element_table::{
     self, KnownTags, Options, Stop, Walk, Window, scan_data_set as scan_top_level,

@@ -1,7 +1,7 @@
 //! `Receiver`: a Rust server run from Python.
 //!
-//! Python hands over plain values once; from then on associations run without the interpreter. The only
-//! crossing is `run`, which lets Python's signal handlers have their turn ten times a second.
+//! Python hands over plain values once; from then on associations run without the interpreter. The
+//! only crossing is `run`, which lets Python's signal handlers have their turn ten times a second.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -51,8 +51,8 @@ pub fn uid(text: &str) -> PyResult<Uid> {
     Uid::new(text.as_bytes()).ok_or_else(|| PyValueError::new_err(format!("{text:?} is no UID")))
 }
 
-/// One accepted abstract syntax as Python compiles it: UID, index of its transfer syntaxes, role of a
-/// profile (`SCU`, `SCP`, `BOTH`, empty), service class application information.
+/// One accepted abstract syntax as Python compiles it: UID, index of its transfer syntaxes, role of
+/// a profile (`SCU`, `SCP`, `BOTH`, empty), service class application information.
 type Entry = (String, usize, String, Option<Vec<u8>>);
 
 /// The roles that a profile's word allows a requestor; the empty word ignores role selection.
@@ -243,8 +243,8 @@ impl Receiver {
         self.server.port()
     }
 
-    /// Serves until `stop` was called and what was in hand is done. Releases the interpreter; signal
-    /// handlers of the main thread run while it waits.
+    /// Serves until `stop` was called and what was in hand is done. Releases the interpreter;
+    /// signal handlers of the main thread run while it waits.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         thread::scope(|scope| {
             let waiter = thread::current();

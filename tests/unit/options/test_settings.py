@@ -280,7 +280,7 @@ def test_storescp_reads_the_profile_before_it_checks_the_output_options(profile:
 
 @pytest.mark.parametrize("extension", ["a/b", "/", "../x"])
 def test_an_extension_with_a_path_is_refused(extension: str) -> None:
-    """DCMTK finds out when the first object comes; ours at start-up (known-traps F2)."""
+    """DCMTK finds out when the first object comes; ours at start-up (DIFFERENCES.md F2)."""
     for read in (storescp, dcmrecv):
         with pytest.raises(CommandLineError, match="path separator"):
             read("1", "-fe", extension)

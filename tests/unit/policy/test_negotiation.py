@@ -233,7 +233,7 @@ def test_the_engine_agrees_with_pynetdicom(
 
 
 def by_the_rule(table: NegotiationTable, proposed: list[Proposed]) -> list[Result]:
-    """The rule in a few lines of Python: our order decides (storage-behaviour.md §3)."""
+    """The rule in a few lines of Python: our order decides (DCMTK 3.6.7)."""
     lists = {uid: index for uid, index, _, _ in table.entries}
     results: list[Result] = []
     for context_id, uid, syntaxes in proposed:

@@ -4,7 +4,7 @@
 //! Source: PS3.8 §7.1.1.13 and §9.3.3.2 (results), PS3.7 Annex D.3.2 and D.3.3.4 (roles). The rule
 //! is DCMTK's and pynetdicom's alike: *our* list is walked from most to least wanted, and the first
 //! that the peer proposed for that context wins; the peer's order never counts
-//! (storage-behaviour.md §3). The second opinion is
+//! (DCMTK 3.6.7). The second opinion is
 //! `pynetdicom.presentation.negotiate_as_acceptor`, in a property test.
 //!
 //! Each result knows the rule that made it ([`Rule`]), and can say it in plain words. Decides
@@ -481,7 +481,7 @@ mod tests {
         RoleSelection { sop_class_uid: Uid::known(CT).text(), scu, scp }
     }
 
-    /// storage-behaviour.md §3: the acceptor's order counts, the peer's never.
+    /// DCMTK 3.6.7: the acceptor's order counts, the peer's never.
     #[test]
     fn our_order_wins() {
         let request =
@@ -545,7 +545,7 @@ mod tests {
         assert_eq!(results[1].transfer_syntax.uid().unwrap().as_str(), JPEG);
     }
 
-    /// storage-behaviour.md §3: --promiscuous accepts what has no name, and nothing else.
+    /// DCMTK 3.6.7: --promiscuous accepts what has no name, and nothing else.
     #[test]
     fn promiscuous() {
         let mut table = table(None);
@@ -567,7 +567,7 @@ mod tests {
         assert_eq!(negotiation.decisions[0].transfer_syntax, Some(Uid::known(IMPLICIT)));
     }
 
-    /// known-traps C15: without a role section, role selection is ignored and not answered.
+    /// DIFFERENCES.md C15: without a role section, role selection is ignored and not answered.
     #[test]
     fn roles_are_ignored_by_default() {
         let request =

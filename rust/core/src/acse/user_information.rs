@@ -84,7 +84,7 @@ pub fn answer(
 }
 
 /// The A-ASSOCIATE-AC that answers `request`. The title fields are the request's own, as the
-/// standard demands and DCMTK does, whatever our own title is (known-traps C5).
+/// standard demands and DCMTK does, whatever our own title is (DIFFERENCES.md C5).
 pub fn associate_ac(
     request: &AssociateRq,
     negotiation: &Negotiation,

@@ -1,9 +1,9 @@
 //! The requestor side: associate, echo, store, release, abort.
 //!
-//! One [`Requestor`] is one association, driven by its caller's thread. Used by the SCU tools and, later, by
-//! sub-operations. Deadlines are the tools' options: connection, ACSE, DIMSE, socket. A data set is sent
-//! from a `Read` in blocks: headers and borrowed slices leave in one vectored write, nothing is
-//! copied. Every failure is a [`ClientError`] that says what the peer did.
+//! One [`Requestor`] is one association, driven by its caller's thread. Used by the SCU tools and,
+//! later, by sub-operations. Deadlines are the tools' options: connection, ACSE, DIMSE, socket. A
+//! data set is sent from a `Read` in blocks: headers and borrowed slices leave in one vectored
+//! write, nothing is copied. Every failure is a [`ClientError`] that says what the peer did.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read};
@@ -177,8 +177,8 @@ impl Requestor {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Connect`], [`ClientError::Rejected`] and the peer's faults. An accepted association
-    /// without any accepted context is no error here; see [`Requestor::contexts`].
+    /// [`ClientError::Connect`], [`ClientError::Rejected`] and the peer's faults. An accepted
+    /// association without any accepted context is no error here; see [`Requestor::contexts`].
     pub fn associate(addresses: &[SocketAddr], proposal: &Proposal) -> Result<Self, ClientError> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         let mut connection = None;
@@ -321,8 +321,8 @@ impl Requestor {
         self.status(message_id)
     }
 
-    /// Sends C-STORE with the `data_set_bytes` that `source` gives, and waits for its response; gives
-    /// the status (PS3.7 §9.1.1).
+    /// Sends C-STORE with the `data_set_bytes` that `source` gives, and waits for its response;
+    /// gives the status (PS3.7 §9.1.1).
     ///
     /// `progress` is told after each block how many PDVs it took.
     ///
@@ -505,8 +505,8 @@ impl Requestor {
     }
 }
 
-/// The response that a P-DATA-TF completes, if any. A requestor of C-ECHO and C-STORE awaits no data
-/// set.
+/// The response that a P-DATA-TF completes, if any. A requestor of C-ECHO and C-STORE awaits no
+/// data set.
 fn take_response(
     assembler: &mut MessageAssembler,
     mut body: &[u8],

@@ -2,9 +2,9 @@
 //!
 //! Source: PS3.5 §7.1 (data elements), §7.5 (nesting), §A.4 (encapsulated pixel data); where files
 //! depart from it, the lenient reading of pydicom 3.0, so that `dcmfast.read` gives what
-//! `pydicom.dcmread` gives: a wrong VR is taken for an implicit header, lengths of items are not held
-//! against their contents, a value cut by the end of the file is kept short. What only pydicom's own
-//! code can answer (its warnings, its exceptions) is not imitated: the scan ends with
+//! `pydicom.dcmread` gives: a wrong VR is taken for an implicit header, lengths of items are not
+//! held against their contents, a value cut by the end of the file is kept short. What only
+//! pydicom's own code can answer (its warnings, its exceptions) is not imitated: the scan ends with
 //! [`Status::Foreign`] and the caller hands the whole file to pydicom.
 //!
 //! The table is bytes, so that Cython reads it without a Python object per row. Native byte order,
@@ -22,10 +22,10 @@
 //! ```
 //!
 //! Offsets count from the start of the source, of which `data` is a window. Rows of a sequence of
-//! undefined length are followed by its items, rows of items by their elements; a sequence of defined
-//! length is one row, as its value is read on access. Reads memory only; recursion is bounded by
-//! `limits::SEQUENCE_DEPTH_MAX`, rows by the bytes read (an element has at least 8). Called by
-//! `rust/py/src/dataset.rs`.
+//! undefined length are followed by its items, rows of items by their elements; a sequence of
+//! defined length is one row, as its value is read on access. Reads memory only; recursion is
+//! bounded by `limits::SEQUENCE_DEPTH_MAX`, rows by the bytes read (an element has at least 8).
+//! Called by `rust/py/src/dataset.rs`.
 
 use crate::limits::SEQUENCE_DEPTH_MAX;
 use crate::tag::{
@@ -537,8 +537,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The form of an item's headers: within explicit data sets pydicom takes implicit ones silently,
-    /// and looks at the bytes that follow even if the item is empty.
+    /// The form of an item's headers: within explicit data sets pydicom takes implicit ones
+    /// silently, and looks at the bytes that follow even if the item is empty.
     fn item_form(&self, is_implicit: bool) -> Result<bool, Ended> {
         if is_implicit {
             return Ok(true);
@@ -796,8 +796,8 @@ mod tests {
         assert_eq!((rows[2].tag, rows[2].stored), (0x0010_0010, 2));
     }
 
-    /// PS3.5 §A.4: the value is the fragments, with their headers, without the delimiter; a delimiter
-    /// within a fragment is pixel data.
+    /// PS3.5 §A.4: the value is the fragments, with their headers, without the delimiter; a
+    /// delimiter within a fragment is pixel data.
     #[test]
     fn fragments() {
         let data = b"\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\0\0\0\0\

@@ -4,18 +4,18 @@
 //! Pixel Data), §A.5 (deflate).
 //!
 //! Fragments of any size go in; the answer does not depend on where they were cut. Values are
-//! stepped over without being looked at, so a fragment inside Pixel Data costs one subtraction. Kept
-//! are: the values of a few wanted top-level elements, a stack of open sequences of bounded depth,
-//! and at most 12 bytes of a header that was cut. Nothing recurses. What the bytes mean is not
-//! judged: a data set that passes ends on an element boundary, with every sequence closed, every
-//! item inside its parent, and no command or file meta group inside.
+//! stepped over without being looked at, so a fragment inside Pixel Data costs one subtraction.
+//! Kept are: the values of a few wanted top-level elements, a stack of open sequences of bounded
+//! depth, and at most 12 bytes of a header that was cut. Nothing recurses. What the bytes mean is
+//! not judged: a data set that passes ends on an element boundary, with every sequence closed,
+//! every item inside its parent, and no command or file meta group inside.
 //!
 //! Three decisions that the standard leaves open, or that the field makes necessary:
 //! * Two unknown capital letters as VR are carried with a 4-byte length, as PS3.5 §6.2 promises for
 //!   every future VR; anything else in their place is an error.
 //! * Of two elements of one tag the first counts, as in DCMTK.
-//! * In Implicit VR a value of defined length is not opened: only a dictionary could tell that it is
-//!   a sequence. Undefined length is a sequence, or fragments for Pixel Data.
+//! * In Implicit VR a value of defined length is not opened: only a dictionary could tell that it
+//!   is a sequence. Undefined length is a sequence, or fragments for Pixel Data.
 //!
 //! Called by `storage::writer` for every data set received. Bounds live in `limits.rs`.
 
@@ -192,7 +192,8 @@ impl Scanner {
         }
     }
 
-    /// Takes the next bytes of the data set. An error is final and comes again from every later call.
+    /// Takes the next bytes of the data set. An error is final and comes again from every later
+    /// call.
     pub fn feed(&mut self, fragment: &[u8]) -> Result<(), ScanError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -288,7 +289,8 @@ struct Frame {
     encoding: Encoding,
     /// True for an undefined length, which a delimiter must end.
     is_undefined: bool,
-    /// The offset that nothing inside may pass: its own end, or that of the nearest parent with one.
+    /// The offset that nothing inside may pass: its own end, or that of the nearest parent with
+    /// one.
     limit: u64,
     /// The last element's tag, where it holds elements.
     last_tag: Option<Tag>,
@@ -639,8 +641,9 @@ fn is_pixels(tag: Tag) -> bool {
 /// Tells data of another encoding by its first element, before a length of it is believed.
 ///
 /// A storage data set begins in group 0008, at or before SOP Class UID, where every value is short.
-/// So a first tag that becomes such a tag when its bytes are swapped is of the other byte order, and
-/// a first length whose bytes spell a known VR (16 KiB and more) is no length. Good data has neither.
+/// So a first tag that becomes such a tag when its bytes are swapped is of the other byte order,
+/// and a first length whose bytes spell a known VR (16 KiB and more) is no length. Good data has
+/// neither.
 fn check_first_element(encoding: Encoding, tag: Tag, vr: Vr) -> Result<(), ScanError> {
     let group = tag.group();
     if group.trailing_zeros() >= 8 && group != 0 && group.swap_bytes() <= 0x0008 {
@@ -968,7 +971,7 @@ mod tests {
 
     // ---- Hostile data ------------------------------------------------------------------------
 
-    /// threats-and-promises.md §2.5, first row: at every byte but the element boundaries.
+    /// PROMISES.md §2.5, first row: at every byte but the element boundaries.
     #[test]
     fn truncation_at_every_byte() {
         let sequence = [

@@ -406,7 +406,7 @@ mod tests {
         assert_eq!(out, bytes);
     }
 
-    /// threats-and-promises.md §2.4: the group length is never used.
+    /// PROMISES.md §2.4: the group length is never used.
     #[test]
     fn group_length_is_not_trusted() {
         for length in [0, 1, 0xFFFF_FFFF_u32] {

@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    /// threats-and-promises.md §2.3: each PDV out of place, with its answer.
+    /// PROMISES.md §2.3: each PDV out of place, with its answer.
     #[test]
     fn out_of_place() {
         let with = store(DataSetType::Present);

@@ -525,7 +525,7 @@ mod tests {
         assert_eq!(set.text(Field::ErrorComment).unwrap().len(), 64);
     }
 
-    /// threats-and-promises.md §2.4: an unknown or foreign operation can be refused with its own
+    /// PROMISES.md §2.4: an unknown or foreign operation can be refused with its own
     /// number.
     #[test]
     fn other_requests() {

@@ -1,7 +1,7 @@
 //! DIMSE status codes: their classes, and the short texts that DCMTK's tools print.
 //!
 //! Source: PS3.7 Annex C (classes and general codes), PS3.4 §B.2.3 (C-STORE), Annex C.4 (C-FIND,
-//! C-MOVE, C-GET); texts as in console-output.md §5. Values only; called by `service`, `server` and
+//! C-MOVE, C-GET); texts as in DCMTK 3.6.7. Values only; called by `service`, `server` and
 //! `client`.
 
 use core::fmt;
@@ -149,7 +149,7 @@ mod tests {
         Status(code).text(operation).to_string()
     }
 
-    /// console-output.md §5, one of each row.
+    /// DCMTK 3.6.7, one of each row.
     #[test]
     fn texts() {
         use Operation::{Echo, Find, Get, Move, Store};

@@ -1,9 +1,10 @@
 //! The read buffer of an association: small between messages, large while a large one is under way.
 //!
 //! Bytes are read behind [`ReadBuffer::unread`] and consumed in front. An idle association holds
-//! [`IDLE_READ_BUFFER_BYTES`]; when a read fills that, a block of [`MESSAGE_READ_BUFFER_BYTES`] is taken
-//! from a [`BlockPool`] and given back once everything in it is consumed, so that memory follows the
-//! number of large messages under way and not the number of peers. Called by `server` and `client`.
+//! [`IDLE_READ_BUFFER_BYTES`]; when a read fills that, a block of [`MESSAGE_READ_BUFFER_BYTES`] is
+//! taken from a [`BlockPool`] and given back once everything in it is consumed, so that memory
+//! follows the number of large messages under way and not the number of peers. Called by `server`
+//! and `client`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -90,7 +91,8 @@ impl ReadBuffer {
             self.block = Some(block);
         }
         let memory = self.block.as_deref_mut().unwrap_or(&mut self.small);
-        // Move what is unread to the front when the tail is too short for the PDU, or for a large read.
+        // Move what is unread to the front when the tail is too short for the PDU, or for a large
+        // read.
         if self.start > 0 && (memory.len() - self.start < wanted_bytes || self.end == memory.len())
         {
             memory.copy_within(self.start..self.end, 0);

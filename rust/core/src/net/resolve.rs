@@ -1,9 +1,9 @@
 //! Host names of peers, looked up off the hot path.
 //!
-//! DCMTK asks the resolver for every association unless `--disable-host-lookup` is given, and waits as
-//! long as the resolver likes (known-traps E3). Here a name is asked for only when a log line wants it,
-//! by a thread of its own, is remembered, and is given up on after [`LOOKUP_WAIT`]: the address
-//! stands in its place. Called by `server`.
+//! DCMTK asks the resolver for every association unless `--disable-host-lookup` is given, and waits
+//! as long as the resolver likes (DIFFERENCES.md E3). Here a name is asked for only when a log line
+//! wants it, by a thread of its own, is remembered, and is given up on after [`LOOKUP_WAIT`]: the
+//! address stands in its place. Called by `server`.
 
 use std::collections::HashMap;
 use std::ffi::CStr;

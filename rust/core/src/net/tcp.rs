@@ -1,9 +1,9 @@
 //! A TCP transport connection: options, deadlines, addresses.
 //!
-//! Blocking sockets with a short receive and send slice ([`SLICE`]): a wait costs one system call as
-//! long as bytes flow, and every slice the deadline and the stop flag are looked at. TCP_NODELAY is set
-//! unless the environment says otherwise (known-traps E1), and a message leaves in one vectored
-//! write. Called by `server` and `client`. Does not know PDUs.
+//! Blocking sockets with a short receive and send slice ([`SLICE`]): a wait costs one system call
+//! as long as bytes flow, and every slice the deadline and the stop flag are looked at. TCP_NODELAY
+//! is set unless the environment says otherwise (DIFFERENCES.md E1), and a message leaves in one
+//! vectored write. Called by `server` and `client`. Does not know PDUs.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -19,8 +19,8 @@ use crate::limits::{
     CLOSE_TIMEOUT_S, DISCARD_BYTES_MAX, SLOWEST_PEER_BYTES_PER_S, WRITE_TIMEOUT_S,
 };
 
-/// How long one blocking call may last before deadlines and the stop flag are looked at. Short enough
-/// for `--acse-timeout 1`, long enough that 500 idle associations cost under 1 % of a core.
+/// How long one blocking call may last before deadlines and the stop flag are looked at. Short
+/// enough for `--acse-timeout 1`, long enough that 500 idle associations cost under 1 % of a core.
 pub const SLICE: Duration = Duration::from_millis(250);
 
 /// Connections waiting to be accepted; DCMTK's tools use 50, bursts of hundreds are answered here.
@@ -150,8 +150,8 @@ impl Connection {
 
     /// Reads what is there into `buffer`, waiting until `deadline` for the first byte.
     ///
-    /// `deadline` `None` waits without end. `stop`, when given, ends the wait once the flag has been raised
-    /// for that long.
+    /// `deadline` `None` waits without end. `stop`, when given, ends the wait once the flag has
+    /// been raised for that long.
     ///
     /// # Errors
     ///
@@ -229,9 +229,9 @@ impl Connection {
         self.write_all(&mut [IoSlice::new(bytes)])
     }
 
-    /// Closes so that the peer sees the last PDU: our side is shut, then what still arrives is read and
-    /// dropped, bounded in bytes and time, because closing with unread bytes makes TCP send RST
-    /// (threats-and-promises.md §1).
+    /// Closes so that the peer sees the last PDU: our side is shut, then what still arrives is read
+    /// and dropped, bounded in bytes and time, because closing with unread bytes makes TCP send RST
+    /// (PROMISES.md §1).
     pub fn close_gently(mut self) {
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return;

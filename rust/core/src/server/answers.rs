@@ -1,9 +1,9 @@
 //! The one table of what each fault gets: A-ASSOCIATE-RJ, A-ABORT or a DIMSE status.
 //!
-//! Source: threats-and-promises.md §2, narrowed by known-traps.md where a tool has its own answer
-//! (B5, C2, C3, C6). Framing and DIMSE grammar carry their own abort (`DecodeError::abort`,
-//! `PdvError::abort`, `MessageError::abort`), because the layer that finds a fault knows its number; what is
-//! the tools' choice stands here.
+//! Source: PROMISES.md §2, narrowed by DIFFERENCES.md where a tool has its own answer (B5, C2, C3,
+//! C6). Framing and DIMSE grammar carry their own abort (`DecodeError::abort`, `PdvError::abort`,
+//! `MessageError::abort`), because the layer that finds a fault knows its number; what is the
+//! tools' choice stands here.
 
 use super::narration::Refusal;
 use crate::dimse::service::{DataSetType, StoreRequest};
@@ -21,7 +21,7 @@ pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
         (Refusal::ApplicationContext, Dialect::Storescp) => {
             AssociateRj::APPLICATION_CONTEXT_NAME_NOT_SUPPORTED
         }
-        // known-traps C3: dcmrecv says transient.
+        // DIFFERENCES.md C3: dcmrecv says transient.
         (Refusal::ApplicationContext, Dialect::Dcmrecv) => {
             AssociateRj { result: 2, source: 1, reason: 2 }
         }
@@ -37,7 +37,7 @@ pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
             Status::OUT_OF_RESOURCES
         }
         StoreError::Scan(error) if error.is_resource_bound() => Status::OUT_OF_RESOURCES,
-        // known-traps C6: each tool its own status for an empty data set.
+        // DIFFERENCES.md C6: each tool its own status for an empty data set.
         StoreError::Empty => match dialect {
             Dialect::Storescp => Status::OUT_OF_RESOURCES,
             Dialect::Dcmrecv => Status::CANNOT_UNDERSTAND,
@@ -50,8 +50,8 @@ pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
     }
 }
 
-/// The status of a C-STORE-RQ that lacks a mandatory field (0212H, mistyped argument) or its data set
-/// (C000H); DCMTK aborts, which costs the sender its other objects.
+/// The status of a C-STORE-RQ that lacks a mandatory field (0212H, mistyped argument) or its data
+/// set (C000H); DCMTK aborts, which costs the sender its other objects.
 pub const fn incomplete_store(request: &StoreRequest) -> Status {
     match request.data_set_type {
         DataSetType::Absent => Status::CANNOT_UNDERSTAND,
@@ -59,7 +59,7 @@ pub const fn incomplete_store(request: &StoreRequest) -> Status {
     }
 }
 
-/// True when the tool aborts the association after the status (known-traps C6: dcmrecv in
+/// True when the tool aborts the association after the status (DIFFERENCES.md C6: dcmrecv in
 /// bit-preserving mode, when it cannot write).
 pub const fn aborts_after(dialect: Dialect, mode: StoreMode, error: &StoreError) -> bool {
     matches!(

@@ -1,11 +1,11 @@
 //! The loop of one association: read → ul → dimse → service → write.
 //!
-//! Sans-I/O layers decide, this file moves: it reads blocks, shows them to the upper layer, hands PDVs to
-//! the message assembler, data-set fragments to the store, and sends what the layers answer. All
-//! complete PDUs of a block are handled before the next read, and the fragments among them reach the file in
-//! one vectored write, uncopied. Deadlines are those of threats-and-promises.md §3.3: totals for the
-//! request and for each PDU, restarted by progress between and within messages. Every way in which
-//! an association can end is an [`End`].
+//! Sans-I/O layers decide, this file moves: it reads blocks, shows them to the upper layer, hands
+//! PDVs to the message assembler, data-set fragments to the store, and sends what the layers
+//! answer. All complete PDUs of a block are handled before the next read, and the fragments among
+//! them reach the file in one vectored write, uncopied. Deadlines are those of PROMISES.md §3.3:
+//! totals for the request and for each PDU, restarted by progress between and within messages.
+//! Every way in which an association can end is an [`End`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -261,7 +261,7 @@ impl<'s> Link<'s> {
         if service.reject_without_implementation_class_uid && implementation.is_none() {
             return self.refuse(Refusal::NoImplementationClassUid, request);
         }
-        // known-traps B5: without any context there is nothing to talk about.
+        // DIFFERENCES.md B5: without any context there is nothing to talk about.
         if request.contexts.is_empty() {
             return self.refuse(Refusal::NoContexts, request);
         }
@@ -271,7 +271,8 @@ impl<'s> Link<'s> {
             implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
         };
         let accept = associate_ac(request, &negotiation, &service.acceptor, &identity);
-        // known-traps C2: storescp accepts an association without a usable context, dcmrecv does not.
+        // DIFFERENCES.md C2: storescp accepts an association without a usable context, dcmrecv does
+        // not.
         if dialect == Dialect::Dcmrecv && !negotiation.is_any_accepted() {
             self.narrator.no_acceptable_contexts();
             if self.narrator.wants_blocks() {
@@ -335,7 +336,7 @@ impl<'s> Link<'s> {
                 self.narrator.explain(format_args!("{words}"));
             }
         }
-        // known-traps C15: a proposed SCP role is ignored, and said to be.
+        // DIFFERENCES.md C15: a proposed SCP role is ignored, and said to be.
         let roles = request.user_information.iter().flat_map(|information| &information.roles);
         for role in roles.filter(|role| role.scp) {
             let answered =

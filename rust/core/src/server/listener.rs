@@ -2,9 +2,9 @@
 //!
 //! A thread per connection with a small stack. Two counts bound them: connections that have not
 //! associated yet (the oldest is dropped when there are too many, so idle ones use up nothing) and
-//! associations (the peer beyond the limit is rejected, by `server/association.rs`). Out of descriptors, a
-//! spare one is given up to accept and close, so that `accept` never spins. Source of the bounds:
-//! threats-and-promises.md §3.2; they stand in `limits.rs`.
+//! associations (the peer beyond the limit is rejected, by `server/association.rs`). Out of
+//! descriptors, a spare one is given up to accept and close, so that `accept` never spins. Source
+//! of the bounds: PROMISES.md §3.2; they stand in `limits.rs`.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -98,8 +98,8 @@ impl Drop for Admission<'_> {
 impl Shared {
     /// A place for one more association.
     ///
-    /// With one association at a time this waits for the turn; a peer gets here only with a complete
-    /// A-ASSOCIATE-RQ, so an idle connection never holds it (known-traps B3).
+    /// With one association at a time this waits for the turn; a peer gets here only with a
+    /// complete A-ASSOCIATE-RQ, so an idle connection never holds it (DIFFERENCES.md B3).
     pub fn admit(&self) -> Result<Admission<'_>, Refused> {
         if self.stop.is_raised() {
             return Err(Refused::Stopping);
@@ -190,8 +190,8 @@ impl Server {
         Arc::clone(&self.shared)
     }
 
-    /// Accepts and serves until the stop flag is raised; then waits for the operations in hand, at most
-    /// [`STOP_GRACE_S`], or until the flag is raised a second time.
+    /// Accepts and serves until the stop flag is raised; then waits for the operations in hand, at
+    /// most [`STOP_GRACE_S`], or until the flag is raised a second time.
     pub fn run(&self) {
         let socket = socket2::SockRef::from(&self.listener);
         // accept() then returns every slice, and the stop flag is seen.
@@ -226,8 +226,8 @@ impl Server {
         self.wait_for_threads();
     }
 
-    /// Removes what a crashed receiver left, beside the first associations, so that a directory of millions
-    /// delays no start.
+    /// Removes what a crashed receiver left, beside the first associations, so that a directory of
+    /// millions delays no start.
     fn clear_stale_parts(&self) {
         let shared = self.shared();
         let clear = move || {
@@ -317,11 +317,13 @@ fn abort_after_panic(shared: &Shared, mut stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Raises the soft limit of descriptors to the hard one: each association needs a socket and a file.
+/// Raises the soft limit of descriptors to the hard one: each association needs a socket and a
+/// file.
 #[allow(unsafe_code)]
 fn raise_descriptor_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: getrlimit writes one rlimit structure to the pointer, which is valid; setrlimit reads it.
+    // SAFETY: getrlimit writes one rlimit structure to the pointer, which is valid; setrlimit reads
+    // it.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0
             && limit.rlim_cur < limit.rlim_max

@@ -1,7 +1,8 @@
 //! The acceptor side: accept, negotiate, serve, answer, close.
 //!
-//! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE; `answers`
-//! is the one table of what each fault gets; `narration` says what happens in DCMTK's words.
+//! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE;
+//! `answers` is the one table of what each fault gets; `narration` says what happens in DCMTK's
+//! words.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What the receiving tools say at each event, in DCMTK's words.
 //!
-//! One [`Narrator`] per association. DCMTK's `storescp` and `dcmrecv` tell the same story in different
-//! words, streams and levels; [`Dialect`] chooses. Source: console-output.md §3.1, §3.2 and §5, checked
-//! against DCMTK 3.6.7 in `tests/compat/`. Lines that DCMTK does not have go through
-//! [`Narrator::explain`] under loggers `dcmfast.*`, from `-v` on (known-traps D18). Peers' text passes
-//! `log::escaped`; nothing of a data set but its SOP Instance UID is ever printed. Text is built only
-//! when its level is on.
+//! One [`Narrator`] per association. DCMTK's `storescp` and `dcmrecv` tell the same story in
+//! different words, streams and levels; [`Dialect`] chooses. Source: DCMTK 3.6.7, checked against
+//! DCMTK 3.6.7 in `tests/compat/`. Lines that DCMTK does not have go through [`Narrator::explain`]
+//! under loggers `dcmfast.*`, from `-v` on (DIFFERENCES.md D18). Peers' text passes `log::escaped`;
+//! nothing of a data set but its SOP Instance UID is ever printed. Text is built only when its
+//! level is on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub enum Refusal {
 /// A SOP class with its service class application information.
 pub type Information<'a> = (UidText, &'a [u8]);
 
-/// An association as the block of console-output.md §5 shows it.
+/// An association as the block of DCMTK 3.6.7 shows it.
 pub struct AssociationBlock<'a> {
     /// `A-ASSOCIATE-RQ` or `A-ASSOCIATE-AC`.
     pub kind: &'static str,
@@ -110,8 +110,8 @@ pub struct AssociationBlock<'a> {
     pub user_identity: Option<UserIdentityBlock<'a>>,
 }
 
-/// User identity negotiation as a block shows it. Passcodes, tickets and assertions are never printed
-/// (threats-and-promises.md §5.4), where DCMTK prints them.
+/// User identity negotiation as a block shows it. Passcodes, tickets and assertions are never
+/// printed (PROMISES.md §5.4), where DCMTK prints them.
 pub struct UserIdentityBlock<'a> {
     /// User-Identity-Type, PS3.7 Table D.3-14.
     pub kind: u8,
@@ -513,7 +513,8 @@ impl Narrator {
         }
     }
 
-    /// The peer was silent for too long; DCMTK's storescp calls that an abort, its dcmrecv says nothing.
+    /// The peer was silent for too long; DCMTK's storescp calls that an abort, its dcmrecv says
+    /// nothing.
     pub fn idle_for_too_long(&self) {
         if self.dialect == Dialect::Storescp {
             self.say(Level::Info, format_args!("Association Aborted"));

@@ -1,10 +1,10 @@
 //! Messages of one association: C-ECHO, C-STORE from first fragment to response, and refusals.
 //!
-//! [`Exchange`] is what an established association remembers between reads; [`Block`] is the work on one
-//! block of bytes. Fragments of a data set are collected, borrowed, and go to the file in one vectored
-//! write at the end of the block or of the data set. The order is the ordering promise: the file is
-//! published (A), nothing is indexed here (B is empty), then the response leaves (C). Every answer's
-//! number comes from `answers`. Source: PS3.7 §9.1.1, §9.1.5, §9.3.
+//! [`Exchange`] is what an established association remembers between reads; [`Block`] is the work
+//! on one block of bytes. Fragments of a data set are collected, borrowed, and go to the file in
+//! one vectored write at the end of the block or of the data set. The order is the ordering
+//! promise: the file is published (A), nothing is indexed here (B is empty), then the response
+//! leaves (C). Every answer's number comes from `answers`. Source: PS3.7 §9.1.1, §9.1.5, §9.3.
 
 use std::sync::atomic::Ordering;
 
@@ -227,7 +227,7 @@ impl<'b> Block<'_, 'b> {
         let Some(context) = self.exchange.contexts.get(context_id) else {
             return Outcome::Abort(Abort::INVALID_PDU_PARAMETER, "context not accepted".into());
         };
-        // known-traps C11: DCMTK stores what came over another class's context, and so do we.
+        // DIFFERENCES.md C11: DCMTK stores what came over another class's context, and so do we.
         if class != context.abstract_syntax.text() {
             self.narrator.explain(format_args!(
                 "SOP class {class:?} came over a context for {}",

@@ -2,17 +2,17 @@
 //! system's calls.
 //!
 //! A [`Backend`] makes part files in the output directory and syncs; a [`PartFile`] is one of them
-//! from creation to its final name. Three of each: [`Disk`] for work, [`memory`] keeps "written" and
-//! "synced" apart and can forget like a disk without power, [`faulty`] lets the n-th call fail. Which
-//! calls are made in which order is decided in `durability` and `writer`, not here.
+//! from creation to its final name. Three of each: [`Disk`] for work, [`memory`] keeps "written"
+//! and "synced" apart and can forget like a disk without power, [`faulty`] lets the n-th call fail.
+//! Which calls are made in which order is decided in `durability` and `writer`, not here.
 //!
 //! Part files are named `.dcmfast-<pid>-<counter>.part`, created exclusively and locked (`flock`)
-//! while written, so that several receivers may share a directory: at start one removes only what no
-//! living process owns ([`Backend::remove_stale_parts`]).
+//! while written, so that several receivers may share a directory: at start one removes only what
+//! no living process owns ([`Backend::remove_stale_parts`]).
 //!
 //! Calls for one small object without syncs: stat of the output directory (it may have been moved
 //! away), open, flock, writev, close, renameat2. Names are opened below a directory descriptor and
-//! without following a symbolic link (threats-and-promises.md §5.1).
+//! without following a symbolic link (PROMISES.md §5.1).
 //!
 //! `unsafe` stands in the module [`system`] at the foot, each call with its reason; see SAFETY.md.
 //! Called by `storage::{durability, writer}`.
@@ -467,8 +467,8 @@ pub(crate) fn exit_at_once(code: i32) -> ! {
 
 // ---- System calls ------------------------------------------------------------------------------
 
-/// Safe functions over the calls that `std` does not offer. Descriptors are borrowed from values that
-/// own them, names are `CStr`s, and every result is checked: SAFETY.md §2.
+/// Safe functions over the calls that `std` does not offer. Descriptors are borrowed from values
+/// that own them, names are `CStr`s, and every result is checked: SAFETY.md §2.
 #[allow(unsafe_code)]
 mod system {
     use super::{AsRawFd, BorrowedFd, CStr, IoSlice, LocalTime, OwnedFd, Publish, fs, io};
@@ -501,7 +501,8 @@ mod system {
     ) -> io::Result<OwnedFd> {
         let at = directory.map_or(libc::AT_FDCWD, |descriptor| descriptor.as_raw_fd());
         let descriptor = retry(|| {
-            // SAFETY: `at` is open for the borrow's life or AT_FDCWD, `name` ends in NUL. SAFETY.md §2.
+            // SAFETY: `at` is open for the borrow's life or AT_FDCWD, `name` ends in NUL. SAFETY.md
+            // §2.
             unsafe { libc::openat(at, name.as_ptr(), flags | libc::O_CLOEXEC, mode) }
         })?;
         // SAFETY: openat has just returned this descriptor, and nobody else has it. SAFETY.md §2.
@@ -570,7 +571,8 @@ mod system {
         .map(|_| ())
     }
 
-    /// Writes all slices, however the kernel cuts them; `std`'s own loop handles EINTR the same way.
+    /// Writes all slices, however the kernel cuts them; `std`'s own loop handles EINTR the same
+    /// way.
     pub(super) fn write_all(file: &mut fs::File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         use io::Write;
         IoSlice::advance_slices(&mut slices, 0);
@@ -609,10 +611,10 @@ mod system {
         check(unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) }).map(|_| ())
     }
 
-    /// True for ext2/3/4 and XFS. Both journal metadata in order: block allocation and size of a file
-    /// whose pages were written out are in the transaction of a later rename or an earlier one, and
-    /// the record that commits it is preceded by a flush of the device's cache. So whoever finds the
-    /// name finds the content.
+    /// True for ext2/3/4 and XFS. Both journal metadata in order: block allocation and size of a
+    /// file whose pages were written out are in the transaction of a later rename or an earlier
+    /// one, and the record that commits it is preceded by a flush of the device's cache. So whoever
+    /// finds the name finds the content.
     pub(super) fn keeps_names_behind_contents(descriptor: &OwnedFd) -> bool {
         let mut stat = core::mem::MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: the descriptor is open while borrowed; `stat` has room. SAFETY.md §2.

@@ -1,9 +1,9 @@
 //! Named places at which a test may stop the process, as if it were killed there.
 //!
 //! Switched by `DCMFAST_CRASH_AT=<name>`, read once; without it a point costs one load. The process
-//! ends by `_exit`, so that no destructor tidies up what a crash would leave (threats-and-promises.md
-//! §8.2). Every step of the ordering promise has a point on both sides: those of `storage` are listed
-//! in [`STORAGE_POINTS`], `server` adds `before_response` and `after_response`.
+//! ends by `_exit`, so that no destructor tidies up what a crash would leave (PROMISES.md §8.2).
+//! Every step of the ordering promise has a point on both sides: those of `storage` are listed in
+//! [`STORAGE_POINTS`], `server` adds `before_response` and `after_response`.
 
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -28,8 +28,8 @@ pub fn crash_point(name: &str) {
     }
 }
 
-/// Panics when the environment variable `DCMFAST_PANIC_AT` names this point: a test shows with it that a
-/// fault of ours costs one association and no other.
+/// Panics when the environment variable `DCMFAST_PANIC_AT` names this point: a test shows with it
+/// that a fault of ours costs one association and no other.
 ///
 /// # Panics
 ///

@@ -1,8 +1,8 @@
 //! What must be synced before a file may be called stored, and how groups share it.
 //!
-//! The order is that of threats-and-promises.md §4, for every object: content synced → final name →
-//! directory synced (and each parent that may be new); groups may sync contents later where the file
-//! system allows it (below). A power cut shows no half file under a final name. When a later step fails,
+//! The order is that of PROMISES.md §4, for every object: content synced → final name → directory
+//! synced (and each parent that may be new); groups may sync contents later where the file system
+//! allows it (below). A power cut shows no half file under a final name. When a later step fails,
 //! the name is taken back; what it replaced was kept until then.
 //!
 //! * `none`: the file is handed to the kernel and renamed; nothing is synced.
@@ -19,12 +19,12 @@
 //!   are only written out before the names are given, and synced while the leader syncs the
 //!   directory: one journal commit does all.
 //!
-//! `syncfs` was tried in the place of both and was quicker on an idle disk, but it waits for what all
-//! other programs have written: beside a compiler at work it took ten times as long.
+//! `syncfs` was tried in the place of both and was quicker on an idle disk, but it waits for what
+//! all other programs have written: beside a compiler at work it took ten times as long.
 //!
-//! Measured against a program that does write, fsync, rename, fsync of the directory and nothing else
-//! (1.5 KB objects, ext4 on a RAM disk, 2 busy cores, medians of 9): 1 association 0.9 to 1.3 times
-//! its rate, 4 associations 1.3, 8 associations 1.4. `cargo bench --bench writer` repeats it.
+//! Measured against a program that does write, fsync, rename, fsync of the directory and nothing
+//! else (1.5 KB objects, ext4 on a RAM disk, 2 busy cores, medians of 9): 1 association 0.9 to 1.3
+//! times its rate, 4 associations 1.3, 8 associations 1.4. `cargo bench --bench writer` repeats it.
 //!
 //! The leader waits, up to half of what a commit takes, for as many objects as took part last time:
 //! without this, four senders that each wait for their response fall into groups of one and three.
@@ -495,7 +495,8 @@ impl Committer {
         known.insert(directory.to_owned());
     }
 
-    /// Gives the name; false when it is taken and may not be replaced. Missing directories are made.
+    /// Gives the name; false when it is taken and may not be replaced. Missing directories are
+    /// made.
     fn publish(
         &self,
         part: &mut dyn PartFile,
@@ -637,7 +638,8 @@ impl Step {
             (Outcome::Failed(failure), _) => Err(failure),
             (Outcome::Taken, Work::Publish { part, .. }) => Ok(Committed::Exists(SyncedPart(part))),
             (Outcome::Named, Work::Publish { mut part, .. }) => {
-                // The old file under the part name is all that can be left; the next start removes it.
+                // The old file under the part name is all that can be left; the next start removes
+                // it.
                 let _ = part.settle();
                 Ok(Committed::Stored)
             }
@@ -871,8 +873,8 @@ mod tests {
         assert_eq!(syncs(calls(&recorder)), expected[..1]);
     }
 
-    /// One group of `tasks` on this thread alone, led by the last that can queue: the others' halves
-    /// follow the leader's.
+    /// One group of `tasks` on this thread alone, led by the last that can queue: the others'
+    /// halves follow the leader's.
     fn commit_together(
         committer: &Committer,
         tasks: Vec<Task>,
@@ -955,7 +957,7 @@ mod tests {
         (memory, Arc::new(backend))
     }
 
-    /// threats-and-promises.md §8.1 for a pair in one group: an error reaches those it concerns, and
+    /// PROMISES.md §8.1 for a pair in one group: an error reaches those it concerns, and
     /// nothing of a failed object is left.
     #[test]
     fn a_fault_in_a_group_reaches_those_concerned() {
@@ -989,12 +991,13 @@ mod tests {
                     break;
                 }
             }
-            // Alone: sync, close and rename of each; or write-out, rename and sync. All: the directory.
+            // Alone: sync, close and rename of each; or write-out, rename and sync. All: the
+            // directory.
             assert_eq!((failed_alone, failed_both), (6, 1), "{keeps_behind}");
         }
     }
 
-    /// threats-and-promises.md §8.3 for groups: the power is cut at any call; what is visible is
+    /// PROMISES.md §8.3 for groups: the power is cut at any call; what is visible is
     /// whole, and what was acknowledged is visible. Every call, many disks each.
     #[test]
     fn a_power_cut_in_a_group() {
@@ -1065,7 +1068,7 @@ mod tests {
         assert!(!group.has_leader && group.waiting.is_empty());
     }
 
-    /// threats-and-promises.md §8.12: a leader that panics answers all and gives the lead back.
+    /// PROMISES.md §8.12: a leader that panics answers all and gives the lead back.
     #[test]
     fn a_panicking_leader_leaves_no_one_waiting() {
         struct Panics(Memory);

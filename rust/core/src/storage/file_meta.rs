@@ -1,6 +1,6 @@
 //! The head of a stored file: preamble, `DICM` and file meta information.
 //!
-//! Source: PS3.10 §7.1 (Table 7.1-1); which elements DCMTK's receivers write: storage-behaviour.md §7.
+//! Source: PS3.10 §7.1 (Table 7.1-1); which elements DCMTK's receivers write: DCMTK 3.6.7, as run.
 //!
 //! ```text
 //! (0002,0000) UL  length of what follows       (0002,0010) UI  transfer syntax of the data set
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(out[128..].escape_ascii().to_string(), expected.escape_ascii().to_string());
     }
 
-    /// storage-behaviour.md §7: dcmrecv writes no source title; an empty one is not written either.
+    /// DCMTK 3.6.7: dcmrecv writes no source title; an empty one is not written either.
     #[test]
     fn title_is_optional() {
         let meta = FileMeta {

@@ -1,7 +1,7 @@
 //! File and directory names for every naming option: the one place where a peer's text may become a
 //! path.
 //!
-//! Source: DCMTK's names (storage-behaviour.md §4, §5); what is done differently: known-traps.md F1, F3.
+//! Source: DCMTK's names (3.6.7, as run); what is done differently: DIFFERENCES.md F1, F3.
 //!
 //! ```text
 //! storescp            PFX.UID EXT                             +uf  PFX.X.NEWUID EXT
@@ -14,8 +14,8 @@
 //! A legal UID (digits and dots) gives DCMTK's name. Any other text is encoded so that two texts
 //! never share a name and none leaves its directory: letters, digits, `-` and `.` stay, every other
 //! byte becomes `_` and two hex digits. Names that hold no UID are counted up until one is free
-//! ([`FileNaming::may_meet_existing`]); publishing never replaces there, so a clock that was set back
-//! costs nothing but a number.
+//! ([`FileNaming::may_meet_existing`]); publishing never replaces there, so a clock that was set
+//! back costs nothing but a number.
 //!
 //! Pure: clock and chance come in as values. Called by `storage::writer`.
 
@@ -152,7 +152,7 @@ pub struct Naming {
     start_s: u32,
 }
 
-/// An extension that cannot end a file name (known-traps.md F2).
+/// An extension that cannot end a file name (DIFFERENCES.md F2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadExtension;
 
@@ -337,7 +337,7 @@ mod tests {
         naming.file_name(&parts, attempt, 0x0dc4_c4ad).0
     }
 
-    /// storage-behaviour.md §4: the names that DCMTK was seen to write.
+    /// The names that DCMTK 3.6.7 was seen to write.
     #[test]
     fn names_of_dcmtk() {
         let ct = |file, extension, attempt| name(file, CT, b"1.2.3.1.1.1", extension, attempt);
@@ -354,14 +354,14 @@ mod tests {
         assert!(ct(FileNaming::UniqueUid, "", 0).starts_with("CT.X.2.25."));
     }
 
-    /// storage-behaviour.md §4: a class that is not in the table.
+    /// DCMTK 3.6.7: a class that is not in the table.
     #[test]
     fn unknown_class() {
         assert_eq!(name(FileNaming::SopInstanceUid, b"1.2.3", b"1.2", "", 0), "UNKNOWN.1.2");
         assert_eq!(name(FileNaming::ShortUnique, b"1.2.3", b"1.2", "", 0), "XX_6b015ffb0dc4c4ad");
     }
 
-    /// known-traps.md F1: what is no UID is encoded, and says so.
+    /// DIFFERENCES.md F1: what is no UID is encoded, and says so.
     #[test]
     fn hostile_uids() {
         let encoded = |uid: &[u8]| name(FileNaming::SopInstanceUid, CT, uid, "", 0);
@@ -375,7 +375,7 @@ mod tests {
         assert!(encode_uid(UidText::new(b"1.2.3").unwrap()).1.is_none());
     }
 
-    /// known-traps.md F2: refused at start, not at the first object.
+    /// DIFFERENCES.md F2: refused at start, not at the first object.
     #[test]
     fn extensions_with_a_path() {
         let with = |extension: &str| {
@@ -387,7 +387,7 @@ mod tests {
         }
     }
 
-    /// storage-behaviour.md §5, `+ssd`.
+    /// DCMTK 3.6.7, `+ssd`.
     #[test]
     fn series_date_directories() {
         let naming =
@@ -413,7 +413,7 @@ mod tests {
     }
 
     proptest! {
-        /// threats-and-promises.md §8.11: one normal component, never hidden, never too long.
+        /// PROMISES.md §8.11: one normal component, never hidden, never too long.
         #[test]
         fn always_one_normal_component(
             file in any_naming(),
@@ -444,7 +444,7 @@ mod tests {
             prop_assert!(directory.components().all(|part| is_normal(&part)));
         }
 
-        /// known-traps.md F1: two UIDs never share a name.
+        /// DIFFERENCES.md F1: two UIDs never share a name.
         #[test]
         fn encoding_is_injective(
             one in "[0-9._;/aF-]{1,12}",

@@ -1,9 +1,9 @@
 //! A stored instance as its UIDs, its transfer syntax and the bytes of its data set.
 //!
-//! Source: PS3.10 §7.1 (preamble, `DICM`, group 0002 in Explicit VR Little Endian). Reads the head of a
-//! file only, at most [`FILE_META_BYTES_MAX`]; the data set is streamed by whoever sends it. A file without
-//! preamble is taken as a bare data set whose encoding the first element betrays, as DCMTK's
-//! `storescu` does. Knows no file system: any `Read + Seek` will do. Called by `client`.
+//! Source: PS3.10 §7.1 (preamble, `DICM`, group 0002 in Explicit VR Little Endian). Reads the head
+//! of a file only, at most [`FILE_META_BYTES_MAX`]; the data set is streamed by whoever sends it. A
+//! file without preamble is taken as a bare data set whose encoding the first element betrays, as
+//! DCMTK's `storescu` does. Knows no file system: any `Read + Seek` will do. Called by `client`.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -136,7 +136,8 @@ fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
 fn bare(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
     let &[g0, g1, _, _, v0, v1, ..] = head else { return Err(ReadError::NotPart10) };
     let explicit = Vr([v0, v1]).is_known();
-    // Groups of a data set's first element are small, so a large one is a small one in the other order.
+    // Groups of a data set's first element are small, so a large one is a small one in the other
+    // order.
     let big_endian = u16::from_le_bytes([g0, g1]) > 0x00FF && g0 == 0;
     let transfer_syntax = Uid::known(match (explicit, big_endian) {
         (true, true) => "1.2.840.10008.1.2.2",

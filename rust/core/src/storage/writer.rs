@@ -3,12 +3,12 @@
 //! A [`Store`] is built once from the options and shared; each C-STORE gets an [`InstanceWriter`].
 //! Fragments go in as they arrive and out in one vectored write each, uncopied, while the scanner
 //! watches them. The file meta information of normal mode names the UIDs of the data set
-//! (storage-behaviour.md §7), so the first bytes are held back until these have gone by: a small object
+//! (DCMTK 3.6.7), so the first bytes are held back until these have gone by: a small object
 //! that arrives at once is still written in one call.
 //!
 //! Nothing is visible under a final name before [`InstanceWriter::finish`] has checked all and
 //! returns, and a writer that fails or is dropped leaves nothing. What was stored before is never
-//! touched by a transfer that fails (known-traps.md A3, A9).
+//! touched by a transfer that fails (DIFFERENCES.md A3, A9).
 //!
 //! What is checked, by mode and dialect:
 //!
@@ -323,8 +323,8 @@ impl Store {
         &self.options
     }
 
-    /// Removes part files that a crashed receiver left, never those of a living one. Reads the whole
-    /// directory once; may run beside the first associations.
+    /// Removes part files that a crashed receiver left, never those of a living one. Reads the
+    /// whole directory once; may run beside the first associations.
     pub fn remove_stale_parts(&self) -> Result<usize, StoreError> {
         self.backend.remove_stale_parts().map_err(|source| {
             let path = self.backend.area().to_owned();
@@ -395,8 +395,8 @@ pub struct InstanceWriter {
 impl InstanceWriter {
     /// Takes the next fragments of the data set, in order.
     ///
-    /// An error is told once; the part file is gone then, and what still comes is swallowed, so that
-    /// the rest of the message can be read off the association.
+    /// An error is told once; the part file is gone then, and what still comes is swallowed, so
+    /// that the rest of the message can be read off the association.
     pub fn append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
         if self.is_abandoned {
             return Ok(());
@@ -675,7 +675,7 @@ impl InstanceWriter {
     }
 }
 
-/// `value` without padding at both ends: blanks around a UID do not count (storage-behaviour.md §6, `-up`).
+/// `value` without padding at both ends: blanks around a UID do not count (DCMTK 3.6.7, `-up`).
 fn significant(value: &[u8]) -> &[u8] {
     let is_padding = |byte: &u8| *byte == 0 || *byte == b' ';
     let start = value.iter().position(|byte| !is_padding(byte)).unwrap_or(value.len());
@@ -806,7 +806,7 @@ mod tests {
         assert_eq!(memory.files()["CT.1.2.3"], data);
     }
 
-    /// storage-behaviour.md §7: normal mode names the data set's UIDs and dcmrecv no title; bit
+    /// DCMTK 3.6.7: normal mode names the data set's UIDs and dcmrecv no title; bit
     /// preserving mode names the command's.
     #[test]
     fn file_meta_by_mode_and_dialect() {
@@ -859,7 +859,7 @@ mod tests {
 
     type Expected = fn(&StoreError) -> bool;
 
-    /// The table at the head of this file, and known-traps.md A3, A4, A9: nothing is left.
+    /// The table at the head of this file, and DIFFERENCES.md A3, A4, A9: nothing is left.
     #[test]
     fn refusals_leave_nothing_and_spare_what_was_stored() {
         let good = data_set(CT, "1.2.3", &[1; 10]);
@@ -908,7 +908,7 @@ mod tests {
         }
     }
 
-    /// storage-behaviour.md §6, `-up`: padding around UIDs does not count.
+    /// DCMTK 3.6.7, `-up`: padding around UIDs does not count.
     #[test]
     fn padded_uids_are_equal() {
         let (_, store) = in_memory(|_| {});
@@ -945,7 +945,7 @@ mod tests {
 
     // ---- Duplicates and names ----------------------------------------------------------------
 
-    /// known-traps.md A5, in every durability mode.
+    /// DIFFERENCES.md A5, in every durability mode.
     #[test]
     fn duplicates() {
         for durability in MODES {
@@ -1013,7 +1013,7 @@ mod tests {
         assert_eq!(names(&memory), ["data/2020/01/03/CT.1.2.3"]);
     }
 
-    /// known-traps.md F1: the caller is told.
+    /// DIFFERENCES.md F1: the caller is told.
     #[test]
     fn hostile_uid() {
         let (memory, store) = in_memory(|options| options.dialect = Dialect::Dcmrecv);
@@ -1027,7 +1027,7 @@ mod tests {
     /// What an association may meet: a new object, one that is stored already, another of its name.
     const BEFORE: [Option<&[u8]>; 3] = [None, Some(b"22"), Some(b"11")];
 
-    /// threats-and-promises.md §8.1: the n-th call fails, for all n, once and from then on.
+    /// PROMISES.md §8.1: the n-th call fails, for all n, once and from then on.
     #[test]
     fn every_call_may_fail() {
         let new = data_set(CT, "1.2.3", b"22");
@@ -1110,7 +1110,7 @@ mod tests {
             prop_assert_eq!(whole.files(), split.files());
         }
 
-        /// threats-and-promises.md §8.3: the power is cut at any call. What was acknowledged in a
+        /// PROMISES.md §8.3: the power is cut at any call. What was acknowledged in a
         /// durable mode is there, whole; what is visible is whole; nothing else is.
         #[test]
         fn a_power_cut_loses_nothing_acknowledged(

@@ -522,7 +522,7 @@ mod tests {
         assert_eq!(*fields.as_bytes(), bytes);
     }
 
-    /// threats-and-promises.md §5.4: no password reaches a log through `Debug`.
+    /// PROMISES.md §5.4: no password reaches a log through `Debug`.
     #[test]
     fn user_identity_is_not_shown() {
         let identity = UserIdentity {

@@ -479,7 +479,7 @@ mod tests {
         }
     }
 
-    /// threats-and-promises.md §2.1: each refusal is visible in the header, at n − 1, n and n + 1.
+    /// PROMISES.md §2.1: each refusal is visible in the header, at n − 1, n and n + 1.
     #[test]
     fn header_bounds() {
         assert_eq!(header(0, 4), Err(DecodeError::UnknownPduType(0)));

@@ -184,7 +184,7 @@ pub struct Fragmenter {
 
 impl Fragmenter {
     /// The least fragment that we send, in bytes: two, because fragments are even (PS3.8 Annex E.2;
-    /// DCMTK aborts on odd ones, storage-behaviour.md §2), and because none would be no progress.
+    /// DCMTK 3.6.7 aborts on odd ones), and because none would be no progress.
     pub const FRAGMENT_BYTES_MIN: usize = 2;
 
     /// A fragmenter for a peer that announced `maximum_length`.
@@ -333,7 +333,7 @@ mod tests {
         );
     }
 
-    /// threats-and-promises.md §2.3: a length below 2, and bytes left after the last PDV.
+    /// PROMISES.md §2.3: a length below 2, and bytes left after the last PDV.
     #[test]
     fn item_length_too_short() {
         for item_length in 0..2 {
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!((pdv.is_last, pdv.fragment, rest), (true, &b"x"[..], &b""[..]));
     }
 
-    /// known-traps C1: PDVs of unequal lengths in one PDU are found by their own lengths.
+    /// DIFFERENCES.md C1: PDVs of unequal lengths in one PDU are found by their own lengths.
     #[test]
     fn unequal_pdvs_in_one_pdu() {
         let mut body = Vec::new();

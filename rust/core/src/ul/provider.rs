@@ -6,6 +6,8 @@
 //! user's wishes (`accept`, `release`, …), of the transport ([`UpperLayer::transport_closed`]) and
 //! of the timer ([`UpperLayer::artim_expired`]), and carries out each [`Reaction`]: send these
 //! bytes, start or stop ARTIM, close. The answer to bytes does not depend on how TCP split them.
+//! `server` and `client` use deadlines of their own for ARTIM and drop the provider when the
+//! transport ends; the two events are here so that the table is whole, and for callers that keep it.
 //!
 //! Nothing is allocated for P-DATA-TF. What the PDVs mean is not known here (`dimse::message`), nor
 //! which association is acceptable (`acse`, `server`); only the protocol version is judged, as the
@@ -687,7 +689,7 @@ mod tests {
         assert_eq!(requestor.state(), State::Sta1);
     }
 
-    /// threats-and-promises.md §2.1: a known PDU out of place, before and on an association, is
+    /// PROMISES.md §2.1: a known PDU out of place, before and on an association, is
     /// answered after its header alone.
     #[test]
     fn unexpected_pdus() {
@@ -706,7 +708,7 @@ mod tests {
         assert!(received.reaction.close);
     }
 
-    /// threats-and-promises.md §2.1: HTTP, TLS and absurd lengths are answered after 6 bytes.
+    /// PROMISES.md §2.1: HTTP, TLS and absurd lengths are answered after 6 bytes.
     #[test]
     fn no_dicom_at_all() {
         for (bytes, abort) in [

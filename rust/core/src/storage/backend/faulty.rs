@@ -1,10 +1,10 @@
 //! A backend whose n-th call fails, over any other.
 //!
-//! For tests of promise P4 (threats-and-promises.md §8.1): run an operation with n = 1, 2, 3 … until it
-//! passes without a fault, and look at what is left each time. A failing append first writes half of
-//! its bytes, as a full disk does. Taking back and tidying up (withdraw, settle, removal of a part
-//! file) is not counted and never fails here: a part file that cannot be removed is the next start's
-//! business.
+//! For tests of promise P4 (PROMISES.md §8.1): run an operation with n = 1, 2, 3 … until it passes
+//! without a fault, and look at what is left each time. A failing append first writes half of its
+//! bytes, as a full disk does. Taking back and tidying up (withdraw, settle, removal of a part
+//! file) is not counted and never fails here: a part file that cannot be removed is the next
+//! start's business.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -41,8 +41,8 @@ impl Plan {
         })
     }
 
-    /// Stops the world at call number `fail_at`: `at_fault` sees what a crash there would leave, then
-    /// this call and all later ones fail.
+    /// Stops the world at call number `fail_at`: `at_fault` sees what a crash there would leave,
+    /// then this call and all later ones fail.
     pub fn crash(fail_at: u64, at_fault: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
         Arc::new(Self {
             fail_at,

@@ -1,6 +1,6 @@
 //! A file system in memory that can forget like a disk without power.
 //!
-//! "Written" and "synced" are kept apart (threats-and-promises.md §8.3): a crash keeps of each file what
+//! "Written" and "synced" are kept apart (PROMISES.md §8.3): a crash keeps of each file what
 //! was synced, and of the rest any prefix, whole or as zeros; of each name it keeps any state since
 //! its directory was last synced, independently of all other names. That is more cruel than a
 //! journaling file system and within what POSIX allows. For tests.
