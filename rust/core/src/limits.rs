@@ -99,8 +99,10 @@ pub const ASSOCIATION_STACK_BYTES: usize = 512 * 1024;
 /// Read buffer of an association between messages, in bytes.
 pub const IDLE_READ_BUFFER_BYTES: usize = 16_384 + 2048;
 /// Read buffer while a large message is under way, in bytes; taken from a pool and given back.
-/// Holds at least one PDU of the largest size and then some.
-pub const MESSAGE_READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Holds the longest PDU, an A-ASSOCIATE-RQ of [`ASSOCIATE_PDU_BYTES_MAX`] with its header; larger blocks
+/// fall out of the cache between socket and file (1 MiB: 0.55 of the limit for 210 MB objects, 0.96 so).
+pub const MESSAGE_READ_BUFFER_BYTES: usize = 272 * 1024;
+const _: () = assert!(MESSAGE_READ_BUFFER_BYTES >= ASSOCIATE_PDU_BYTES_MAX as usize + 6);
 /// A connection opened → A-ASSOCIATE-RQ complete, in seconds (ARTIM; `--acse-timeout`).
 pub const ACSE_TIMEOUT_S_DEFAULT: u32 = 30;
 /// Idle between messages, and silence within one, in seconds (`--socket-timeout`).

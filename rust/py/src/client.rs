@@ -14,10 +14,10 @@ use dcmfast_core::net::tcp::{TransportOptions, resolve};
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{InputFormat, ReadError, StoredInstance, inspect};
 use dcmfast_core::uid::{Uid, UidText};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::error::{ConnectError, client_error};
+use crate::error::{ConnectError, client_error, os_error};
 use crate::server::uid;
 
 /// What a sender needs to know of a file; see `inspect_file`.
@@ -61,7 +61,7 @@ fn look(path: &Path, format: InputFormat) -> Result<StoredInstance, ReadError> {
 pub fn inspect_file(py: Python<'_>, path: PathBuf, input_format: &str) -> PyResult<FileInstance> {
     let format = format_named(input_format)?;
     let found = py.detach(|| look(&path, format)).map_err(|error| match error {
-        ReadError::Io(error) => PyErr::from(error),
+        ReadError::Io(error) => os_error(&error),
         error => PyValueError::new_err(error.to_string()),
     })?;
     Ok(FileInstance {
@@ -218,8 +218,8 @@ impl Association {
         };
         let class = uid_text(&instance.sop_class_uid)?;
         let sop_instance = uid_text(&instance.sop_instance_uid)?;
-        let mut file = open_for_reading(&path)?;
-        file.seek(SeekFrom::Start(instance.data_set_offset)).map_err(PyOSError::new_err)?;
+        let mut file = open_for_reading(&path).map_err(|error| os_error(&error))?;
+        file.seek(SeekFrom::Start(instance.data_set_offset)).map_err(|error| os_error(&error))?;
         // A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another.
         // An odd data set is a deflated one without the padding that PS3.5 §A.5 asks for; it gets
         // it here.

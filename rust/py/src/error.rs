@@ -1,5 +1,7 @@
 //! The one place where a failure of the engine becomes a Python exception.
 
+use std::io;
+
 use dcmfast_core::client::ClientError;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -23,6 +25,15 @@ pyo3::create_exception!(
     "We were about to break the protocol; nothing was sent."
 );
 
+/// The system's error as OSError with its errno, which the front ends turn into their words.
+pub fn os_error(error: &io::Error) -> PyErr {
+    match error.raw_os_error() {
+        // The class (FileNotFoundError, PermissionError, …) follows from the number.
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
 /// `error` as the exception that Python catches.
 pub fn client_error(error: ClientError) -> PyErr {
     let text = error.to_string();
@@ -39,7 +50,7 @@ pub fn client_error(error: ClientError) -> PyErr {
         ClientError::PeerAborted(_) | ClientError::PeerGone(_) => PeerAborted::new_err(text),
         ClientError::PeerReleased => PeerReleased::new_err(text),
         ClientError::TimedOut => TimedOut::new_err(text),
-        ClientError::Source(source) => PyOSError::new_err(source.to_string()),
+        ClientError::Source(source) => os_error(&source),
         ClientError::NoContext | ClientError::Local(_) => LocalProtocolError::new_err(text),
         _ => ProtocolError::new_err(text),
     }

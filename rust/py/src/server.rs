@@ -19,11 +19,13 @@ use dcmfast_core::policy::{AcceptedRoles, AcceptorEntry, AcceptorTable, Hints, P
 use dcmfast_core::server::{Dialect, Server, Service, Shared};
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
-use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreMode, StoreOptions};
+use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreError, StoreMode, StoreOptions};
 use dcmfast_core::uid::Uid;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+
+use crate::error::os_error;
 
 /// How often Python's signal handlers may run while the server does.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -203,8 +205,10 @@ impl Receiver {
             other => return Err(unknown("tool", other)),
         };
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-        let store = Store::open(plan.store_options(dialect)?)
-            .map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let store = Store::open(plan.store_options(dialect)?).map_err(|error| match error {
+            StoreError::Io(failure) => os_error(&failure.source),
+            error => PyOSError::new_err(error.to_string()),
+        })?;
         let service = Service {
             dialect,
             logger: Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
@@ -231,8 +235,7 @@ impl Receiver {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             Console.record(Level::Error, "dcmfast.server", &format!("internal fault at {place}"));
         }));
-        // An io::Error becomes OSError with its errno, which the front ends turn into their words.
-        let server = Server::bind(plan.port, service)?;
+        let server = Server::bind(plan.port, service).map_err(|error| os_error(&error))?;
         let shared = server.shared();
         Ok(Self { server, shared })
     }

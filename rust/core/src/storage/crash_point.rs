@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::storage::backend;
 
@@ -28,15 +29,17 @@ pub fn crash_point(name: &str) {
     }
 }
 
-/// Panics when the environment variable `DCMFAST_PANIC_AT` names this point: a test shows with it
-/// that a fault of ours costs one association and no other.
+/// Panics the first time when the environment variable `DCMFAST_PANIC_AT` names this point: a test
+/// shows with it that a fault of ours costs one association and no other.
 ///
 /// # Panics
 ///
-/// When asked to.
+/// Once, when it is asked to.
 #[inline]
 pub fn panic_point(name: &str) {
     static WANTED: OnceLock<Option<OsString>> = OnceLock::new();
+    static DONE: AtomicBool = AtomicBool::new(false);
     let wanted = WANTED.get_or_init(|| std::env::var_os("DCMFAST_PANIC_AT"));
-    assert!(wanted.as_ref().is_none_or(|wanted| wanted != name), "a panic was asked for");
+    let is_wanted = wanted.as_ref().is_some_and(|wanted| wanted == name);
+    assert!(!is_wanted || DONE.swap(true, Ordering::AcqRel), "a panic was asked for");
 }
