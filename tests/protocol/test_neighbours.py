@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from dcmfast.limits import LIMITS
 from testkit import answers, pdu
 from testkit.answers import NOT_SPECIFIED, Accepted, Rejected
 from testkit.checks import assert_still_serves
@@ -103,6 +104,27 @@ def test_connections_in_a_burst(running_scp: StartReceiver) -> None:
     for peer in silent:
         peer.socket.close()
     assert_still_serves(receiver)
+
+
+def test_peers_that_stay_after_a_rejection_are_bounded(running_scp: StartReceiver) -> None:
+    """P9, P11: each of 800 is answered, but no more than the bound may keep a thread waiting."""
+    receiver = running_scp("storescp")
+    others = receiver.threads()
+    request = pdu.associate_rq(application_context=b"1.2.3")
+    staying: list[ScriptedPeer] = []
+    for _ in range(800):
+        peer = ScriptedPeer(receiver.port)
+        peer.send(request)
+        assert peer.expect_pdu(pdu.ASSOCIATE_RJ)[1][1:] == bytes([1, 1, 2])
+        staying.append(peer)
+    wait_until(
+        lambda: receiver.threads() <= LIMITS["PENDING_CONNECTIONS_MAX"] + others + 1,
+        within_s=2,  # less than the time after which the receiver closes by itself
+        what="bounded threads",
+    )
+    assert_still_serves(receiver)
+    for peer in staying:
+        peer.socket.close()
 
 
 def test_a_flood_of_messages_leaves_others_alone(running_scp: StartReceiver) -> None:

@@ -28,6 +28,31 @@ def begin_store(peer: object, receiver: Receiver) -> None:
     )  # fmt: skip
 
 
+def test_an_object_that_never_ends_is_given_up_too(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """P17: bytes that keep coming do not carry the object past the grace; its part file goes."""
+    receiver = running_scp("storescp")
+    peer = scripted_peer(receiver)
+    peer.associate()
+    begin_store(peer, receiver)
+    wait_until(lambda: any(map(is_part, receiver.names())), what="a part file")
+    receiver.process.send_signal(signal.SIGTERM)
+    peer.socket.settimeout(0.05)
+    answer = b""
+    deadline = time.monotonic() + 15
+    while not answer and time.monotonic() < deadline:
+        peer.send_tolerant(pdu.p_data(pdu.pdv(3, bytes(10), last=False)))
+        try:
+            answer = peer.socket.recv(10)
+        except TimeoutError:
+            continue
+    assert answer == pdu.abort(0, 0)
+    peer.socket.close()
+    assert receiver.wait(within_s=5) == 0
+    assert receiver.files() == []
+
+
 @pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 def test_the_first_signal_stops_an_idle_server_with_exit_code_0(

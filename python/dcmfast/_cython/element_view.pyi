@@ -1,5 +1,3 @@
-"""Types of element_view.pyx: element tables as pydicom data sets."""
-
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, final

@@ -1,5 +1,3 @@
-"""Types of value_codec.pyx: values of elements, both ways."""
-
 __all__ = ["decode", "encode"]
 
 __pyx_capi__: dict[str, object]

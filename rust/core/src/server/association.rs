@@ -92,6 +92,9 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
             drop(exchange);
             drop(admission);
         }
+        // No association holds it any more: until the peer closes it counts as one that has none,
+        // so that peers who never close cannot pile up threads (P9).
+        shared.register(id, link.connection.handle());
     }
     link.connection.close_gently();
 }
@@ -132,6 +135,11 @@ impl<'s> Link<'s> {
             Waiting::RestOfMessage => Duration::from_secs(u64::from(STOP_GRACE_S) - 1),
             Waiting::Request(_) | Waiting::NextMessage => Duration::ZERO,
         };
+        // The wait below looks at the flag only while no bytes come; a peer whose bytes never cease
+        // would otherwise outlast the grace, and its part file the process (P17).
+        if waiting == Waiting::RestOfMessage && self.shared.stop.is_raised_since(patience) {
+            return Err(ReadEnd::Stopped);
+        }
         let stop = Some((&self.shared.stop, patience));
         let space = self.buffer.space(wanted_bytes);
         let count = self.connection.read(space, deadline, stop)?;

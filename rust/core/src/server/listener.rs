@@ -50,7 +50,7 @@ pub struct Shared {
     pub counters: Counters,
     /// Associations established now.
     associated: AtomicUsize,
-    /// Connections that have not associated, oldest first.
+    /// Connections without an association, not yet or no longer, oldest first.
     pending: Mutex<VecDeque<(u64, Arc<TcpStream>)>>,
     /// Whose turn it is, with `--single-process`.
     turn: Turn,
@@ -133,8 +133,8 @@ impl Shared {
         Ok(admission)
     }
 
-    /// Registers a connection that has not associated; drops the oldest when there are too many.
-    fn register(&self, id: u64, stream: Arc<TcpStream>) {
+    /// Registers a connection without an association; drops the oldest when there are too many.
+    pub fn register(&self, id: u64, stream: Arc<TcpStream>) {
         let mut pending = lock(&self.pending);
         if pending.len() >= PENDING_CONNECTIONS_MAX {
             if let Some((_, oldest)) = pending.pop_front() {
