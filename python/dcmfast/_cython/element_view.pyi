@@ -1,3 +1,5 @@
+"""Types of element_view.pyx: element tables as pydicom data sets."""
+
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, final

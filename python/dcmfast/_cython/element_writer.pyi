@@ -1,3 +1,5 @@
+"""Types of element_writer.pyx: pydicom data sets to bytes."""
+
 import pydicom
 
 __all__ = ["encode_data_set"]

@@ -1,3 +1,5 @@
+"""Types of text_codec.pyx: text values and character sets."""
+
 __all__ = ["character_set_encodings", "decode", "encode"]
 
 __pyx_capi__: dict[str, object]

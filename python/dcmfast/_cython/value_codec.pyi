@@ -1,3 +1,5 @@
+"""Types of value_codec.pyx: values of elements, both ways."""
+
 __all__ = ["decode", "encode"]
 
 __pyx_capi__: dict[str, object]

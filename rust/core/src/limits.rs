@@ -94,6 +94,9 @@ pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 pub const ASSOCIATIONS_MAX: usize = 512;
 /// Connections that have not associated yet, counted apart so that idle ones use up no association.
 pub const PENDING_CONNECTIONS_MAX: usize = 512;
+/// Host names of peers remembered for log lines, all forgotten when full: a forgotten one is asked
+/// for again.
+pub const HOST_NAMES_MAX: usize = 1024;
 /// Stack of an association's thread, in bytes; nothing recurses on input.
 pub const ASSOCIATION_STACK_BYTES: usize = 512 * 1024;
 /// Read buffer of an association between messages, in bytes.

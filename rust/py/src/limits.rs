@@ -43,6 +43,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         INFLATED_DATA_SET_BYTES_MAX,
         ASSOCIATIONS_MAX,
         PENDING_CONNECTIONS_MAX,
+        HOST_NAMES_MAX,
         ASSOCIATION_STACK_BYTES,
         IDLE_READ_BUFFER_BYTES,
         MESSAGE_READ_BUFFER_BYTES,

@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
+use crate::limits::HOST_NAMES_MAX;
+
 /// Longest wait for a name.
 pub const LOOKUP_WAIT: Duration = Duration::from_secs(1);
-/// Names remembered; beyond it the memory is emptied, as peers are few.
-const REMEMBERED_MAX: usize = 1024;
-
 /// Names by address; `None` while a lookup runs.
 type Names = HashMap<IpAddr, Option<Arc<str>>>;
 
@@ -47,7 +46,7 @@ impl HostNames {
             Some(Some(name)) => return name.clone(),
             Some(None) => {}
             None => {
-                if known.len() >= REMEMBERED_MAX {
+                if known.len() >= HOST_NAMES_MAX {
                     known.clear();
                 }
                 known.insert(address, None);

@@ -1,0 +1,42 @@
+"""What `import dcmfast` gives, and what the compiled modules export: as documented, no more."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import dcmfast
+
+PACKAGE = Path(dcmfast.__file__).parent
+STUBS = sorted([*PACKAGE.glob("*.pyi"), *(PACKAGE / "_cython").glob("*.pyi")])
+
+
+def test_the_public_names_are_those_of_the_readme() -> None:
+    assert dcmfast.__all__ == ["__version__", "read", "write"]
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    assert "dcmfast.read(" in readme
+    assert "dcmfast.write(" in readme
+
+
+def test_every_public_name_is_there_and_described() -> None:
+    for name in dcmfast.__all__:
+        assert getattr(dcmfast, name).__doc__
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
+def test_a_stub_lists_what_its_compiled_module_exports(stub: Path) -> None:
+    """Signatures are compared by stubtest, which `ci/lint` runs; here names alone."""
+    name = ".".join(["dcmfast", *stub.relative_to(PACKAGE).with_suffix("").parts])
+    module = importlib.import_module(name)
+    tree = ast.parse(stub.read_text())
+    assert ast.get_docstring(tree)
+    listed = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    exported = getattr(module, "__all__", [one for one in vars(module) if one[0] != "_"])
+    assert sorted(listed) == sorted(exported)
