@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import corpora
-from peers import Peer, Running, on_cpus
+from peers import Peer, Running, dcmfast, dcmtk, limit, on_cpus, pynetdicom
 from peers.limit import TOOLS
 from workloads import Context, Measures, Workload
 
@@ -28,6 +28,28 @@ DETAILS = (
     "latency_p99_us",
     "memory_growth_mb",
 )
+
+#: Every receiver, at one association of small objects; and what is to be said of them.
+ALL = (
+    limit.LIMIT,
+    dcmfast.STORESCP,
+    dcmfast.STORESCP_B,
+    dcmfast.DCMRECV,
+    *dcmtk.FAIR,
+    *dcmtk.DEFAULT,
+    pynetdicom.STORESCP,
+)
+WITHOUT_NODELAY = "DCMTK's rows marked “default” run without TCP_NODELAY=1 and send 1 % of this."
+#: Those that serve several associations in a time that can be compared.
+CONCURRENT = (
+    limit.LIMIT,
+    dcmfast.STORESCP,
+    dcmfast.DCMRECV,
+    dcmtk.STORESCP_FORK,
+    dcmtk.STORESCP_FORK_B,
+    dcmtk.DCMRECV,
+)
+ONE_BY_ONE = "DCMTK's dcmrecv serves the four associations one after the other."
 
 #: No run takes longer than this; the slowest peer needs about ten seconds for its share.
 _LOAD_DEADLINE_S = 180

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from peers import dcmfast, dcmtk, limit, pynetdicom
-from workloads.store import store_workload
+from peers import pynetdicom
+from workloads.store import ALL, CONCURRENT, ONE_BY_ONE, WITHOUT_NODELAY, store_workload
 
 WORKLOADS = (
     store_workload(
@@ -12,16 +12,8 @@ WORKLOADS = (
         kind="ct",
         associations=1,
         objects=400,
-        peers=(
-            limit.LIMIT,
-            dcmfast.STORESCP,
-            dcmfast.STORESCP_B,
-            dcmfast.DCMRECV,
-            *dcmtk.FAIR,
-            *dcmtk.DEFAULT,
-            pynetdicom.STORESCP,
-        ),
-        remark="DCMTK's rows marked “default” run without TCP_NODELAY=1 and send 1 % of this.",
+        peers=ALL,
+        remark=WITHOUT_NODELAY,
     ),
     store_workload(
         "store_ct_4",
@@ -29,15 +21,7 @@ WORKLOADS = (
         kind="ct",
         associations=4,
         objects=150,
-        peers=(
-            limit.LIMIT,
-            dcmfast.STORESCP,
-            dcmfast.DCMRECV,
-            dcmtk.STORESCP_FORK,
-            dcmtk.STORESCP_FORK_B,
-            dcmtk.DCMRECV,
-            pynetdicom.STORESCP,
-        ),
-        remark="DCMTK's dcmrecv serves the four associations one after the other.",
+        peers=(*CONCURRENT, pynetdicom.STORESCP),
+        remark=ONE_BY_ONE,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peers import dcmfast, dcmtk, limit, pynetdicom
-from workloads.store import store_workload
+from workloads.store import CONCURRENT, ONE_BY_ONE, store_workload
 
 WORKLOADS = (
     store_workload(
@@ -20,14 +20,7 @@ WORKLOADS = (
         kind="dx",
         associations=4,
         objects=4,
-        peers=(
-            limit.LIMIT,
-            dcmfast.STORESCP,
-            dcmfast.DCMRECV,
-            dcmtk.STORESCP_FORK,
-            dcmtk.STORESCP_FORK_B,
-            dcmtk.DCMRECV,
-        ),
-        remark="DCMTK's dcmrecv serves the four associations one after the other.",
+        peers=CONCURRENT,
+        remark=ONE_BY_ONE,
     ),
 )

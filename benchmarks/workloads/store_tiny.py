@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from peers import dcmfast, dcmtk, limit, pynetdicom
-from workloads.store import store_workload
+from peers import pynetdicom
+from workloads.store import ALL, CONCURRENT, ONE_BY_ONE, WITHOUT_NODELAY, store_workload
 
 WORKLOADS = (
     store_workload(
@@ -13,16 +13,8 @@ WORKLOADS = (
         associations=1,
         objects=3000,
         one_core=True,
-        peers=(
-            limit.LIMIT,
-            dcmfast.STORESCP,
-            dcmfast.STORESCP_B,
-            dcmfast.DCMRECV,
-            *dcmtk.FAIR,
-            *dcmtk.DEFAULT,
-            pynetdicom.STORESCP,
-        ),
-        remark="DCMTK's rows marked “default” run without TCP_NODELAY=1 and send 1 % of this.",
+        peers=ALL,
+        remark=WITHOUT_NODELAY,
     ),
     store_workload(
         "store_tiny_4",
@@ -30,15 +22,7 @@ WORKLOADS = (
         kind="tiny",
         associations=4,
         objects=1500,
-        peers=(
-            limit.LIMIT,
-            dcmfast.STORESCP,
-            dcmfast.DCMRECV,
-            dcmtk.STORESCP_FORK,
-            dcmtk.STORESCP_FORK_B,
-            dcmtk.DCMRECV,
-            pynetdicom.STORESCP,
-        ),
-        remark="DCMTK's dcmrecv serves the four associations one after the other.",
+        peers=(*CONCURRENT, pynetdicom.STORESCP),
+        remark=ONE_BY_ONE,
     ),
 )

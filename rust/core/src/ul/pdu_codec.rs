@@ -234,37 +234,48 @@ pub const fn decode_header(
 
 /// An A-ASSOCIATE-RQ; `body` is the PDU without its header.
 pub fn decode_associate_rq(body: &[u8]) -> Result<AssociateRq, DecodeError> {
-    let mut reader = Reader::new(body);
-    let (protocol_version, titles) = decode_associate_fields(&mut reader)?;
-    let mut request = AssociateRq {
-        protocol_version,
-        titles,
-        application_context: UidItem::Absent,
-        contexts: Vec::new(),
-        user_information: None,
-    };
-    let mut ids = ContextIdsSeen::default();
-    while !reader.is_empty() {
-        let (item_type, _, item) = reader.item()?;
-        match item_type {
-            APPLICATION_CONTEXT => note_uid(&mut request.application_context, &item),
-            PRESENTATION_CONTEXT_RQ => {
-                let context = decode_proposed_context(item)?;
-                ids.note(context.id)?;
-                request.contexts.push(context);
-            }
-            USER_INFORMATION => decode_first(&mut request.user_information, item)?,
-            _ => {}
-        }
-    }
-    Ok(request)
+    let decode = |item| decode_proposed_context(item).map(|context| (context.id, context));
+    let body = decode_associate_body(body, PRESENTATION_CONTEXT_RQ, decode)?;
+    Ok(AssociateRq {
+        protocol_version: body.protocol_version,
+        titles: body.titles,
+        application_context: body.application_context,
+        contexts: body.contexts,
+        user_information: body.user_information,
+    })
 }
 
 /// An A-ASSOCIATE-AC; `body` is the PDU without its header.
 pub fn decode_associate_ac(body: &[u8]) -> Result<AssociateAc, DecodeError> {
+    let decode = |item| decode_context_result(item).map(|context| (context.id, context));
+    let body = decode_associate_body(body, PRESENTATION_CONTEXT_AC, decode)?;
+    Ok(AssociateAc {
+        protocol_version: body.protocol_version,
+        titles: body.titles,
+        application_context: body.application_context,
+        contexts: body.contexts,
+        user_information: body.user_information,
+    })
+}
+
+/// What A-ASSOCIATE-RQ and -AC share: all but the form of a presentation context.
+struct AssociateBody<Context> {
+    protocol_version: u16,
+    titles: TitleFields,
+    application_context: UidItem,
+    contexts: Vec<Context>,
+    user_information: Option<UserInformation>,
+}
+
+/// The body of either PDU; `decode_context` gives the ID and the content of a `context_item`.
+fn decode_associate_body<'a, Context>(
+    body: &'a [u8],
+    context_item: u8,
+    decode_context: impl Fn(Reader<'a>) -> Result<(u8, Context), DecodeError>,
+) -> Result<AssociateBody<Context>, DecodeError> {
     let mut reader = Reader::new(body);
     let (protocol_version, titles) = decode_associate_fields(&mut reader)?;
-    let mut accept = AssociateAc {
+    let mut decoded = AssociateBody {
         protocol_version,
         titles,
         application_context: UidItem::Absent,
@@ -275,17 +286,17 @@ pub fn decode_associate_ac(body: &[u8]) -> Result<AssociateAc, DecodeError> {
     while !reader.is_empty() {
         let (item_type, _, item) = reader.item()?;
         match item_type {
-            APPLICATION_CONTEXT => note_uid(&mut accept.application_context, &item),
-            PRESENTATION_CONTEXT_AC => {
-                let context = decode_context_result(item)?;
-                ids.note(context.id)?;
-                accept.contexts.push(context);
+            APPLICATION_CONTEXT => note_uid(&mut decoded.application_context, &item),
+            USER_INFORMATION => decode_first(&mut decoded.user_information, item)?,
+            _ if item_type == context_item => {
+                let (id, context) = decode_context(item)?;
+                ids.note(id)?;
+                decoded.contexts.push(context);
             }
-            USER_INFORMATION => decode_first(&mut accept.user_information, item)?,
             _ => {}
         }
     }
-    Ok(accept)
+    Ok(decoded)
 }
 
 fn decode_associate_fields(reader: &mut Reader<'_>) -> Result<(u16, TitleFields), DecodeError> {
