@@ -42,6 +42,7 @@ from dcmfast import _rust
 from dcmfast._cython import element_view
 from dcmfast._cython.element_view import ForeignDataSetError, Source
 from dcmfast._cython.element_writer import encode_data_set
+from dcmfast.limits import INFLATED_DATA_SET_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +62,7 @@ PIXEL_DATA: Final = 0x7FE00010
 LARGE_PART_BYTES: Final = 262_144
 
 # Most that a deflated data set may become in memory; limits.rs says why.
-INFLATED_BYTES_MAX: int = _rust.limits_table()["INFLATED_DATA_SET_BYTES_MAX"]
+INFLATED_BYTES_MAX: int = INFLATED_DATA_SET_BYTES_MAX
 
 
 def read(
