@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -122,6 +123,73 @@ def test_a_peer_that_does_not_answer(answer: str, implementation: str) -> None:
             connection.close()
     assert done.code == 1
     assert done.lines[0].startswith("F: Association Request Failed:")
+
+
+def associate_ac() -> bytes:
+    """An A-ASSOCIATE-AC that accepts context 1 (PS3.8 §9.3.3)."""
+    context = bytes([1, 0, 0, 0]) + pdu.item(0x40, pdu.IMPLICIT.encode())
+    items = pdu.item(0x10, pdu.APPLICATION_CONTEXT) + pdu.item(0x21, context)
+    return pdu.pdu(pdu.ASSOCIATE_AC, pdu.associate_body(items + pdu.user_information()))
+
+
+@BOTH
+def test_another_service_s_response_is_no_success(implementation: str) -> None:
+    """C-STORE-RSP 0000H in answer to C-ECHO-RQ: the peer is confused, and the exit code says so."""
+    response = pdu.command_set(
+        [
+            (pdu.COMMAND_FIELD, pdu.us(0x8001)),
+            (pdu.RESPONDED_ID, pdu.us(1)),
+            (pdu.DATA_SET_TYPE, pdu.us(0x0101)),
+            (pdu.STATUS, pdu.us(0)),
+        ]
+    )
+
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(associate_ac())
+            connection.recv(4096)
+            connection.sendall(pdu.p_data(pdu.pdv(1, response, command=True)))
+            while connection.recv(4096):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        port = str(server.getsockname()[1])
+        done = run_tool(implementation, "echoscu", ["-v", "127.0.0.1", port])
+        thread.join()
+    assert done.code == 70
+    assert any("Echo SCU Failed: 0006:" in line for line in done.lines)
+
+
+def test_a_peer_that_drips_does_not_move_the_deadline() -> None:
+    """P16: one byte of the A-ASSOCIATE-AC each tenth of a second is late after `-ta 1`."""
+    ended = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            for byte in associate_ac():
+                try:
+                    connection.sendall(bytes([byte]))
+                except ConnectionError:
+                    return
+                if ended.wait(0.1):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        port = str(server.getsockname()[1])
+        started = time.monotonic()
+        done = run_tool("dcmfast", "echoscu", ["-ta", "1", "127.0.0.1", port])
+        assert time.monotonic() - started < 5
+        ended.set()
+        thread.join()
+    assert done.code == 1
 
 
 @pytest.mark.parametrize("spelling", ["-h", "--help"])

@@ -167,7 +167,7 @@ pub struct Requestor {
 /// What the peer's next PDU meant, copied out of the buffer.
 enum Event {
     Accept(Box<AssociateAc>),
-    Response { responded_to: u16, status: Status },
+    Response { command_field: u16, responded_to: u16, status: Status },
     ReleaseReply,
 }
 
@@ -318,7 +318,7 @@ impl Requestor {
         let mut pdu = Vec::with_capacity(128);
         append_command(&mut pdu, &self.fragmenter, context_id, |out| request.encode(out));
         self.connection.write(&pdu)?;
-        self.status(message_id)
+        self.status(command_field::C_ECHO_RQ, message_id)
     }
 
     /// Sends C-STORE with the `data_set_bytes` that `source` gives, and waits for its response;
@@ -369,7 +369,7 @@ impl Requestor {
             head.clear();
             progress(count.div_ceil(fragment_bytes).max(1));
             if is_end {
-                return self.status(message_id);
+                return self.status(command_field::C_STORE_RQ, message_id);
             }
         }
     }
@@ -444,12 +444,20 @@ impl Requestor {
         ClientError::Protocol(what)
     }
 
-    /// Waits for the response to `message_id`.
-    fn status(&mut self, message_id: u16) -> Result<Status, ClientError> {
+    /// Waits for the response to the request `message_id` of command `request_field`.
+    fn status(&mut self, request_field: u16, message_id: u16) -> Result<Status, ClientError> {
         let patience = self.dimse_timeout.or(self.socket_timeout);
         let deadline = patience.map(|timeout| Instant::now() + timeout);
         match self.next(deadline)? {
-            Event::Response { responded_to, status } if responded_to == message_id => Ok(status),
+            Event::Response { command_field, .. }
+                if command_field != request_field | command_field::RESPONSE_BIT =>
+            {
+                let (came, asked) = (command_name(command_field), command_name(request_field));
+                Err(self.protocol(format!("{came}, where {asked} was asked")))
+            }
+            Event::Response { responded_to, status, .. } if responded_to == message_id => {
+                Ok(status)
+            }
             Event::Response { responded_to, .. } => Err(self.protocol(format!(
                 "response to message {responded_to}, where {message_id} was asked"
             ))),
@@ -465,6 +473,10 @@ impl Requestor {
             let (consumed, reaction) = (received.consumed, received.reaction);
             let event = match received.indication {
                 Indication::NeedMore { total_bytes } => {
+                    // The read sees the deadline only in silence; a peer that drips does not move it.
+                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                        return Err(ClientError::TimedOut);
+                    }
                     let space = self.buffer.space(total_bytes);
                     let count = self.connection.read(space, deadline, None)?;
                     self.buffer.filled(count);
@@ -520,6 +532,7 @@ fn take_response(
             Ok(Step::Command { set, .. }) => match Command::of(&set) {
                 Ok(Command::Response(response)) => {
                     found = Some(Event::Response {
+                        command_field: response.command_field,
                         responded_to: response.message_id_being_responded_to,
                         status: response.status,
                     });
