@@ -96,7 +96,7 @@ pub enum Indication<'b> {
     ReleaseReply,
     /// A-ABORT or A-P-ABORT indication from the peer.
     PeerAbort(Abort),
-    /// The peer broke the protocol; [`Reaction::send`] holds our A-ABORT.
+    /// The peer broke the protocol; [`field@Reaction::send`] holds our A-ABORT.
     Fault(Fault),
     /// Bytes of no effect while the transport is about to close.
     Ignored,
