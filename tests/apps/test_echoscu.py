@@ -197,3 +197,14 @@ def test_help(spelling: str) -> None:
     done = run_tool("dcmfast", "echoscu", [spelling])
     assert done.code == 0
     assert "usage: echoscu [options] peer port" in done.stdout
+
+
+@BOTH
+@pytest.mark.parametrize("option", ["-aet", "-aec"])
+def test_a_blank_title_is_refused_before_it_travels(
+    option: str, implementation: str, port: str
+) -> None:
+    """Many peers never answer one."""
+    done = run_tool(implementation, "echoscu", [option, "", "127.0.0.1", port])
+    assert done.code == 1
+    assert "Illegal service parameter" in done.stderr

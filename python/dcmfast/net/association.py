@@ -46,6 +46,10 @@ def request(
     ConnectionFailed, AssociationRejected, NetworkError
         Nothing was established; the connection is closed.
     """
+    # As DCMTK: a blank title is refused before it travels, because many peers do not answer it.
+    for title, what in ((settings.ae_title, "Calling"), (settings.called_ae_title, "Called")):
+        if not title:
+            raise ConnectionFailed(f"0006:030c Illegal service parameter: {what} AP Title")
     try:
         return _rust.Association(
             settings.peer.host,

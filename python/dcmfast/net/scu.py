@@ -110,16 +110,19 @@ def _named(uid: str) -> str:
     return f"={NAMES[uid]}" if uid in NAMES else uid
 
 
-def _close(settings: RequestorSettings, link: _rust.Association, log: Log) -> None:
+def _close(settings: RequestorSettings, link: _rust.Association, log: Log) -> bool:
+    """Release or abort as asked; return False, told, if the release failed."""
     if settings.is_aborting:
         log.line("I", "Aborting Association")
         link.abort()
-        return
+        return True
     log.line("I", "Releasing Association")
     try:
         link.release()
     except _rust.AssociationError as error:
-        log.line("E", f"Association Release Failed: {association.translated(error)}")
+        log.line("F", f"Association Release Failed: {association.translated(error)}")
+        return False
+    return True
 
 
 # ---- C-ECHO
@@ -145,8 +148,7 @@ def echo(settings: EchoSettings) -> int:
             log.line("I", "Aborting Association")
             return failure.exit_code_of(settings.tool)
         log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
-    _close(settings, link, log)
-    return 0
+    return 0 if _close(settings, link, log) else 1
 
 
 # ---- C-STORE
@@ -249,8 +251,7 @@ def _store_group(
         if code is not None and (settings.is_halting or code == _LOST):
             _end(settings, link, log, code)
             return code
-    _close(settings, link, log)
-    return None
+    return None if _close(settings, link, log) else 1
 
 
 #: Exit code of storescu when the association is lost, as DCMTK's.

@@ -119,6 +119,15 @@ pub fn escaped(bytes: &[u8]) -> impl fmt::Display + '_ {
     Escaped(bytes)
 }
 
+/// The system's words for `error` without Rust's number behind them, as DCMTK prints them.
+pub fn system_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
 /// A sink that forgets everything; for tests and for `-ll off`.
 pub struct NoSink;
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use dcmfast_core::client::ClientError;
+use dcmfast_core::log::system_text;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -29,7 +30,7 @@ pyo3::create_exception!(
 pub fn os_error(error: &io::Error) -> PyErr {
     match error.raw_os_error() {
         // The class (FileNotFoundError, PermissionError, …) follows from the number.
-        Some(number) => PyOSError::new_err((number, error.to_string())),
+        Some(number) => PyOSError::new_err((number, system_text(error))),
         None => PyOSError::new_err(error.to_string()),
     }
 }

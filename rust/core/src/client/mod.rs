@@ -16,6 +16,7 @@ use crate::dimse::service::{
 };
 use crate::dimse::status::Status;
 use crate::limits::MESSAGE_READ_BUFFER_BYTES;
+use crate::log::system_text;
 use crate::net::buffer::{BlockPool, ReadBuffer};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, TransportOptions, WriteEnd};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
@@ -87,7 +88,9 @@ pub enum ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(error) => write!(formatter, "TCP Initialization Error: {error}"),
+            Self::Connect(error) => {
+                write!(formatter, "TCP Initialization Error: {}", system_text(error))
+            }
             Self::Rejected(rejection) => write!(
                 formatter,
                 "Association Rejected: {}, {}, {}",

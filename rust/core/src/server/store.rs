@@ -19,6 +19,7 @@ use crate::dimse::service::{
     Command, DataSetType, EchoRequest, OtherRequest, Response, StoreRequest, command_name,
 };
 use crate::dimse::status::Status;
+use crate::log::system_text;
 use crate::net::tcp::Connection;
 use crate::storage::crash_point::{crash_point, panic_point};
 use crate::storage::durability::Operation;
@@ -321,10 +322,13 @@ impl<'b> Block<'_, 'b> {
     fn tell_failure(&self, error: &StoreError) {
         match error {
             StoreError::Io(failure) if failure.operation == Operation::MakeDirectory => {
-                self.narrator.cannot_create_directory(&failure.path.display(), &failure.source);
+                self.narrator.cannot_create_directory(
+                    &failure.path.display(),
+                    &system_text(&failure.source),
+                );
             }
             StoreError::Io(failure) => {
-                self.narrator.cannot_write(&failure.path.display(), &failure.source);
+                self.narrator.cannot_write(&failure.path.display(), &system_text(&failure.source));
             }
             error => self.narrator.complain(format_args!("object refused: {error}")),
         }
