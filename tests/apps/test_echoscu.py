@@ -158,7 +158,8 @@ def test_another_service_s_response_is_no_success(implementation: str) -> None:
         thread = threading.Thread(target=serve, args=(server,))
         thread.start()
         port = str(server.getsockname()[1])
-        done = run_tool(implementation, "echoscu", ["-v", "127.0.0.1", port])
+        # DCMTK waits `-ta` for the end of the connection that it has aborted.
+        done = run_tool(implementation, "echoscu", ["-v", "-ta", "2", "127.0.0.1", port])
         thread.join()
     assert done.code == 70
     assert any("Echo SCU Failed: 0006:" in line for line in done.lines)
