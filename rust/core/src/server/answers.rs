@@ -21,8 +21,8 @@ pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
         (Refusal::ApplicationContext, Dialect::Storescp) => {
             AssociateRj::APPLICATION_CONTEXT_NAME_NOT_SUPPORTED
         }
-        // DIFFERENCES.md C3: dcmrecv says transient.
-        (Refusal::ApplicationContext, Dialect::Dcmrecv) => {
+        // DIFFERENCES.md C3: dcmrecv and dcmqrscp say transient.
+        (Refusal::ApplicationContext, Dialect::Dcmrecv | Dialect::Dcmqrscp) => {
             AssociateRj { result: 2, source: 1, reason: 2 }
         }
         (Refusal::LocalLimit, _) => AssociateRj::LOCAL_LIMIT_EXCEEDED,
@@ -39,7 +39,7 @@ pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
         StoreError::Scan(error) if error.is_resource_bound() => Status::OUT_OF_RESOURCES,
         // DIFFERENCES.md C6: each tool its own status for an empty data set.
         StoreError::Empty => match dialect {
-            Dialect::Storescp => Status::OUT_OF_RESOURCES,
+            Dialect::Storescp | Dialect::Dcmqrscp => Status::OUT_OF_RESOURCES,
             Dialect::Dcmrecv => Status::CANNOT_UNDERSTAND,
         },
         StoreError::SopClassMismatch(_) | StoreError::SopInstanceMismatch(_) => {

@@ -23,6 +23,7 @@ use crate::ul::pdu::{PresentationResult, UidItem};
 const fn logger_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Storescp => "dcmtk.apps.storescp",
+        Dialect::Dcmqrscp => "dcmtk.apps.dcmqrscp",
         Dialect::Dcmrecv => "dcmtk.dcmnet",
     }
 }
@@ -202,7 +203,9 @@ impl Narrator {
     /// A request arrived, or a connection ended before one did (then the titles are empty).
     pub fn association_received(&self, host: &str, calling: &[u8], called: &[u8]) {
         match self.dialect {
-            Dialect::Storescp => self.say(Level::Info, format_args!("Association Received")),
+            Dialect::Storescp | Dialect::Dcmqrscp => {
+                self.say(Level::Info, format_args!("Association Received"))
+            }
             Dialect::Dcmrecv => self.say(
                 Level::Info,
                 format_args!(
@@ -232,7 +235,7 @@ impl Narrator {
         }
         if block.kind == "A-ASSOCIATE-RQ" {
             let title = match self.dialect {
-                Dialect::Storescp => "Parameters:",
+                Dialect::Storescp | Dialect::Dcmqrscp => "Parameters:",
                 Dialect::Dcmrecv => "Incoming Association Request:",
             };
             self.say(level, format_args!("{title}"));
@@ -243,14 +246,14 @@ impl Narrator {
     /// The association is refused as a whole.
     pub fn refused(&self, refusal: Refusal, application_context: &[u8]) {
         let text = match (self.dialect, refusal) {
-            (Dialect::Storescp, Refusal::Forced) => {
+            (Dialect::Storescp | Dialect::Dcmqrscp, Refusal::Forced) => {
                 "Refusing Association (forced via command line)".to_owned()
             }
-            (Dialect::Storescp, Refusal::ApplicationContext) => format!(
+            (Dialect::Storescp | Dialect::Dcmqrscp, Refusal::ApplicationContext) => format!(
                 "Association Rejected: Bad Application Context Name: {}",
                 escaped(application_context)
             ),
-            (Dialect::Storescp, Refusal::NoImplementationClassUid) => {
+            (Dialect::Storescp | Dialect::Dcmqrscp, Refusal::NoImplementationClassUid) => {
                 "Association Rejected: No Implementation Class UID provided".to_owned()
             }
             (Dialect::Dcmrecv, Refusal::ApplicationContext) => {
@@ -280,7 +283,7 @@ impl Narrator {
     pub fn acknowledged(&self, their_max_pdu_bytes: u32, usable: usize) {
         let pdv_bytes = their_max_pdu_bytes.saturating_sub(12);
         self.say(Level::Info, format_args!("Association Acknowledged (Max Send PDV: {pdv_bytes})"));
-        if usable == 0 && self.dialect == Dialect::Storescp {
+        if usable == 0 && self.dialect != Dialect::Dcmrecv {
             self.say(Level::Info, format_args!("    (but no valid presentation contexts)"));
         }
     }
@@ -295,7 +298,7 @@ impl Narrator {
             );
         }
         match self.dialect {
-            Dialect::Storescp => self.say(
+            Dialect::Storescp | Dialect::Dcmqrscp => self.say(
                 Level::Error,
                 format_args!("Receiving Association failed: {} {why}", why.code()),
             ),
@@ -311,7 +314,7 @@ impl Narrator {
     /// C-ECHO-RQ.
     pub fn echo_request(&self, context_id: u8, message_id: u16) {
         let what = match self.dialect {
-            Dialect::Storescp => "Received Echo Request",
+            Dialect::Storescp | Dialect::Dcmqrscp => "Received Echo Request",
             Dialect::Dcmrecv => "Received C-ECHO Request",
         };
         self.request(what, None, message_id);
@@ -333,7 +336,7 @@ impl Narrator {
         priority: Priority,
     ) {
         match self.dialect {
-            Dialect::Storescp => {
+            Dialect::Storescp | Dialect::Dcmqrscp => {
                 self.request("Received Store Request", Some(sop_class_uid), message_id);
             }
             Dialect::Dcmrecv => self.request("Received C-STORE Request", None, message_id),
@@ -369,7 +372,7 @@ impl Narrator {
         message_id: u16,
         status: Status,
     ) {
-        if self.dialect == Dialect::Storescp || !self.enabled(Level::Info) {
+        if self.dialect != Dialect::Dcmrecv || !self.enabled(Level::Info) {
             return;
         }
         let (name, operation) = match store {
@@ -401,7 +404,7 @@ impl Narrator {
 
     /// storescp tells the path before it writes, dcmrecv after.
     pub fn storing(&self, path: &dyn fmt::Display) {
-        if self.dialect == Dialect::Storescp {
+        if self.dialect != Dialect::Dcmrecv {
             self.say(Level::Info, format_args!("storing DICOM file: {path}"));
         }
     }
@@ -416,8 +419,8 @@ impl Narrator {
     /// A file of that name was there.
     pub fn overwriting(&self, path: &dyn fmt::Display, bit_preserving: bool) {
         match self.dialect {
-            Dialect::Storescp if bit_preserving => {}
-            Dialect::Storescp => self
+            Dialect::Storescp | Dialect::Dcmqrscp if bit_preserving => {}
+            Dialect::Storescp | Dialect::Dcmqrscp => self
                 .say(Level::Warn, format_args!("DICOM file already exists, overwriting: {path}")),
             Dialect::Dcmrecv => {
                 self.say(Level::Warn, format_args!("file already exists, overwriting: {path}"));
@@ -428,7 +431,7 @@ impl Narrator {
     /// The object could not be written.
     pub fn cannot_write(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
         match self.dialect {
-            Dialect::Storescp => {
+            Dialect::Storescp | Dialect::Dcmqrscp => {
                 self.say(Level::Error, format_args!("cannot write DICOM file: {path}: {reason}"));
             }
             Dialect::Dcmrecv => self
@@ -458,7 +461,7 @@ impl Narrator {
 
     /// A C-STORE whose data set stopped coming, or was cut.
     pub fn store_broken(&self, why: &dyn fmt::Display) {
-        if self.dialect == Dialect::Storescp {
+        if self.dialect != Dialect::Dcmrecv {
             self.say(Level::Error, format_args!("Store SCP Failed: {why}"));
         }
     }
@@ -467,7 +470,9 @@ impl Narrator {
     pub fn store_late(&self, context_id: u8) {
         let code = "0006:0207 DIMSE No data available (timeout in non-blocking mode)";
         match self.dialect {
-            Dialect::Storescp => self.say(Level::Error, format_args!("Store SCP Failed: {code}")),
+            Dialect::Storescp | Dialect::Dcmqrscp => {
+                self.say(Level::Error, format_args!("Store SCP Failed: {code}"))
+            }
             Dialect::Dcmrecv => {
                 self.say(
                     Level::Error,
@@ -496,7 +501,9 @@ impl Narrator {
     /// A-RELEASE-RQ.
     pub fn released(&self) {
         match self.dialect {
-            Dialect::Storescp => self.say(Level::Info, format_args!("Association Release")),
+            Dialect::Storescp | Dialect::Dcmqrscp => {
+                self.say(Level::Info, format_args!("Association Release"))
+            }
             Dialect::Dcmrecv => {
                 self.say(Level::Info, format_args!("Received Association Release Request"));
             }
@@ -506,7 +513,9 @@ impl Narrator {
     /// The peer aborted, vanished, or was idle for too long.
     pub fn aborted(&self) {
         match self.dialect {
-            Dialect::Storescp => self.say(Level::Info, format_args!("Association Aborted")),
+            Dialect::Storescp | Dialect::Dcmqrscp => {
+                self.say(Level::Info, format_args!("Association Aborted"))
+            }
             Dialect::Dcmrecv => {
                 self.say(Level::Info, format_args!("Received Association Abort Request"));
             }
@@ -516,7 +525,7 @@ impl Narrator {
     /// The peer was silent for too long; DCMTK's storescp calls that an abort, its dcmrecv says
     /// nothing.
     pub fn idle_for_too_long(&self) {
-        if self.dialect == Dialect::Storescp {
+        if self.dialect != Dialect::Dcmrecv {
             self.say(Level::Info, format_args!("Association Aborted"));
         }
     }
@@ -524,7 +533,7 @@ impl Narrator {
     /// We abort the association, for `why`.
     pub fn failure(&self, why: &dyn fmt::Display) {
         match self.dialect {
-            Dialect::Storescp => {
+            Dialect::Storescp | Dialect::Dcmqrscp => {
                 self.say(Level::Error, format_args!("DIMSE failure (aborting association): {why}"));
             }
             Dialect::Dcmrecv => self.complain(format_args!("aborting association: {why}")),
@@ -533,21 +542,21 @@ impl Narrator {
 
     /// storescp's progress: the word at the start of a C-STORE.
     pub fn progress_begin(&self) {
-        if self.dialect == Dialect::Storescp {
+        if self.dialect != Dialect::Dcmrecv {
             self.logger.progress("RECV: ");
         }
     }
 
     /// One character per data-set PDV, `count` of them.
     pub fn progress_dots(&self, count: usize) {
-        if self.dialect == Dialect::Storescp && count > 0 && self.logger.shows_progress() {
+        if self.dialect != Dialect::Dcmrecv && count > 0 && self.logger.shows_progress() {
             self.logger.progress(&".".repeat(count));
         }
     }
 
     /// The line end after the last PDV.
     pub fn progress_end(&self) {
-        if self.dialect == Dialect::Storescp {
+        if self.dialect != Dialect::Dcmrecv {
             self.logger.progress("\n");
         }
     }

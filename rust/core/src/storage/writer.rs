@@ -68,6 +68,8 @@ pub enum Dialect {
     Storescp,
     /// `dcmrecv`.
     Dcmrecv,
+    /// `dcmqrscp`.
+    Dcmqrscp,
 }
 
 /// What happens when another object has the name already; the same object is never stored twice.
