@@ -17,6 +17,7 @@ pub mod console;
 pub mod dataset;
 pub mod dictionary;
 pub mod dimse;
+pub mod index;
 pub mod limits;
 pub mod log;
 pub mod net;

@@ -87,6 +87,14 @@ pub const FILE_META_BYTES_MAX: usize = 262_144;
 /// good deflated data (text, small images) is far below.
 pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
+// ---- Index -------------------------------------------------------------------------------------
+
+/// All indexed values of one instance together, with their headers: ordinary instances have under
+/// 2 KiB, and one journal record carries them beside the object. What comes after is left out.
+pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
+/// Longest path of a file outside the archive's own layout; Linux has no longer ones.
+pub const FILE_PATH_BYTES_MAX: usize = 4096;
+
 // ---- Server -----------------------------------------------------------------------------------
 
 /// Associations at once: a small stack and two descriptors each, below the usual soft limit of

@@ -41,6 +41,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         STALE_PART_AGE_S,
         FILE_META_BYTES_MAX,
         INFLATED_DATA_SET_BYTES_MAX,
+        ATTRIBUTES_BYTES_MAX,
+        FILE_PATH_BYTES_MAX,
         ASSOCIATIONS_MAX,
         PENDING_CONNECTIONS_MAX,
         HOST_NAMES_MAX,

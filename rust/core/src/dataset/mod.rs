@@ -1,6 +1,8 @@
 //! PS3.5: data sets as bytes.
 
+pub mod attributes;
 pub mod element_table;
 pub mod encode;
+pub mod index_keys;
 pub mod scan;
 pub mod transfer_syntax;
