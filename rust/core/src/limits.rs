@@ -95,6 +95,15 @@ pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
 /// Longest path of a file outside the archive's own layout; Linux has no longer ones.
 pub const FILE_PATH_BYTES_MAX: usize = 4096;
 
+// ---- Query/retrieve (PS3.4 Annex C) ------------------------------------------------------------
+
+/// Longest identifier of a C-FIND, C-MOVE or C-GET request. Twenty thousand UIDs are 1.3 MB; more
+/// is refused with A700H.
+pub const IDENTIFIER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Responses collected before they are sent in one write, in bytes; a C-CANCEL is looked for between
+/// two of these.
+pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;
+
 // ---- Server -----------------------------------------------------------------------------------
 
 /// Associations at once: a small stack and two descriptors each, below the usual soft limit of

@@ -220,6 +220,7 @@ impl Receiver {
             blocks: BlockPool::default(),
             acceptor: plan.table.compile()?,
             store,
+            archive: None,
             max_pdu_bytes: plan.max_pdu_bytes,
             acse_timeout: seconds(plan.acse_timeout_s),
             socket_timeout: plan.socket_timeout_s.map(seconds),

@@ -46,6 +46,12 @@ pub enum Rule {
     NoCommonTransferSyntax,
     /// The roles proposed, or the default role, are not accepted.
     RolesNotAgreed,
+    /// Storage, where the called application may only be read.
+    ReadOnly,
+    /// Storage, while another association has it (`--no-parallel-store`).
+    StoredToByAnother,
+    /// A MOVE whose FIND was not accepted on this association (`--require-find`).
+    FindNotAccepted,
 }
 
 /// The roles of a requestor in one context.
@@ -305,6 +311,18 @@ impl fmt::Display for Explanation<'_> {
             Rule::RolesNotAgreed => formatter.write_str(
                 "refused, because the profile's SCP/SCU role selection has no role in common with \
                  the peer's",
+            ),
+            Rule::ReadOnly => formatter.write_str(
+                "refused, because this AE title's storage area may only be read; access RW in the \
+                 configuration file would accept it",
+            ),
+            Rule::StoredToByAnother => formatter.write_str(
+                "refused, because another association stores under this AE title, and \
+                 --no-parallel-store allows one at a time",
+            ),
+            Rule::FindNotAccepted => formatter.write_str(
+                "refused, because the FIND context of this model was not proposed or not accepted, \
+                 and --require-find asks for it",
             ),
         }
     }

@@ -547,6 +547,9 @@ fn take_response(
                 Ok(Command::Cancel(_)) => {
                     return Err(request_out_of_place(command_field::C_CANCEL_RQ));
                 }
+                Ok(Command::Query(request)) => {
+                    return Err(request_out_of_place(request.service.command_field()));
+                }
                 Ok(Command::Other(request)) => {
                     return Err(request_out_of_place(request.command_field));
                 }

@@ -1,7 +1,7 @@
 //! DIMSE services: requests and responses as types.
 //!
-//! Source: PS3.7 §9.3 (C-services), §10.3 (N-services) and Annex E. C-ECHO, C-STORE and C-CANCEL
-//! have types of their own. Every other request is an [`OtherRequest`], which knows enough to be
+//! Source: PS3.7 §9.3 (C-services), §10.3 (N-services) and Annex E. C-ECHO, C-STORE, C-CANCEL and
+//! the three services of query/retrieve ([`QueryRequest`]) have types of their own. Every other request is an [`OtherRequest`], which knows enough to be
 //! refused as the standard says: 0211H, with its message ID, in the response that belongs to it.
 //!
 //! A field that is missing or broken stays visible as `None`; which status answers it is `server`'s
@@ -131,6 +131,8 @@ pub enum Command<'a> {
     Echo(EchoRequest),
     /// C-STORE-RQ
     Store(StoreRequest),
+    /// C-FIND-RQ, C-GET-RQ or C-MOVE-RQ.
+    Query(QueryRequest),
     /// C-CANCEL-RQ; never answered itself.
     Cancel(CancelRequest),
     /// Any other request, known or not.
@@ -218,6 +220,20 @@ impl<'a> Command<'a> {
                 move_originator_message_id: set.us(Field::MoveOriginatorMessageId),
                 data_set_type,
             }),
+            command_field::C_FIND_RQ | command_field::C_GET_RQ | command_field::C_MOVE_RQ => {
+                Self::Query(QueryRequest {
+                    service: match command_field {
+                        command_field::C_FIND_RQ => QueryService::Find,
+                        command_field::C_GET_RQ => QueryService::Get,
+                        _ => QueryService::Move,
+                    },
+                    message_id,
+                    affected_sop_class_uid: set.uid(Field::AffectedSopClassUid),
+                    priority: set.us(Field::Priority).and_then(Priority::from_us),
+                    move_destination: set.ae_title(Field::MoveDestination),
+                    data_set_type,
+                })
+            }
             _ => Self::Other(OtherRequest {
                 command_field,
                 message_id,
@@ -331,6 +347,97 @@ impl StoreRequest {
     }
 }
 
+/// Which service of query/retrieve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names of PS3.7 §9.1.2 to §9.1.4")]
+pub enum QueryService {
+    Find,
+    Get,
+    Move,
+}
+
+impl QueryService {
+    /// The command field of a request.
+    pub const fn command_field(self) -> u16 {
+        match self {
+            Self::Find => command_field::C_FIND_RQ,
+            Self::Get => command_field::C_GET_RQ,
+            Self::Move => command_field::C_MOVE_RQ,
+        }
+    }
+
+    /// The word in DCMTK's log lines.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Find => "Find",
+            Self::Get => "Get",
+            Self::Move => "Move",
+        }
+    }
+}
+
+/// C-FIND-RQ, C-GET-RQ or C-MOVE-RQ, PS3.7 §9.3.2.1, §9.3.3.1, §9.3.4.1; an identifier follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryRequest {
+    /// Which service.
+    pub service: QueryService,
+    /// Message ID.
+    pub message_id: u16,
+    /// Affected SOP class UID, as it came: the information model.
+    pub affected_sop_class_uid: Option<UidText>,
+    /// Priority; `None` when missing or out of range, which is of no consequence.
+    pub priority: Option<Priority>,
+    /// Move destination; C-MOVE only.
+    pub move_destination: Option<AeTitle>,
+    /// Whether an identifier follows.
+    pub data_set_type: DataSetType,
+}
+
+impl QueryRequest {
+    /// A response of this service; an identifier follows it with `has_identifier`.
+    pub const fn response(&self, status: Status, has_identifier: bool) -> Response<'static> {
+        let uids = (self.affected_sop_class_uid, None);
+        let field = self.service.command_field();
+        Response {
+            has_data_set: has_identifier,
+            ..Response::to(field, self.message_id, uids, status)
+        }
+    }
+
+    /// Appends the command set to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut encoder = Encoder::new(out);
+        if let Some(uid) = &self.affected_sop_class_uid {
+            encoder.uid(Field::AffectedSopClassUid, uid);
+        }
+        encoder
+            .us(Field::CommandField, self.service.command_field())
+            .us(Field::MessageId, self.message_id);
+        if let Some(title) = &self.move_destination {
+            encoder.text(Field::MoveDestination, title.as_bytes());
+        }
+        encoder.us(Field::Priority, self.priority.unwrap_or_default() as u16);
+        if self.data_set_type != DataSetType::Missing {
+            let value = data_set_type_value(self.data_set_type.is_present());
+            encoder.us(Field::CommandDataSetType, value);
+        }
+        encoder.finish();
+    }
+}
+
+/// How far the sub-operations of a C-MOVE or C-GET are, PS3.7 §9.3.3.2 and §9.3.4.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubOperations {
+    /// Still to do; `None` is not sent, as in most final responses (DIFFERENCES.md C8).
+    pub remaining: Option<u16>,
+    /// Done with success.
+    pub completed: u16,
+    /// Not done.
+    pub failed: u16,
+    /// Done with a warning.
+    pub warning: u16,
+}
+
 /// C-CANCEL-RQ, PS3.7 §9.3.2.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CancelRequest {
@@ -387,6 +494,8 @@ pub struct Response<'a> {
     pub status: Status,
     /// Error comment (LO); what is sent is cut to 64 bytes.
     pub error_comment: Option<&'a [u8]>,
+    /// Sub-operations, of a C-MOVE or C-GET.
+    pub sub_operations: Option<SubOperations>,
     /// A data set follows.
     pub has_data_set: bool,
 }
@@ -410,6 +519,7 @@ impl<'a> Response<'a> {
             affected_sop_instance_uid: uids.1,
             status,
             error_comment: None,
+            sub_operations: None,
             has_data_set: false,
         }
     }
@@ -422,6 +532,7 @@ impl<'a> Response<'a> {
             affected_sop_instance_uid: set.uid(Field::AffectedSopInstanceUid),
             status: Status(set.us(Field::Status)?),
             error_comment: set.text(Field::ErrorComment),
+            sub_operations: sub_operations(set),
             has_data_set: set.announces_data_set(),
         })
     }
@@ -444,8 +555,32 @@ impl<'a> Response<'a> {
         if let Some(uid) = &self.affected_sop_instance_uid {
             encoder.uid(Field::AffectedSopInstanceUid, uid);
         }
+        if let Some(counts) = &self.sub_operations {
+            if let Some(remaining) = counts.remaining {
+                encoder.us(Field::NumberOfRemainingSubOperations, remaining);
+            }
+            encoder
+                .us(Field::NumberOfCompletedSubOperations, counts.completed)
+                .us(Field::NumberOfFailedSubOperations, counts.failed)
+                .us(Field::NumberOfWarningSubOperations, counts.warning);
+        }
         encoder.finish();
     }
+}
+
+/// The counts of a response; `None` when it has none at all. One that is left out counts as 0.
+fn sub_operations(set: &CommandSet<'_>) -> Option<SubOperations> {
+    let remaining = set.us(Field::NumberOfRemainingSubOperations);
+    let completed = set.us(Field::NumberOfCompletedSubOperations);
+    let failed = set.us(Field::NumberOfFailedSubOperations);
+    let warning = set.us(Field::NumberOfWarningSubOperations);
+    remaining.or(completed).or(failed).or(warning)?;
+    Some(SubOperations {
+        remaining,
+        completed: completed.unwrap_or_default(),
+        failed: failed.unwrap_or_default(),
+        warning: warning.unwrap_or_default(),
+    })
 }
 
 const fn data_set_type_value(is_present: bool) -> u16 {
@@ -505,6 +640,32 @@ mod tests {
         assert_eq!(Command::of(&CommandSet::decode(&out).unwrap()), Ok(Command::Cancel(cancel)));
     }
 
+    /// PS3.7 §9.3.4.1, §9.3.4.2: a move and its responses, with counts and without.
+    #[test]
+    fn move_and_counts() {
+        let request = QueryRequest {
+            service: QueryService::Move,
+            message_id: 5,
+            affected_sop_class_uid: uid("1.2.840.10008.5.1.4.1.2.1.2"),
+            priority: Some(Priority::Medium),
+            move_destination: Some(AeTitle::new(b"THERE")),
+            data_set_type: DataSetType::Present,
+        };
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        let set = CommandSet::decode(&out).unwrap();
+        assert_eq!(Command::of(&set), Ok(Command::Query(request)));
+        let counts = SubOperations { remaining: Some(1), completed: 2, failed: 3, warning: 4 };
+        for sub_operations in [None, Some(counts), Some(SubOperations::default())] {
+            let response = Response { sub_operations, ..request.response(Status::SUCCESS, true) };
+            let mut out = Vec::new();
+            response.encode(&mut out);
+            let set = CommandSet::decode(&out).unwrap();
+            assert_eq!(set.us(Field::CommandField), Some(0x8021));
+            assert_eq!(Command::of(&set), Ok(Command::Response(response)));
+        }
+    }
+
     /// PS3.7 §9.3.1.2: the response repeats message ID and both UIDs, and has no data set.
     #[test]
     fn store_response() {
@@ -529,7 +690,7 @@ mod tests {
     /// number.
     #[test]
     fn other_requests() {
-        for command_field in [0x0020, 0x0021, 0x0010, 0x0120, 0x0150, 0x0042] {
+        for command_field in [0x0110, 0x0120, 0x0150, 0x0042] {
             let bytes = other(command_field, |encoder| {
                 encoder
                     .us(Field::MessageId, 5)

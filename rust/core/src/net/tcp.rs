@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 pub use std::net::SocketAddr;
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -178,6 +179,37 @@ impl Connection {
                     }
                     _ => return Err(ReadEnd::Broken(error)),
                 },
+            }
+        }
+    }
+
+    /// Reads what is there already, without waiting; 0 when nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadEnd::Closed`] and [`ReadEnd::Broken`].
+    #[allow(unsafe_code)]
+    pub fn read_now(&mut self, buffer: &mut [u8]) -> Result<usize, ReadEnd> {
+        // SAFETY: the descriptor is open as long as the stream is, and the buffer is writable for
+        // the length passed.
+        let count = unsafe {
+            libc::recv(
+                self.stream.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT,
+            )
+        };
+        match usize::try_from(count) {
+            Ok(0) if buffer.is_empty() => Ok(0),
+            Ok(0) => Err(ReadEnd::Closed),
+            Ok(count) => Ok(count),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                    _ => Err(ReadEnd::Broken(error)),
+                }
             }
         }
     }

@@ -15,9 +15,15 @@ use crate::ul::pdu::AssociateRj;
 /// The rejection of an association as a whole.
 pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
     match (refusal, dialect) {
-        (Refusal::Forced | Refusal::NoImplementationClassUid | Refusal::NoContexts, _) => {
-            AssociateRj::NO_REASON
-        }
+        (
+            Refusal::Forced
+            | Refusal::NoImplementationClassUid
+            | Refusal::NoContexts
+            | Refusal::Shutdown,
+            _,
+        ) => AssociateRj::NO_REASON,
+        // DIFFERENCES.md C4: for the calling title and the host, too.
+        (Refusal::BadAeService, _) => AssociateRj::CALLED_AE_TITLE_NOT_RECOGNIZED,
         (Refusal::ApplicationContext, Dialect::Storescp) => {
             AssociateRj::APPLICATION_CONTEXT_NAME_NOT_SUPPORTED
         }

@@ -12,14 +12,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Service;
+use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
 use super::listener::{Admission, Refused, Shared};
 use super::narration::{
     AssociationBlock, ContextBlock, Narrator, NoAssociation, Refusal, UserIdentityBlock,
 };
+use super::peer::{Operation, Peer};
 use super::store::{Exchange, Outcome};
 use crate::acse::negotiation::{Negotiation, explanation, negotiate};
 use crate::acse::user_information::{LocalIdentity, associate_ac};
+use crate::dimse::status::Status;
 use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
 use crate::log::{Level, escaped};
 use crate::net::buffer::ReadBuffer;
@@ -33,7 +36,7 @@ use crate::ul::provider::{Fault, Indication, Reaction, UpperLayer};
 
 /// How an association ended; each was answered before it is returned.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     /// Released by the peer.
     Released,
     /// The peer aborted.
@@ -48,7 +51,7 @@ enum End {
 
 /// What the loop waits for, and so how long.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+pub(super) enum Waiting {
     /// The A-ASSOCIATE-RQ, until the moment given.
     Request(Instant),
     /// The next message.
@@ -57,16 +60,31 @@ enum Waiting {
     RestOfMessage,
 }
 
+/// How far the bytes of a block were handled.
+enum Handled {
+    /// All complete PDUs; the next one is of this length, as far as it is known.
+    All { wanted_bytes: usize },
+    /// Up to a request that is to be performed now.
+    UpTo(Box<Operation>),
+}
+
+/// An association with what it holds while it lives.
+struct Established<'s> {
+    admission: Admission<'s>,
+    storing: Option<StoringTurn<'s>>,
+    exchange: Exchange,
+}
+
 /// One peer, whatever its state.
-struct Link<'s> {
-    shared: &'s Shared,
-    service: &'s Service,
-    narrator: Narrator,
-    connection: Connection,
-    ul: UpperLayer,
-    buffer: ReadBuffer,
+pub(super) struct Link<'s> {
+    pub(super) shared: &'s Shared,
+    pub(super) service: &'s Service,
+    pub(super) narrator: Narrator,
+    pub(super) connection: Connection,
+    pub(super) ul: UpperLayer,
+    pub(super) buffer: ReadBuffer,
     /// When the PDU at the front of the buffer was first seen incomplete.
-    pdu_begun: Option<Instant>,
+    pub(super) pdu_begun: Option<Instant>,
 }
 
 /// Serves one transport connection from its first byte to its close.
@@ -85,11 +103,12 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
     };
     if let Some(request) = link.receive_request() {
         shared.deregister(id);
-        if let Some((admission, mut exchange)) = link.establish(&request) {
+        if let Some(Established { admission, storing, mut exchange }) = link.establish(&request) {
             let end = link.operate(&mut exchange);
             link.tell_end(&end);
             // The next peer's turn does not wait for this one's close.
             drop(exchange);
+            drop(storing);
             drop(admission);
         }
         // No association holds it any more: until the peer closes it counts as one that has none,
@@ -101,7 +120,7 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
 
 impl<'s> Link<'s> {
     /// Carries out what the upper layer wants; ARTIM and closing are the caller's deadlines.
-    fn carry_out(&mut self, reaction: Reaction) -> Result<(), WriteEnd> {
+    pub(super) fn carry_out(&mut self, reaction: Reaction) -> Result<(), WriteEnd> {
         match reaction.send {
             Some(pdu) => self.connection.write(&pdu),
             None => Ok(()),
@@ -109,7 +128,7 @@ impl<'s> Link<'s> {
     }
 
     /// Reads the next block.
-    fn read(&mut self, wanted_bytes: usize, waiting: Waiting) -> Result<(), ReadEnd> {
+    pub(super) fn read(&mut self, wanted_bytes: usize, waiting: Waiting) -> Result<(), ReadEnd> {
         let now = Instant::now();
         let idle = self.service.dimse_timeout.or(self.service.socket_timeout);
         let mut deadline = match waiting {
@@ -239,7 +258,7 @@ impl<'s> Link<'s> {
     }
 
     /// Accepts or refuses; `None` when refused or when the answer could not be sent.
-    fn establish(&mut self, request: &AssociateRq) -> Option<(Admission<'s>, Exchange)> {
+    fn establish(&mut self, request: &AssociateRq) -> Option<Established<'s>> {
         self.tell_request(request);
         if self.narrator.wants_blocks() {
             self.narrator.association_block(&self.request_block(request));
@@ -258,7 +277,16 @@ impl<'s> Link<'s> {
         if service.refuse {
             return self.refuse(Refusal::Forced, request);
         }
-        let negotiation = negotiate(request, &service.acceptor);
+        let mut negotiation = negotiate(request, &service.acceptor);
+        let application = match &service.archive {
+            Some(archive) => match self.application(archive, request) {
+                Ok(application) => Some((archive, application)),
+                Err(refusal) => return self.refuse(refusal, request),
+            },
+            None => None,
+        };
+        let storing = application
+            .and_then(|(archive, application)| archive.restrict(application, &mut negotiation));
         self.explain_refusals(request, &negotiation);
         if request.application_context.uid() != Some(Uid::known(APPLICATION_CONTEXT_NAME)) {
             return self.refuse(Refusal::ApplicationContext, request);
@@ -268,6 +296,11 @@ impl<'s> Link<'s> {
             information.and_then(|information| information.implementation_class_uid.text());
         if service.reject_without_implementation_class_uid && implementation.is_none() {
             return self.refuse(Refusal::NoImplementationClassUid, request);
+        }
+        if service.archive.as_ref().is_some_and(|archive| archive.is_shutdown(request)) {
+            let refused = self.refuse(Refusal::Shutdown, request);
+            self.shared.stop.raise();
+            return refused;
         }
         // DIFFERENCES.md B5: without any context there is nothing to talk about.
         if request.contexts.is_empty() {
@@ -319,7 +352,44 @@ impl<'s> Link<'s> {
             let block = self.answer_block(request, &negotiation, &accept);
             self.narrator.association_block(&block);
         }
-        Some((admission, Exchange::new(accepted, fragmenter, request.calling_ae_title())))
+        let titles = (request.calling_ae_title(), request.called_ae_title());
+        let exchange = Exchange::new(accepted, fragmenter, titles);
+        Some(Established { admission, storing, exchange })
+    }
+
+    /// The application that is called, if this peer may call it.
+    fn application(
+        &self,
+        archive: &'s Archive,
+        request: &AssociateRq,
+    ) -> Result<&'s Application, Refusal> {
+        let (called, calling) = (request.called_ae_title(), request.calling_ae_title());
+        let address = self.connection.peer().ip();
+        let application = archive.application(&called).ok_or(Denied::CalledAeTitle);
+        let denied = match application {
+            Ok(application) => {
+                match application
+                    .admits(&calling, address, || self.service.host_names.name(address))
+                {
+                    Ok(()) => return Ok(application),
+                    Err(denied) => denied,
+                }
+            }
+            Err(denied) => denied,
+        };
+        let (called, calling) = (escaped(called.as_bytes()), escaped(calling.as_bytes()));
+        match denied {
+            Denied::CalledAeTitle => self.narrator.explain(format_args!(
+                "rejected: no entry of the AETable has the called AE title {called}"
+            )),
+            Denied::CallingAeTitle => self.narrator.explain(format_args!(
+                "rejected: the calling AE title {calling} is not among the peers of {called}"
+            )),
+            Denied::Host => self.narrator.explain(format_args!(
+                "rejected: {calling} is among the peers of {called}, but not from host {address}"
+            )),
+        }
+        Err(Refusal::BadAeService)
     }
 
     /// A-ASSOCIATE-RJ, told and counted.
@@ -363,7 +433,11 @@ impl<'s> Link<'s> {
     fn operate(&mut self, exchange: &mut Exchange) -> End {
         loop {
             let wanted_bytes = match self.handle_block(exchange) {
-                Ok(wanted_bytes) => wanted_bytes,
+                Ok(Handled::All { wanted_bytes }) => wanted_bytes,
+                Ok(Handled::UpTo(operation)) => match self.perform(&operation, exchange) {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
                 Err(end) => return end,
             };
             let waiting = if exchange.is_idle() {
@@ -382,11 +456,23 @@ impl<'s> Link<'s> {
         }
     }
 
-    /// Handles every complete PDU in the buffer; gives the length of the one that is not complete.
-    fn handle_block(&mut self, exchange: &mut Exchange) -> Result<usize, End> {
+    /// Runs an operation that has many answers.
+    fn perform(&mut self, operation: &Operation, exchange: &mut Exchange) -> Result<(), End> {
+        let mut peer = Peer::new(self, exchange);
+        let result = peer.send(
+            operation.context.id,
+            |out| operation.request.response(Status::UNRECOGNIZED_OPERATION, false).encode(out),
+            None,
+        );
+        peer.finish(result)
+    }
+
+    /// Handles the complete PDUs in the buffer, up to one that begins an operation.
+    fn handle_block(&mut self, exchange: &mut Exchange) -> Result<Handled, End> {
         let Self { shared, service, narrator, connection, ul, buffer, pdu_begun } = self;
         let unread = buffer.unread();
         let mut consumed = 0;
+        let mut left_over: &[u8] = &[];
         let mut block = exchange.block(shared, service, narrator, connection);
         let result = loop {
             let received = ul.receive(&unread[consumed..]);
@@ -403,7 +489,10 @@ impl<'s> Link<'s> {
                         };
                         match block.accept(pdv) {
                             Outcome::GoOn if !rest.is_empty() => body = rest,
-                            outcome => break outcome,
+                            outcome => {
+                                left_over = rest;
+                                break outcome;
+                            }
                         }
                     };
                     match outcome {
@@ -414,9 +503,12 @@ impl<'s> Link<'s> {
                             break Err((reaction, End::Aborted));
                         }
                         Outcome::PeerGone => break Err((Reaction::NONE, End::PeerGone)),
+                        Outcome::Operate(operation) => break Ok(Handled::UpTo(operation)),
                     }
                 }
-                Indication::NeedMore { total_bytes } => break Ok(total_bytes),
+                Indication::NeedMore { total_bytes } => {
+                    break Ok(Handled::All { wanted_bytes: total_bytes });
+                }
                 Indication::ReleaseRequest { .. } => {
                     let reaction = ul.release_reply().unwrap_or(Reaction::NONE);
                     break Err((reaction, End::Released));
@@ -431,6 +523,7 @@ impl<'s> Link<'s> {
         };
         // Fragments borrow the buffer: they go to the file before its bytes are dropped.
         block.flush();
+        exchange.left_over.extend_from_slice(left_over);
         buffer.consume(consumed);
         result.map_err(|(reaction, end)| {
             let _ = self.carry_out(reaction);
@@ -442,14 +535,14 @@ impl<'s> Link<'s> {
     }
 
     /// A-ABORT, sent.
-    fn abort(&mut self, abort: Abort) -> End {
+    pub(super) fn abort(&mut self, abort: Abort) -> End {
         let reaction = self.ul.abort(abort);
         let _ = self.carry_out(reaction);
         End::Aborted
     }
 
     /// No more bytes came: the peer is gone, late, or we are stopping.
-    fn read_ended(&mut self, exchange: &mut Exchange, end: &ReadEnd) -> End {
+    pub(super) fn read_ended(&mut self, exchange: &mut Exchange, end: &ReadEnd) -> End {
         match end {
             ReadEnd::Closed | ReadEnd::Broken(_) => {
                 exchange.tell_cut(&self.narrator);

@@ -1,7 +1,7 @@
 //! The acceptor side: accept, negotiate, serve, answer, close.
 //!
-//! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE;
-//! `answers` is the one table of what each fault gets; `narration` says what happens in DCMTK's
+//! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE; `peer`
+//! is an association as an operation sees it that has many answers; `answers` is the one table of what each fault gets; `narration` says what happens in DCMTK's
 //! words.
 
 use std::sync::Arc;
@@ -14,13 +14,16 @@ use crate::net::tcp::TransportOptions;
 use crate::policy::AcceptorTable;
 use crate::storage::writer::Store;
 
+pub mod access;
 pub mod answers;
 pub mod association;
 pub mod listener;
 pub mod narration;
+pub mod peer;
 pub mod store;
 
 pub use crate::storage::writer::Dialect;
+pub use access::Archive;
 pub use listener::{Counters, Server, Shared};
 
 /// What one server does with every association: the front end's decisions, as plain values.
@@ -39,6 +42,8 @@ pub struct Service {
     pub acceptor: AcceptorTable,
     /// Where objects go.
     pub store: Arc<Store>,
+    /// Storage areas with an index, and who may use them; `None` for a plain receiver.
+    pub archive: Option<Arc<Archive>>,
     /// Longest P-DATA-TF announced and accepted, in bytes (`--max-pdu`).
     pub max_pdu_bytes: u32,
     /// Connection opened → A-ASSOCIATE-RQ complete (`--acse-timeout`).

@@ -75,6 +75,10 @@ pub enum Refusal {
     NoImplementationClassUid,
     /// dcmrecv: no context acceptable.
     NoContexts,
+    /// dcmqrscp: the called AE title is not known, or the peer may not call it.
+    BadAeService,
+    /// dcmqrscp: the peer asked the server to end.
+    Shutdown,
     /// The limit of associations is reached.
     LocalLimit,
     /// The server is stopping.
@@ -204,7 +208,7 @@ impl Narrator {
     pub fn association_received(&self, host: &str, calling: &[u8], called: &[u8]) {
         match self.dialect {
             Dialect::Storescp | Dialect::Dcmqrscp => {
-                self.say(Level::Info, format_args!("Association Received"))
+                self.say(Level::Info, format_args!("Association Received"));
             }
             Dialect::Dcmrecv => self.say(
                 Level::Info,
@@ -268,6 +272,8 @@ impl Narrator {
             (_, Refusal::NoContexts) => {
                 "Refusing Association (no acceptable presentation contexts)".to_owned()
             }
+            (_, Refusal::BadAeService) => "Refusing Association (BadAEService)".to_owned(),
+            (_, Refusal::Shutdown) => "Shutting down server ... (external request)".to_owned(),
             (_, Refusal::LocalLimit) => "Refusing Association (TooManyAssociations)".to_owned(),
             (_, Refusal::Stopping) => "Refusing Association (shutting down)".to_owned(),
         };
@@ -471,7 +477,7 @@ impl Narrator {
         let code = "0006:0207 DIMSE No data available (timeout in non-blocking mode)";
         match self.dialect {
             Dialect::Storescp | Dialect::Dcmqrscp => {
-                self.say(Level::Error, format_args!("Store SCP Failed: {code}"))
+                self.say(Level::Error, format_args!("Store SCP Failed: {code}"));
             }
             Dialect::Dcmrecv => {
                 self.say(
@@ -502,7 +508,7 @@ impl Narrator {
     pub fn released(&self) {
         match self.dialect {
             Dialect::Storescp | Dialect::Dcmqrscp => {
-                self.say(Level::Info, format_args!("Association Release"))
+                self.say(Level::Info, format_args!("Association Release"));
             }
             Dialect::Dcmrecv => {
                 self.say(Level::Info, format_args!("Received Association Release Request"));
@@ -514,7 +520,7 @@ impl Narrator {
     pub fn aborted(&self) {
         match self.dialect {
             Dialect::Storescp | Dialect::Dcmqrscp => {
-                self.say(Level::Info, format_args!("Association Aborted"))
+                self.say(Level::Info, format_args!("Association Aborted"));
             }
             Dialect::Dcmrecv => {
                 self.say(Level::Info, format_args!("Received Association Abort Request"));

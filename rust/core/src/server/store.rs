@@ -12,21 +12,24 @@ use super::Service;
 use super::answers;
 use super::listener::Shared;
 use super::narration::Narrator;
+use super::peer::Operation;
 use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
-    Command, DataSetType, EchoRequest, OtherRequest, Response, StoreRequest, command_name,
+    Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, Response, StoreRequest,
+    command_name,
 };
 use crate::dimse::status::Status;
+use crate::limits::IDENTIFIER_BYTES_MAX;
 use crate::log::system_text;
 use crate::net::tcp::Connection;
 use crate::storage::crash_point::{crash_point, panic_point};
-use crate::storage::durability::Operation;
+use crate::storage::durability::Operation as IoOperation;
 use crate::storage::writer::{
     Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored,
 };
-use crate::ul::pdu::Abort;
+use crate::ul::pdu::{Abort, PDU_HEADER_BYTES};
 use crate::ul::pdv::{Fragmenter, Pdv};
 
 /// What one PDV led to.
@@ -38,23 +41,32 @@ pub enum Outcome {
     Abort(Abort, String),
     /// A response could not be sent.
     PeerGone,
+    /// An operation with many answers begins; the loop runs it.
+    Operate(Box<Operation>),
 }
 
 /// What an established association remembers between reads.
 pub struct Exchange {
-    contexts: AcceptedContexts,
-    assembler: MessageAssembler,
-    fragmenter: Fragmenter,
-    calling_ae_title: AeTitle,
+    pub(super) contexts: AcceptedContexts,
+    pub(super) assembler: MessageAssembler,
+    pub(super) fragmenter: Fragmenter,
+    pub(super) calling_ae_title: AeTitle,
+    pub(super) called_ae_title: AeTitle,
     in_hand: Option<InHand>,
     /// The PDU of a response; kept, so that none is allocated per message.
-    pdu: Vec<u8>,
+    pub(super) pdu: Vec<u8>,
+    /// PDVs that came in one PDU with a request that is performed first.
+    pub(super) left_over: Vec<u8>,
+    /// Length of the PDU at the front of the buffer, as far as it is known.
+    pub(super) wanted_bytes: usize,
 }
 
 /// A request whose data set is on its way.
 enum InHand {
     /// C-STORE.
     Store(Box<StoreInHand>),
+    /// A query or retrieve request, whose identifier is collected up to `IDENTIFIER_BYTES_MAX`.
+    Query { operation: Box<Operation>, is_too_long: bool },
     /// Anything else: the data set is dropped, then this response is sent.
     Dropped { context_id: u8, response: Response<'static> },
 }
@@ -69,14 +81,24 @@ struct StoreInHand {
 }
 
 impl Exchange {
-    /// The state of a fresh association.
+    /// The state of a fresh association; `titles` are the calling and the called one.
     pub fn new(
         contexts: AcceptedContexts,
         fragmenter: Fragmenter,
-        calling_ae_title: AeTitle,
+        titles: (AeTitle, AeTitle),
     ) -> Self {
         let assembler = MessageAssembler::new(contexts.ids());
-        Self { contexts, assembler, fragmenter, calling_ae_title, in_hand: None, pdu: Vec::new() }
+        Self {
+            contexts,
+            assembler,
+            fragmenter,
+            calling_ae_title: titles.0,
+            called_ae_title: titles.1,
+            in_hand: None,
+            pdu: Vec::new(),
+            left_over: Vec::new(),
+            wanted_bytes: PDU_HEADER_BYTES,
+        }
     }
 
     /// True between messages.
@@ -116,6 +138,7 @@ impl Exchange {
 enum Request {
     Echo(EchoRequest),
     Store(StoreRequest),
+    Query(QueryRequest),
     Other(OtherRequest),
 }
 
@@ -149,6 +172,7 @@ impl<'b> Block<'_, 'b> {
                 }
                 Ok(Command::Echo(request)) => (context_id, Request::Echo(request)),
                 Ok(Command::Store(request)) => (context_id, Request::Store(request)),
+                Ok(Command::Query(request)) => (context_id, Request::Query(request)),
                 // PS3.7 §9.3.2.3: a C-CANCEL for nothing that runs means nothing.
                 Ok(Command::Cancel(_)) => return Outcome::GoOn,
                 Ok(Command::Other(request)) => (context_id, Request::Other(request)),
@@ -159,22 +183,38 @@ impl<'b> Block<'_, 'b> {
         match command {
             Request::Echo(request) => self.echo(context_id, &request),
             Request::Store(request) => self.begin_store(context_id, request),
-            Request::Other(request) => self.refuse(context_id, &request),
+            Request::Query(request) => self.begin_query(context_id, request),
+            Request::Other(request) => {
+                let response = request.response(Status::UNRECOGNIZED_OPERATION);
+                self.refuse(context_id, request.command_field, response, request.data_set_type)
+            }
         }
     }
 
     /// Hands the collected fragments to the store.
     pub fn flush(&mut self) {
-        if let Some(InHand::Store(store)) = &mut self.exchange.in_hand {
-            self.narrator.progress_dots(self.fragments.len());
-            let appended = match &mut store.writer {
-                Some(writer) if !self.fragments.is_empty() => writer.append(&self.fragments),
-                _ => Ok(()),
-            };
-            if let Err(error) = appended {
-                store.failure = Some(error);
-                store.writer = None;
+        match &mut self.exchange.in_hand {
+            Some(InHand::Store(store)) => {
+                self.narrator.progress_dots(self.fragments.len());
+                let appended = match &mut store.writer {
+                    Some(writer) if !self.fragments.is_empty() => writer.append(&self.fragments),
+                    _ => Ok(()),
+                };
+                if let Err(error) = appended {
+                    store.failure = Some(error);
+                    store.writer = None;
+                }
             }
+            Some(InHand::Query { operation, is_too_long }) => {
+                for fragment in &self.fragments {
+                    *is_too_long |=
+                        operation.identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX;
+                    if !*is_too_long {
+                        operation.identifier.extend_from_slice(fragment);
+                    }
+                }
+            }
+            Some(InHand::Dropped { .. }) | None => {}
         }
         self.fragments.clear();
     }
@@ -187,10 +227,37 @@ impl<'b> Block<'_, 'b> {
     }
 
     /// A command that this server does not perform: 0211H, and the association lives.
-    fn refuse(&mut self, context_id: u8, request: &OtherRequest) -> Outcome {
-        self.narrator.unexpected_command(request.command_field);
-        let response = request.response(Status::UNRECOGNIZED_OPERATION);
-        self.answer_now_or_later(context_id, response, request.data_set_type)
+    fn refuse(
+        &mut self,
+        context_id: u8,
+        command_field: u16,
+        response: Response<'static>,
+        data_set_type: DataSetType,
+    ) -> Outcome {
+        self.narrator.unexpected_command(command_field);
+        self.answer_now_or_later(context_id, response, data_set_type)
+    }
+
+    /// C-FIND, C-MOVE or C-GET: its identifier follows.
+    fn begin_query(&mut self, context_id: u8, request: QueryRequest) -> Outcome {
+        if self.service.archive.is_none() {
+            let response = request.response(Status::UNRECOGNIZED_OPERATION, false);
+            let field = request.service.command_field();
+            return self.refuse(context_id, field, response, request.data_set_type);
+        }
+        if !request.data_set_type.is_present() {
+            let service = request.service.text();
+            self.narrator.complain(format_args!("C-{service} refused: it has no identifier"));
+            let response = request.response(Status::CANNOT_UNDERSTAND, false);
+            return self.answer_now_or_later(context_id, response, request.data_set_type);
+        }
+        let Some(context) = self.exchange.contexts.get(context_id) else {
+            return Outcome::Abort(Abort::INVALID_PDU_PARAMETER, "context not accepted".into());
+        };
+        let operation = Operation { context: *context, request, identifier: Vec::new() };
+        let operation = Box::new(operation);
+        self.exchange.in_hand = Some(InHand::Query { operation, is_too_long: false });
+        Outcome::GoOn
     }
 
     /// Sends `response`, after the data set that the request announced, if any.
@@ -252,6 +319,14 @@ impl<'b> Block<'_, 'b> {
         self.flush();
         match self.exchange.in_hand.take() {
             Some(InHand::Store(store)) => self.finish_store(*store),
+            Some(InHand::Query { operation, is_too_long: false }) => Outcome::Operate(operation),
+            Some(InHand::Query { operation, is_too_long: true }) => {
+                self.narrator.complain(format_args!(
+                    "identifier refused: more than {IDENTIFIER_BYTES_MAX} bytes"
+                ));
+                let response = operation.request.response(Status::OUT_OF_RESOURCES, false);
+                self.send(operation.context.id, &response)
+            }
             Some(InHand::Dropped { context_id, response }) => self.send(context_id, &response),
             None => Outcome::GoOn,
         }
@@ -321,7 +396,7 @@ impl<'b> Block<'_, 'b> {
 
     fn tell_failure(&self, error: &StoreError) {
         match error {
-            StoreError::Io(failure) if failure.operation == Operation::MakeDirectory => {
+            StoreError::Io(failure) if failure.operation == IoOperation::MakeDirectory => {
                 self.narrator.cannot_create_directory(
                     &failure.path.display(),
                     &system_text(&failure.source),
