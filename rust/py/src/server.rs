@@ -16,7 +16,7 @@ use dcmfast_core::net::buffer::BlockPool;
 use dcmfast_core::net::resolve::HostNames;
 use dcmfast_core::net::tcp::TransportOptions;
 use dcmfast_core::policy::{AcceptedRoles, AcceptorEntry, AcceptorTable, Hints, Promiscuous};
-use dcmfast_core::server::{Dialect, Server, Service, Shared};
+use dcmfast_core::server::{Dialect, Objects, Server, Service, Shared};
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
 use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreError, StoreMode, StoreOptions};
@@ -219,8 +219,8 @@ impl Receiver {
             },
             blocks: BlockPool::default(),
             acceptor: plan.table.compile()?,
-            store,
-            archive: None,
+            mode: store.options().mode,
+            objects: Objects::Directory(store),
             max_pdu_bytes: plan.max_pdu_bytes,
             acse_timeout: seconds(plan.acse_timeout_s),
             socket_timeout: plan.socket_timeout_s.map(seconds),
@@ -236,7 +236,7 @@ impl Receiver {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             Console.record(Level::Error, "dcmfast.server", &format!("internal fault at {place}"));
         }));
-        let server = Server::bind(plan.port, service).map_err(|error| os_error(&error))?;
+        let server = Server::bind(None, plan.port, service).map_err(|error| os_error(&error))?;
         let shared = server.shared();
         Ok(Self { server, shared })
     }

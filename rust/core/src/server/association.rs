@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Service;
 use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
 use super::listener::{Admission, Refused, Shared};
@@ -20,6 +19,7 @@ use super::narration::{
 };
 use super::peer::{Operation, Peer};
 use super::store::{Exchange, Outcome};
+use super::{Objects, Service};
 use crate::acse::negotiation::{Negotiation, explanation, negotiate};
 use crate::acse::user_information::{LocalIdentity, associate_ac};
 use crate::dimse::status::Status;
@@ -278,12 +278,12 @@ impl<'s> Link<'s> {
             return self.refuse(Refusal::Forced, request);
         }
         let mut negotiation = negotiate(request, &service.acceptor);
-        let application = match &service.archive {
-            Some(archive) => match self.application(archive, request) {
+        let application = match &service.objects {
+            Objects::Areas(archive) => match self.application(archive, request) {
                 Ok(application) => Some((archive, application)),
                 Err(refusal) => return self.refuse(refusal, request),
             },
-            None => None,
+            Objects::Directory(_) => None,
         };
         let storing = application
             .and_then(|(archive, application)| archive.restrict(application, &mut negotiation));
@@ -297,7 +297,7 @@ impl<'s> Link<'s> {
         if service.reject_without_implementation_class_uid && implementation.is_none() {
             return self.refuse(Refusal::NoImplementationClassUid, request);
         }
-        if service.archive.as_ref().is_some_and(|archive| archive.is_shutdown(request)) {
+        if application.is_some_and(|(archive, _)| archive.is_shutdown(request)) {
             let refused = self.refuse(Refusal::Shutdown, request);
             self.shared.stop.raise();
             return refused;

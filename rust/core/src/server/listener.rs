@@ -8,15 +8,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Service;
 use super::association;
+use super::{Objects, Service};
 use crate::limits::{ASSOCIATION_STACK_BYTES, PENDING_CONNECTIONS_MAX, STOP_GRACE_S};
 use crate::log::Level;
 use crate::net::tcp::{self, Connection, SLICE, StopFlag};
@@ -160,13 +160,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port (IPv4 and IPv6; 0 lets the system choose).
+    /// Opens the port (0 lets the system choose) on `address`, or on every address of the host,
+    /// IPv4 and IPv6.
     ///
     /// # Errors
     ///
     /// The system's: port in use, no privilege.
-    pub fn bind(port: u16, service: Service) -> io::Result<Self> {
-        let listener = tcp::listen(port)?;
+    pub fn bind(address: Option<IpAddr>, port: u16, service: Service) -> io::Result<Self> {
+        let listener = match address {
+            Some(address) => tcp::listen_on((address, port).into())?,
+            None => tcp::listen(port)?,
+        };
         raise_descriptor_limit();
         let shared = Shared {
             service,
@@ -229,9 +233,10 @@ impl Server {
     /// Removes what a crashed receiver left, beside the first associations, so that a directory of
     /// millions delays no start.
     fn clear_stale_parts(&self) {
-        let shared = self.shared();
+        let Objects::Directory(store) = &self.shared.service.objects else { return };
+        let (shared, store) = (self.shared(), Arc::clone(store));
         let clear = move || {
-            if let Err(error) = shared.service.store.remove_stale_parts() {
+            if let Err(error) = store.remove_stale_parts() {
                 shared.service.logger.line(
                     Level::Warn,
                     "dcmfast.server",

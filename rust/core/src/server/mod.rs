@@ -12,7 +12,7 @@ use crate::net::buffer::BlockPool;
 use crate::net::resolve::HostNames;
 use crate::net::tcp::TransportOptions;
 use crate::policy::AcceptorTable;
-use crate::storage::writer::Store;
+use crate::storage::writer::{Store, StoreMode};
 
 pub mod access;
 pub mod answers;
@@ -25,6 +25,14 @@ pub mod store;
 pub use crate::storage::writer::Dialect;
 pub use access::Archive;
 pub use listener::{Counters, Server, Shared};
+
+/// Where a server's objects go.
+pub enum Objects {
+    /// Into a directory, a file each: a receiver.
+    Directory(Arc<Store>),
+    /// Into storage areas with an index, by called AE title: an archive.
+    Areas(Arc<Archive>),
+}
 
 /// What one server does with every association: the front end's decisions, as plain values.
 pub struct Service {
@@ -41,9 +49,9 @@ pub struct Service {
     /// Which contexts are accepted, and with which transfer syntaxes.
     pub acceptor: AcceptorTable,
     /// Where objects go.
-    pub store: Arc<Store>,
-    /// Storage areas with an index, and who may use them; `None` for a plain receiver.
-    pub archive: Option<Arc<Archive>>,
+    pub objects: Objects,
+    /// What is done with their bytes.
+    pub mode: StoreMode,
     /// Longest P-DATA-TF announced and accepted, in bytes (`--max-pdu`).
     pub max_pdu_bytes: u32,
     /// Connection opened → A-ASSOCIATE-RQ complete (`--acse-timeout`).

@@ -8,11 +8,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Service;
 use super::answers;
 use super::listener::Shared;
 use super::narration::Narrator;
 use super::peer::Operation;
+use super::{Objects, Service};
 use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
@@ -240,7 +240,7 @@ impl<'b> Block<'_, 'b> {
 
     /// C-FIND, C-MOVE or C-GET: its identifier follows.
     fn begin_query(&mut self, context_id: u8, request: QueryRequest) -> Outcome {
-        if self.service.archive.is_none() {
+        if matches!(self.service.objects, Objects::Directory(_)) {
             let response = request.response(Status::UNRECOGNIZED_OPERATION, false);
             let field = request.service.command_field();
             return self.refuse(context_id, field, response, request.data_set_type);
@@ -303,7 +303,10 @@ impl<'b> Block<'_, 'b> {
             ));
         }
         self.narrator.progress_begin();
-        let writer = self.service.store.begin(&InstanceRequest {
+        let Objects::Directory(store) = &self.service.objects else {
+            return Outcome::Abort(Abort::USER, "no storage area".into());
+        };
+        let writer = store.begin(&InstanceRequest {
             sop_class: class,
             sop_instance: instance,
             transfer_syntax: context.transfer_syntax,
@@ -341,7 +344,7 @@ impl<'b> Block<'_, 'b> {
             (None, Some(writer)) => writer.finish(),
             (None, None) => Err(StoreError::Abandoned),
         };
-        let (dialect, mode) = (self.service.dialect, self.service.store.options().mode);
+        let (dialect, mode) = (self.service.dialect, self.service.mode);
         let counters = &self.shared.counters;
         let mut aborts = false;
         let status = match &result {
