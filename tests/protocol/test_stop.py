@@ -9,7 +9,6 @@ import pytest
 
 from testkit import answers, pdu
 from testkit.answers import BY_USER, NOT_SPECIFIED, Closed
-from testkit.checks import is_part
 from testkit.kinds import Connect, StartReceiver
 from testkit.process import Receiver, wait_until
 from vectors import make
@@ -36,7 +35,7 @@ def test_an_object_that_never_ends_is_given_up_too(
     peer = scripted_peer(receiver)
     peer.associate()
     begin_store(peer, receiver)
-    wait_until(lambda: any(map(is_part, receiver.names())), what="a part file")
+    wait_until(lambda: bool(receiver.in_transit()), what="a part file")
     receiver.process.send_signal(signal.SIGTERM)
     peer.socket.settimeout(0.05)
     answer = b""
@@ -87,7 +86,7 @@ def test_the_object_in_hand_is_finished(running_scp: StartReceiver, scripted_pee
     command = pdu.c_store_rq(OBJECT.sop_class_uid, OBJECT.sop_instance_uid)
     pieces = pdu.fragments(3, OBJECT.data_set)
     peer.send(pdu.p_data(pdu.pdv(3, command, command=True)), *pieces[:-1])
-    wait_until(lambda: any(map(is_part, receiver.names())), what="a part file")
+    wait_until(lambda: bool(receiver.in_transit()), what="a part file")
     receiver.process.send_signal(signal.SIGTERM)
     peer.send(pieces[-1])
     peer.expect_status(0)
@@ -105,7 +104,7 @@ def test_a_stalled_object_is_given_up_after_ten_seconds(
     peer = scripted_peer(receiver)
     peer.associate()
     begin_store(peer, receiver)
-    wait_until(lambda: any(map(is_part, receiver.names())), what="a part file")
+    wait_until(lambda: bool(receiver.in_transit()), what="a part file")
     started = time.monotonic()
     receiver.process.send_signal(signal.SIGTERM)
     assert receiver.wait(within_s=15) == 0
@@ -119,7 +118,7 @@ def test_the_second_signal_ends_at_once(running_scp: StartReceiver, scripted_pee
     peer = scripted_peer(receiver)
     peer.associate()
     begin_store(peer, receiver)
-    wait_until(lambda: any(map(is_part, receiver.names())), what="a part file")
+    wait_until(lambda: bool(receiver.in_transit()), what="a part file")
     receiver.process.send_signal(signal.SIGTERM)
     wait_until(lambda: refuses_connections(receiver.port), what="the listener closed")
     started = time.monotonic()

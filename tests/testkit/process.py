@@ -164,6 +164,19 @@ class Receiver:
         """Names of the files, relative to the output directory."""
         return [str(path.relative_to(self.directory)) for path in self.files()]
 
+    def in_transit(self) -> list[str]:
+        """The objects being received: part files, those without a name as ``(deleted)``."""
+        found = []
+        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                target = str(descriptor.readlink())
+            except FileNotFoundError:  # closed meanwhile
+                continue
+            name = target.removeprefix(f"{self.directory.resolve()}/")
+            if name != target and (".part" in name or name.endswith(" (deleted)")):
+                found.append(name)
+        return found
+
     def descriptors(self) -> int:
         """Number of open descriptors."""
         return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())

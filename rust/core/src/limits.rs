@@ -75,6 +75,9 @@ pub const GROUP_OBJECTS_MAX: usize = ASSOCIATIONS_MAX;
 pub const GROUP_GATHER_US_MAX: u64 = 2000;
 /// Directories remembered as synced with all their parents; forgotten together when full.
 pub const SYNCED_DIRECTORIES_MAX: usize = 4096;
+/// The output directory is looked at this rarely while objects come, in milliseconds: it may have
+/// been moved away and made anew, and whoever does that cannot send an object within this time.
+pub const AREA_LOOK_MS: u64 = 10;
 /// Age from which an unlocked part file is stale although a process of its owner's number lives, in
 /// seconds: far longer than an owner takes from creating the file to locking it.
 pub const STALE_PART_AGE_S: u64 = 60;

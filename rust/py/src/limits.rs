@@ -38,6 +38,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         GROUP_OBJECTS_MAX,
         GROUP_GATHER_US_MAX,
         SYNCED_DIRECTORIES_MAX,
+        AREA_LOOK_MS,
         STALE_PART_AGE_S,
         FILE_META_BYTES_MAX,
         INFLATED_DATA_SET_BYTES_MAX,

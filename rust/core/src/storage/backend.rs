@@ -10,24 +10,32 @@
 //! while written, so that several receivers may share a directory: at start one removes only what
 //! no living process owns ([`Backend::remove_stale_parts`]).
 //!
-//! Calls for one small object without syncs: stat of the output directory (it may have been moved
-//! away), open, flock, writev, close, renameat2. Names are opened below a directory descriptor and
-//! without following a symbolic link (PROMISES.md §5.1).
+//! Where nothing is synced and the file system can do it, a part file has no name at all
+//! ([`Disk::with_unnamed_parts`]): it gets its only one by a link, which like the rename refuses a
+//! taken name, and the kernel frees it when its owner dies. That saves the second change of the
+//! directory, for which parallel senders queue (measured, ext4, 1 KB objects: 48 µs of CPU time per
+//! file by rename and 39 by link; with four senders 70 and 41).
+//!
+//! Calls for one small object without syncs: open, writev, linkat, close; a hundred times a second
+//! a stat of the output directory (it may have been moved away). With a name: open, flock,
+//! writev, close, renameat2. Names are opened below a directory descriptor and without following a
+//! symbolic link (PROMISES.md §5.1).
 //!
 //! `unsafe` stands in the module [`system`] at the foot, each call with its reason; see SAFETY.md.
 //! Called by `storage::{durability, writer}`.
 
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::limits::{COMPARE_BLOCK_BYTES, STALE_PART_AGE_S};
+use crate::limits::{AREA_LOOK_MS, COMPARE_BLOCK_BYTES, STALE_PART_AGE_S};
 use crate::storage::naming::{AreaPath, LocalTime};
 
 pub mod faulty;
@@ -116,8 +124,14 @@ struct DiskShared {
     path_c: CString,
     /// Make the output directory again when it vanished, as dcmrecv does.
     recreates_area: bool,
+    /// Part files get no name where that is possible.
+    wants_unnamed_parts: bool,
     /// What `path` named when last looked at.
     root: RwLock<Arc<Root>>,
+    /// From when on `path` is looked at again, in microseconds after `opened`.
+    next_look_us: AtomicU64,
+    opened: Instant,
+    look_interval: Duration,
     /// Part files made so far; with the process ID it makes their names unique.
     part_count: AtomicU64,
     keeps_names_behind_contents: bool,
@@ -127,20 +141,37 @@ struct DiskShared {
 struct Root {
     descriptor: OwnedFd,
     identity: system::Identity,
+    /// How a file without a name gets one here, where such files can be made.
+    link: Option<system::Link>,
 }
 
 impl Disk {
     /// Opens the existing directory `path`.
     pub fn open(path: &Path, recreates_area: bool) -> io::Result<Self> {
+        Self::open_with(path, recreates_area, false)
+    }
+
+    /// As [`Disk::open`], with part files that have no name where the file system can do that. Not
+    /// for content that is to be synced before it gets its name: which syncs make a linked file
+    /// survive is less well trodden than for a renamed one.
+    pub fn with_unnamed_parts(path: &Path, recreates_area: bool) -> io::Result<Self> {
+        Self::open_with(path, recreates_area, true)
+    }
+
+    fn open_with(path: &Path, recreates_area: bool, wants_unnamed_parts: bool) -> io::Result<Self> {
         let path_c = CString::new(path.as_os_str().as_bytes())?;
-        let root = Root::open(&path_c)?;
+        let root = Root::open(&path_c, wants_unnamed_parts)?;
         let keeps_names_behind_contents = system::keeps_names_behind_contents(&root.descriptor);
         Ok(Self {
             shared: Arc::new(DiskShared {
                 path: path.to_owned(),
                 path_c,
                 recreates_area,
+                wants_unnamed_parts,
                 root: RwLock::new(Arc::new(root)),
+                next_look_us: AtomicU64::new(0),
+                opened: Instant::now(),
+                look_interval: Duration::from_millis(AREA_LOOK_MS),
                 part_count: AtomicU64::new(0),
                 keeps_names_behind_contents,
             }),
@@ -149,10 +180,11 @@ impl Disk {
 }
 
 impl Root {
-    fn open(path: &CStr) -> io::Result<Self> {
+    fn open(path: &CStr, wants_unnamed_parts: bool) -> io::Result<Self> {
         let descriptor = system::open_directory(None, path)?;
         let identity = system::identity(&descriptor)?;
-        Ok(Self { descriptor, identity })
+        let link = if wants_unnamed_parts { system::link_of_unnamed(&descriptor) } else { None };
+        Ok(Self { descriptor, identity, link })
     }
 }
 
@@ -160,6 +192,19 @@ impl DiskShared {
     /// The directory that the last new part file went to.
     fn known_root(&self) -> Arc<Root> {
         Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The directory that the path named [`AREA_LOOK_MS`] ago or later.
+    fn recent_root(&self) -> io::Result<Arc<Root>> {
+        let elapsed_us = |since: Duration| u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let now_us = elapsed_us(self.opened.elapsed());
+        if now_us < self.next_look_us.load(Ordering::Relaxed) {
+            return Ok(self.known_root());
+        }
+        let root = self.root()?;
+        let next_us = now_us.saturating_add(elapsed_us(self.look_interval));
+        self.next_look_us.store(next_us, Ordering::Relaxed);
+        Ok(root)
     }
 
     /// The directory that the path names now. A receiver runs for months, and its directory may be
@@ -174,9 +219,25 @@ impl DiskShared {
             Err(error) => return Err(error),
             Ok(_) => {}
         }
-        let root = Arc::new(Root::open(&self.path_c)?);
+        let root = Arc::new(Root::open(&self.path_c, self.wants_unnamed_parts)?);
         *self.root.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&root);
         Ok(root)
+    }
+}
+
+impl DiskShared {
+    /// Calls `make` with part names until one is free, and says which.
+    fn with_part_name(&self, mut make: impl FnMut(&CStr) -> io::Result<()>) -> io::Result<CString> {
+        // Asked each time: after a fork the number is another one, and so must the names be.
+        let pid = std::process::id();
+        loop {
+            let count = self.part_count.fetch_add(1, Ordering::Relaxed);
+            let name = CString::new(format!("{PART_PREFIX}{pid}-{count}{PART_SUFFIX}"))?;
+            match make(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map(|()| name),
+            }
+        }
     }
 }
 
@@ -185,24 +246,19 @@ const PART_SUFFIX: &str = ".part";
 
 impl Backend for Disk {
     fn create_part(&self) -> io::Result<Box<dyn PartFile>> {
-        let root = self.shared.root()?;
-        // Asked each time: after a fork the number is another one, and so must the names be.
-        let pid = std::process::id();
-        loop {
-            let count = self.shared.part_count.fetch_add(1, Ordering::Relaxed);
-            let name = CString::new(format!("{PART_PREFIX}{pid}-{count}{PART_SUFFIX}"))?;
-            let file = match system::create_exclusively(&root.descriptor, &name) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                result => result?,
-            };
-            let part =
-                DiskPart { root, name, file: Some(file), identity: None, state: PartState::Part };
-            // Fresh and exclusive, so the lock is free, but for one who takes it for stale.
-            if let Some(file) = &part.file {
-                system::lock_now(file)?;
+        let root = self.shared.recent_root()?;
+        let part = match DiskPart::create(&self.shared, Arc::clone(&root)) {
+            // Removed since it was looked at: perhaps there is another one of its name by now.
+            Err(error) => {
+                let current = self.shared.root()?;
+                if current.identity == root.identity {
+                    return Err(error);
+                }
+                DiskPart::create(&self.shared, current)?
             }
-            return Ok(Box::new(part));
-        }
+            Ok(part) => part,
+        };
+        Ok(Box::new(part))
     }
 
     fn make_directories(&self, directory: &str) -> io::Result<()> {
@@ -284,6 +340,8 @@ fn part_owner(name: &str) -> Option<i32> {
 }
 
 enum PartState {
+    /// Under no name.
+    Unnamed,
     /// Under its part name.
     Part,
     /// Under its final name; nothing is under the part name.
@@ -295,8 +353,11 @@ enum PartState {
 }
 
 struct DiskPart {
+    shared: Arc<DiskShared>,
     root: Arc<Root>,
+    /// The part name; empty as long as it has none.
     name: CString,
+    /// Open until it is closed, an unnamed one until the end.
     file: Option<fs::File>,
     /// Known once synced: tells our file from another of its name when it is withdrawn.
     identity: Option<system::Identity>,
@@ -304,6 +365,51 @@ struct DiskPart {
 }
 
 impl DiskPart {
+    fn create(shared: &Arc<DiskShared>, root: Arc<Root>) -> io::Result<Self> {
+        let mut part = Self {
+            shared: Arc::clone(shared),
+            root,
+            name: CString::default(),
+            file: None,
+            identity: None,
+            state: PartState::Unnamed,
+        };
+        if part.root.link.is_some() {
+            part.file = Some(system::create_unnamed(&part.root.descriptor)?);
+            return Ok(part);
+        }
+        part.name = shared.with_part_name(|name| {
+            part.file = Some(system::create_exclusively(&part.root.descriptor, name)?);
+            Ok(())
+        })?;
+        part.state = PartState::Part;
+        part.lock()?;
+        Ok(part)
+    }
+
+    /// Fresh and exclusive, so the lock is free, but for one who takes it for stale.
+    fn lock(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), system::lock_now)
+    }
+
+    /// Gives an unnamed file its first name, unless that is taken.
+    fn link(&self, name: &CStr) -> io::Result<()> {
+        match (&self.file, self.root.link) {
+            (Some(file), Some(link)) => system::link(link, file, &self.root.descriptor, name),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Gives an unnamed file a part name, so that it can be renamed over something.
+    fn take_part_name(&mut self) -> io::Result<()> {
+        if matches!(self.state, PartState::Unnamed) {
+            self.lock()?;
+            self.name = self.shared.with_part_name(|name| self.link(name))?;
+            self.state = PartState::Part;
+        }
+        Ok(())
+    }
+
     /// True unless the file of this name is known to be another one.
     fn is_ours(&self, target: &CStr) -> io::Result<bool> {
         let ours = match &self.file {
@@ -344,6 +450,11 @@ impl PartFile for DiskPart {
     }
 
     fn close(&mut self) -> io::Result<()> {
+        if matches!(self.state, PartState::Unnamed) {
+            // Closed now it would be gone. The file systems that make such files here keep no error
+            // for close (`link_of_unnamed`).
+            return Ok(());
+        }
         self.file.take().map_or(Ok(()), |file| system::close(file.into()))
     }
 
@@ -353,7 +464,12 @@ impl PartFile for DiskPart {
             // A rename over a directory fails by itself; an exchange would move it away.
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        system::rename(&self.root.descriptor, &self.name, &target, how)?;
+        if matches!(self.state, PartState::Unnamed) && how == Publish::New {
+            self.link(&target)?;
+        } else {
+            self.take_part_name()?;
+            system::rename(&self.root.descriptor, &self.name, &target, how)?;
+        }
         self.state = match how {
             Publish::New | Publish::Replace => PartState::Published { target },
             Publish::Exchange => PartState::Exchanged { target },
@@ -367,8 +483,10 @@ impl PartFile for DiskPart {
         let Ok(stored) = system::open_to_read(&self.root.descriptor, &target) else {
             return Ok(false);
         };
-        let part = system::open_to_read(&self.root.descriptor, &self.name)?;
-        same_content(stored, part)
+        match &self.file {
+            Some(unnamed) if self.name.is_empty() => same_content(&stored, unnamed),
+            _ => same_content(&stored, &system::open_to_read(&self.root.descriptor, &self.name)?),
+        }
     }
 
     fn withdraw(&mut self) -> io::Result<()> {
@@ -409,22 +527,23 @@ impl Drop for DiskPart {
     }
 }
 
-fn same_content(mut one: fs::File, mut other: fs::File) -> io::Result<bool> {
+fn same_content(one: &fs::File, other: &fs::File) -> io::Result<bool> {
     let (meta, other_meta) = (one.metadata()?, other.metadata()?);
     if !meta.is_file() || meta.len() != other_meta.len() {
         return Ok(false);
     }
     let mut blocks = vec![0; 2 * COMPARE_BLOCK_BYTES];
     let (block, other_block) = blocks.split_at_mut(COMPARE_BLOCK_BYTES);
-    let mut left_bytes = meta.len();
-    while left_bytes > 0 {
-        let count = left_bytes.min(COMPARE_BLOCK_BYTES as u64) as usize;
-        one.read_exact(&mut block[..count])?;
-        other.read_exact(&mut other_block[..count])?;
+    let mut at = 0;
+    while at < meta.len() {
+        let count = (meta.len() - at).min(COMPARE_BLOCK_BYTES as u64) as usize;
+        // At a place: an unnamed file stands at its end.
+        one.read_exact_at(&mut block[..count], at)?;
+        other.read_exact_at(&mut other_block[..count], at)?;
         if block[..count] != other_block[..count] {
             return Ok(false);
         }
-        left_bytes -= count as u64;
+        at += count as u64;
     }
     Ok(true)
 }
@@ -471,7 +590,7 @@ pub(crate) fn exit_at_once(code: i32) -> ! {
 /// that own them, names are `CStr`s, and every result is checked: SAFETY.md §2.
 #[allow(unsafe_code)]
 mod system {
-    use super::{AsRawFd, BorrowedFd, CStr, IoSlice, LocalTime, OwnedFd, Publish, fs, io};
+    use super::{AsRawFd, BorrowedFd, CStr, CString, IoSlice, LocalTime, OwnedFd, Publish, fs, io};
     use std::hash::{BuildHasher, RandomState};
     use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
 
@@ -524,6 +643,64 @@ mod system {
     pub(super) fn create_exclusively(directory: &OwnedFd, name: &CStr) -> io::Result<fs::File> {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         open_at(Some(directory.as_fd()), name, flags, 0o666).map(fs::File::from)
+    }
+
+    /// A file without a name, mode as above; gone with its last descriptor unless it is linked.
+    pub(super) fn create_unnamed(directory: &OwnedFd) -> io::Result<fs::File> {
+        let flags = libc::O_RDWR | libc::O_TMPFILE;
+        open_at(Some(directory.as_fd()), c".", flags, 0o666).map(fs::File::from)
+    }
+
+    /// How a file that has no name is given one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum Link {
+        /// By its descriptor: Linux 6.10, or the capability to search everything.
+        ByDescriptor,
+        /// By the descriptor's name in `/proc`, 3 µs slower.
+        ByProc,
+    }
+
+    /// Names a file that has no name; a taken name is an error.
+    pub(super) fn link(
+        how: Link,
+        file: &fs::File,
+        directory: &OwnedFd,
+        name: &CStr,
+    ) -> io::Result<()> {
+        let (at, file) = (directory.as_raw_fd(), file.as_raw_fd());
+        let result = match how {
+            // SAFETY: `file` and `at` are open while borrowed, both names end in NUL. SAFETY.md §2.
+            Link::ByDescriptor => unsafe {
+                libc::linkat(file, c"".as_ptr(), at, name.as_ptr(), libc::AT_EMPTY_PATH)
+            },
+            Link::ByProc => {
+                let from = CString::new(format!("/proc/self/fd/{file}"))?;
+                let flags = libc::AT_SYMLINK_FOLLOW;
+                // SAFETY: `at` is open while borrowed, both names end in NUL. SAFETY.md §2.
+                unsafe { libc::linkat(libc::AT_FDCWD, from.as_ptr(), at, name.as_ptr(), flags) }
+            }
+        };
+        check(result).map(|_| ())
+    }
+
+    /// How unnamed files are named in this directory, if they can be made there, on a file system
+    /// that tells every error when it is written to: such a file is linked before it is closed, so
+    /// close must have nothing to tell. Network file systems and FUSE have.
+    pub(super) fn link_of_unnamed(directory: &OwnedFd) -> Option<Link> {
+        let kinds = [
+            libc::EXT4_SUPER_MAGIC,
+            libc::XFS_SUPER_MAGIC,
+            libc::BTRFS_SUPER_MAGIC,
+            libc::TMPFS_MAGIC,
+        ];
+        file_system(directory).filter(|kind| kinds.contains(kind))?;
+        let file = create_unnamed(directory).ok()?;
+        // "." is taken everywhere: that this is the complaint shows that the file itself was found.
+        let finds_file = |link: &Link| {
+            let probe = self::link(*link, &file, directory, c".");
+            probe.is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
+        };
+        [Link::ByDescriptor, Link::ByProc].into_iter().find(finds_file)
     }
 
     /// Never waits, not even for a FIFO that somebody put there.
@@ -616,14 +793,16 @@ mod system {
     /// one, and the record that commits it is preceded by a flush of the device's cache. So whoever
     /// finds the name finds the content.
     pub(super) fn keeps_names_behind_contents(descriptor: &OwnedFd) -> bool {
+        matches!(file_system(descriptor), Some(libc::EXT4_SUPER_MAGIC | libc::XFS_SUPER_MAGIC))
+    }
+
+    /// The magic number of the file system, statfs(2).
+    fn file_system(descriptor: &OwnedFd) -> Option<libc::c_long> {
         let mut stat = core::mem::MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: the descriptor is open while borrowed; `stat` has room. SAFETY.md §2.
-        if check(unsafe { libc::fstatfs(descriptor.as_raw_fd(), stat.as_mut_ptr()) }).is_err() {
-            return false;
-        }
+        check(unsafe { libc::fstatfs(descriptor.as_raw_fd(), stat.as_mut_ptr()) }).ok()?;
         // SAFETY: fstatfs succeeded, so it filled the whole structure. SAFETY.md §2.
-        let kind = unsafe { stat.assume_init() }.f_type;
-        kind == libc::EXT4_SUPER_MAGIC || kind == libc::XFS_SUPER_MAGIC
+        Some(unsafe { stat.assume_init() }.f_type)
     }
 
     /// Closes and reports the error that a drop would hide. Never repeated: after EINTR Linux has
@@ -743,6 +922,7 @@ pub fn open_for_reading(path: &Path) -> io::Result<fs::File> {
 
 #[cfg(test)]
 mod tests {
+    use super::system::Link;
     use super::*;
     use crate::storage::naming::{FileNaming, NameParts, Naming, SubdirectoryNaming};
     use crate::uid::UidText;
@@ -791,6 +971,23 @@ mod tests {
         target(uid, SubdirectoryNaming::None)
     }
 
+    /// A disk of each kind, in a directory of its own.
+    fn both(name: &str, test: impl Fn(&Scratch, &Disk)) {
+        let scratch = Scratch::new(name);
+        test(&scratch, &Disk::open(&scratch.0, false).unwrap());
+        let scratch = Scratch::new(name);
+        let disk = Disk::with_unnamed_parts(&scratch.0, false).unwrap();
+        test(&scratch, &disk);
+        if let Some(Link::ByDescriptor) = disk.shared.known_root().link {
+            let scratch = Scratch::new(name);
+            let disk = Disk::with_unnamed_parts(&scratch.0, false).unwrap();
+            let mut root = Root::open(&disk.shared.path_c, true).unwrap();
+            root.link = Some(Link::ByProc);
+            *disk.shared.root.write().unwrap() = Arc::new(root);
+            test(&scratch, &disk);
+        }
+    }
+
     fn closed_part(disk: &Disk, content: &[u8]) -> Box<dyn PartFile> {
         let mut part = disk.create_part().unwrap();
         part.append(&mut [IoSlice::new(content)]).unwrap();
@@ -817,93 +1014,124 @@ mod tests {
         assert!(scratch.names().is_empty());
     }
 
+    /// An unnamed part file is nowhere until it has its final name, with the umask's mode; where
+    /// it is to take another's place it passes through a part name that is locked.
+    #[test]
+    fn an_unnamed_part_file_has_one_name_only() {
+        let scratch = Scratch::new("unnamed");
+        let disk = Disk::with_unnamed_parts(&scratch.0, false).unwrap();
+        if disk.shared.known_root().link.is_none() {
+            return; // This file system has none; what it does instead is tested above.
+        }
+        let mut part = closed_part(&disk, b"bytes");
+        assert!(scratch.names().is_empty());
+        part.publish(&flat("1.2"), Publish::New).unwrap();
+        assert_eq!(scratch.names(), ["CT.1.2"]);
+        let plain = scratch.0.join("plain");
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&disk.path_of(&flat("1.2"))), mode(&plain));
+        fs::remove_file(plain).unwrap();
+        drop(part);
+        drop(closed_part(&disk, b"given up"));
+        assert_eq!(scratch.names(), ["CT.1.2"]);
+        let mut other = DiskPart::create(&disk.shared, disk.shared.known_root()).unwrap();
+        other.take_part_name().unwrap();
+        let names = scratch.names();
+        assert_eq!(part_owner(&names[0]), i32::try_from(std::process::id()).ok());
+        let again = system::open_to_read(&other.root.descriptor, &other.name).unwrap();
+        assert!(system::lock_now(&again).is_err());
+        drop(other);
+        assert_eq!(scratch.names(), ["CT.1.2"]);
+    }
+
     /// Each way to publish, and each back.
     #[test]
     fn publish_and_withdraw() {
-        let scratch = Scratch::new("publish");
-        let disk = Disk::open(&scratch.0, false).unwrap();
-        let name = flat("1.2");
-        let path = disk.path_of(&name);
-        let mut first = closed_part(&disk, b"first");
-        first.publish(&name, Publish::New).unwrap();
-        drop(first);
-        let mut second = closed_part(&disk, b"second");
-        let error = second.publish(&name, Publish::New).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(!second.has_content_of(&name).unwrap());
-        second.publish(&name, Publish::Exchange).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"second");
-        second.withdraw().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"first");
-        second.publish(&name, Publish::Exchange).unwrap();
-        second.settle().unwrap();
-        drop(second);
-        assert_eq!(fs::read(&path).unwrap(), b"second");
-        assert_eq!(scratch.names(), ["CT.1.2"]);
-        let other = flat("1.3");
-        let mut third = closed_part(&disk, b"third");
-        third.publish(&other, Publish::New).unwrap();
-        third.withdraw().unwrap();
-        drop(third);
-        assert_eq!(scratch.names(), ["CT.1.2"]);
+        both("publish", |scratch, disk| {
+            let name = flat("1.2");
+            let path = disk.path_of(&name);
+            let mut first = closed_part(disk, b"first");
+            first.publish(&name, Publish::New).unwrap();
+            drop(first);
+            let mut second = closed_part(disk, b"second");
+            let error = second.publish(&name, Publish::New).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert!(!second.has_content_of(&name).unwrap());
+            second.publish(&name, Publish::Exchange).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"second");
+            second.withdraw().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"first");
+            second.publish(&name, Publish::Exchange).unwrap();
+            second.settle().unwrap();
+            drop(second);
+            assert_eq!(fs::read(&path).unwrap(), b"second");
+            assert_eq!(scratch.names(), ["CT.1.2"]);
+            let other = flat("1.3");
+            let mut third = closed_part(disk, b"third");
+            third.publish(&other, Publish::New).unwrap();
+            third.withdraw().unwrap();
+            drop(third);
+            assert_eq!(scratch.names(), ["CT.1.2"]);
+        });
     }
 
     /// A withdrawn publication does not remove what somebody else put there meanwhile.
     #[test]
     fn withdraw_spares_others() {
-        let scratch = Scratch::new("spare");
-        let disk = Disk::open(&scratch.0, false).unwrap();
-        let name = flat("1.2");
-        let mut ours = closed_part(&disk, b"ours");
-        ours.publish(&name, Publish::New).unwrap();
-        let mut theirs = closed_part(&disk, b"theirs");
-        theirs.publish(&name, Publish::Replace).unwrap();
-        ours.withdraw().unwrap();
-        assert_eq!(fs::read(disk.path_of(&name)).unwrap(), b"theirs");
+        both("spare", |_, disk| {
+            let name = flat("1.2");
+            let mut ours = closed_part(disk, b"ours");
+            ours.publish(&name, Publish::New).unwrap();
+            let mut theirs = closed_part(disk, b"theirs");
+            theirs.publish(&name, Publish::Replace).unwrap();
+            ours.withdraw().unwrap();
+            assert_eq!(fs::read(disk.path_of(&name)).unwrap(), b"theirs");
+        });
     }
 
     /// Equal bytes are equal, whatever their number of blocks; one other byte is not.
     #[test]
     fn content_is_compared_to_the_end() {
-        let scratch = Scratch::new("compare");
-        let disk = Disk::open(&scratch.0, false).unwrap();
-        for length in [0, 1, COMPARE_BLOCK_BYTES, 3 * COMPARE_BLOCK_BYTES + 7] {
-            let name = flat(&format!("1.{length}"));
-            let bytes = vec![7; length];
-            closed_part(&disk, &bytes).publish(&name, Publish::New).unwrap();
-            assert!(closed_part(&disk, &bytes).has_content_of(&name).unwrap());
-            assert!(
-                !closed_part(&disk, &[&bytes[..], b"x"].concat()).has_content_of(&name).unwrap()
-            );
-            if let Some(last) = length.checked_sub(1) {
-                let mut other = bytes.clone();
-                other[last] = 8;
-                assert!(!closed_part(&disk, &other).has_content_of(&name).unwrap());
+        both("compare", |_, disk| {
+            for length in [0, 1, COMPARE_BLOCK_BYTES, 3 * COMPARE_BLOCK_BYTES + 7] {
+                let name = flat(&format!("1.{length}"));
+                let bytes = vec![7; length];
+                closed_part(disk, &bytes).publish(&name, Publish::New).unwrap();
+                assert!(closed_part(disk, &bytes).has_content_of(&name).unwrap());
+                assert!(
+                    !closed_part(disk, &[&bytes[..], b"x"].concat()).has_content_of(&name).unwrap()
+                );
+                if let Some(last) = length.checked_sub(1) {
+                    let mut other = bytes.clone();
+                    other[last] = 8;
+                    assert!(!closed_part(disk, &other).has_content_of(&name).unwrap());
+                }
             }
-        }
+        });
     }
 
     /// A symbolic link under the final name is replaced, never followed; a directory is an error.
     #[test]
     fn odd_things_under_the_final_name() {
-        let scratch = Scratch::new("odd");
-        let disk = Disk::open(&scratch.0, false).unwrap();
-        let victim = scratch.0.join("victim");
-        fs::write(&victim, b"ours").unwrap();
-        let name = flat("1.2");
-        symlink(&victim, disk.path_of(&name)).unwrap();
-        let mut part = closed_part(&disk, b"ours");
-        assert!(part.publish(&name, Publish::New).is_err());
-        assert!(!part.has_content_of(&name).unwrap());
-        part.publish(&name, Publish::Replace).unwrap();
-        assert!(disk.path_of(&name).symlink_metadata().unwrap().is_file());
-        assert_eq!(fs::read(&victim).unwrap(), b"ours");
-        let directory = flat("1.3");
-        fs::create_dir(disk.path_of(&directory)).unwrap();
-        for how in [Publish::New, Publish::Replace, Publish::Exchange] {
-            assert!(closed_part(&disk, b"x").publish(&directory, how).is_err(), "{how:?}");
-        }
-        assert!(disk.path_of(&directory).is_dir());
+        both("odd", |scratch, disk| {
+            let victim = scratch.0.join("victim");
+            fs::write(&victim, b"ours").unwrap();
+            let name = flat("1.2");
+            symlink(&victim, disk.path_of(&name)).unwrap();
+            let mut part = closed_part(disk, b"ours");
+            assert!(part.publish(&name, Publish::New).is_err());
+            assert!(!part.has_content_of(&name).unwrap());
+            part.publish(&name, Publish::Replace).unwrap();
+            assert!(disk.path_of(&name).symlink_metadata().unwrap().is_file());
+            assert_eq!(fs::read(&victim).unwrap(), b"ours");
+            let directory = flat("1.3");
+            fs::create_dir(disk.path_of(&directory)).unwrap();
+            for how in [Publish::New, Publish::Replace, Publish::Exchange] {
+                assert!(closed_part(disk, b"x").publish(&directory, how).is_err(), "{how:?}");
+            }
+            assert!(disk.path_of(&directory).is_dir());
+        });
     }
 
     /// Part files: a dead owner's goes, a locked one stays, a living owner's young one stays.
@@ -950,8 +1178,12 @@ mod tests {
         let scratch = Scratch::new("moved");
         let area = scratch.0.join("area");
         fs::create_dir(&area).unwrap();
-        let strict = Disk::open(&area, false).unwrap();
-        let lenient = Disk::open(&area, true).unwrap();
+        let looking_always = |mut disk: Disk| {
+            Arc::get_mut(&mut disk.shared).unwrap().look_interval = Duration::ZERO;
+            disk
+        };
+        let strict = looking_always(Disk::open(&area, false).unwrap());
+        let lenient = looking_always(Disk::open(&area, true).unwrap());
         fs::rename(&area, scratch.0.join("old")).unwrap();
         let error = strict.create_part().map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
@@ -961,40 +1193,65 @@ mod tests {
         assert_eq!(fs::read_dir(scratch.0.join("old")).unwrap().count(), 0);
     }
 
+    /// Between two looks objects go where they went; a directory that is gone is noticed at once.
+    #[test]
+    fn area_looked_at_rarely() {
+        for open in [Disk::open, Disk::with_unnamed_parts] {
+            let scratch = Scratch::new("rarely");
+            let area = scratch.0.join("area");
+            fs::create_dir(&area).unwrap();
+            let mut disk = open(&area, true).unwrap();
+            Arc::get_mut(&mut disk.shared).unwrap().look_interval = Duration::from_secs(3600);
+            closed_part(&disk, b"x").publish(&flat("1.1"), Publish::New).unwrap();
+            let old = scratch.0.join("old");
+            fs::rename(&area, &old).unwrap();
+            fs::create_dir(&area).unwrap();
+            closed_part(&disk, b"x").publish(&flat("1.2"), Publish::New).unwrap();
+            assert!(old.join("CT.1.2").exists());
+            fs::remove_dir_all(&old).unwrap();
+            closed_part(&disk, b"x").publish(&flat("1.3"), Publish::New).unwrap();
+            assert!(area.join("CT.1.3").exists());
+            disk.shared.next_look_us.store(0, Ordering::Relaxed);
+            fs::rename(&area, &old).unwrap();
+            closed_part(&disk, b"x").publish(&flat("1.4"), Publish::New).unwrap();
+            assert!(area.join("CT.1.4").exists() && !old.join("CT.1.4").exists());
+        }
+    }
+
     /// Directories below the area are made with their parents and can be synced.
     #[test]
     fn subdirectories() {
-        let scratch = Scratch::new("sub");
-        let disk = Disk::open(&scratch.0, false).unwrap();
-        let name = target("1.2", SubdirectoryNaming::SeriesDate);
-        let mut part = closed_part(&disk, b"x");
-        let error = part.publish(&name, Publish::New).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        disk.make_directories(name.directory()).unwrap();
-        disk.make_directories(name.directory()).unwrap();
-        part.publish(&name, Publish::New).unwrap();
-        for directory in ["", "data", "data/2020", "data/2020/01", "data/2020/01/03"] {
-            disk.sync_directory(directory).unwrap();
-        }
-        disk.sync_published(&name).unwrap();
-        assert!(scratch.0.join("data/2020/01/03/CT.1.2").is_file());
+        both("sub", |scratch, disk| {
+            let name = target("1.2", SubdirectoryNaming::SeriesDate);
+            let mut part = closed_part(disk, b"x");
+            let error = part.publish(&name, Publish::New).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            disk.make_directories(name.directory()).unwrap();
+            disk.make_directories(name.directory()).unwrap();
+            part.publish(&name, Publish::New).unwrap();
+            for directory in ["", "data", "data/2020", "data/2020/01", "data/2020/01/03"] {
+                disk.sync_directory(directory).unwrap();
+            }
+            disk.sync_published(&name).unwrap();
+            assert!(scratch.0.join("data/2020/01/03/CT.1.2").is_file());
+        });
     }
 
     /// More slices than one call takes, and a full device that takes none.
     #[test]
     fn vectored_writes() {
-        let scratch = Scratch::new("vectored");
-        let disk = Disk::open(&scratch.0, false).unwrap();
-        let mut part = disk.create_part().unwrap();
-        let piece = [5; 3];
-        let mut slices = vec![IoSlice::new(&piece); 3000];
-        part.append(&mut slices).unwrap();
-        part.close().unwrap();
-        let name = flat("1.2");
-        part.publish(&name, Publish::New).unwrap();
-        assert_eq!(fs::read(disk.path_of(&name)).unwrap(), vec![5; 9000]);
-        let mut full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let error = system::write_all(&mut full, &mut [IoSlice::new(b"x")]).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        both("vectored", |_, disk| {
+            let mut part = disk.create_part().unwrap();
+            let piece = [5; 3];
+            let mut slices = vec![IoSlice::new(&piece); 3000];
+            part.append(&mut slices).unwrap();
+            part.close().unwrap();
+            let name = flat("1.2");
+            part.publish(&name, Publish::New).unwrap();
+            assert_eq!(fs::read(disk.path_of(&name)).unwrap(), vec![5; 9000]);
+            let mut full = fs::File::options().write(true).open("/dev/full").unwrap();
+            let error = system::write_all(&mut full, &mut [IoSlice::new(b"x")]).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        });
     }
 }

@@ -296,7 +296,9 @@ impl Store {
     /// Opens the output directory. Stale part files are left to [`Store::remove_stale_parts`].
     pub fn open(options: StoreOptions) -> Result<Arc<Self>, StoreError> {
         let recreates_area = options.dialect == Dialect::Dcmrecv;
-        let disk = Disk::open(&options.directory, recreates_area).map_err(|source| IoFailure {
+        let open =
+            if options.durability.is_durable() { Disk::open } else { Disk::with_unnamed_parts };
+        let disk = open(&options.directory, recreates_area).map_err(|source| IoFailure {
             operation: Operation::Open,
             path: options.directory.clone(),
             source,
