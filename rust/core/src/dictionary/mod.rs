@@ -1,3 +1,4 @@
-//! Generated tables of the standard: UIDs, names, prefixes. Written by `ci/generate`.
+//! Generated tables of the standard: UIDs, names, prefixes, VRs. Written by `ci/generate`.
 
+pub mod elements;
 pub mod uids;
