@@ -52,6 +52,9 @@ pub const INFLATED_FREE_BYTES: u64 = 64 * 1024 * 1024;
 pub const INFLATED_RATIO_MAX: u64 = 1000;
 /// Inflated bytes of one data set in all: 16 GiB, some 20 s of work.
 pub const INFLATED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Blocks that a data set is read in while it is re-encoded; what comes out of one is at most three
+/// times as long (headers that grow and delimiters), and goes out before the next is read.
+pub const REWRITE_BLOCK_BYTES: usize = 64 * 1024;
 /// Bytes held back while the data set's own UIDs are awaited for the file meta information; they
 /// stand among the first elements, so more than this is abnormal and falls back to the command's.
 pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;

@@ -44,6 +44,16 @@ pub const SOP_CLASS_UID: Tag = Tag::new(0x0008, 0x0016);
 pub const SOP_INSTANCE_UID: Tag = Tag::new(0x0008, 0x0018);
 /// Series Date.
 pub const SERIES_DATE: Tag = Tag::new(0x0008, 0x0021);
+/// Bits Allocated.
+pub const BITS_ALLOCATED: Tag = Tag::new(0x0028, 0x0100);
+/// Pixel Representation.
+pub const PIXEL_REPRESENTATION: Tag = Tag::new(0x0028, 0x0103);
+/// Gray Lookup Table Descriptor (retired).
+pub const GRAY_LOOKUP_TABLE_DESCRIPTOR: Tag = Tag::new(0x0028, 0x1100);
+/// LUT Descriptor.
+pub const LUT_DESCRIPTOR: Tag = Tag::new(0x0028, 0x3002);
+/// Waveform Bits Allocated.
+pub const WAVEFORM_BITS_ALLOCATED: Tag = Tag::new(0x5400, 0x1004);
 /// Float Pixel Data.
 pub const FLOAT_PIXEL_DATA: Tag = Tag::new(0x7FE0, 0x0008);
 /// Double Float Pixel Data.

@@ -4,5 +4,6 @@ pub mod attributes;
 pub mod element_table;
 pub mod encode;
 pub mod index_keys;
+pub mod rewrite;
 pub mod scan;
 pub mod transfer_syntax;

@@ -474,7 +474,7 @@ impl Walker {
         let encoding = self.top.encoding;
         let tag = encoding.tag([t0, t1, t2, t3]);
         if self.elements_seen == 0 && self.below.is_empty() {
-            check_first_element(encoding, tag, Vr([a, b]))?;
+            check_first_element(encoding.is_explicit, tag, Vr([a, b]))?;
         }
         if !encoding.is_explicit || tag.group() == 0xFFFE {
             let length = encoding.u32([a, b, c, d]);
@@ -644,12 +644,12 @@ fn is_pixels(tag: Tag) -> bool {
 /// So a first tag that becomes such a tag when its bytes are swapped is of the other byte order,
 /// and a first length whose bytes spell a known VR (16 KiB and more) is no length. Good data has
 /// neither.
-fn check_first_element(encoding: Encoding, tag: Tag, vr: Vr) -> Result<(), ScanError> {
+pub(super) fn check_first_element(is_explicit: bool, tag: Tag, vr: Vr) -> Result<(), ScanError> {
     let group = tag.group();
     if group.trailing_zeros() >= 8 && group != 0 && group.swap_bytes() <= 0x0008 {
         return Err(ScanError::WrongByteOrder { tag });
     }
-    if !encoding.is_explicit && tag <= tag::SOP_INSTANCE_UID && vr.is_known() {
+    if !is_explicit && tag <= tag::SOP_INSTANCE_UID && vr.is_known() {
         return Err(ScanError::ExplicitUnderImplicit { tag, vr });
     }
     Ok(())
@@ -766,11 +766,16 @@ impl Inflater {
 
     fn check_bounds(&self) -> Result<(), ScanError> {
         let inflated_bytes = self.stream.total_out();
-        let is_over = inflated_bytes > INFLATED_BYTES_MAX
-            || (inflated_bytes > INFLATED_FREE_BYTES
-                && inflated_bytes / INFLATED_RATIO_MAX > self.stream.total_in());
+        let is_over = is_inflated_too_far(inflated_bytes, self.stream.total_in());
         if is_over { Err(ScanError::DeflateBomb { inflated_bytes }) } else { Ok(()) }
     }
+}
+
+/// True when so many inflated bytes from so many deflated ones pass the bounds of `limits.rs`.
+pub(super) const fn is_inflated_too_far(inflated_bytes: u64, deflated_bytes: u64) -> bool {
+    inflated_bytes > INFLATED_BYTES_MAX
+        || (inflated_bytes > INFLATED_FREE_BYTES
+            && inflated_bytes / INFLATED_RATIO_MAX > deflated_bytes)
 }
 
 #[cfg(test)]
