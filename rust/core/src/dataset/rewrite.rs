@@ -97,8 +97,7 @@ impl PixelHints {
         // The head is cut anywhere; a fault is the rewriter's to find.
         let _ = scanner.feed(head);
         let is_signed = match (scanner.value(tag::PIXEL_REPRESENTATION), from.byte_order) {
-            (Some([low, _]), ByteOrder::Little) => low & 1 == 1,
-            (Some([_, low]), ByteOrder::Big) => low & 1 == 1,
+            (Some([low, _]), ByteOrder::Little) | (Some([_, low]), ByteOrder::Big) => low & 1 == 1,
             _ => false,
         };
         Self { is_signed }
