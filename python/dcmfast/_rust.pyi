@@ -26,6 +26,7 @@ __all__ = [
     "limits_table",
     "modality",
     "negotiate",
+    "rewrite_data_set",
     "scan_data_set",
     "scan_sequence",
     "state_table",
@@ -113,6 +114,7 @@ def status_text(operation: str, status: int) -> str: ...
 class ElementDictionary:
     def __new__(cls, sequences: Sequence[int], others: Sequence[int]) -> ElementDictionary: ...
 
+def rewrite_data_set(data: bytes, source: str, target: str) -> bytes: ...
 def scan_data_set(
     data: bytes, start: int, base: int, end: int, flags: int, dictionary: ElementDictionary
 ) -> bytes: ...

@@ -2,13 +2,18 @@
 //!
 //! Tables travel as `bytes`, which Cython reads in place: a copy of 32 bytes per element was
 //! cheaper than a class with a buffer, whose acquisition costs more than most tables' copy. Called
-//! by `cython/dcmfast/_cython/element_view.pyx` only.
+//! by `cython/dcmfast/_cython/element_view.pyx` only. Beside them, the rewriter for tests.
 
 use dcmfast_core::dataset::element_table::{
     self, KnownTags, Options, Stop, Walk, Window, scan_data_set as scan_top_level,
 };
+use dcmfast_core::dataset::rewrite::{PixelHints, Rewriting, rewrite};
+use dcmfast_core::dataset::transfer_syntax::TransferSyntax;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+use crate::server::uid;
 
 /// The headers are implicit.
 const IMPLICIT: u32 = 1;
@@ -94,4 +99,25 @@ pub fn walk_fragments(
         Walk::More(offset) => Some((false, offset)),
         Walk::NotFragments => None,
     }
+}
+
+/// The data set `data` of transfer syntax `source` as one of transfer syntax `target`.
+///
+/// Raises ValueError for a data set that is not whole, and where one of the two is not among
+/// Implicit VR Little Endian, Explicit VR Little and Big Endian, and deflated.
+#[pyfunction]
+pub fn rewrite_data_set<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    source: &str,
+    target: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (from, to) = (uid(source)?, uid(target)?);
+    let hints = PixelHints::of_head(data, TransferSyntax::of(&from));
+    let rewriting = Rewriting::between(&from, &to, hints).ok_or_else(|| {
+        PyValueError::new_err(format!("no way from {source} to {target} without the pixels"))
+    })?;
+    let result = py.detach(|| rewrite(data, &rewriting));
+    let result = result.map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(PyBytes::new(py, &result))
 }

@@ -23,7 +23,9 @@ mod _rust {
     #[pymodule_export]
     use crate::client::{Association, FileInstance, inspect_file};
     #[pymodule_export]
-    use crate::dataset::{ElementDictionary, scan_data_set, scan_sequence, walk_fragments};
+    use crate::dataset::{
+        ElementDictionary, rewrite_data_set, scan_data_set, scan_sequence, walk_fragments,
+    };
     #[pymodule_export]
     use crate::error::{
         AssociationError, AssociationRejected, ConnectError, LocalProtocolError, PeerAborted,

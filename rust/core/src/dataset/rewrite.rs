@@ -174,8 +174,7 @@ impl<R: Read> Rewriter<R> {
     pub fn new(source: R, rewriting: &Rewriting) -> Self {
         let Rewriting { from, to, hints, deflate_level } = *rewriting;
         let (source_form, target_form) = (Form::of(from), Form::of(to));
-        let is_recoded = source_form != target_form;
-        let is_same = !is_recoded && from.is_deflated == to.is_deflated;
+        let is_same = source_form == target_form && from.is_deflated == to.is_deflated;
         Self {
             source,
             input: vec![0; REWRITE_BLOCK_BYTES].into(),
@@ -183,7 +182,8 @@ impl<R: Read> Rewriter<R> {
             input_end: 0,
             is_source_at_end: false,
             inflater: (from.is_deflated && !is_same).then(|| Box::new(Inflater::new())),
-            recoder: is_recoded.then(|| Recoder::new(source_form, target_form, hints)),
+            // Between two equal forms (deflate alone) it copies, and sees whether all is whole.
+            recoder: (!is_same).then(|| Recoder::new(source_form, target_form, hints)),
             deflater: (to.is_deflated && !is_same).then(|| Box::new(Deflater::new(deflate_level))),
             plain: Vec::new(),
             output: Vec::new(),
@@ -1016,10 +1016,10 @@ mod tests {
         rewrite(data_set, &way(from, to)).unwrap()
     }
 
-    fn explicit(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    fn explicit(tag: (u16, u16), vr: [u8; 2], value: &[u8]) -> Vec<u8> {
         let form = Form { is_explicit: true, is_big_endian: false };
         let mut out = Vec::new();
-        form.put_header(&mut out, Tag::new(tag.0, tag.1), Vr(*vr), value.len() as u32);
+        form.put_header(&mut out, Tag::new(tag.0, tag.1), Vr(vr), value.len() as u32);
         out.extend_from_slice(value);
         out
     }
@@ -1032,33 +1032,33 @@ mod tests {
         out
     }
 
-    fn undefined(mut header: Vec<u8>, content: &[u8], delimiter: &[u8; 8]) -> Vec<u8> {
+    fn undefined(mut header: Vec<u8>, content: &[u8], delimiter: [u8; 8]) -> Vec<u8> {
         let at = header.len() - 4;
         header[at..].copy_from_slice(&UNDEFINED.to_le_bytes());
-        [&header, content, delimiter].concat()
+        [&header, content, &delimiter[..]].concat()
     }
 
-    const ITEM_END: &[u8; 8] = b"\xFE\xFF\x0D\xE0\0\0\0\0";
-    const SEQUENCE_END: &[u8; 8] = b"\xFE\xFF\xDD\xE0\0\0\0\0";
+    const ITEM_END: [u8; 8] = *b"\xFE\xFF\x0D\xE0\0\0\0\0";
+    const SEQUENCE_END: [u8; 8] = *b"\xFE\xFF\xDD\xE0\0\0\0\0";
 
     fn item(content: &[u8]) -> Vec<u8> {
         undefined(implicit((0xFFFE, 0xE000), b""), content, ITEM_END)
     }
 
     fn sequence(tag: (u16, u16), content: &[u8]) -> Vec<u8> {
-        undefined(explicit(tag, b"SQ", b""), content, SEQUENCE_END)
+        undefined(explicit(tag, *b"SQ", b""), content, SEQUENCE_END)
     }
 
     /// PS3.5 §7.3: numbers of two, four and eight bytes turn round, text and bytes do not.
     #[test]
     fn byte_order_follows_the_vr() {
         let little = [
-            explicit((0x0008, 0x0060), b"CS", b"CT"),
-            explicit((0x0028, 0x0009), b"AT", b"\x18\0\x63\x10"),
-            explicit((0x0028, 0x0010), b"US", b"\x01\x02"),
-            explicit((0x0040, 0x08EA), b"FD", &1.5_f64.to_le_bytes()),
-            explicit((0x0070, 0x0022), b"FL", &1.5_f32.to_le_bytes()),
-            explicit((0x7FE0, 0x0010), b"OW", b"\x01\x02\x03\x04"),
+            explicit((0x0008, 0x0060), *b"CS", b"CT"),
+            explicit((0x0028, 0x0009), *b"AT", b"\x18\0\x63\x10"),
+            explicit((0x0028, 0x0010), *b"US", b"\x01\x02"),
+            explicit((0x0040, 0x08EA), *b"FD", &1.5_f64.to_le_bytes()),
+            explicit((0x0070, 0x0022), *b"FL", &1.5_f32.to_le_bytes()),
+            explicit((0x7FE0, 0x0010), *b"OW", b"\x01\x02\x03\x04"),
         ]
         .concat();
         let big = turn(&little, EXPLICIT, BIG);
@@ -1086,20 +1086,20 @@ mod tests {
         let value = implicit((0x0008, 0x1155), b"1.2\0");
         let defined = implicit((0x0008, 0x1140), &[implicit((0xFFFE, 0xE000), &value)].concat());
         let expected =
-            sequence((0x0008, 0x1140), &item(&explicit((0x0008, 0x1155), b"UI", b"1.2\0")));
+            sequence((0x0008, 0x1140), &item(&explicit((0x0008, 0x1155), *b"UI", b"1.2\0")));
         assert_eq!(turn(&defined, IMPLICIT, EXPLICIT), expected);
         let back = turn(&expected, EXPLICIT, IMPLICIT);
         assert_eq!(turn(&back, IMPLICIT, EXPLICIT), expected);
         // Nothing inside stays a defined nothing.
         let empty = implicit((0x0008, 0x1140), b"");
-        assert_eq!(turn(&empty, IMPLICIT, EXPLICIT), explicit((0x0008, 0x1140), b"SQ", b""));
+        assert_eq!(turn(&empty, IMPLICIT, EXPLICIT), explicit((0x0008, 0x1140), *b"SQ", b""));
     }
 
     /// Between explicit forms lengths stay as they are.
     #[test]
     fn defined_lengths_stay_between_byte_orders() {
-        let inner = explicit((0x0028, 0x0010), b"US", b"\x01\0");
-        let whole = explicit((0x0008, 0x1140), b"SQ", &implicit((0xFFFE, 0xE000), &inner));
+        let inner = explicit((0x0028, 0x0010), *b"US", b"\x01\0");
+        let whole = explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &inner));
         let big = turn(&whole, EXPLICIT, BIG);
         assert_eq!(big.len(), whole.len());
         assert_eq!(turn(&big, BIG, EXPLICIT), whole);
@@ -1119,9 +1119,9 @@ mod tests {
         ]
         .concat();
         let expected = [
-            explicit((0x0009, 0x0010), b"LO", b"MAKER "),
-            explicit((0x0009, 0x1001), b"UN", b"\x01\x02"),
-            sequence((0x0009, 0x1002), &item(&explicit((0x0009, 0x1003), b"UN", b"\x03\x04"))),
+            explicit((0x0009, 0x0010), *b"LO", b"MAKER "),
+            explicit((0x0009, 0x1001), *b"UN", b"\x01\x02"),
+            sequence((0x0009, 0x1002), &item(&explicit((0x0009, 0x1003), *b"UN", b"\x03\x04"))),
         ]
         .concat();
         assert_eq!(turn(&source, IMPLICIT, EXPLICIT), expected);
@@ -1138,7 +1138,7 @@ mod tests {
             implicit((0xFFFE, 0xE000), &implicit((0x0028, 0x0010), b"\x01\0")),
         ]
         .concat();
-        let source = undefined(explicit((0x0009, 0x1001), b"UN", b""), &inside, SEQUENCE_END);
+        let source = undefined(explicit((0x0009, 0x1001), *b"UN", b""), &inside, SEQUENCE_END);
         let big = turn(&source, EXPLICIT, BIG);
         assert_eq!(&big[12..], &source[12..]);
         assert_eq!(turn(&big, BIG, EXPLICIT), source);
@@ -1205,8 +1205,8 @@ mod tests {
     /// Group lengths say how long a group was in the other form.
     #[test]
     fn group_lengths_are_dropped_only_where_they_would_lie() {
-        let length = explicit((0x0008, 0x0000), b"UL", b"\x0A\0\0\0");
-        let source = [length, explicit((0x0008, 0x0060), b"CS", b"CT")].concat();
+        let length = explicit((0x0008, 0x0000), *b"UL", b"\x0A\0\0\0");
+        let source = [length, explicit((0x0008, 0x0060), *b"CS", b"CT")].concat();
         assert_eq!(turn(&source, EXPLICIT, IMPLICIT), implicit((0x0008, 0x0060), b"CT"));
         assert_eq!(turn(&turn(&source, EXPLICIT, BIG), BIG, EXPLICIT), source);
     }
@@ -1220,8 +1220,8 @@ mod tests {
     fn bad_data_sets() {
         use ScanError as Fault;
         let whole = [
-            sequence((0x0008, 0x1140), &item(&explicit((0x0008, 0x0060), b"CS", b"CT"))),
-            explicit((0x0028, 0x0010), b"US", b"\x01\0"),
+            sequence((0x0008, 0x1140), &item(&explicit((0x0008, 0x0060), *b"CS", b"CT"))),
+            explicit((0x0028, 0x0010), *b"US", b"\x01\0"),
         ]
         .concat();
         let ends: Vec<usize> = (0..=whole.len())
@@ -1229,7 +1229,7 @@ mod tests {
             .collect();
         assert_eq!(ends, [0, whole.len() - 10, whole.len()]);
         let fragments = undefined(
-            explicit((0x7FE0, 0x0010), b"OB", b""),
+            explicit((0x7FE0, 0x0010), *b"OB", b""),
             &implicit((0xFFFE, 0xE000), b"\xFF\xD8"),
             SEQUENCE_END,
         );
@@ -1237,7 +1237,7 @@ mod tests {
             refused(&fragments, EXPLICIT, BIG),
             RewriteError::Encapsulated { tag: tag::PIXEL_DATA }
         ));
-        let longer = explicit((0x0008, 0x1140), b"SQ", &implicit((0xFFFE, 0xE000), &[0; 4]));
+        let longer = explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &[0; 4]));
         assert!(matches!(refused(&longer, EXPLICIT, IMPLICIT), RewriteError::NotWhole(_)));
         assert!(matches!(
             refused(b"\x08\0\x60\0\x01\x02\x03\x04", EXPLICIT, IMPLICIT),
@@ -1245,7 +1245,7 @@ mod tests {
         ));
         let implicit_value = implicit((0x0008, 0x0018), &[b'1'; 16]);
         assert!(matches!(
-            refused(&explicit((0x0008, 0x0018), b"UI", b"1.2.3.4\0"), IMPLICIT, EXPLICIT),
+            refused(&explicit((0x0008, 0x0018), *b"UI", b"1.2.3.4\0"), IMPLICIT, EXPLICIT),
             RewriteError::NotWhole(Fault::ExplicitUnderImplicit { .. })
         ));
         assert!(rewrite(&implicit_value, &way(IMPLICIT, EXPLICIT)).is_ok());
@@ -1255,7 +1255,7 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let nested = |depth: usize| {
-            (0..depth).fold(explicit((0x0008, 0x0060), b"CS", b"CT"), |inner, _| {
+            (0..depth).fold(explicit((0x0008, 0x0060), *b"CS", b"CT"), |inner, _| {
                 sequence((0x0008, 0x1140), &item(&inner))
             })
         };
@@ -1270,7 +1270,7 @@ mod tests {
     /// A deflate stream that is cut, damaged, followed by something, or grows without end.
     #[test]
     fn bad_deflate_streams() {
-        let plain = explicit((0x0008, 0x1030), b"LO", &[b'x'; 300]);
+        let plain = explicit((0x0008, 0x1030), *b"LO", &[b'x'; 300]);
         let deflated = turn(&plain, EXPLICIT, DEFLATED);
         for end in 0..deflated.len() - 1 {
             assert!(matches!(
@@ -1284,7 +1284,7 @@ mod tests {
             refused(&followed, DEFLATED, EXPLICIT),
             RewriteError::NotWhole(ScanError::DeflateCorrupt)
         ));
-        let header = explicit((0x7FE0, 0x0010), b"OB", b"");
+        let header = explicit((0x7FE0, 0x0010), *b"OB", b"");
         let bomb_bytes = crate::limits::INFLATED_FREE_BYTES + 8 * 1024 * 1024;
         let mut plain = header;
         plain[8..12].copy_from_slice(&(bomb_bytes as u32).to_le_bytes());
@@ -1323,7 +1323,7 @@ mod tests {
     fn arbitrary_elements(depth: u32) -> BoxedStrategy<Vec<u8>> {
         let value = |tag, vr: [u8; 2], unit: usize| {
             proptest::collection::vec(any::<u8>(), 0..6)
-                .prop_map(move |bytes| explicit(tag, &vr, &bytes.repeat(unit)))
+                .prop_map(move |bytes| explicit(tag, vr, &bytes.repeat(unit)))
                 .boxed()
         };
         let leaf = prop_oneof![
