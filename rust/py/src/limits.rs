@@ -30,6 +30,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         INFLATED_FREE_BYTES,
         INFLATED_RATIO_MAX,
         INFLATED_BYTES_MAX,
+        REWRITE_BLOCK_BYTES,
         HEAD_HOLD_BYTES_MAX,
         FILE_EXTENSION_BYTES_MAX,
         NAME_ATTEMPTS_MAX,

@@ -238,11 +238,14 @@ impl<R: Read> Rewriter<R> {
         }
         let input = &self.input[self.input_start..self.input_end];
         // Stages without an inflater or a deflater write straight to the output.
-        let (taken, inflated) = match &mut self.inflater {
+        let (taken, is_whole, inflated) = match &mut self.inflater {
             Some(inflater) => inflater.step(input)?,
-            None => (input.len(), input),
+            None => (input.len(), true, input),
         };
         let is_end = self.is_source_at_end && inflated.is_empty();
+        if is_end && !is_whole {
+            return Err(ScanError::DeflateTruncated.into());
+        }
         let plain = if self.deflater.is_some() { &mut self.plain } else { &mut self.output };
         match &mut self.recoder {
             Some(recoder) => {
@@ -259,12 +262,7 @@ impl<R: Read> Rewriter<R> {
         }
         self.input_start += taken;
         self.is_done = is_end;
-        match &self.inflater {
-            Some(inflater) if is_end && !inflater.has_ended => {
-                Err(ScanError::DeflateTruncated.into())
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -313,14 +311,14 @@ impl Inflater {
         }
     }
 
-    /// Takes some of `input`; gives how much, and what came out.
-    fn step(&mut self, input: &[u8]) -> Result<(usize, &[u8]), ScanError> {
+    /// Takes some of `input`; gives how much, whether the stream has ended, and what came out.
+    fn step(&mut self, input: &[u8]) -> Result<(usize, bool, &[u8]), ScanError> {
         if self.has_ended {
             self.trailer_bytes = self.trailer_bytes.saturating_add(input.len());
             if self.trailer_bytes > DEFLATE_TRAILER_BYTES_MAX {
                 return Err(ScanError::DeflateCorrupt);
             }
-            return Ok((input.len(), &[]));
+            return Ok((input.len(), true, &[]));
         }
         let (taken_before, inflated_before) = (self.stream.total_in(), self.stream.total_out());
         let status = self
@@ -337,7 +335,7 @@ impl Inflater {
         if !self.has_ended && taken == 0 && inflated == 0 && !input.is_empty() {
             return Err(ScanError::DeflateCorrupt);
         }
-        Ok((taken, &self.output[..inflated]))
+        Ok((taken, self.has_ended, &self.output[..inflated]))
     }
 }
 
