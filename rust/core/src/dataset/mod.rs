@@ -1,6 +1,7 @@
 //! PS3.5: data sets as bytes.
 
 pub mod attributes;
+pub mod character_set;
 pub mod element_table;
 pub mod encode;
 pub mod index_keys;
