@@ -106,6 +106,9 @@ pub const FILE_PATH_BYTES_MAX: usize = 4096;
 /// Longest identifier of a C-FIND, C-MOVE or C-GET request. Twenty thousand UIDs are 1.3 MB; more
 /// is refused with A700H.
 pub const IDENTIFIER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Elements of one level of an identifier: the standard's tables have under 100 keys, the whole
+/// dictionary 5,000.
+pub const IDENTIFIER_ELEMENTS_MAX: usize = 8192;
 /// Responses collected before they are sent in one write, in bytes; a C-CANCEL is looked for between
 /// two of these.
 pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;

@@ -291,11 +291,11 @@ impl CharacterSet {
     }
 
     /// The text of `value`, a whole value with all that its delimiters separate.
-    pub fn decode<'v>(
+    pub fn decode(
         self,
-        value: &'v [u8],
+        value: &[u8],
         delimiters: Delimiters,
-    ) -> Result<Cow<'v, str>, CharacterSetError> {
+    ) -> Result<Cow<'_, str>, CharacterSetError> {
         // Every set has ASCII below 80H while no escape sequence says otherwise.
         if memchr::memchr(0x1B, value).is_none() {
             if let Some(text) = ascii(value) {
@@ -364,9 +364,8 @@ enum Half {
 fn escape(rest: &[u8]) -> Option<(Half, usize)> {
     use Half::{Lower, Upper};
     Some(match rest {
-        [b'(', b'B', ..] => (Lower(Coded::Ascii), 2),
-        // JIS X 0201 romaji: yen and overline for two signs of ASCII, which delimit here.
-        [b'(', b'J', ..] => (Lower(Coded::Ascii), 2),
+        // J is JIS X 0201 romaji: yen and overline for two signs of ASCII, which delimit here.
+        [b'(', b'B' | b'J', ..] => (Lower(Coded::Ascii), 2),
         [b')', b'I', ..] => (Upper(Coded::Katakana), 2),
         [b'-', b'A', ..] => (Upper(Coded::Latin1), 2),
         [b'-', letter, ..] => {

@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod character_set;
 pub mod element_table;
 pub mod encode;
+pub mod identifier;
 pub mod index_keys;
 pub mod rewrite;
 pub mod scan;

@@ -10,6 +10,7 @@
 
 pub mod attributes;
 pub mod entry;
+pub mod matching;
 
 pub use crate::dataset::attributes::{Attributes, AttributesRef};
 pub use entry::{EntryError, FileLocation, InstanceEntry};
