@@ -5,6 +5,10 @@ Data) followed by pixel bytes that repeat a *pattern* made from a seed.  ``tools
 with a SOP Instance UID of its own for every object; ``verify_stored`` makes the same bytes again
 and compares.  The data sets are valid: receivers parse them.
 
+Receivers get one study.  Archives get as many as the number of instances asks for (`Archived`):
+25 instances to a series, one series to a study, two studies to a patient, so that 10,000 instances
+are 400 studies: DCMTK's dcmqrscp holds 500.
+
 Source: PS3.5 §7.1.2 (explicit VR), PS3.10 §7.1 (file meta information), PS3.3 (attributes of the
 SOP classes named below).
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +32,46 @@ _UID_SUFFIX_CHARACTERS = len(".1") + 3 + 8
 
 _CHUNK_BYTES = 1 << 20
 _LONG_LENGTH_VRS = frozenset({"OB", "OW", "SQ", "UN", "UT"})
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Part of a value that depends on the instance's number n: ``n // divisor % modulus``."""
+
+    width: int
+    divisor: int
+    modulus: int = 0
+
+    def text(self, number: int) -> str:
+        """Digits with leading zeros, as the tools write them."""
+        value = number // self.divisor
+        return f"{value % self.modulus if self.modulus else value:0{self.width}d}"
+
+
+#: What a value is made of: the same for all instances, or not.
+Part = str | Digits
+
+INSTANCES_PER_STUDY = 25
+INSTANCES_PER_PATIENT = 50
+PATIENT = Digits(7, INSTANCES_PER_PATIENT)
+STUDY = Digits(7, INSTANCES_PER_STUDY)
+
+
+class Archived:
+    """The values of an archived instance that differ; queries are made from the same parts."""
+
+    patient_name: tuple[Part, ...] = ("Bänk", PATIENT, "^Benchmark")
+    #: Matches ten patients with twenty studies, whatever the size of the archive.
+    patient_name_prefix: tuple[Part, ...] = ("Bänk", Digits(6, 10 * INSTANCES_PER_PATIENT), "*")
+    patient_id: tuple[Part, ...] = ("BENCH-", PATIENT)
+    accession_number: tuple[Part, ...] = ("ACC", STUDY)
+    study_uid: tuple[Part, ...] = (UID_PREFIX + ".21", STUDY)
+    series_uid: tuple[Part, ...] = (UID_PREFIX + ".31", STUDY)
+    study_id: tuple[Part, ...] = (STUDY,)
+    study_date: tuple[Part, ...] = ("20", Digits(2, INSTANCES_PER_STUDY, 24), "0229")
+    #: No archive indexes it by value.
+    diagnoses: tuple[Part, ...] = ("Diagnosis ", STUDY)
+    instance_number: tuple[Part, ...] = (Digits(2, 1, INSTANCES_PER_STUDY),)
 
 
 @dataclass(frozen=True)
@@ -72,6 +117,8 @@ class Corpus:
     uid_offset: int
     head_path: Path
     pattern_path: Path
+    #: Offset in the head, and what stands there.
+    fields: tuple[tuple[int, Digits], ...] = ()
 
     @property
     def object_bytes(self) -> int:
@@ -84,7 +131,17 @@ class Corpus:
             *("--head", str(self.head_path), "--pattern", str(self.pattern_path)),
             *("--pixel-bytes", str(self.kind.pixel_bytes), "--uid-offset", str(self.uid_offset)),
             *("--uid-prefix", UID_PREFIX, "--sop-class", self.kind.sop_class_uid),
+            *(word for field in self.fields for word in ("--vary", field_argument(*field))),
         ]
+
+    def head_of(self, uid: str) -> bytes:
+        """Everything before the pixels, of the instance with this SOP Instance UID."""
+        head = bytearray(self.head)
+        head[self.uid_offset : self.uid_offset + len(uid)] = uid.encode("ascii")
+        number = int(uid.removeprefix(UID_PREFIX + ".1"))
+        for offset, digits in self.fields:
+            head[offset : offset + digits.width] = digits.text(number).encode("ascii")
+        return bytes(head)
 
     def sop_instance_uids(self, associations: int, objects: int) -> set[str]:
         """The UIDs that a load of this shape sends."""
@@ -99,15 +156,39 @@ class WrongAnswerError(RuntimeError):
     """A receiver said 0000H and did not keep what it was sent."""
 
 
-def make(name: str, directory: Path) -> Corpus:
-    """Write head and pattern of one kind under `directory` and describe them."""
+def make(name: str, directory: Path, *, archived: bool = False) -> Corpus:
+    """Write head and pattern of one kind under `directory` and describe them.
+
+    With `archived` the instances belong to many patients and studies.
+    """
     kind = KINDS[name]
-    head, uid_offset = _head(kind)
+    head, uid_offset, fields = _head(kind, archived=archived)
     pattern = random.Random(SEED).randbytes(min(PATTERN_BYTES, kind.pixel_bytes))
-    head_path, pattern_path = directory / f"{name}.head", directory / f"{name}.pattern"
+    stem = f"{name}-archived" if archived else name
+    head_path, pattern_path = directory / f"{stem}.head", directory / f"{stem}.pattern"
     head_path.write_bytes(head)
     pattern_path.write_bytes(pattern)
-    return Corpus(kind, head, pattern, uid_offset, head_path, pattern_path)
+    return Corpus(kind, head, pattern, uid_offset, head_path, pattern_path, tuple(fields))
+
+
+def identifier(
+    keys: Mapping[int, tuple[str, tuple[Part, ...]]],
+) -> tuple[bytes, list[tuple[int, Digits]]]:
+    """Encode an identifier (PS3.4 Annex C.4) from tag to VR and value.
+
+    Returns its bytes and where ``tools/query`` has to write digits of the number it asks for.
+    """
+    encoded, fields = b"", []
+    for tag in sorted(keys):
+        vr, parts = keys[tag]
+        fields += [(len(encoded) + 8 + at, digits) for at, digits in _varying(parts)]
+        encoded += _text(tag >> 16, tag & 0xFFFF, vr, *parts)
+    return encoded, fields
+
+
+def field_argument(offset: int, digits: Digits) -> str:
+    """One varying place, as the tools take it."""
+    return f"{offset}:{digits.width}:{digits.divisor}:{digits.modulus}"
 
 
 def verify_stored(
@@ -144,8 +225,8 @@ def _verify_file(path: Path, corpus: Corpus) -> str:
         stored.seek(int.from_bytes(start[140:144], "little"), 1)
         head = stored.read(len(corpus.head))
         uid_end = corpus.uid_offset + len(UID_PREFIX) + _UID_SUFFIX_CHARACTERS
-        uid = head[corpus.uid_offset : uid_end]
-        if head != corpus.head[: corpus.uid_offset] + uid + corpus.head[uid_end:]:
+        uid = head[corpus.uid_offset : uid_end].decode("ascii", "replace")
+        if not uid.removeprefix(UID_PREFIX + ".1").isdigit() or head != corpus.head_of(uid):
             raise WrongAnswerError(f"{path}: the elements before Pixel Data differ")
         left = corpus.kind.pixel_bytes
         while left:
@@ -155,57 +236,82 @@ def _verify_file(path: Path, corpus: Corpus) -> str:
             left -= len(wanted)
         if stored.read(1):
             raise WrongAnswerError(f"{path}: bytes after the data set")
-    return uid.decode("ascii")
+    return uid
 
 
-def _head(kind: Kind) -> tuple[bytes, int]:
-    """Encode everything before the pixels; also return where SOP Instance UID's value starts."""
+def _head(kind: Kind, *, archived: bool) -> tuple[bytes, int, list[tuple[int, Digits]]]:
+    """Encode everything before the pixels.
+
+    Also return where SOP Instance UID's value starts, and what else varies.
+    """
     uid = UID_PREFIX + ".1" + "0" * (_UID_SUFFIX_CHARACTERS - 2)
-    before = [
-        _text(0x0008, 0x0005, "CS", "ISO_IR 100"),
-        _text(0x0008, 0x0008, "CS", r"ORIGINAL\PRIMARY"),
-        _text(0x0008, 0x0016, "UI", kind.sop_class_uid),
-    ]
-    uid_offset = sum(map(len, before)) + 8
     small = struct.Struct("<H").pack
-    after = [
-        _text(0x0008, 0x0018, "UI", uid),
-        _text(0x0008, 0x0020, "DA", "20240229"),
-        _text(0x0008, 0x0030, "TM", "101112.123456"),
-        _text(0x0008, 0x0050, "SH", "ACC0007"),
-        _text(0x0008, 0x0060, "CS", kind.modality),
-        _text(0x0008, 0x0064, "CS", "SYN"),
-        _text(0x0008, 0x0070, "LO", "Synthetic Systems"),
-        _text(0x0008, 0x0080, "LO", "Hôpital du Banc d'Essai"),
-        _text(0x0008, 0x0090, "PN", "Référent^Anne"),
-        _text(0x0008, 0x1030, "LO", "Throughput study"),
-        _text(0x0008, 0x103E, "LO", f"{kind.name} series"),
-        _text(0x0010, 0x0010, "PN", "Bänk^Benchmark"),
-        _text(0x0010, 0x0020, "LO", "BENCH-0007"),
-        _text(0x0010, 0x0030, "DA", "19700101"),
-        _text(0x0010, 0x0040, "CS", "O"),
-        _text(0x0020, 0x000D, "UI", UID_PREFIX + ".2"),
-        _text(0x0020, 0x000E, "UI", UID_PREFIX + ".3"),
-        _text(0x0020, 0x0010, "SH", "7"),
-        _text(0x0020, 0x0011, "IS", "1"),
-        _text(0x0020, 0x0013, "IS", "1"),
-        _element(0x0028, 0x0002, "US", small(1)),
-        _text(0x0028, 0x0004, "CS", "MONOCHROME2"),
-        *([_text(0x0028, 0x0008, "IS", str(kind.frames))] if kind.frames > 1 else []),
-        _element(0x0028, 0x0010, "US", small(kind.rows)),
-        _element(0x0028, 0x0011, "US", small(kind.columns)),
-        _text(0x0028, 0x0030, "DS", r"0.703125\0.703125"),
-        _element(0x0028, 0x0100, "US", small(kind.bits)),
-        _element(0x0028, 0x0101, "US", small(kind.bits)),
-        _element(0x0028, 0x0102, "US", small(kind.bits - 1)),
-        _element(0x0028, 0x0103, "US", small(0)),
-        struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, kind.pixel_bytes),
+    many = Archived
+    # Tag, VR and the value's parts: of one study for all, or of an archive.
+    texts: list[tuple[int, str, tuple[Part, ...], tuple[Part, ...] | None]] = [
+        (0x00080005, "CS", ("ISO_IR 100",), None),
+        (0x00080008, "CS", (r"ORIGINAL\PRIMARY",), None),
+        (0x00080016, "UI", (kind.sop_class_uid,), None),
+        (0x00080018, "UI", (uid,), None),
+        (0x00080020, "DA", ("20240229",), many.study_date),
+        (0x00080030, "TM", ("101112.123456",), None),
+        (0x00080050, "SH", ("ACC0007",), many.accession_number),
+        (0x00080060, "CS", (kind.modality,), None),
+        (0x00080064, "CS", ("SYN",), None),
+        (0x00080070, "LO", ("Synthetic Systems",), None),
+        (0x00080080, "LO", ("Hôpital du Banc d'Essai",), None),
+        (0x00080090, "PN", ("Référent^Anne",), None),
+        (0x00081030, "LO", ("Throughput study",), None),
+        (0x0008103E, "LO", (f"{kind.name} series",), None),
+        *([(0x00081080, "LO", many.diagnoses, None)] if archived else []),
+        (0x00100010, "PN", ("Bänk^Benchmark",), many.patient_name),
+        (0x00100020, "LO", ("BENCH-0007",), many.patient_id),
+        (0x00100030, "DA", ("19700101",), None),
+        (0x00100040, "CS", ("O",), None),
+        (0x0020000D, "UI", (UID_PREFIX + ".2",), many.study_uid),
+        (0x0020000E, "UI", (UID_PREFIX + ".3",), many.series_uid),
+        (0x00200010, "SH", ("7",), many.study_id),
+        (0x00200011, "IS", ("1",), None),
+        (0x00200013, "IS", ("1",), many.instance_number),
     ]
-    return b"".join(before + after), uid_offset
+    head, fields, uid_offset = b"", [], 0
+    for tag, vr, one, varied in texts:
+        parts = varied if archived and varied is not None else one
+        if tag == 0x00080018:
+            uid_offset = len(head) + 8
+        fields += [(len(head) + 8 + at, digits) for at, digits in _varying(parts)]
+        head += _text(tag >> 16, tag & 0xFFFF, vr, *parts)
+    head += b"".join(
+        [
+            _element(0x0028, 0x0002, "US", small(1)),
+            _text(0x0028, 0x0004, "CS", "MONOCHROME2"),
+            *([_text(0x0028, 0x0008, "IS", str(kind.frames))] if kind.frames > 1 else []),
+            _element(0x0028, 0x0010, "US", small(kind.rows)),
+            _element(0x0028, 0x0011, "US", small(kind.columns)),
+            _text(0x0028, 0x0030, "DS", r"0.703125\0.703125"),
+            _element(0x0028, 0x0100, "US", small(kind.bits)),
+            _element(0x0028, 0x0101, "US", small(kind.bits)),
+            _element(0x0028, 0x0102, "US", small(kind.bits - 1)),
+            _element(0x0028, 0x0103, "US", small(0)),
+            struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, kind.pixel_bytes),
+        ]
+    )
+    return head, uid_offset, fields
 
 
-def _text(group: int, element: int, vr: str, value: str) -> bytes:
-    encoded = value.encode("latin-1")
+def _varying(parts: tuple[Part, ...]) -> list[tuple[int, Digits]]:
+    """Where in the value of these parts digits stand."""
+    found, at = [], 0
+    for part in parts:
+        if isinstance(part, Digits):
+            found.append((at, part))
+        at += part.width if isinstance(part, Digits) else len(part)
+    return found
+
+
+def _text(group: int, element: int, vr: str, *parts: Part) -> bytes:
+    texts = [part.text(0) if isinstance(part, Digits) else part for part in parts]
+    encoded = "".join(texts).encode("latin-1")
     if len(encoded) % 2:
         encoded += b"\0" if vr == "UI" else b" "
     return _element(group, element, vr, encoded)

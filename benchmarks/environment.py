@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from peers import dcmtk
+from peers import archives, dcmtk
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +34,7 @@ def describe() -> dict[str, str]:
         "python": platform.python_version(),
         "rustc": _output("rustc", "--version").removeprefix("rustc "),
         "dcmtk": dcmtk.version("storescp") or "not installed",
+        "orthanc": archives.orthanc_version() or "not installed",
         "pydicom": _package("pydicom"),
         "pynetdicom": _package("pynetdicom"),
         "load average at the start": " ".join(f"{load:.2f}" for load in os.getloadavg()),

@@ -26,8 +26,9 @@ from pathlib import Path
 #: Holds the largest run (eight DX of 20 MB for each of four associations) three times over.
 IMAGE_BYTES = 3 << 30
 
-#: Holds the largest synced run (50 CT for each of four associations) three times over.
-SYNCED_IMAGE_BYTES = 384 << 20
+#: Holds the largest synced run (13 CT for each of 16 associations, received, stored and journalled)
+#: twice over, with an archive's journal of 64 MB and its index.
+SYNCED_IMAGE_BYTES = 768 << 20
 
 _COMMAND_TIMEOUT_S = 60
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peers import dcmfast, dcmtk, limit
-from workloads import read_corpus, startup
+from peers import Peer, archives, dcmfast, dcmtk, limit
+from workloads import archive_index, read_corpus, startup
 
 
 class Medians:
@@ -103,6 +103,237 @@ def _above_bare(m: Medians) -> float:
     return m.get("startup", _OURS, "startup_ms") - bare
 
 
+_NONE, _GROUP, _SERVE = archives.DCMFAST_NONE, archives.DCMFAST_GROUP, archives.DCMFAST_SERVE
+_ORTHANC, _DCMQRSCP = archives.ORTHANC_NONE, archives.DCMTK
+
+
+def _archive(
+    text: str, workload: str, ours: Peer, theirs: Peer, bound: float, measure: str = _RATE
+) -> Goal:
+    """Our archive at least so many times as fast as another, in the same workload."""
+    return Goal(
+        f"archive, {text}: dcmfast / {theirs.name}",
+        (workload,),
+        lambda m: m.get(workload, ours.name, measure) / m.get(workload, theirs.name, measure),
+        bound,
+        at_least=True,
+    )
+
+
+def _of_better(text: str, workload: str, ours: Peer, bound: float, measure: str = _RATE) -> Goal:
+    """Our archive beside the better of dcmqrscp and Orthanc."""
+    return Goal(
+        f"archive, {text}: dcmfast / better of dcmqrscp and Orthanc",
+        (workload,),
+        lambda m: (
+            m.get(workload, ours.name, measure)
+            / max(m.get(workload, peer.name, measure) for peer in (_ORTHANC, _DCMQRSCP))
+        ),
+        bound,
+        at_least=True,
+    )
+
+
+def _figure(
+    text: str,
+    workload: str,
+    ours: Peer,
+    measure: str,
+    bound: float,
+    unit: str,
+    *,
+    at_least: bool,
+) -> Goal:
+    return Goal(
+        f"archive, {text}",
+        (workload,),
+        lambda m: m.get(workload, ours.name, measure),
+        bound,
+        at_least=at_least,
+        unit=unit,
+    )
+
+
+def _kept(text: str, workloads: tuple[str, str], measure: str) -> Goal:
+    """The same rate in a large archive as in a small one; nine tenths pass for the same."""
+    small, large = workloads
+    return Goal(
+        f"archive, {text}",
+        workloads,
+        lambda m: m.get(large, _SERVE.name, measure) / m.get(small, _SERVE.name, measure),
+        0.9,
+        at_least=True,
+    )
+
+
+def _by_key(workload: str, count: str, ours: Peer, prefix: str = "") -> tuple[Goal, ...]:
+    """10,000 finds per second by each key that an archive indexes."""
+    return tuple(
+        _figure(
+            f"finds by {text} among {count}",
+            workload,
+            ours,
+            f"{prefix}{key}_finds_per_s",
+            10_000,
+            "finds/s",
+            at_least=True,
+        )
+        for key, text in (
+            ("study_uid", "Study UID"),
+            ("patient_id", "patient ID"),
+            ("accession", "accession number"),
+        )
+    )
+
+
+_MILLION = "archive_million"
+
+
+def _million(text: str, value: Callable[[Medians], float], bound: float) -> Goal:
+    return Goal(f"archive, {text}", (_MILLION,), value, bound, at_least=True)
+
+
+def _million_find(key: str) -> Callable[[Medians], float]:
+    return lambda m: (
+        m.get(_MILLION, _SERVE.name, f"many_{key}_finds_per_s")
+        / m.get(_MILLION, _SERVE.name, f"few_{key}_finds_per_s")
+    )
+
+
+def _million_startup(m: Medians) -> float:
+    many = m.get(_MILLION, _SERVE.name, "many_startup_ms")
+    return many - m.get(_MILLION, _SERVE.name, "empty_startup_ms")
+
+
+_FIND = "archive_find_10000"
+_UID = "study_uid_finds_per_s"
+
+ARCHIVE_GOALS = (
+    _archive("tiny, 1 association, none", "archive_store_tiny_1", _NONE, _ORTHANC, 12.0),
+    _archive("tiny, 4 associations, none", "archive_store_tiny_4", _NONE, _ORTHANC, 12.0),
+    _archive("tiny, 1 association, none", "archive_store_tiny_1", _NONE, _DCMQRSCP, 20.0),
+    _archive("tiny, 4 associations, none", "archive_store_tiny_4", _NONE, _DCMQRSCP, 20.0),
+    _archive("CT, 1 association, none", "archive_store_ct_1", _NONE, _ORTHANC, 4.0),
+    _archive("CT, 4 associations, none", "archive_store_ct_4", _NONE, _ORTHANC, 4.0),
+    _figure(
+        "tiny: server CPU per object with the index",
+        "archive_store_tiny_1",
+        _NONE,
+        "server_cpu_us_per_object",
+        75.0,
+        "µs",
+        at_least=False,
+    ),
+    *(
+        _archive(
+            f"tiny, {count} association(s), group",
+            f"archive_durable_tiny_{count}",
+            _GROUP,
+            theirs,
+            bound,
+        )
+        for count, times in ((1, 2.0), (4, 4.0), (16, 6.0))
+        for theirs, bound in ((limit.LIMIT_JOURNAL, 0.6), (archives.ORTHANC_SYNCED, times))
+    ),
+    *(
+        _archive(
+            f"CT, {count} association(s), group",
+            f"archive_durable_ct_{count}",
+            _GROUP,
+            limit.LIMIT_SYNC_FILE,
+            0.8,
+        )
+        for count in (1, 4, 16)
+    ),
+    *_by_key("archive_find_1000", "1,000", _NONE),
+    *_by_key(_FIND, "10,000", _NONE),
+    *_by_key("archive_find_100000", "100,000", _SERVE),
+    *_by_key(_MILLION, "1,000,000", _SERVE, "many_"),
+    _archive("finds by Study UID among 10,000", _FIND, _NONE, _ORTHANC, 15.0, _UID),
+    _archive(
+        "finds by patient ID among 10,000", _FIND, _NONE, _ORTHANC, 15.0, "patient_id_finds_per_s"
+    ),
+    _archive(
+        "finds by accession number among 10,000",
+        _FIND,
+        _NONE,
+        _ORTHANC,
+        15.0,
+        "accession_finds_per_s",
+    ),
+    _archive("finds by Study UID among 10,000", _FIND, _NONE, _DCMQRSCP, 100.0, _UID),
+    _archive(
+        "finds by Study UID among 100,000", "archive_find_100000", _SERVE, _ORTHANC, 50.0, _UID
+    ),
+    _kept(
+        "finds by Study UID: 100,000 / 1,000", ("archive_find_1000", "archive_find_100000"), _UID
+    ),
+    _of_better("name prefix among 10,000", _FIND, _NONE, 20.0, "name_prefix_finds_per_s"),
+    _of_better("images of a study among 10,000", _FIND, _NONE, 20.0, "images_finds_per_s"),
+    _figure(
+        "unindexed attribute: first answer",
+        "archive_scan",
+        _SERVE,
+        "first_answer_beside_stores_ms",
+        100.0,
+        "ms",
+        at_least=False,
+    ),
+    _of_better("C-GET, tiny", "archive_get_tiny", _NONE, 3.0),
+    _of_better("C-GET, CT", "archive_get_ct", _NONE, 1.5),
+    _of_better("C-MOVE, tiny", "archive_move_tiny", _NONE, 3.0),
+    _of_better("C-MOVE, CT", "archive_move_ct", _NONE, 1.5),
+    _figure(
+        "rebuild",
+        "archive_index",
+        archive_index.REBUILD,
+        "rebuilt_files_per_s",
+        20_000,
+        "files/s",
+        at_least=True,
+    ),
+    _figure(
+        "verify",
+        "archive_index",
+        archive_index.REBUILD,
+        "verified_files_per_s",
+        50_000,
+        "files/s",
+        at_least=True,
+    ),
+    _figure(
+        "index per instance beyond its values",
+        "archive_index",
+        archive_index.REBUILD,
+        "index_bytes_beyond_values",
+        500,
+        "bytes",
+        at_least=False,
+    ),
+    _million(
+        "stores at 1,000,000 / at 1,000", lambda m: m.get(_MILLION, _SERVE.name, "rate_kept"), 0.9
+    ),
+    _million("finds by Study UID at 1,000,000 / at 1,000", _million_find("study_uid"), 0.9),
+    _million("finds by patient ID at 1,000,000 / at 1,000", _million_find("patient_id"), 0.9),
+    _million("finds by accession at 1,000,000 / at 1,000", _million_find("accession"), 0.9),
+    _figure(
+        "unindexed attribute among 1,000,000: first answer",
+        _MILLION,
+        _SERVE,
+        "many_scan_first_answer_ms",
+        100.0,
+        "ms",
+        at_least=False,
+    ),
+    _at_most(
+        "archive, start-up with 1,000,000, above the empty one's",
+        _MILLION,
+        _million_startup,
+        150.0,
+        "ms",
+    ),
+)
+
 GOALS = (
     _at_least("tiny, 1 association: dcmfast / best of DCMTK", "store_tiny_1", _of_dcmtk, 1.4),
     _at_least("tiny, 1 association: dcmfast / limit", "store_tiny_1", _of_limit, 0.7),
@@ -147,4 +378,5 @@ GOALS = (
     _at_least("read, every value: dcmfast / pydicom", "read_values", _of_pydicom, 2.0),
     _at_least("write, as read: dcmfast / pydicom", "write_raw", _of_pydicom, 3.0),
     _at_least("write, decoded: dcmfast / pydicom", "write_touched", _of_pydicom, 3.0),
+    *ARCHIVE_GOALS,
 )  # fmt: skip

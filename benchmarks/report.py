@@ -17,6 +17,8 @@ QUIET_CPUS = 0.15
 #: Unit and number of decimals by the end of a measure's name, longest first.
 _UNITS = (
     ("_us_per_object", "µs/object", 0),
+    ("_us_per_request", "µs/request", 0),
+    ("finds_per_s", "finds/s", 0),
     ("objects_per_s", "objects/s", 1),
     ("files_per_s", "files/s", 1),
     ("mb_per_s", "MB/s", 1),

@@ -1,6 +1,6 @@
 """The one entry point of the benchmarks: build, run interleaved, check, write ``results/``.
 
-    python benchmarks/run.py                  everything, five rounds: about ten minutes
+    python benchmarks/run.py                  five rounds: about twenty-five minutes
     python benchmarks/run.py --quick          three rounds of a fifth: about two minutes
     python benchmarks/run.py --smoke          does it work at all; nothing is written
     python benchmarks/run.py --only store_ct  workloads whose name starts so (repeatable)
@@ -26,11 +26,17 @@ from pathlib import Path
 import environment
 import report
 from filesystem import Ground
-from peers import Peer, dcmtk
+from peers import Peer, archives, dcmtk
 from peers.limit import TOOLS
 from workloads import (
     Context,
     Workload,
+    archive_find,
+    archive_index,
+    archive_million,
+    archive_retrieve,
+    archive_scan,
+    archive_store,
     durability,
     idle_associations,
     read_corpus,
@@ -46,7 +52,7 @@ ROUNDS = 5
 
 #: A smoke run looks whether our code works; one receiver of another family is enough for that.
 SMOKE_FAMILIES = ("limit", "dcmfast", "pydicom", "python")
-SMOKE_PEERS = (dcmtk.STORESCP_FORK_B,)
+SMOKE_PEERS = (dcmtk.STORESCP_FORK_B, archives.DCMTK)
 
 WORKLOADS: tuple[Workload, ...] = (
     *store_tiny.WORKLOADS,
@@ -57,16 +63,23 @@ WORKLOADS: tuple[Workload, ...] = (
     *idle_associations.WORKLOADS,
     *startup.WORKLOADS,
     *read_corpus.WORKLOADS,
+    *archive_store.WORKLOADS,
+    *archive_find.WORKLOADS,
+    *archive_retrieve.WORKLOADS,
+    *archive_scan.WORKLOADS,
+    *archive_index.WORKLOADS,
+    *archive_million.WORKLOADS,
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for."""
     asked = _parser().parse_args(arguments)
-    chosen = [w for w in WORKLOADS if not asked.only or w.name.startswith(tuple(asked.only))]
+    chosen = [workload for workload in WORKLOADS if workload.is_chosen(asked.only)]
     if asked.list or not chosen:
         for workload in WORKLOADS:
-            print(f"{workload.name}: {', '.join(peer.name for peer in workload.peers)}")
+            when = f" (only by --only {workload.asked_as})" if workload.asked_as else ""
+            print(f"{workload.name}{when}: {', '.join(peer.name for peer in workload.peers)}")
         return 0 if asked.list else 1
     rounds, scale = ROUNDS, 1.0
     if asked.quick:

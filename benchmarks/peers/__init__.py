@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,17 @@ STOP_DEADLINE_S = 5.0
 
 _POLL_S = 0.0005
 _TCP_LISTEN = "0A"
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is filled into a command line or a configuration file."""
+
+    port: int
+    #: Where the peer of a C-MOVE will listen.
+    move_port: int
+    #: The run's own directory, empty at first.
+    directory: Path
 
 
 class PeerError(RuntimeError):
@@ -36,12 +47,16 @@ class Peer:
 
     #: As it stands in the tables, such as ``storescp --fork +B``.
     name: str
-    #: ``dcmfast``, ``dcmtk``, ``pynetdicom`` or ``limit``.
+    #: ``dcmfast``, ``dcmtk``, ``orthanc``, ``pynetdicom`` or ``limit``.
     family: str
     #: Command line; ``{port}`` and ``{directory}`` are filled in.
     command: tuple[str, ...]
     #: Added to the environment.
     variables: dict[str, str] = field(default_factory=dict)
+    #: Writes into the directory what the command line names, before the start.
+    configure: Callable[[Places], None] | None = None
+    #: Its application entity title.
+    title: str = "ANY-SCP"
     #: False: one association at a time, the next one waits in the listen queue.
     serves_many: bool = True
     #: Part of a workload's object count that is enough: a receiver at 22 objects/s would take
@@ -61,9 +76,11 @@ class Peer:
         cpus
             CPUs it may use, inherited by its threads and children; None for all.
         """
-        port = free_port()
-        places = {"port": str(port), "directory": str(directory)}
-        command = [part.format(**places) for part in self.command]
+        places = Places(free_port(), free_port(), directory)
+        port = places.port
+        command = [part.format(port=port, directory=directory) for part in self.command]
+        if self.configure is not None:
+            self.configure(places)
         with tempfile.TemporaryFile() as output:
             started = time.perf_counter()
             with on_cpus(cpus):
@@ -77,7 +94,8 @@ class Peer:
                 )
             try:
                 _wait_until_listening(process, port, self.name)
-                yield Running(process, port, time.perf_counter() - started)
+                started_s = time.perf_counter() - started
+                yield Running(process, port, places.move_port, self.title, started_s)
             except Exception as error:
                 error.add_note(f"{self.name}: {' '.join(command)}\n{_tail(output.fileno())}")
                 raise
@@ -116,6 +134,8 @@ class Running:
 
     process: subprocess.Popen[bytes]
     port: int
+    move_port: int
+    title: str
     #: From just before exec to the listening socket.
     startup_s: float
 

@@ -48,3 +48,11 @@ class Workload:
     remark: str = ""
     #: Rounds, as a multiple of the usual five: short measurements can afford more.
     rounds_factor: int = 1
+    #: Runs only when ``--only`` begins with this: it takes many minutes.
+    asked_as: str | None = None
+
+    def is_chosen(self, only: list[str] | None) -> bool:
+        """Whether a run with these ``--only`` arguments includes it."""
+        if self.asked_as is not None:
+            return any(name.startswith(self.asked_as) for name in only or ())
+        return not only or self.name.startswith(tuple(only))

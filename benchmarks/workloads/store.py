@@ -9,18 +9,14 @@ with the right message ID, all files there, and a sample of them compared byte b
 from __future__ import annotations
 
 import functools
-import json
-import os
-import subprocess
-import time
+import math
 from pathlib import Path
 
 import corpora
-from peers import Peer, Running, dcmfast, dcmtk, limit, on_cpus, pynetdicom
-from peers.limit import TOOLS
-from workloads import Context, Measures, Workload
+from peers import Peer, dcmfast, dcmtk, limit, pynetdicom
+from workloads import Context, Measures, Workload, asking
+from workloads.sending import load
 
-LOAD = TOOLS / "target" / "release" / "load"
 DETAILS = (
     "mb_per_s",
     "server_cpu_us_per_object",
@@ -51,13 +47,6 @@ CONCURRENT = (
 )
 ONE_BY_ONE = "DCMTK's dcmrecv serves the four associations one after the other."
 
-#: No run takes longer than this; the slowest peer needs about ten seconds for its share.
-_LOAD_DEADLINE_S = 180
-
-
-class LoadError(RuntimeError):
-    """The load generator did not get every object acknowledged."""
-
 
 def store_workload(
     name: str,
@@ -69,11 +58,13 @@ def store_workload(
     peers: tuple[Peer, ...],
     one_core: bool = False,
     synced: bool = False,
+    archived: bool = False,
     remark: str = "",
 ) -> Workload:
     """Describe a load of `objects` instances of `kind` on each of `associations` associations.
 
-    `one_core` pins both sides to one CPU; `synced` stores where syncs are measured (`Ground`).
+    `one_core` pins both sides to one CPU; `synced` stores where syncs are measured (`Ground`);
+    `archived` sends whole studies, and asks archives for them afterwards.
     """
     measure = functools.partial(
         _measure,
@@ -82,6 +73,7 @@ def store_workload(
         objects=objects,
         one_core=one_core,
         synced=synced,
+        archived=archived,
     )
     remarks = [f"{objects} objects on each of {associations} association(s)."]
     if one_core:
@@ -103,9 +95,12 @@ def _measure(
     objects: int,
     one_core: bool,
     synced: bool,
+    archived: bool,
 ) -> Measures:
-    corpus = _corpus(kind, context.corpora)
+    corpus = _corpus(kind, context.corpora, archived)
     count = context.count(objects, peer.share, least=3 if objects > 3 else 1)
+    if archived:
+        count = math.ceil(count / corpora.INSTANCES_PER_STUDY) * corpora.INSTANCES_PER_STUDY
     cpus = {0} if one_core else None
     with context.ground.fresh(synced=synced) as directory:
         with peer.running(directory, cpus=cpus) as running:
@@ -116,82 +111,21 @@ def _measure(
                 objects=count,
                 queue=associations > 1 and not peer.serves_many,
                 cpus=cpus,
+                first=0 if archived else None,
             )
-        corpora.verify_stored(
-            directory,
-            corpus,
-            associations=associations,
-            objects=count,
-            sample=max(2, min(64, (64 << 20) // corpus.object_bytes)),
-        )
+            if archived and peer.family != "limit":
+                asking.verify(peer, running, context, corpus, associations * count)
+        if not archived:
+            corpora.verify_stored(
+                directory,
+                corpus,
+                associations=associations,
+                objects=count,
+                sample=max(2, min(64, (64 << 20) // corpus.object_bytes)),
+            )
     return measures
 
 
-def load(
-    running: Running,
-    corpus: corpora.Corpus,
-    *,
-    associations: int,
-    objects: int,
-    queue: bool = False,
-    cpus: set[int] | None = None,
-) -> Measures:
-    """Drive a running receiver; return rates, latencies, and what it cost the receiver."""
-    command = [
-        *(str(LOAD), "--port", str(running.port), *corpus.load_arguments(), "--hold"),
-        *("--associations", str(associations), "--objects", str(objects)),
-        *(["--queue"] if queue else []),
-    ]
-    running.reset_peak()
-    machine_before = _busy_seconds()
-    memory_before, cpu_before = running.memory(), running.cpu_seconds()
-    with on_cpus(cpus):
-        sender = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    # `--hold`: the line comes when the last object is acknowledged, and the associations stand
-    # until standard input closes, so the processes that did the work are still there to be asked.
-    assert sender.stdin is not None
-    assert sender.stdout is not None
-    try:
-        line = sender.stdout.readline()
-        cpu_s = running.cpu_seconds() - cpu_before
-        # The sender's own clock, as for the receiver's processes; it still lives.
-        sender_s = time.clock_gettime((~sender.pid << 3) | 2)
-        machine_s = _busy_seconds() - machine_before
-        memory = running.memory()
-        _, errors = sender.communicate(timeout=_LOAD_DEADLINE_S)
-    finally:
-        sender.kill()
-        sender.wait()
-    if not line:
-        raise LoadError(f"load: {errors.decode('utf-8', 'replace').strip()}")
-    answer = json.loads(line)
-    if answer["missing"] or answer["failures"]:
-        raise LoadError(f"{answer['missing']} objects not stored: {answer['failures']}")
-    return {
-        "objects_per_s": answer["objects_per_s"],
-        "mb_per_s": answer["mb_per_s"],
-        "latency_p50_us": answer["latency_us_p50"],
-        "latency_p99_us": answer["latency_us_p99"],
-        "seconds": answer["seconds"],
-        "seconds_with_associations": answer["seconds_with_associations"],
-        "objects": answer["objects"],
-        # What somebody else did meanwhile; kernel threads that worked for us count here too.
-        "others_cpus": max(0.0, machine_s - cpu_s - sender_s)
-        / max(answer["seconds_with_associations"], 0.01),
-        "server_cpu_us_per_object": cpu_s / answer["objects"] * 1e6,
-        "memory_growth_mb": memory.resident_peak - memory_before.resident,
-    }
-
-
-def _busy_seconds() -> float:
-    """CPU time that the whole machine has spent on anything, from proc(5) stat."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
 @functools.cache
-def _corpus(kind: str, directory: Path) -> corpora.Corpus:
-    return corpora.make(kind, directory)
+def _corpus(kind: str, directory: Path, archived: bool) -> corpora.Corpus:
+    return corpora.make(kind, directory, archived=archived)

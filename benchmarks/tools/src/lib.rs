@@ -4,9 +4,13 @@
 //! Endian). Lengths of a peer are trusted here where dcmfast would check them: both programs only
 //! ever meet each other, or receivers under test, on the loopback interface.
 //!
-//! Used by `bin/limit.rs` and `bin/load.rs`; dcmfast itself uses none of it.
+//! Used by the programs in `bin/`; dcmfast itself uses none of it.
 
+use std::fmt::Write as _;
 use std::io::{self, Read};
+
+pub mod association;
+pub mod instances;
 
 /// P-DATA-TF, PS3.8 Table 9-22.
 pub const P_DATA_TF: u8 = 0x04;
@@ -30,6 +34,12 @@ pub const MAX_PDU_BYTES: u32 = 16_384;
 pub const C_STORE_RQ: u16 = 0x0001;
 /// See [`C_STORE_RQ`].
 pub const C_STORE_RSP: u16 = 0x8001;
+/// See [`C_STORE_RQ`].
+pub const C_GET_RQ: u16 = 0x0010;
+/// See [`C_STORE_RQ`].
+pub const C_FIND_RQ: u16 = 0x0020;
+/// See [`C_STORE_RQ`].
+pub const C_MOVE_RQ: u16 = 0x0021;
 /// See [`C_STORE_RQ`].
 pub const C_ECHO_RQ: u16 = 0x0030;
 /// See [`C_STORE_RQ`].
@@ -56,36 +66,55 @@ fn item(item_type: u8, value: &[u8]) -> Vec<u8> {
 }
 
 /// User information: maximum length, implementation class UID and version name.
-fn user_information(version_name: &[u8]) -> Vec<u8> {
+fn user_information_value(version_name: &[u8]) -> Vec<u8> {
     let mut value = item(0x51, &MAX_PDU_BYTES.to_be_bytes());
     value.extend(item(0x52, IMPLEMENTATION_CLASS_UID));
     value.extend(item(0x55, version_name));
-    item(0x50, &value)
+    value
 }
 
-/// A-ASSOCIATE-RQ with one presentation context (ID 1) and one transfer syntax.
-pub fn associate_rq(called: &str, sop_class_uid: &str, transfer_syntax_uid: &str) -> Vec<u8> {
+/// Our own title, which archives want to know.
+pub const CALLING: &str = "LOAD";
+
+/// A-ASSOCIATE-RQ with a presentation context for each abstract syntax (IDs 1, 3, 5 …), all with
+/// Explicit VR Little Endian.
+///
+/// For those in `as_scp` the requestor takes the SCP's role alone (PS3.7 Annex D.3.3.4), as C-GET
+/// wants it.
+pub fn associate_rq(called: &str, abstract_syntaxes: &[&str], as_scp: &[&str]) -> Vec<u8> {
     let mut body = vec![0, 1, 0, 0];
     body.extend(format!("{called:<16}").bytes());
-    body.extend(format!("{:<16}", "LOAD").bytes());
+    body.extend(format!("{CALLING:<16}").bytes());
     body.extend([0; 32]);
     body.extend(item(0x10, APPLICATION_CONTEXT));
-    let mut context = vec![1, 0, 0, 0];
-    context.extend(item(0x30, sop_class_uid.as_bytes()));
-    context.extend(item(0x40, transfer_syntax_uid.as_bytes()));
-    body.extend(item(0x20, &context));
-    body.extend(user_information(b"BENCH_LOAD"));
+    for (index, uid) in abstract_syntaxes.iter().enumerate() {
+        let mut context = vec![2 * index as u8 + 1, 0, 0, 0];
+        context.extend(item(0x30, uid.as_bytes()));
+        context.extend(item(0x40, EXPLICIT_VR_LITTLE_ENDIAN.as_bytes()));
+        body.extend(item(0x20, &context));
+    }
+    let mut user = user_information_value(b"BENCH_LOAD");
+    for uid in as_scp {
+        let mut role = (uid.len() as u16).to_be_bytes().to_vec();
+        role.extend(uid.bytes());
+        role.extend([0, 1]);
+        user.extend(item(0x54, &role));
+    }
+    body.extend(item(0x50, &user));
     pdu(A_ASSOCIATE_RQ, &body)
 }
 
-/// One presentation context as proposed: its ID and its first transfer syntax.
+/// One presentation context as proposed, with the transfer syntax that is accepted unseen.
 #[derive(Clone, Debug)]
 pub struct Proposed {
     /// Presentation context ID.
     pub context_id: u8,
-    /// The first transfer syntax proposed, which `limit` accepts unseen.
+    /// Explicit VR Little Endian where it is among those proposed, else the first.
     pub transfer_syntax_uid: Vec<u8>,
 }
+
+/// What all data sets of the benchmarks are encoded in.
+pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 
 /// Splits `bytes` into (item type, value) pairs; stops at the first item that does not fit.
 fn items(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
@@ -111,10 +140,14 @@ pub fn read_associate_rq(body: &[u8]) -> (Vec<Proposed>, u32) {
     for (item_type, value) in items(body.get(FIXED_BYTES..).unwrap_or_default()) {
         match item_type {
             0x20 if value.len() >= 4 => {
-                let first = items(&value[4..]).into_iter().find(|(kind, _)| *kind == 0x40);
+                let mut syntaxes: Vec<&[u8]> = items(&value[4..])
+                    .into_iter()
+                    .filter_map(|(kind, uid)| (kind == 0x40).then_some(uid))
+                    .collect();
+                syntaxes.sort_by_key(|uid| *uid != EXPLICIT_VR_LITTLE_ENDIAN.as_bytes());
                 contexts.push(Proposed {
                     context_id: value[0],
-                    transfer_syntax_uid: first.map_or(Vec::new(), |(_, uid)| uid.to_vec()),
+                    transfer_syntax_uid: syntaxes.first().map_or(Vec::new(), |uid| uid.to_vec()),
                 });
             }
             0x50 => peer_max = maximum_length(value),
@@ -142,17 +175,17 @@ pub fn associate_ac(rq_body: &[u8], contexts: &[Proposed]) -> Vec<u8> {
         value.extend(item(0x40, &context.transfer_syntax_uid));
         body.extend(item(0x21, &value));
     }
-    body.extend(user_information(b"BENCH_LIMIT"));
+    body.extend(item(0x50, &user_information_value(b"BENCH_LIMIT")));
     pdu(A_ASSOCIATE_AC, &body)
 }
 
-/// Reads an A-ASSOCIATE-AC body: was context 1 accepted, and the peer's maximum length.
-pub fn read_associate_ac(body: &[u8]) -> (bool, u32) {
-    let mut accepted = false;
+/// Reads an A-ASSOCIATE-AC body: the accepted context IDs, and the peer's maximum length.
+pub fn read_associate_ac(body: &[u8]) -> (Vec<u8>, u32) {
+    let mut accepted = Vec::new();
     let mut peer_max = 0;
     for (item_type, value) in items(body.get(FIXED_BYTES..).unwrap_or_default()) {
         match item_type {
-            0x21 if value.len() >= 4 && value[0] == 1 => accepted = value[2] == 0,
+            0x21 if value.len() >= 4 && value[2] == 0 => accepted.push(value[0]),
             0x50 => peer_max = maximum_length(value),
             _ => {}
         }
@@ -205,6 +238,22 @@ pub fn command_u16(command: &[u8], wanted: u16) -> Option<u16> {
     Some(u16::from_le_bytes([*value.first()?, *value.get(1)?]))
 }
 
+/// The value of one element of a data set in Explicit VR Little Endian, or nothing.
+///
+/// Only elements with a two-byte length are passed over: identifiers of the benchmark hold no others.
+pub fn data_element(mut data_set: &[u8], wanted: (u16, u16)) -> Option<&[u8]> {
+    while let [g0, g1, e0, e1, _, _, l0, l1, rest @ ..] = data_set {
+        let tag = (u16::from_le_bytes([*g0, *g1]), u16::from_le_bytes([*e0, *e1]));
+        let length = usize::from(u16::from_le_bytes([*l0, *l1]));
+        let value = rest.get(..length)?;
+        if tag == wanted {
+            return Some(value);
+        }
+        data_set = &rest[length..];
+    }
+    None
+}
+
 /// A big-endian length; 0 where fewer than four bytes are left.
 pub fn be_u32(bytes: &[u8]) -> u32 {
     bytes.first_chunk::<4>().map_or(0, |four| u32::from_be_bytes(*four))
@@ -232,4 +281,20 @@ pub fn read_pdu(reader: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Opti
     buffer.resize(length, 0);
     reader.read_exact(buffer)?;
     Ok(Some(header[0]))
+}
+
+/// A JSON string with its quotes.
+pub fn json_string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            character if character < ' ' => {
+                let _ = write!(out, "\\u{:04x}", character as u32);
+            }
+            character => out.push(character),
+        }
+    }
+    out.push('"');
+    out
 }

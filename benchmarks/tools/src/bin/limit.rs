@@ -6,20 +6,25 @@
 //! unique naming, no limit on associations. Never use it as a receiver.
 //!
 //! With `--sync` it makes the system calls of the durable promise for each object, one object at a
-//! time: write, fdatasync, rename, fsync of the directory; then the response.
+//! time: write, fdatasync, rename, fsync of the directory; then the response. `--sync-file` leaves
+//! out the last two. `--journal` writes no files: each object is appended to one preallocated file,
+//! and one fdatasync serves all associations that wait for it.
 //!
-//! Usage: `limit [--sync] [--block BYTES] PORT DIRECTORY`. A thread per association.
+//! Usage: `limit [--sync|--sync-file|--journal] [--block BYTES] PORT DIRECTORY`. A thread per
+//! association.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use dcmfast_bench_tools as wire;
+use wire::instances::file_meta;
 use wire::{PDU_HEADER_BYTES, PDV_HEADER_BYTES, Proposed};
 
 /// Most slices in one vectored write: Linux takes 1024 (IOV_MAX).
@@ -28,21 +33,93 @@ const SLICES_MAX: usize = 1024;
 /// Size of the read block; measured with DX objects: see benchmarks/README.md.
 const BLOCK_BYTES: usize = 256 * 1024;
 
+/// Bytes of the journal; when they are used up it starts again at 0, as a checkpoint would allow.
+const JOURNAL_BYTES: usize = 64 << 20;
+
 struct Target {
     directory: PathBuf,
-    /// Open for `fsync` after each rename, in `--sync` only.
-    synced: Option<File>,
+    promise: Promise,
     counter: AtomicU64,
 }
 
+/// What has happened when the response goes out.
+enum Promise {
+    /// The kernel has the bytes.
+    None,
+    /// The file is synced: `--sync-file`.
+    File,
+    /// The file and its name are synced; holds the directory: `--sync`.
+    Name(File),
+    /// The journal is synced: `--journal`.
+    Journal(Journal),
+}
+
+/// Appends for several associations at once: who finds nobody writing writes for all that wait.
+struct Journal {
+    file: File,
+    state: Mutex<JournalState>,
+    turned: Condvar,
+}
+
+#[derive(Default)]
+struct JournalState {
+    pending: Vec<u8>,
+    /// Number of the group that `pending` will be.
+    group: u64,
+    /// Groups before this one are on the disk.
+    durable: u64,
+    writing: bool,
+    at: usize,
+}
+
+impl Journal {
+    /// Writes the zeros: appends then allocate nothing, and a sync writes no metadata.
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..JOURNAL_BYTES / zeros.len() {
+            file.write_all(&zeros)?;
+        }
+        file.sync_all()?;
+        Ok(Journal { file, state: Mutex::default(), turned: Condvar::new() })
+    }
+
+    fn append(&self, object: &[u8]) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pending.extend(object);
+        let mine = state.group;
+        while state.durable <= mine {
+            if state.writing {
+                state = self.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.writing = true;
+            state.group += 1;
+            let bytes = std::mem::take(&mut state.pending);
+            let at = if state.at + bytes.len() > JOURNAL_BYTES { 0 } else { state.at };
+            state.at = at + bytes.len();
+            drop(state);
+            let written = self.file.write_all_at(&bytes, at as u64);
+            let synced = written.and_then(|()| self.file.sync_data());
+            state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            // After a failure nobody writes any more, and nobody hears of a success.
+            synced?;
+            state.writing = false;
+            state.durable = mine + 1;
+            self.turned.notify_all();
+        }
+        Ok(())
+    }
+}
+
 fn main() -> io::Result<()> {
-    let mut sync = false;
+    let mut promise = String::new();
     let mut block_bytes = BLOCK_BYTES;
     let mut places = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--sync" => sync = true,
+            "--sync" | "--sync-file" | "--journal" => promise = argument,
             "--block" => {
                 let text = arguments.next().unwrap_or_default();
                 block_bytes = text.parse().map_err(io::Error::other)?;
@@ -51,11 +128,18 @@ fn main() -> io::Result<()> {
         }
     }
     let [port, directory] = places.as_slice() else {
-        return Err(io::Error::other("usage: limit [--sync] [--block BYTES] PORT DIRECTORY"));
+        return Err(io::Error::other(
+            "usage: limit [--sync|--sync-file|--journal] [--block BYTES] PORT DIRECTORY",
+        ));
     };
     let directory = PathBuf::from(directory);
-    let synced = if sync { Some(File::open(&directory)?) } else { None };
-    let target = Arc::new(Target { directory, synced, counter: AtomicU64::new(0) });
+    let promise = match promise.as_str() {
+        "--sync" => Promise::Name(File::open(&directory)?),
+        "--sync-file" => Promise::File,
+        "--journal" => Promise::Journal(Journal::create(&directory.join("journal"))?),
+        _ => Promise::None,
+    };
+    let target = Arc::new(Target { directory, promise, counter: AtomicU64::new(0) });
     let listener = TcpListener::bind(("127.0.0.1", port.parse().map_err(io::Error::other)?))?;
     for stream in listener.incoming() {
         let stream = stream?;
@@ -80,10 +164,9 @@ enum Place {
     Fragment { pdu_left: usize, left: usize, control: u8 },
 }
 
-struct Object {
-    file: File,
-    part: Option<PathBuf>,
-    published: PathBuf,
+enum Object {
+    File { file: File, part: Option<PathBuf>, published: PathBuf },
+    Journal(Vec<u8>),
 }
 
 struct Association<'a> {
@@ -214,43 +297,33 @@ impl<'a> Association<'a> {
     }
 
     fn open(&mut self) -> io::Result<()> {
+        self.head = self.file_meta();
+        if let Promise::Journal(_) = self.target.promise {
+            self.object = Some(Object::Journal(Vec::new()));
+            return Ok(());
+        }
         let uid = wire::command_element(&self.command, 0x1000).unwrap_or_default();
         let name = String::from_utf8_lossy(uid).trim_end_matches('\0').replace('/', "_");
         let number = self.target.counter.fetch_add(1, Ordering::Relaxed);
         let published = self.target.directory.join(format!("{number}.{name}"));
-        let part = self.target.synced.as_ref().map(|_| {
+        let part = matches!(self.target.promise, Promise::Name(_)).then(|| {
             let mut path = published.clone().into_os_string();
             path.push(".part");
             PathBuf::from(path)
         });
         let file = File::create(part.as_deref().unwrap_or(&published))?;
-        self.object = Some(Object { file, part, published });
-        self.head = self.file_meta();
+        self.object = Some(Object::File { file, part, published });
         Ok(())
     }
 
-    /// Preamble and the elements of group 0002 that PS3.10 §7.1 asks for.
+    /// Preamble and file meta information of the object that begins.
     fn file_meta(&self) -> Vec<u8> {
         let context = self.contexts.iter().find(|context| context.context_id == self.context_id);
-        let syntax = context.map_or(&b""[..], |context| &context.transfer_syntax_uid);
-        let mut group = Vec::new();
-        group.extend(b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01");
-        for (element, uid) in [
-            (0x02, wire::command_element(&self.command, 0x0002).unwrap_or_default()),
-            (0x03, wire::command_element(&self.command, 0x1000).unwrap_or_default()),
-            (0x10, syntax),
-            (0x12, b"2.25.161803398874989484820458683436563811772"),
-        ] {
-            let value = wire::padded_uid(uid);
-            group.extend([2, 0, element, 0, b'U', b'I']);
-            group.extend((value.len() as u16).to_le_bytes());
-            group.extend(value);
-        }
-        let mut head = vec![0; 128];
-        head.extend(b"DICM\x02\x00\x00\x00UL\x04\x00");
-        head.extend((group.len() as u32).to_le_bytes());
-        head.extend(group);
-        head
+        file_meta(
+            wire::command_element(&self.command, 0x0002).unwrap_or_default(),
+            wire::command_element(&self.command, 0x1000).unwrap_or_default(),
+            context.map_or(&b""[..], |context| &context.transfer_syntax_uid),
+        )
     }
 
     /// One vectored write of everything this block holds of the open object.
@@ -259,12 +332,22 @@ impl<'a> Association<'a> {
         if self.slices.is_empty() {
             return Ok(()); // The head waits for the first fragment and shares its write.
         }
+        let file = match object {
+            Object::File { file, .. } => file,
+            Object::Journal(bytes) => {
+                bytes.append(&mut self.head);
+                for range in self.slices.drain(..) {
+                    bytes.extend(&self.block[range]);
+                }
+                return Ok(());
+            }
+        };
         let mut slices = Vec::with_capacity(self.slices.len() + 1);
         if !self.head.is_empty() {
             slices.push(IoSlice::new(&self.head));
         }
         slices.extend(self.slices.iter().map(|range| IoSlice::new(&self.block[range.clone()])));
-        write_all_vectored(&mut object.file, &mut slices)?;
+        write_all_vectored(file, &mut slices)?;
         self.slices.clear();
         self.head.clear();
         Ok(())
@@ -279,13 +362,17 @@ impl<'a> Association<'a> {
     }
 
     fn publish(&self, object: Object) -> io::Result<()> {
-        let (Some(part), Some(directory)) = (&object.part, &self.target.synced) else {
-            return Ok(());
-        };
-        object.file.sync_data()?;
-        fs::rename(part, &object.published)?;
-        drop(object.file);
-        directory.sync_all()
+        match (object, &self.target.promise) {
+            (Object::Journal(bytes), Promise::Journal(journal)) => journal.append(&bytes),
+            (Object::File { file, .. }, Promise::File) => file.sync_data(),
+            (Object::File { file, part: Some(part), published }, Promise::Name(directory)) => {
+                file.sync_data()?;
+                fs::rename(part, published)?;
+                drop(file);
+                directory.sync_all()
+            }
+            _ => Ok(()),
+        }
     }
 
     fn respond(&mut self, command_field: u16) -> io::Result<()> {
