@@ -34,7 +34,8 @@ check: $(STAMP) ## Do all that CI does: lint, types, layers, generated files, fu
 	@ci/check
 	@$(MAKE) --no-print-directory test
 
-bench: $(STAMP) ## Compare with DCMTK, pynetdicom and the machine's limit; writes benchmarks/results/
+bench: $(STAMP) ## Compare with DCMTK, Orthanc, pynetdicom and the machine's limit; writes benchmarks/results/
+	@ci/bench_peers
 	@$(VENV)/bin/python benchmarks/run.py
 
 clean: ## Remove the environment and everything built

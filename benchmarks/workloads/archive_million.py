@@ -15,6 +15,7 @@ from pathlib import Path
 import corpora
 from peers import Peer, archives
 from workloads import Context, Measures, Workload
+from workloads.archive_find import ONE_CORE
 from workloads.archive_index import INDEX_DETAILS, index_measures
 from workloads.asking import QUERIES, SCAN, find, generate, requests_for
 from workloads.sending import load
@@ -53,11 +54,13 @@ def _measure(peer: Peer, context: Context) -> Measures:
         directory, made = _filled(context, objects)
         if name == "many":
             measures |= made
-        with peer.running(directory) as running:
+        with peer.running(directory, cpus=ONE_CORE) as running:
             measures[f"{name}_startup_ms"] = running.startup_s * 1e3
             for query in QUERIES[:5]:
                 requests = requests_for(peer, context, _REQUESTS, query)
-                answer = find(running, context, query, span=objects, requests=requests)
+                answer = find(
+                    running, context, query, span=objects, requests=requests, cpus=ONE_CORE
+                )
                 measures[f"{name}_{query.name}_finds_per_s"] = answer["requests_per_s"]
             scans = find(running, context, SCAN, span=1, requests=1)
             measures[f"{name}_scan_first_answer_ms"] = scans["first_us_p100"] / 1e3
@@ -68,6 +71,7 @@ def _measure(peer: Peer, context: Context) -> Measures:
                 associations=1,
                 objects=_STORED,
                 first=first,
+                cpus=ONE_CORE,
             )
             measures[f"{name}_stored_objects_per_s"] = stored["objects_per_s"]
     measures["rate_kept"] = (

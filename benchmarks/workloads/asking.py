@@ -19,7 +19,7 @@ from pathlib import Path
 
 import corpora
 from corpora import INSTANCES_PER_STUDY, Archived, Part
-from peers import Peer, Running, archives
+from peers import Peer, Running, archives, on_cpus
 from peers.limit import TOOLS
 from workloads import Context, Measures
 from workloads.sending import load
@@ -123,21 +123,28 @@ _ASKED = {"orthanc": 0.06, "dcmtk": 0.01, "pynetdicom": 0.004}
 
 
 def find(
-    running: Running, context: Context, query: Query, *, span: int, requests: int
+    running: Running,
+    context: Context,
+    query: Query,
+    *,
+    span: int,
+    requests: int,
+    cpus: set[int] | None = None,
 ) -> dict[str, float]:
     """Send C-FINDs for instances among the first `span` ones."""
     expectation = [] if query.expect is None else ["--expect", str(query.expect)]
     if query.match is not None:
         expectation += ["--match", f"{query.match:08X}"]
-    return _ask(
-        running,
-        context,
-        query.keys,
-        ["--find", _FIND, *expectation, "--distinct", f"{query.distinct:08X}"],
-        span=span,
-        requests=requests,
-        corpus=None,
-    )
+    with on_cpus(cpus):
+        return _ask(
+            running,
+            context,
+            query.keys,
+            ["--find", _FIND, *expectation, "--distinct", f"{query.distinct:08X}"],
+            span=span,
+            requests=requests,
+            corpus=None,
+        )
 
 
 def retrieve(
@@ -279,8 +286,10 @@ class Held:
 
 
 @contextlib.contextmanager
-def holding(peer: Peer, context: Context, kind: str, objects: int) -> Iterator[Held]:
-    """Start an archive that holds `objects` instances of `kind`.
+def holding(
+    peer: Peer, context: Context, kind: str, objects: int, *, cpus: set[int] | None = None
+) -> Iterator[Held]:
+    """Start an archive that holds `objects` instances of `kind`, on some CPUs or all.
 
     It is filled once in a run of the benchmark and started again on the same directory later:
     what is measured on it must not store.
@@ -296,7 +305,7 @@ def holding(peer: Peer, context: Context, kind: str, objects: int) -> Iterator[H
         except Exception:
             shutil.rmtree(directory)
             raise
-    with peer.running(directory) as running:
+    with peer.running(directory, cpus=cpus) as running:
         yield Held(running, corpus, objects)
 
 
