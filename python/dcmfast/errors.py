@@ -70,6 +70,26 @@ class ProfileError(StartupFailure):
     """The association negotiation file, or the profile asked for, cannot be used."""
 
 
+class ArchiveConfigurationError(StartupFailure):
+    """The configuration file of an archive breaks its grammar.
+
+    `complaints` are DCMTK's sentences, which go to stderr without a prefix and at every level; the
+    log line behind them is its closing one.
+    """
+
+    exit_code = 10
+
+    def __init__(self, path: str, complaints: tuple[str, ...]) -> None:
+        super().__init__(("F", f"bad config file: {path}"))
+        self.complaints = (*complaints, f'Reading configuration file "{path}" with errors')
+
+
+class ConfigurationError(StartupFailure):
+    """The configuration file is missing, or asks for what cannot be had here."""
+
+    exit_code = 10
+
+
 class InputFileError(StartupFailure):
     """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from dcmfast.errors import CommandLineError, DcmfastError, NotAvailableYet, StartupFailure
+from dcmfast.errors import (
+    ArchiveConfigurationError,
+    CommandLineError,
+    DcmfastError,
+    NotAvailableYet,
+    StartupFailure,
+)
 from dcmfast.observe.logs import is_shown, show
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
@@ -74,6 +80,9 @@ def report(front_end: FrontEnd, error: DcmfastError) -> None:
         # Whatever the level: an option that is refused must not be taken for one that works.
         sys.stderr.write(f"error: {error}\n")
     elif isinstance(error, StartupFailure):
+        if isinstance(error, ArchiveConfigurationError):
+            # DCMTK's own words for a bad file belong to no log, and no level hides them.
+            sys.stderr.write("".join(f"CONFIG Error: {text}!\n" for text in error.complaints))
         for letter, text in error.lines:
             if is_shown(letter, error.log_level or "warn"):
                 show(letter, text)
