@@ -20,6 +20,11 @@ TOOLS = [front_end.tool for front_end in all_front_ends()]
 EXPECTED = {
     "storescp": {},
     "dcmrecv": {"OutputDirectoryError": 45, "ListenError": 64, "ProfileError": 66},
+    "dcmqrscp": {
+        "ListenError": 10,
+        "ArchiveConfigurationError": 10,
+        "ConfigurationError": 10,
+    },
     "echoscu": dict.fromkeys(
         (
             "AssociationAborted",
@@ -45,6 +50,8 @@ EXPECTED = {
 
 def made(kind: type[errors.DcmfastError]) -> errors.DcmfastError:
     """An error of this class, with whatever it needs."""
+    if kind is errors.ArchiveConfigurationError:
+        return errors.ArchiveConfigurationError("why", ("because",))
     if issubclass(kind, errors.StartupFailure):
         return kind(("F", "why"))
     if kind is errors.AssociationRejected:

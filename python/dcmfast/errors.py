@@ -77,8 +77,6 @@ class ArchiveConfigurationError(StartupFailure):
     log line behind them is its closing one.
     """
 
-    exit_code = 10
-
     def __init__(self, path: str, complaints: tuple[str, ...]) -> None:
         super().__init__(("F", f"bad config file: {path}"))
         self.complaints = (*complaints, f'Reading configuration file "{path}" with errors')
@@ -86,8 +84,6 @@ class ArchiveConfigurationError(StartupFailure):
 
 class ConfigurationError(StartupFailure):
     """The configuration file is missing, or asks for what cannot be had here."""
-
-    exit_code = 10
 
 
 class InputFileError(StartupFailure):
@@ -161,6 +157,7 @@ class DimseError(NetworkError):
 EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "storescp": {},
     "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66},
+    "dcmqrscp": {ListenError: 10, ArchiveConfigurationError: 10, ConfigurationError: 10},
     "echoscu": {
         AssociationAborted: 70,
         AssociationTimeout: 70,

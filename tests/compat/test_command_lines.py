@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dcmfast.apps import frame
-from dcmfast.options import settings
+from dcmfast.options import archive_settings, settings
 from dcmfast.options.option import FrontEnd, Text, Word
 from dcmfast.options.specs import all_front_ends
 from testkit.process import command
@@ -27,6 +27,7 @@ MISSING = "/nonexistent"
 
 #: What makes a command line fail after every check has passed.
 RECEIVER = ["11112", "-od", MISSING]
+ARCHIVE = ["11112", "-c", MISSING]
 REQUESTOR = {"echoscu": ["127.0.0.1", "1"], "storescu": ["127.0.0.1", "1", f"{MISSING}/file"]}
 
 
@@ -53,11 +54,14 @@ def ours(tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) ->
     def run(_: object) -> int:
         return 0
 
-    code = frame.main(FRONT_ENDS[tool], getattr(settings, tool), run, arguments)
+    module = archive_settings if tool == "dcmqrscp" else settings
+    code = frame.main(FRONT_ENDS[tool], getattr(module, tool), run, arguments)
     return code, error_text(capsys.readouterr().err)
 
 
 def base(tool: str) -> list[str]:
+    if tool == "dcmqrscp":
+        return ARCHIVE
     return REQUESTOR.get(tool, RECEIVER)
 
 
@@ -67,7 +71,7 @@ def instances(front_end: FrontEnd, *, only_dcmtks: bool = True) -> list[list[str
     for option in front_end.options():
         if option.exclusive or (only_dcmtks and not option.source.startswith(("DCMTK", "PS3"))):
             continue
-        if option.source == "DCMTK 3.6.8" or option.long == "--inetd":
+        if option.source in ("DCMTK 3.6.8", "DCMTK 3.5.4") or option.long == "--inetd":
             continue  # unknown to 3.6.7; closes stderr before it complains
         values = []
         bad = []
@@ -147,6 +151,18 @@ PAIRS = {
         -ta -1 | -ta 99999999999999999999 | -q -ta 0 | -lc f | -ll bogus | +pa | -aet x -uca
         --refuse | -pm | -fe | -ts 5
         """,
+    "dcmqrscp": """
+        -QP -QS -QO | -QP -QS | -QO -QP -QS -pdu 1 | -QP -QS -QO +te +B | -QP -QS -QO -td 0
+        -xf f p q +xs | -xf f p q -xs | -xf f p q -xs +xs | -xf f p q +xi | -xf f p q -x= +x=
+        -xf f p q | -xf f p | -xf f p q -td 0 | -xf f p q +te +B | -xf f p q +Cr | +xi -xf f p q
+        +te +B | +B +xs +te | +xs +te | +xs +B +tb | +xd +te | +xs +td | +xs +t= | +ti +xr +x=
+        +B +g | +B +g= | +B -g | +B +e | +B -e | +B +u | +B -u | -F +p 1 1 | +B +p 1 1
+        -F +B +p 1 1 | +p x 1 | +cl 5 | +cl 5 +te | +cl 5 +te -xd | +cl 10 | +cl 10 +te | +cl 5 +td
+        -ta 08 | -ta 0x10 | -td 0 | -to 0 | -to 0 -ta 0 -td 0 -pdu 1 | -pdu 4095 | -pdu 131073
+        -ta 0 +cl 5 +te | -td x | -s --fork | --fork -s | -ZA -ZH | -c | -c x -c | -lc f -v
+        -ll info -v | -ll bogus -c x | -q -QP -QS -QO | -q -pdu 1 | -q | --bogus | -aet x | -ts 5
+        +xa | -pm | -od x | 1 2 | +C | +C x -Cr +A7 | -Ct -Cd +Cr -Cr | --check-find --bogus
+        """,
     "echoscu": """
         -pts 0 | -pts 39 | -pts 38 | -ppc 129 | -ppc 128 | --repeat 0 | -ts -7 -pts -7 | -to 0
         -td 0 -ta 0 | +v | -xf f p | -aec | +pa | +pw x | +tla +pw x | +tla +ws | -q -pts 0
@@ -180,7 +196,7 @@ def test_combinations(
     compare(tool, [*base(tool), *typed.split()], capsys)
 
 
-@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv", "dcmqrscp"])
 @pytest.mark.parametrize(
     "port",
     ["0", "65536", "-5", "x", "", "+5x", "9" * 20, "4294967297", "0x50", "08", " 7", "- 7", "-0",
@@ -188,7 +204,7 @@ def test_combinations(
 )  # fmt: skip
 def test_ports(tool: str, port: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [port] if port in ("", " 7", "- 7") else port.split()
-    compare(tool, [*words, "-od", MISSING], capsys)
+    compare(tool, [*words, *base(tool)[1:]], capsys)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +262,14 @@ def test_arguments_are_shown_alike(
 
 
 @pytest.mark.parametrize("name", [*GOOD, *ERRORS])
-@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv", "dcmqrscp"])
 def test_profiles(tool: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Files of association profiles: the same ones are read, the same words are said."""
     text = GOOD[name] if name in GOOD else ERRORS[name][0]
     file = tmp_path / "f.cfg"
     file.write_bytes(text.encode())
-    compare(tool, [*RECEIVER, "-xf", str(file), "p"], capsys)
+    names = ["p", "p"] if tool == "dcmqrscp" else ["p"]
+    compare(tool, [*base(tool), "-xf", str(file), *names], capsys)
 
 
 @pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
@@ -266,6 +283,25 @@ def test_names_of_profiles(
     compare(tool, [*RECEIVER, "-xf", "", profile], capsys)
     file.write_text(BASE.replace("VerificationSOPClass", "CTImageStorage"))
     compare(tool, [*RECEIVER, "-xf", str(file), profile], capsys)
+
+
+@pytest.mark.parametrize(
+    "names", [(" p ", "P"), ("twice", "p"), ("p", "twice"), ("twice", "no"), ("no", "none")]
+)
+def test_names_of_profiles_for_both_directions(
+    names: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outgoing associations may propose a SOP class twice, incoming ones may not accept it so."""
+    file = tmp_path / "f.cfg"
+    file.write_text(
+        BASE.replace(
+            "[[Profiles]]",
+            "[TwiceContexts]\nPresentationContext1 = CTImageStorage\\U\n"
+            "PresentationContext2 = CTImageStorage\\U\n"
+            "[[Profiles]]\n[Twice]\nPresentationContexts = TwiceContexts",
+        )
+    )
+    compare("dcmqrscp", [*ARCHIVE, "-xf", str(file), *names], capsys)
 
 
 def test_a_profile_longer_than_a_uid_may_be_is_refused_here_alone(
@@ -302,6 +338,8 @@ def test_an_extension_with_a_path_is_refused_here_alone(
         ("storescp", ["-q", "11112", "-pdu", "1"]),
         ("dcmrecv", [*RECEIVER, "-xf", "/nonexistent/f", "p"]),
         ("dcmrecv", RECEIVER),
+        ("dcmqrscp", ARCHIVE),
+        ("dcmqrscp", [*ARCHIVE, "-xf", "/nonexistent/f", "p", "q"]),
         ("echoscu", ["127.0.0.1", "0"]),
         ("storescu", ["127.0.0.1", "1"]),
     ],

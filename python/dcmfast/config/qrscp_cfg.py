@@ -2,7 +2,7 @@
 
 Reads the text format of DCMTK, with its rules for gaps, quotes, tables and sizes, so that existing
 files carry over.  The outcome is a `QRConfig`; what the engine makes of it stands in
-``policy/access.py``, ``policy/move.py`` and ``policy/quota.py``.
+``policy/access.py`` and ``policy/move.py``.
 
 Errors are collected and reported together.  Their words are DCMTK's where it has any; each names
 the line, also where DCMTK's does not.  Deviations, all in the reader's favour: lines may be longer

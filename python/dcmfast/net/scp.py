@@ -94,7 +94,7 @@ def run(settings: ReceiverSettings) -> int:
             is_privilege=isinstance(error, PermissionError),
         ) from None
     previous = {
-        number: signal.signal(number, _stopper(receiver))
+        number: signal.signal(number, stopper(receiver))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -105,7 +105,7 @@ def run(settings: ReceiverSettings) -> int:
     return 0
 
 
-def _stopper(receiver: Any) -> Any:
+def stopper(receiver: Any) -> Any:
     """Return a signal handler: the first call stops in order, the second ends the process."""
     calls = 0
 
@@ -128,13 +128,13 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
         log.line("I", "configuring service class provider ...")
     for warning in settings.warnings:
         log.line("W", warning)
-    log.line("I", f"dcmfast.durability: {settings.durability}: {_PROMISES[settings.durability]}")
+    log.line("I", f"dcmfast.durability: {settings.durability}: {PROMISES[settings.durability]}")
     if settings.tool == "dcmrecv":
         log.line("I", "starting service class provider and listening ...")
 
 
 #: What a success response means, by durability.
-_PROMISES = {
+PROMISES = {
     "none": "a success response means that the object was handed to the operating system",
     "group": "a success response means that file and directory are synced, shared by waiting peers",
     "each": "a success response means that file and directory are synced, object by object",

@@ -16,6 +16,7 @@ from dcmfast.options.option import (
     FrontEnd,
     Option,
     Word,
+    in_force,
     parse_port,
 )
 from dcmfast.options.parsed import Chosen, ParsedOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 #: Level of each answer to the field "verbosity".
-_LEVELS = {"quiet": "fatal", "verbose": "info", "debug": "debug"}
+_LEVELS = {"quiet": "fatal", "verbose": "info", "very-verbose": "info", "debug": "debug"}
 #: Without any option of the logger.
 DEFAULT_LOG_LEVEL = "warn"
 #: Which of several exclusive options wins, wherever they stand.
@@ -77,7 +78,7 @@ def parse(
     """
     arguments = command_file.expand(arguments)
     typed, parameters = _split(front_end, arguments)
-    if not arguments:
+    if not arguments and not front_end.starts_bare:
         return _exclusive(front_end, "--help", parameters)
     for name in _EXCLUSIVE_ORDER:
         if any(one.option.exclusive and one.option.long == name for one in typed):
@@ -235,6 +236,7 @@ class _Checks:
         The overridden ones are checked as well, if they come first in the order: so do DCMTK's.
         """
         rightmost = -1
+        taken: tuple[str, ...] = ()
         for option in options:
             places = [at for at, one in enumerate(self.typed) if one.option is option]
             if not places or places[-1] < rightmost:
@@ -243,7 +245,10 @@ class _Checks:
             self._check_company(option)
             occurrences = places if option.repeatable else places[-1:]
             all_values = tuple(self._values(option, self.typed[at].values) for at in occurrences)
-            self.chosen[field] = Chosen(option=option, values=all_values[-1], all_values=all_values)
+            taken += (option.choice,)
+            self.chosen[field] = Chosen(
+                option=option, values=all_values[-1], all_values=all_values, taken=taken
+            )
             self._note_level(option)
 
     def _check_company(self, option: Option) -> None:
@@ -254,6 +259,9 @@ class _Checks:
             if not self._holds(condition):
                 name = option.blamed or option.long
                 self._fail(f"{name} only allowed with {condition.text}")
+        joint = option.joint
+        if joint is not None and all(self._holds(in_force(one)) for one in joint.others):
+            self._fail(joint.complaint)
 
     def _holds(self, condition: Condition) -> bool:
         for chosen in self.chosen.values():
@@ -295,8 +303,8 @@ class _Checks:
         if at is None:
             return
         if at >= len(self.parameters):
-            # Only inetd's association comes without a port.
-            if "inetd" not in self.chosen:
+            # An archive's port stands in its configuration; inetd's association comes without any.
+            if not self.front_end.starts_bare and "inetd" not in self.chosen:
                 self._fail("Missing parameter port")
             return
         text = self.parameters[at]

@@ -35,7 +35,10 @@ def usage(front_end: FrontEnd) -> str:
     """Return the text of ``--help``."""
     lines = [f"{header(front_end)}usage: {synopsis(front_end)}", "", "parameters:"]
     width = _LONG_BEGINS + front_end.long_column
-    lines += [f"  {one.name}".ljust(width + 2) + one.summary for one in front_end.parameters]
+    for one in front_end.parameters:
+        first, *rest = one.summary.split("\n")
+        lines.append(f"  {one.name}".ljust(width + 2) + first)
+        lines += [" " * (width + 2) + line for line in rest]
     lines.append("")
     for group in front_end.groups:
         lines.append(f"{group.title}:")

@@ -141,6 +141,15 @@ def all_in_force(*long_names: str) -> tuple[Condition, ...]:
     return tuple(in_force(name) for name in long_names)
 
 
+class Joint(Record):
+    """Options that are fine one by one, but not all together."""
+
+    #: The others, by their long spelling.
+    others: tuple[str, ...]
+    #: The whole message.
+    complaint: str
+
+
 class Option(Record):
     """One option of one front end.
 
@@ -163,6 +172,8 @@ class Option(Record):
     conflicts: tuple[Condition, ...] = ()
     #: None of these in force: ``<long> only allowed with <text>``.
     needs: tuple[Condition, ...] = ()
+    #: All of these in force: its complaint.
+    joint: Joint | None = None
     #: The name that messages about `needs` use, where DCMTK's differ from the option's own.
     blamed: str = ""
     #: Further spellings, from storescp's manual page of 1998.
@@ -241,6 +252,8 @@ class FrontEnd(Record):
     checks: tuple[str | tuple[str, ...], ...]
     #: Width of the long spellings in the usage text.
     long_column: int = 20
+    #: Without any argument the tool starts; otherwise it prints its usage.
+    starts_bare: bool = False
 
     def options(self) -> tuple[Option, ...]:
         """Return every option, in the order of the usage text."""

@@ -18,6 +18,9 @@ class Chosen(Record):
     option: Option
     values: tuple[str | int, ...]
     all_values: tuple[tuple[str | int, ...], ...]
+    #: The choice of each option of the field that stood further right than those listed before
+    #: it; the last is `option`'s.  The others count where options add up (``-ZA -ZH``).
+    taken: tuple[str, ...] = ()
 
 
 class ParsedOptions(Record):
@@ -53,6 +56,11 @@ class ParsedOptions(Record):
             if option.default is True:
                 return option.choice
         raise KeyError(f"{field} has no default")
+
+    def taken(self, field: str) -> tuple[str, ...]:
+        """Return the choices of a field whose options add up; nothing if none was typed."""
+        self._options(field)
+        return self.chosen[field].taken if field in self.chosen else ()
 
     def flag(self, field: str) -> bool:
         """Return True if the option was typed."""

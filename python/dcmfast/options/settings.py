@@ -167,12 +167,12 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
         profiles.append(_storescp_profile(path, name))
 
     # storescp reads the file in the middle of its checks.
-    parsed = _parse(front_end, arguments, {"profile": read_profile})
+    parsed = parse(front_end, arguments, {"profile": read_profile})
     if parsed.exclusive:
         return parsed
 
     def build() -> ReceiverSettings:
-        _refuse_unavailable(parsed)
+        refuse_unavailable(parsed)
         directory = _directory(parsed)
         is_ignoring = parsed.flag("ignore")
         if not os.path.isdir(directory):
@@ -180,13 +180,13 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
         if not is_ignoring and not os.access(directory, os.W_OK | os.X_OK):
             raise OutputDirectoryError(("F", "specified output directory is not writeable"))
         return ReceiverSettings(
-            **_general(parsed),
+            **general(parsed),
             **_receiver(parsed),
             is_called_title_used=False,
             preference=parsed.choice("preference"),
             is_promiscuous=parsed.flag("promiscuous"),
             profile=profiles[0] if profiles else None,
-            socket_timeout_s=_seconds(parsed, "socket_timeout_s"),
+            socket_timeout_s=seconds(parsed, "socket_timeout_s"),
             is_refusing=parsed.flag("refuse"),
             is_rejecting_anonymous=parsed.flag("reject"),
             is_ignoring=is_ignoring,
@@ -200,18 +200,18 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
             subdirectory="none",
         )
 
-    return _built(parsed, build)
+    return built(parsed, build)
 
 
 def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | ParsedOptions:
     """Read dcmrecv's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
-    parsed = _parse(front_end, arguments, {})
+    parsed = parse(front_end, arguments, {})
     if parsed.exclusive:
         return parsed
 
     def build() -> ReceiverSettings:
-        _refuse_unavailable(parsed)
-        general = _general(parsed)
+        refuse_unavailable(parsed)
+        common = general(parsed)
         # These lines are shown before anything can fail.
         before: list[tuple[str, str]] = [("I", "configuring service class provider ...")]
         profile = None
@@ -220,7 +220,7 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
             profile = _dcmrecv_profile(str(path), str(name), before)
         else:
             before.append(("W", DCMRECV_WITHOUT_PROFILE))
-            general["warnings"] += (DCMRECV_WITHOUT_PROFILE,)
+            common["warnings"] += (DCMRECV_WITHOUT_PROFILE,)
         directory = _directory(parsed)
         if not os.path.isdir(directory):
             raise OutputDirectoryError(
@@ -232,7 +232,7 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
             )
         mode = parsed.choice("storage_mode")
         return ReceiverSettings(
-            **general,
+            **common,
             **_receiver(parsed),
             is_called_title_used=parsed.flag("ae_title") and parsed.choice("ae_title") == "called",
             preference=None,
@@ -252,25 +252,25 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
             subdirectory=parsed.choice("subdirectory"),
         )
 
-    return _built(parsed, build)
+    return built(parsed, build)
 
 
 def echoscu(front_end: FrontEnd, arguments: list[str]) -> EchoSettings | ParsedOptions:
     """Read echoscu's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
-    parsed = _parse(front_end, arguments, {})
+    parsed = parse(front_end, arguments, {})
     if parsed.exclusive:
         return parsed
 
     def build() -> EchoSettings:
-        _refuse_unavailable(parsed)
+        refuse_unavailable(parsed)
         return EchoSettings(
-            **_general(parsed),
+            **general(parsed),
             **_requestor(parsed),
-            transfer_syntax_count=_number(parsed, "propose_transfer_syntaxes"),
-            context_count=_number(parsed, "propose_contexts"),
+            transfer_syntax_count=number(parsed, "propose_transfer_syntaxes"),
+            context_count=number(parsed, "propose_contexts"),
         )
 
-    return _built(parsed, build)
+    return built(parsed, build)
 
 
 def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | ParsedOptions:
@@ -286,14 +286,14 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
         except AssociationConfigurationError as error:
             raise ProfileError(("E", f"reading config file: {error}")) from None
 
-    parsed = _parse(front_end, arguments, {"profile": read_profile})
+    parsed = parse(front_end, arguments, {"profile": read_profile})
     if parsed.exclusive:
         return parsed
 
     def build() -> StoreSettings:
-        _refuse_unavailable(parsed)
+        refuse_unavailable(parsed)
         return StoreSettings(
-            **_general(parsed),
+            **general(parsed),
             **_requestor(parsed),
             inputs=parsed.parameters[2:],
             input_format=parsed.choice("input_format"),
@@ -309,7 +309,7 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
             is_uid_padding_allowed=parsed.flag("uid_padding"),
         )
 
-    return _built(parsed, build)
+    return built(parsed, build)
 
 
 # ---- What listening can fail with, for ``net``
@@ -335,6 +335,10 @@ def cannot_listen(tool: str, port: int, reason: str, *, is_privilege: bool) -> L
         )
     if is_privilege:
         return ListenError(("F", f"cannot listen on port {port}, insufficient privileges"))
+    if tool != "storescp":
+        return ListenError(
+            ("F", f"cannot initialize network: 0006:031c TCP Initialization Error: {reason}")
+        )
     return ListenError(
         ("E", f"cannot create network: 0006:031c TCP Initialization Error: {reason}")
     )
@@ -343,7 +347,7 @@ def cannot_listen(tool: str, port: int, reason: str, *, is_privilege: bool) -> L
 # ---- Parts
 
 
-def _parse(
+def parse(
     front_end: FrontEnd, arguments: list[str], reached: Mapping[str, Callable[..., None]]
 ) -> ParsedOptions:
     """Read the command line, with the checks of values that need more than their form."""
@@ -379,7 +383,7 @@ def _parse(
     )
 
 
-def _built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
+def built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
     """Return what `build` returns; its errors learn how they are to be reported."""
     try:
         return build()
@@ -389,13 +393,14 @@ def _built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
         raise
 
 
-def _refuse_unavailable(parsed: ParsedOptions) -> None:
+def refuse_unavailable(parsed: ParsedOptions) -> None:
     """Refuse options that are still to come; every check of the command line has passed."""
     if parsed.unavailable:
         raise NotAvailableYet(parsed.unavailable[0])
 
 
-def _general(parsed: ParsedOptions) -> dict[str, Any]:
+def general(parsed: ParsedOptions) -> dict[str, Any]:
+    """Return the fields of `GeneralSettings`."""
     warnings: list[str] = []
     is_nodelay, buffer_bytes = tcp_environment(os.environ, warnings)
     return {
@@ -414,14 +419,14 @@ def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
     return {
         "port": parsed.port,
         "ae_title": AETitle.cut(parsed.text("ae_title")),
-        "acse_timeout_s": _seconds(parsed, "acse_timeout_s"),
-        "dimse_timeout_s": _seconds(parsed, "dimse_timeout_s"),
-        "max_pdu_bytes": _number(parsed, "max_pdu_bytes"),
+        "acse_timeout_s": seconds(parsed, "acse_timeout_s"),
+        "dimse_timeout_s": seconds(parsed, "dimse_timeout_s"),
+        "max_pdu_bytes": number(parsed, "max_pdu_bytes"),
         "is_host_looked_up": not parsed.flag("disable_host_lookup"),
         "extension": parsed.text("extension"),
         "durability": parsed.text("durability"),
         "duplicate": parsed.text("duplicate"),
-        "associations_max": _number(parsed, "associations_max"),
+        "associations_max": number(parsed, "associations_max"),
     }
 
 
@@ -431,12 +436,12 @@ def _requestor(parsed: ParsedOptions) -> dict[str, Any]:
         "peer": PeerAddress(host=parsed.parameters[0], port=parsed.port),
         "ae_title": AETitle.cut(parsed.text("ae_title")),
         "called_ae_title": AETitle.cut(parsed.text("called_ae_title")),
-        "connection_timeout_s": _seconds(parsed, "connection_timeout_s"),
-        "acse_timeout_s": _seconds(parsed, "acse_timeout_s"),
-        "dimse_timeout_s": _seconds(parsed, "dimse_timeout_s"),
-        "socket_timeout_s": _seconds(parsed, "socket_timeout_s"),
-        "max_pdu_bytes": _number(parsed, "max_pdu_bytes"),
-        "repeat": _number(parsed, "repeat"),
+        "connection_timeout_s": seconds(parsed, "connection_timeout_s"),
+        "acse_timeout_s": seconds(parsed, "acse_timeout_s"),
+        "dimse_timeout_s": seconds(parsed, "dimse_timeout_s"),
+        "socket_timeout_s": seconds(parsed, "socket_timeout_s"),
+        "max_pdu_bytes": number(parsed, "max_pdu_bytes"),
+        "repeat": number(parsed, "repeat"),
         "is_aborting": parsed.flag("abort"),
     }
 
@@ -445,16 +450,17 @@ def _has(parsed: ParsedOptions, field: str) -> bool:
     return any(option.field == field for option in parsed.front_end.options())
 
 
-def _number(parsed: ParsedOptions, field: str) -> int:
-    number = parsed.number(field)
-    assert number is not None, f"{field} has a default"
-    return min(number, SECONDS_MAX)
+def number(parsed: ParsedOptions, field: str) -> int:
+    """Return a number that has a default."""
+    typed = parsed.number(field)
+    assert typed is not None, f"{field} has a default"
+    return min(typed, SECONDS_MAX)
 
 
-def _seconds(parsed: ParsedOptions, field: str) -> int | None:
+def seconds(parsed: ParsedOptions, field: str) -> int | None:
     """Return a time; 0 and -1 mean without end, where the option takes them, and so does None."""
-    number = parsed.number(field)
-    return None if number is None or number <= 0 else min(number, SECONDS_MAX)
+    typed = parsed.number(field)
+    return None if typed is None or typed <= 0 else min(typed, SECONDS_MAX)
 
 
 def _directory(parsed: ParsedOptions) -> str:

@@ -1,7 +1,7 @@
 """What the engine must know to serve an archive: who may connect, do what, and be sent to.
 
 `ArchiveTables` is what Python hands over once beside a receiver's plan; associations then run
-without the interpreter.  ``access``, ``move`` and ``quota`` beside this module make its parts of a
+without the interpreter.  ``access`` and ``move`` beside this module make its parts of a
 configuration.  Pure values: no directory is looked at and no name resolved here.
 """
 

@@ -67,8 +67,35 @@ _ALL_COMPRESSED = (
     DEFLATED_LITTLE,
 )
 
+#: The same with what loses nothing before what may (PS3.5 Annex A.4), for ``keep``.
+_LOSSLESS_FIRST = tuple(
+    sorted(
+        _ALL_COMPRESSED,
+        key=lambda uid: (
+            uid not in (DEFLATED_LITTLE, RLE_LOSSLESS, _FOUR + "70", _FOUR + "80", _FOUR + "90")
+        ),
+    )
+)
+
 #: Proposals that stand alone: video is not worth sending uncompressed.
 _WITHOUT_FALLBACK = ("mpeg", "hevc")
+
+#: Query/Retrieve SOP classes by information model and operation, PS3.4 Annex C.6.
+QUERY_RETRIEVE_SOP_CLASSES: dict[str, dict[str, str]] = {
+    model: {
+        operation: f"1.2.840.10008.5.1.4.1.2.{number}.{last}"
+        for last, operation in ((1, "find"), (2, "move"), (3, "get"))
+    }
+    for number, model in ((1, "patient-root"), (2, "study-root"), (3, "patient-study"))
+}
+#: Service class application information of a C-FIND that matches by the standard: relational
+#: queries and combined date-time yes, fuzzy matching and time zones no (PS3.4 §C.5.1.1.1).
+_FIND_INFORMATION = b"\x01\x01\x00\x00"
+#: The same of C-MOVE and C-GET: relational retrieval yes (PS3.4 §C.5.2.1.1 and §C.5.3.1.1).
+_RETRIEVE_INFORMATION = b"\x01"
+
+#: What can hold an identifier: compressed transfer syntaxes are for pixels.
+_UNCOMPRESSED = (EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE)
 
 #: What echoscu's ``--propose-ts`` takes the first n of.
 ECHO_TRANSFER_SYNTAXES: tuple[str, ...] = (
@@ -117,8 +144,9 @@ class NegotiationTable(Record):
 def accepted_transfer_syntaxes(preference: str) -> tuple[str, ...]:
     """Return what an acceptor accepts with a preference, most wanted first.
 
-    `preference` is the choice of a ``--prefer-*`` option, ``implicit``, ``accept-all``, or one of
-    1998's own, ``little-1998`` and ``big-1998``.
+    `preference` is the choice of a ``--prefer-*`` option, ``implicit``, ``accept-all``, one of
+    1998's own, ``little-1998`` and ``big-1998``, or ``keep``: everything is accepted, and a peer
+    that leaves the choice to us is never made to compress.
     """
     if preference == "uncompr":
         return (local_explicit(), opposite_explicit(), IMPLICIT_LITTLE)
@@ -134,6 +162,8 @@ def accepted_transfer_syntaxes(preference: str) -> tuple[str, ...]:
         return (EXPLICIT_BIG, IMPLICIT_LITTLE)
     if preference == "accept-all":
         return (*_ALL_COMPRESSED, local_explicit(), opposite_explicit(), IMPLICIT_LITTLE)
+    if preference == "keep":
+        return (local_explicit(), opposite_explicit(), IMPLICIT_LITTLE, *_LOSSLESS_FIRST)
     # The uncompressed ones follow in fixed order, on big-endian hosts too.
     return (FIRST_CHOICES[preference], EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE)
 
@@ -162,6 +192,11 @@ def proposed_transfer_syntaxes(proposal: str, *, combine: bool) -> tuple[tuple[s
     return ((preferred, *fallback),) if combine else ((preferred,), fallback)
 
 
+def move_transfer_syntaxes(proposal: str) -> tuple[str, ...]:
+    """Return what an archive proposes for each SOP class that it has to send, in one context."""
+    return proposed_transfer_syntaxes(proposal, combine=True)[0]
+
+
 def storage_table(preference: str, *, is_promiscuous: bool = False) -> NegotiationTable:
     """Return storescp's table: Verification and every storage SOP class, one list for all."""
     return NegotiationTable(
@@ -170,6 +205,70 @@ def storage_table(preference: str, *, is_promiscuous: bool = False) -> Negotiati
         promiscuous_list=0 if is_promiscuous else None,
         abstract_syntax_hint="--promiscuous (-pm) or a profile (-xf) would accept it",
         transfer_syntax_hint="--accept-all (+xa) would accept more",
+    )
+
+
+def archive_table(
+    preference: str,
+    *,
+    models: tuple[str, ...],
+    is_get_enabled: bool,
+    is_standard: bool,
+    profile: NegotiationProfile | None = None,
+) -> NegotiationTable:
+    """Return an archive's table: Verification, Query/Retrieve and storage SOP classes.
+
+    Parameters
+    ----------
+    preference
+        As for `accepted_transfer_syntaxes`.
+    models
+        Information models that are served, of `QUERY_RETRIEVE_SOP_CLASSES`.
+    is_get_enabled
+        C-GET is served, and so storage contexts are accepted in the roles that the peer proposes;
+        without it roles are ignored.
+    is_standard
+        Matching follows PS3.4: extended negotiation is answered.
+    profile
+        Takes the place of the storage SOP classes.
+    """
+    wanted = accepted_transfer_syntaxes(preference)
+    lists: dict[tuple[str, ...], int] = {}
+
+    def at(transfer_syntaxes: tuple[str, ...]) -> int:
+        return lists.setdefault(transfer_syntaxes, len(lists))
+
+    for_identifiers = at(tuple(one for one in wanted if one in _UNCOMPRESSED))
+    entries: dict[str, TableEntry] = {
+        VERIFICATION_SOP_CLASS: (VERIFICATION_SOP_CLASS, for_identifiers, "", None)
+    }
+    for model in models:
+        for operation, uid in QUERY_RETRIEVE_SOP_CLASSES[model].items():
+            information = _FIND_INFORMATION if operation == "find" else _RETRIEVE_INFORMATION
+            if operation != "get" or is_get_enabled:
+                entries[uid] = (uid, for_identifiers, "", information if is_standard else None)
+    if profile is None:
+        role = "BOTH" if is_get_enabled else ""
+        for uid in STORAGE_SOP_CLASSES:
+            entries[uid] = (uid, at(wanted), role, None)
+    else:
+        roles = dict(profile.roles)
+        extended = dict(profile.extended_negotiation)
+        for context in profile.contexts:
+            uid = context.abstract_syntax
+            # The archive's own services stay what they are, whatever the profile says.
+            entries.setdefault(
+                uid, (uid, at(context.transfer_syntaxes), roles.get(uid, ""), extended.get(uid))
+            )
+    return NegotiationTable(
+        entries=tuple(entries.values()),
+        transfer_syntax_lists=tuple(lists),
+        abstract_syntax_hint=(
+            "only Verification, Query/Retrieve and storage classes are served here"
+            if profile is None
+            else f"it would have to stand in profile {profile.name} (-xf)"
+        ),
+        transfer_syntax_hint="a --prefer option (+x...) would accept one more",
     )
 
 

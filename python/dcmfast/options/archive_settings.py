@@ -1,0 +1,226 @@
+"""What an archive will do: the settings of dcmqrscp, made from what was typed and its files.
+
+Beside ``settings``, whose rules hold here too: the functions take the arguments behind a tool's
+name and return its settings, or raise what the tool must say, in DCMTK's words.
+"""
+
+from __future__ import annotations
+
+from dcmfast.config import assoc_cfg, qrscp_cfg
+from dcmfast.config.qrscp_cfg import CharacterSetEntry, QRConfig
+from dcmfast.errors import AssociationConfigurationError, ConfigurationError, ProfileError
+from dcmfast.options.option import FrontEnd
+from dcmfast.options.parsed import ParsedOptions
+from dcmfast.options.settings import (
+    GeneralSettings,
+    built,
+    general,
+    parse,
+    refuse_unavailable,
+    seconds,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dcmfast.config.assoc_cfg import NegotiationProfile
+
+#: Where a configuration is looked for when none is named: the manual's place, then DCMTK's.
+CONFIG_FILES = ("./dcmqrscp.cfg", "/etc/dcmtk/dcmqrscp.cfg")
+#: What the engine can serve at once; larger numbers of a configuration mean this.
+ASSOCIATIONS_MAX = 4096
+#: Peers that may wait for their turn with ``-s``.
+WAITING_MAX = 512
+#: Information models, with the option that disables each.
+MODELS = {
+    "patient-root": "no_patient_root",
+    "study-root": "no_study_root",
+    "patient-study": "no_patient_study",
+}
+
+
+class ArchiveSettings(GeneralSettings):
+    """What dcmqrscp and serve will do."""
+
+    port: int
+    #: Address to listen on; empty for every address of the host.
+    bind: str
+    #: The file that `config` was read from; empty if there is none.
+    config_file: str
+    config: QRConfig
+    #: User and group to become once the port is open; empty to stay.
+    user_name: str
+    group_name: str
+    #: Index of the application that answers called titles which `config` does not have.
+    default_application: int | None
+    #: Choice for ``policy.negotiation.accepted_transfer_syntaxes``.
+    preference: str
+    #: Choice for ``policy.negotiation.proposed_transfer_syntaxes``.
+    proposal: str
+    #: In place of the two above.
+    in_profile: NegotiationProfile | None
+    out_profile: NegotiationProfile | None
+    #: Information models that are served, of `MODELS`.
+    models: tuple[str, ...]
+    #: ``title``, ``host``, ``vendor``: what a C-MOVE destination must share with who asks.
+    move_targets: tuple[str, ...]
+    is_find_required: bool
+    is_store_exclusive: bool
+    is_get_enabled: bool
+    is_shutdown_allowed: bool
+    is_find_checked: bool
+    is_move_checked: bool
+    #: ``dcmtk`` or ``standard``.
+    matching: str
+    #: Of responses: the configuration's, with what was typed.
+    character_set: CharacterSetEntry
+    #: The data sets of responses are shown below -v already (``-vv``).
+    is_very_verbose: bool
+    connection_timeout_s: int | None
+    acse_timeout_s: int
+    dimse_timeout_s: int | None
+    max_pdu_bytes: int
+    is_host_looked_up: bool
+    is_refusing: bool
+    is_rejecting_anonymous: bool
+    is_ignoring: bool
+    is_uid_padding_allowed: bool
+    #: One association at a time (``-s``).
+    is_single_process: bool
+    is_bit_preserving: bool
+    durability: str
+    duplicate: str
+    #: 0 refuses every association.
+    associations_max: int
+
+
+def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | ParsedOptions:
+    """Read dcmqrscp's command line and its configuration; `ParsedOptions` for ``--help``."""
+    profiles: list[NegotiationProfile] = []
+
+    def read_profiles(path: str, incoming: str, outgoing: str) -> None:
+        profiles.extend(_profiles(path, incoming, outgoing))
+
+    # The profiles are read in the middle of the checks, the configuration behind them.
+    parsed = parse(front_end, arguments, {"profile": read_profiles})
+    if parsed.exclusive:
+        return parsed
+
+    def build() -> ArchiveSettings:
+        refuse_unavailable(parsed)
+        common = general(parsed)
+        path, config = _configuration(parsed)
+        common["warnings"] += tuple(f"dcmfast.config: {one}" for one in config.warnings)
+        if not config.applications:
+            common["warnings"] += (
+                "dcmfast.config: no AE title in the AETable: every association will be rejected",
+            )
+        max_pdu_bytes = parsed.number("max_pdu_bytes")
+        associations_max = parsed.number("associations_max")
+        is_single_process = parsed.choice("process_model") == "single"
+        if associations_max is None:
+            # DCMTK counts children, and so nobody with -s: peers wait for their turn.
+            configured = WAITING_MAX if is_single_process else config.max_associations
+            associations_max = min(configured, ASSOCIATIONS_MAX)
+        return ArchiveSettings(
+            **common,
+            port=parsed.port or config.network_port,
+            bind="",
+            config_file=path,
+            config=config,
+            user_name=config.user_name,
+            group_name=config.group_name,
+            default_application=None,
+            preference=parsed.choice("preference"),
+            proposal=parsed.choice("proposal"),
+            in_profile=profiles[0] if profiles else None,
+            out_profile=profiles[1] if profiles else None,
+            models=tuple(model for model, field in MODELS.items() if not parsed.flag(field)),
+            move_targets=tuple(one for one in parsed.taken("move_targets") if one != "any"),
+            is_find_required=parsed.flag("require_find"),
+            is_store_exclusive=parsed.flag("no_parallel_store"),
+            is_get_enabled=not parsed.flag("disable_get"),
+            is_shutdown_allowed=parsed.flag("allow_shutdown"),
+            is_find_checked=parsed.choice("check_find") == "yes",
+            is_move_checked=parsed.choice("check_move") == "yes",
+            matching=parsed.text("matching"),
+            character_set=_character_set(parsed, config.character_set),
+            is_very_verbose=parsed.flag("verbosity")
+            and parsed.choice("verbosity") == "very-verbose",
+            connection_timeout_s=seconds(parsed, "connection_timeout_s"),
+            acse_timeout_s=seconds(parsed, "acse_timeout_s") or 30,
+            dimse_timeout_s=seconds(parsed, "dimse_timeout_s"),
+            max_pdu_bytes=max_pdu_bytes or config.max_pdu_bytes,
+            is_host_looked_up=not parsed.flag("disable_host_lookup"),
+            is_refusing=parsed.flag("refuse"),
+            is_rejecting_anonymous=parsed.flag("reject"),
+            is_ignoring=parsed.flag("ignore"),
+            is_uid_padding_allowed=parsed.flag("uid_padding"),
+            is_single_process=is_single_process,
+            is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
+            durability=parsed.text("durability"),
+            duplicate=parsed.text("duplicate"),
+            associations_max=associations_max,
+        )
+
+    return built(parsed, build)
+
+
+def _configuration(parsed: ParsedOptions) -> tuple[str, QRConfig]:
+    """Read the configuration file: its name and what it says."""
+    typed = parsed.values("config")
+    failures: list[tuple[str, str]] = []
+    for path in [str(typed[0])] if typed else CONFIG_FILES:
+        try:
+            config = qrscp_cfg.read(path)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else None
+            failures.append(("F", f"cannot access {path}: {why or error}"))
+            # Only a file that is not there leaves the choice to the next one.
+            if not isinstance(error, FileNotFoundError):
+                break
+            continue
+        # Fatal even if the command line has another size, as with DCMTK.
+        if config.max_pdu_bytes not in qrscp_cfg.MAX_PDU_BYTES:
+            raise ConfigurationError(("F", "invalid MaxPDUSize in config file"))
+        return path, config
+    raise ConfigurationError(*failures)
+
+
+def _profiles(path: str, incoming: str, outgoing: str) -> tuple[NegotiationProfile, ...]:
+    """Read the profiles for incoming and outgoing associations."""
+    try:
+        profiles = assoc_cfg.read(path)
+    except AssociationConfigurationError as error:
+        raise ProfileError(("F", f"cannot read association config file: {error}")) from None
+    found = []
+    for name in (incoming, outgoing):
+        profile = profiles.get(assoc_cfg.reference(name))
+        if profile is None:
+            raise ProfileError(("F", f"unknown configuration profile name: {name}"))
+        found.append(profile)
+    if not found[0].is_for_acceptor():
+        raise ProfileError(
+            (
+                "F",
+                (
+                    f"profile '{incoming}' is not valid for incoming use, "
+                    "duplicate abstract syntaxes found"
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _character_set(parsed: ParsedOptions, configured: CharacterSetEntry) -> CharacterSetEntry:
+    """Return the configuration's entry, with what was typed in its place."""
+    changes: dict[str, bool | str] = {}
+    if parsed.flag("response_charset"):
+        changes["is_override"] = parsed.choice("response_charset") == "override"
+    if parsed.flag("charset"):
+        values = parsed.values("charset")
+        changes["character_set"] = str(values[0]) if values else parsed.choice("charset")
+    if parsed.flag("transliterate"):
+        changes["is_transliterating"] = True
+    if parsed.flag("discard_illegal"):
+        changes["is_discarding"] = True
+    return configured.replace(**changes)
