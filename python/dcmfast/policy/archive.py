@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dcmfast.types import AETitle, Record
 
-#: Names of the two rule sets of matching; see DIFFERENCES.md D14.
+#: Names of the two rule sets of matching: DCMTK's, key for key, and that of PS3.4.
 MATCHINGS = ("dcmtk", "standard")
 
 
@@ -22,7 +22,7 @@ class Peer(Record):
     #: 0 if the configuration has none: the peer may call, but cannot be sent to.
     port: int
     #: What `host` resolves to, as text without port.  Filled in by ``net`` at start, because
-    #: tables with names must also work where peers are known by address (DIFFERENCES.md D4).
+    #: tables with names must also work where peers are known by address.
     addresses: tuple[str, ...] = ()
 
 

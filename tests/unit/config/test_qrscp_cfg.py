@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,22 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert caught.value.complaints[0] == f'Configuration file "{path}" too large'
 
 
+def test_the_shipped_example_is_good() -> None:
+    with resources.as_file(resources.files("dcmfast.config") / "dcmqrscp.cfg") as path:
+        config = qrscp_cfg.read(str(path))
+    assert config.warnings == ()
+    assert [one.ae_title for one in config.applications] == ["ARCHIVE", "READONLY"]
+    assert config.applications[0].studies_max is None
+    assert len(config.hosts[2].peers) == 3
+
+
+@pytest.mark.dcmtk
+def test_dcmtk_takes_the_shipped_example(tmp_path: Path) -> None:
+    """Its reader knows no ``unlimited``; it takes the word for its own maximum."""
+    text = (resources.files("dcmfast.config") / "dcmqrscp.cfg").read_text()
+    assert dcmtks_lines(f"{text}{TOO_SMALL}", tmp_path) == ["F: invalid MaxPDUSize in config file"]
+
+
 # ---- What is wrong
 
 
@@ -375,6 +392,23 @@ def test_whatever_the_text_it_is_a_configuration_or_complaints(lines: list[str])
 #: `MaxPDUSize` out of range is found after the file was read: it tells a good file from a bad one,
 #: and no server is started.
 TOO_SMALL = "MaxPDUSize = 1\n"
+
+
+def dcmtks_lines(text: str, directory: Path) -> list[str]:
+    """What DCMTK's dcmqrscp says of a configuration with which it does not start."""
+    (directory / "x.cfg").write_text(text, newline="")
+    done = subprocess.run(
+        ["/usr/bin/dcmqrscp", "-c", "x.cfg", "11112"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 10
+    return done.stderr.splitlines()
+
+
 #: Ours name the line, DCMTK's these do not.
 WITHOUT_LINE = re.compile(
     r'(Symbolic name ".*" not defined|No symbolic names defined|'
@@ -436,18 +470,7 @@ BOTH_SAY = [
 @pytest.mark.dcmtk
 @pytest.mark.parametrize("text", BOTH_SAY)
 def test_both_say_the_same(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "x.cfg"
-    path.write_text(TOO_SMALL + text, newline="")
-    done = subprocess.run(
-        ["/usr/bin/dcmqrscp", "-c", "x.cfg", "11112"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert done.returncode == 10
-    lines = done.stderr.splitlines()
+    lines = dcmtks_lines(TOO_SMALL + text, tmp_path)
     theirs = [one.removeprefix("CONFIG Error: ")[:-1] for one in lines if one.startswith("CONFIG")]
     ours: list[str] = []
     last = "invalid MaxPDUSize in config file"
@@ -481,16 +504,5 @@ BOTH_REFUSE = [
 @pytest.mark.dcmtk
 @pytest.mark.parametrize("text", BOTH_REFUSE)
 def test_both_refuse(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "x.cfg"
-    path.write_text(TOO_SMALL + text)
-    done = subprocess.run(
-        ["/usr/bin/dcmqrscp", "-c", "x.cfg", "11112"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert done.returncode == 10
-    assert done.stderr.endswith("F: bad config file: x.cfg\n")
+    assert dcmtks_lines(TOO_SMALL + text, tmp_path)[-1] == "F: bad config file: x.cfg"
     assert complaints(text)

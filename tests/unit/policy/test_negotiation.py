@@ -256,3 +256,116 @@ def test_the_table_says_what_pynetdicom_does(
     """The table read by its rule; the engine's own test is the one above."""
     table = negotiation.storage_table(preference, is_promiscuous=is_promiscuous)
     assert sorted(by_the_rule(table, proposed)) == sorted(pynetdicoms(table, proposed))
+
+
+# ---- An archive
+
+FIND_STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
+ALL_MODELS = tuple(negotiation.QUERY_RETRIEVE_SOP_CLASSES)
+
+
+def archive(**changes: object) -> NegotiationTable:
+    values: dict[str, object] = {
+        "preference": "uncompr",
+        "models": ALL_MODELS,
+        "is_get_enabled": True,
+        "is_standard": False,
+    }
+    return negotiation.archive_table(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_the_query_retrieve_classes_are_the_standards() -> None:
+    """By DCMTK's names, which say model and operation."""
+    prefixes = {
+        "patient-root": "PatientRoot",
+        "study-root": "StudyRoot",
+        "patient-study": "PatientStudyOnly",
+    }
+    for model, operations in negotiation.QUERY_RETRIEVE_SOP_CLASSES.items():
+        for operation, uid in operations.items():
+            name = name_of(uid)
+            assert name is not None
+            assert operation.upper() in name
+            assert prefixes[model] in name
+
+
+def test_an_archive_accepts_every_class_that_dcmtk_accepts() -> None:
+    accepted = {entry[0] for entry in archive().entries}
+    queries = {
+        uid
+        for operations in negotiation.QUERY_RETRIEVE_SOP_CLASSES.values()
+        for uid in operations.values()
+    }
+    assert accepted == {VERIFICATION, *queries, *STORAGE_SOP_CLASSES}
+    assert len(queries) == 9
+    # DCMTK 3.6.7 has 186 of them, its 3.6.8 pages seven more.
+    assert len(STORAGE_SOP_CLASSES) == 193
+
+
+def test_models_and_get_can_be_left_out() -> None:
+    table = archive(models=("study-root",), is_get_enabled=False)
+    queries = [entry[0] for entry in table.entries if ".5.1.4.1.2." in entry[0]]
+    assert queries == [FIND_STUDY_ROOT, "1.2.840.10008.5.1.4.1.2.2.2"]
+
+
+@pytest.mark.parametrize(("is_get_enabled", "role"), [(True, "BOTH"), (False, "")])
+def test_roles_matter_to_get_alone(is_get_enabled: bool, role: str) -> None:
+    roles = {entry[2] for entry in archive(is_get_enabled=is_get_enabled).entries[10:]}
+    assert roles == {role}
+
+
+@pytest.mark.parametrize(
+    ("preference", "tails"),
+    [("uncompr", "1 2 0"), ("big", "2 1 0"), ("implicit", "0"), ("lossless", "1 2 0")],
+)
+def test_identifiers_are_never_compressed(preference: str, tails: str) -> None:
+    table = archive(preference=preference)
+    (entry,) = (one for one in table.entries if one[0] == FIND_STUDY_ROOT)
+    expected = tuple(LEI if tail == "0" else f"{LEI}.{tail}" for tail in tails.split())
+    assert table.transfer_syntax_lists[entry[1]] == expected
+
+
+def test_extended_negotiation_is_answered_with_the_standards_rules_alone() -> None:
+    """PS3.4 C.5.1.1: relational queries and combined date-time are what matching knows."""
+    assert all(entry[3] is None for entry in archive().entries)
+    told = {entry[0]: entry[3] for entry in archive(is_standard=True).entries if entry[3]}
+    assert told[FIND_STUDY_ROOT] == b"\x01\x01\x00\x00"
+    assert len(told) == 9
+
+
+def test_a_profile_takes_the_place_of_the_storage_classes() -> None:
+    ct = "1.2.840.10008.5.1.4.1.1.2"
+    profile = NegotiationProfile(
+        name="P",
+        contexts=(
+            ProfileContext(abstract_syntax=ct, transfer_syntaxes=(BEE,)),
+            ProfileContext(abstract_syntax=FIND_STUDY_ROOT, transfer_syntaxes=(BEE,)),
+        ),
+        roles=((ct, "SCP"),),
+    )
+    table = archive(profile=profile)
+    entries = {entry[0]: entry for entry in table.entries}
+    assert len(entries) == 1 + 9 + 1
+    assert table.transfer_syntax_lists[entries[ct][1]] == (BEE,)
+    assert entries[ct][2] == "SCP"
+    # The archive's own services do not come from the profile.
+    assert table.transfer_syntax_lists[entries[FIND_STUDY_ROOT][1]] == (LEE, BEE, LEI)
+
+
+def test_keeping_everything_never_makes_a_peer_compress() -> None:
+    keep = negotiation.accepted_transfer_syntaxes("keep")
+    assert set(keep) == set(negotiation.accepted_transfer_syntaxes("accept-all"))
+    assert keep[:3] == (LEE, BEE, LEI)
+    lossy = "1.2.840.10008.1.2.4.50"
+    assert keep.index("1.2.840.10008.1.2.4.90") < keep.index(lossy)
+    assert len(set(keep)) == len(keep)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "tails"),
+    [("uncompr", "1 2 0"), ("big", "2 1 0"), ("implicit", "0"), ("lossless", "4.70 1 2 0"),
+     ("mpeg2", "4.100"), ("deflated", "1.99 1 2 0")],
+)  # fmt: skip
+def test_what_is_proposed_to_a_destination(proposal: str, tails: str) -> None:
+    expected = tuple(LEI if tail == "0" else f"{LEI}.{tail}" for tail in tails.split())
+    assert negotiation.move_transfer_syntaxes(proposal) == expected
