@@ -113,6 +113,35 @@ pub const IDENTIFIER_ELEMENTS_MAX: usize = 8192;
 /// two of these.
 pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;
 
+// ---- Archive -----------------------------------------------------------------------------------
+
+/// Longest object, with its file meta information, that is kept in memory and written into the
+/// journal record; a longer one goes to a spool file, for writing it twice would halve the rate.
+pub const JOURNALED_OBJECT_BYTES_MAX: usize = 64 * 1024;
+/// Longest payload of a journal record: an object of that size, all its indexed values
+/// ([`ATTRIBUTES_BYTES_MAX`]) and a path, with room to spare.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Size of one journal segment. 16 MiB are some ten thousand small objects; replaying them all after
+/// a crash takes less than a second.
+pub const JOURNAL_SEGMENT_BYTES: usize = 16 * 1024 * 1024;
+/// Journal segments of an area: what may be stored while a checkpoint is under way.
+pub const JOURNAL_SEGMENTS_MAX: usize = 8;
+/// Records that are acknowledged but not in the index yet: who stores faster than they are applied
+/// waits. Some seconds of work.
+pub const APPLIER_RECORDS_MAX: usize = 8192;
+/// Bytes of such records, which stay in memory.
+pub const APPLIER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Index entries of one commit: beyond this number larger commits save next to nothing.
+pub const COMMIT_ENTRIES_MAX: usize = 1000;
+/// Longest time from an acknowledgement to its index commit when no query waits for it, in
+/// milliseconds.
+pub const COMMIT_DELAY_MS_MAX: u64 = 100;
+/// Time between two attempts to apply a record that the operating system refused (a full disk), in
+/// milliseconds.
+pub const APPLY_RETRY_MS: u64 = 250;
+/// Length from which a removal record takes no further instance; more take several records.
+pub const REMOVAL_RECORD_BYTES: usize = 64 * 1024;
+
 // ---- Server -----------------------------------------------------------------------------------
 
 /// Associations at once: a small stack and two descriptors each, below the usual soft limit of

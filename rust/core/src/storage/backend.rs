@@ -35,11 +35,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::limits::{AREA_LOOK_MS, COMPARE_BLOCK_BYTES, STALE_PART_AGE_S};
+use crate::limits::{AREA_LOOK_MS, COMPARE_BLOCK_BYTES, STALE_PART_AGE_S, WRITE_SLICES_MAX};
 use crate::storage::naming::{AreaPath, LocalTime};
 
 pub mod faulty;
 pub mod memory;
+pub mod tree;
 
 /// How a part file gets its final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +265,8 @@ impl Backend for Disk {
     fn make_directories(&self, directory: &str) -> io::Result<()> {
         let root = self.shared.known_root();
         for end in directory_ends(directory) {
-            match system::make_directory(&root.descriptor, &CString::new(&directory[..end])?) {
+            let name = CString::new(&directory[..end])?;
+            match system::make_directory(&root.descriptor, &name, 0o777) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
@@ -590,7 +592,10 @@ pub(crate) fn exit_at_once(code: i32) -> ! {
 /// that own them, names are `CStr`s, and every result is checked: SAFETY.md §2.
 #[allow(unsafe_code)]
 mod system {
-    use super::{AsRawFd, BorrowedFd, CStr, CString, IoSlice, LocalTime, OwnedFd, Publish, fs, io};
+    use super::{
+        AsRawFd, BorrowedFd, CStr, CString, IoSlice, LocalTime, OwnedFd, Publish, WRITE_SLICES_MAX,
+        fs, io,
+    };
     use std::hash::{BuildHasher, RandomState};
     use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
 
@@ -703,6 +708,32 @@ mod system {
         [Link::ByDescriptor, Link::ByProc].into_iter().find(finds_file)
     }
 
+    /// New, for writing and reading back.
+    pub(super) fn create_readable(
+        directory: &OwnedFd,
+        name: &CStr,
+        mode: libc::mode_t,
+    ) -> io::Result<fs::File> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        open_at(Some(directory.as_fd()), name, flags, mode).map(fs::File::from)
+    }
+
+    /// Existing or new; for a lock.
+    pub(super) fn open_or_create(
+        directory: &OwnedFd,
+        name: &CStr,
+        mode: libc::mode_t,
+    ) -> io::Result<fs::File> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        open_at(Some(directory.as_fd()), name, flags, mode).map(fs::File::from)
+    }
+
+    /// Existing, for writing in place.
+    pub(super) fn open_to_write(directory: &OwnedFd, name: &CStr) -> io::Result<fs::File> {
+        let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        open_at(Some(directory.as_fd()), name, flags, 0).map(fs::File::from)
+    }
+
     /// Never waits, not even for a FIFO that somebody put there.
     pub(super) fn open_to_read(directory: &OwnedFd, name: &CStr) -> io::Result<fs::File> {
         let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -770,6 +801,45 @@ mod system {
             unsafe { libc::fsync(descriptor.as_raw_fd()) }
         })
         .map(|_| ())
+    }
+
+    /// Everything of the file system that `descriptor` lies on. Linux reports lost writes here from
+    /// 5.8 on.
+    pub(super) fn sync_file_system(descriptor: &OwnedFd) -> io::Result<()> {
+        // SAFETY: the descriptor is open while borrowed. SAFETY.md §2.
+        retry(|| unsafe { libc::syncfs(descriptor.as_raw_fd()) }).map(|_| ())
+    }
+
+    /// Writes all slices from `offset` on, however the kernel cuts them.
+    pub(super) fn write_all_at(
+        file: &fs::File,
+        mut slices: &mut [IoSlice<'_>],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let count = slices.len().min(WRITE_SLICES_MAX) as libc::c_int;
+            let at = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+            // SAFETY: the descriptor is open while `file` is borrowed; an IoSlice has the layout of
+            // an iovec (std guarantees it), and `count` of them are there. SAFETY.md §2.
+            let written = unsafe {
+                libc::pwritev(file.as_raw_fd(), slices.as_ptr().cast::<libc::iovec>(), count, at)
+            };
+            match usize::try_from(written) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(_) => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn start_write_out(file: &fs::File) -> io::Result<()> {
@@ -857,9 +927,13 @@ mod system {
         check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(|_| ())
     }
 
-    pub(super) fn make_directory(below: &OwnedFd, name: &CStr) -> io::Result<()> {
+    pub(super) fn make_directory(
+        below: &OwnedFd,
+        name: &CStr,
+        mode: libc::mode_t,
+    ) -> io::Result<()> {
         // SAFETY: the descriptor is open while borrowed, `name` ends in NUL. SAFETY.md §2.
-        check(unsafe { libc::mkdirat(below.as_raw_fd(), name.as_ptr(), 0o777) }).map(|_| ())
+        check(unsafe { libc::mkdirat(below.as_raw_fd(), name.as_ptr(), mode) }).map(|_| ())
     }
 
     /// True unless the system says that there is no such process.

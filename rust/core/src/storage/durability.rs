@@ -115,6 +115,21 @@ pub struct IoFailure {
     pub source: io::Error,
 }
 
+impl IoFailure {
+    /// The same failure, for another who waited for it.
+    pub(crate) fn copy(&self) -> Self {
+        let Self { operation, path, source } = self;
+        Self { operation: *operation, path: path.clone(), source: copy_error(source) }
+    }
+}
+
+impl std::fmt::Display for IoFailure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { operation, path, source } = self;
+        write!(formatter, "cannot {} {}: {source}", operation.verb(), path.display())
+    }
+}
+
 /// What became of a part file.
 pub enum Committed {
     /// It has its final name, and the mode's promise holds.

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod crash_point;
 pub mod durability;
 pub mod file_meta;
+pub mod journal;
 pub mod naming;
 pub mod reader;
 pub mod writer;

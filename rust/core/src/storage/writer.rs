@@ -214,10 +214,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(failure) => {
-                let IoFailure { operation, path, source } = failure;
-                write!(formatter, "cannot {} {}: {source}", operation.verb(), path.display())
-            }
+            Self::Io(failure) => failure.fmt(formatter),
             Self::Scan(error) => error.fmt(formatter),
             Self::Empty => write!(formatter, "data set is empty"),
             Self::MissingUid(tag) => write!(formatter, "UID {tag} is missing or empty"),

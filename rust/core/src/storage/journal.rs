@@ -1,0 +1,712 @@
+//! The redo log of a storage area: what stands in it is stored, whatever happens afterwards.
+//!
+//! One journal orders everything that changes an area. [`Journal::append`] returns when its record
+//! is as safe as the durability mode says, and before that hands it, in order, to whoever applies
+//! it. What is applied and safe elsewhere is [released](Journal::release), and its space used again.
+//!
+//! Records lie in a few segments of equal size, written full of zeros before they are used: a later
+//! write changes no block map and no length, so `fdatasync` flushes data alone and the file system's
+//! own journal is not committed. [`frame`] has the format.
+//!
+//! Who waits shares: the first association becomes the leader, writes for all that have come
+//! (`group`: syncs once for them), and hands the lead to one of those that came meanwhile. `each`
+//! syncs record by record, `none` writes only.
+//!
+//! After a failed sync nobody knows what the device has: the journal refuses everything from then on
+//! ([`JournalError::is_final`]). A failed write costs its own group: the place is written again.
+//!
+//! Knows nothing of what the records mean. Called by `archive`.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use self::frame::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, Walk};
+use crate::limits::{
+    GROUP_OBJECTS_MAX, JOURNAL_RECORD_BYTES_MAX, JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENTS_MAX,
+};
+use crate::storage::backend::tree::{Access, Tree, TreeFile};
+use crate::storage::crash_point::crash_point;
+use crate::storage::durability::{Durability, IoFailure, Operation};
+
+pub mod frame;
+
+/// Why a record was not written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The operating system refused.
+    Io(IoFailure),
+    /// A sync failed, now or earlier.
+    Failed(Arc<IoFailure>),
+    /// Longer than a record may be.
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// All segments are full, and what is in them cannot be applied at present.
+    NoRoom,
+    /// The leader of the group did not come to its end.
+    Interrupted,
+}
+
+impl JournalError {
+    /// True when no later record will be taken either.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(failure) => failure.fmt(formatter),
+            Self::Failed(failure) => {
+                write!(formatter, "nothing more is stored until a restart: {failure}")
+            }
+            Self::TooLong { bytes } => write!(formatter, "journal record of {bytes} bytes"),
+            Self::NoRoom => formatter.write_str("the journal is full"),
+            Self::Interrupted => formatter.write_str("the group commit did not come to its end"),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+impl From<IoFailure> for JournalError {
+    fn from(failure: IoFailure) -> Self {
+        Self::Io(failure)
+    }
+}
+
+/// A record that is as safe as it was asked to be.
+pub struct Written<T> {
+    /// Its number; numbers count up by one and never come twice.
+    pub sequence: u64,
+    /// The whole record, headed by [`RECORD_HEADER_BYTES`] of framing.
+    pub record: Vec<u8>,
+    /// What came with it.
+    pub token: T,
+}
+
+/// Takes written records, in order. Must not wait for anything that needs the journal.
+pub type Deliver<T> = Box<dyn Fn(Vec<Written<T>>) + Send + Sync>;
+
+/// The journal of one area.
+pub struct Journal<T> {
+    tree: Arc<dyn Tree>,
+    directory: &'static str,
+    durability: Durability,
+    deliver: Deliver<T>,
+    state: Mutex<State<T>>,
+    /// Held while a segment is made.
+    making: Mutex<()>,
+    /// Told when a segment becomes free, or the journal is stalled.
+    room: Condvar,
+}
+
+struct State<T> {
+    waiting: Vec<Waiter<T>>,
+    has_leader: bool,
+    next_sequence: u64,
+    link: u64,
+    active: Option<Active>,
+    /// Segments that wait for their release, oldest first.
+    full: VecDeque<Full>,
+    free: Vec<Segment>,
+    is_stalled: bool,
+    failure: Option<Arc<IoFailure>>,
+}
+
+#[derive(Clone)]
+struct Segment {
+    slot: usize,
+    file: Arc<dyn TreeFile>,
+}
+
+struct Active {
+    segment: Segment,
+    /// Where the next record goes; 0 while not even the header is written.
+    offset: u64,
+    first_sequence: u64,
+}
+
+struct Full {
+    segment: Segment,
+    last_sequence: u64,
+}
+
+struct Waiter<T> {
+    record: Vec<u8>,
+    payload_sum: u64,
+    token: T,
+    seat: Seated,
+}
+
+/// Tells the seat also when the leader panics.
+struct Seated(Option<Arc<Seat>>);
+
+impl Seated {
+    fn is(&self, seat: &Arc<Seat>) -> bool {
+        self.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, seat))
+    }
+
+    fn lead(&self) {
+        if let Some(seat) = &self.0 {
+            seat.tell(News::Lead);
+        }
+    }
+
+    fn done(mut self, result: Result<u64, JournalError>) {
+        if let Some(seat) = self.0.take() {
+            seat.tell(News::Done(result));
+        }
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if let Some(seat) = self.0.take() {
+            seat.tell(News::Done(Err(JournalError::Interrupted)));
+        }
+    }
+}
+
+/// Where a waiting association is told what happens.
+#[derive(Default)]
+struct Seat {
+    news: Mutex<Option<News>>,
+    told: Condvar,
+}
+
+enum News {
+    Done(Result<u64, JournalError>),
+    Lead,
+}
+
+impl Seat {
+    fn tell(&self, news: News) {
+        *lock(&self.news) = Some(news);
+        self.told.notify_one();
+    }
+
+    fn wait(&self) -> News {
+        let mut news = lock(&self.news);
+        loop {
+            if let Some(news) = news.take() {
+                return news;
+            }
+            news = self.told.wait(news).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves plain data behind, every state of which is usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was found in the segments of an earlier run.
+pub struct Recovered {
+    tree: Arc<dyn Tree>,
+    directory: &'static str,
+    segments: Vec<(Segment, Option<u64>)>,
+    next_sequence: u64,
+    link: u64,
+    /// Records that were torn, or are missing between two segments.
+    pub damaged_count: u64,
+}
+
+impl Recovered {
+    /// The number after the last record that was found.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Numbers below `sequence` are not given any more.
+    pub fn advance_to(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence);
+    }
+}
+
+/// Reads the journal in `directory`, made when it is not there, and shows every whole record with a
+/// number above `after` to `visit`, in order.
+pub fn recover(
+    tree: &Arc<dyn Tree>,
+    directory: &'static str,
+    after: u64,
+    visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), IoFailure>,
+) -> Result<Recovered, IoFailure> {
+    let failure =
+        |operation, name: &str, source| IoFailure { operation, path: tree.path_of(name), source };
+    tree.make_directory(directory, Access::Owner)
+        .map_err(|source| failure(Operation::MakeDirectory, directory, source))?;
+    let names =
+        tree.names(directory).map_err(|source| failure(Operation::Open, directory, source))?;
+    let mut found = Vec::new();
+    let mut unused = Vec::new();
+    let mut last_number = after;
+    for slot in 0..JOURNAL_SEGMENTS_MAX {
+        let name = segment_name(slot);
+        if !names.contains(&name) {
+            continue;
+        }
+        let path = format!("{directory}/{name}");
+        let read = || -> io::Result<_> {
+            let file = tree.open(&path, true)?;
+            let is_whole = file.bytes()? == JOURNAL_SEGMENT_BYTES as u64;
+            let mut head = [0; SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES];
+            file.read_at(&mut head, 0)?;
+            Ok((Arc::from(file), is_whole, frame::first_header(&head)))
+        };
+        let (file, is_whole, header) =
+            read().map_err(|source| failure(Operation::Open, &path, source))?;
+        match header {
+            Some((header, false)) => {
+                last_number = last_number.max(header.first_sequence.saturating_sub(1));
+                unused.push(Segment { slot, file });
+            }
+            Some((header, true)) => found.push((Segment { slot, file }, header)),
+            None if is_whole => unused.push(Segment { slot, file }),
+            // Its making was interrupted.
+            None => {
+                tree.remove(&path).map_err(|source| failure(Operation::Publish, &path, source))?
+            }
+        }
+    }
+    found.sort_by_key(|(_, header)| header.first_sequence);
+    let mut recovered = Recovered {
+        tree: Arc::clone(tree),
+        directory,
+        segments: unused.into_iter().map(|segment| (segment, None)).collect(),
+        next_sequence: last_number + 1,
+        link: 0,
+        damaged_count: 0,
+    };
+    let mut bytes = vec![0; JOURNAL_SEGMENT_BYTES];
+    let mut expected = None;
+    for at in 0..found.len() {
+        let (segment, header) = &found[at];
+        let end = found.get(at + 1).map_or(u64::MAX, |(_, next)| next.first_sequence);
+        let first = header.first_sequence;
+        if expected.is_some_and(|expected| expected < first) && first > after + 1 {
+            recovered.damaged_count += 1;
+        }
+        let path = format!("{directory}/{}", segment_name(segment.slot));
+        let length = segment
+            .file
+            .read_at(&mut bytes, 0)
+            .map_err(|source| failure(Operation::Open, &path, source))?;
+        let mut next = first;
+        if let Some(mut walk) = Walk::new(&bytes[..length]) {
+            for found in walk.by_ref().take_while(|found| found.sequence < end) {
+                next = found.sequence + 1;
+                if found.sequence <= after {
+                    continue;
+                }
+                match found.payload {
+                    Some(payload) => visit(found.sequence, payload)?,
+                    None => recovered.damaged_count += 1,
+                }
+            }
+            recovered.link = walk.link();
+        }
+        recovered.next_sequence = recovered.next_sequence.max(next);
+        expected = Some(next);
+        recovered.segments.push((segment.clone(), Some(next - 1)));
+    }
+    Ok(recovered)
+}
+
+fn segment_name(slot: usize) -> String {
+    format!("{slot}.segment")
+}
+
+impl<T: Send> Journal<T> {
+    /// The journal that goes on after what was recovered. All that was recovered keeps its space
+    /// until it is released.
+    pub fn open(
+        recovered: Recovered,
+        durability: Durability,
+        deliver: Deliver<T>,
+    ) -> Result<Self, JournalError> {
+        let Recovered { tree, directory, segments, next_sequence, link, .. } = recovered;
+        let mut state = State {
+            waiting: Vec::new(),
+            has_leader: false,
+            next_sequence,
+            // Chance is not needed: a chain that begins with a new number never continues an old
+            // one.
+            link: link ^ next_sequence,
+            active: None,
+            full: VecDeque::new(),
+            free: Vec::new(),
+            is_stalled: false,
+            failure: None,
+        };
+        for (segment, last_sequence) in segments {
+            match last_sequence {
+                Some(last_sequence) => state.full.push_back(Full { segment, last_sequence }),
+                None => state.free.push(segment),
+            }
+        }
+        let journal = Self {
+            tree,
+            directory,
+            durability,
+            deliver,
+            state: Mutex::new(state),
+            making: Mutex::default(),
+            room: Condvar::new(),
+        };
+        journal.prepare_segment()?;
+        Ok(journal)
+    }
+
+    /// Makes another segment when none is free; called ahead of need, for it takes a while.
+    pub fn prepare_segment(&self) -> Result<(), JournalError> {
+        let _one_at_a_time = lock(&self.making);
+        let state = lock(&self.state);
+        let used: Vec<usize> = state.slots().collect();
+        let is_needed = state.free.is_empty();
+        drop(state);
+        let slot = (0..JOURNAL_SEGMENTS_MAX).find(|slot| !used.contains(slot));
+        let Some(slot) = slot.filter(|_| is_needed) else { return Ok(()) };
+        let segment = self.make_segment(slot)?;
+        lock(&self.state).free.push(segment);
+        self.room.notify_all();
+        Ok(())
+    }
+
+    /// A file full of zeros that are on the device.
+    fn make_segment(&self, slot: usize) -> Result<Segment, JournalError> {
+        let name = format!("{}/{}", self.directory, segment_name(slot));
+        let make = || -> io::Result<Arc<dyn TreeFile>> {
+            let mut file = self.tree.create(&name, Access::Owner)?;
+            let zeros = [0; 64 * 1024];
+            for _ in 0..JOURNAL_SEGMENT_BYTES / zeros.len() {
+                file.append(&mut [IoSlice::new(&zeros)])?;
+            }
+            if self.durability.is_durable() {
+                file.sync_data()?;
+                self.tree.sync_directory(self.directory)?;
+            }
+            Ok(Arc::from(file))
+        };
+        match make() {
+            Ok(file) => Ok(Segment { slot, file }),
+            Err(source) => {
+                // Not there any more, or the next start removes it.
+                let _ = self.tree.remove(&name);
+                Err(self.failure(Operation::Create, slot, source).into())
+            }
+        }
+    }
+
+    /// Writes `record`, which begins with [`RECORD_HEADER_BYTES`] of room, and returns its number
+    /// when it is as safe as the mode says. It has been delivered then.
+    pub fn append(&self, record: Vec<u8>, token: T) -> Result<u64, JournalError> {
+        let bytes = record.len().saturating_sub(RECORD_HEADER_BYTES);
+        if bytes > JOURNAL_RECORD_BYTES_MAX || record.len() < RECORD_HEADER_BYTES {
+            return Err(JournalError::TooLong { bytes });
+        }
+        let payload_sum = frame::sum_of(&record);
+        let seat = Arc::new(Seat::default());
+        let own_seat = Seated(Some(Arc::clone(&seat)));
+        let waiter = Waiter { record, payload_sum, token, seat: own_seat };
+        let mut state = lock(&self.state);
+        if let Some(failure) = &state.failure {
+            return Err(JournalError::Failed(Arc::clone(failure)));
+        }
+        state.waiting.push(waiter);
+        if state.has_leader {
+            drop(state);
+            match seat.wait() {
+                News::Done(result) => return result,
+                News::Lead => {}
+            }
+        } else {
+            state.has_leader = true;
+            drop(state);
+        }
+        self.lead(&seat)
+    }
+
+    /// Writes for all that wait, this association among them.
+    fn lead(&self, own_seat: &Arc<Seat>) -> Result<u64, JournalError> {
+        let handover = Handover { journal: self };
+        let mut own = None;
+        while own.is_none() {
+            let (group, result) = self.write_group();
+            own = self.settle(group, result, own_seat);
+        }
+        drop(handover);
+        own.unwrap_or(Err(JournalError::Interrupted))
+    }
+
+    /// Takes those at the head of the queue that fit into one segment, and writes them.
+    fn write_group(&self) -> (Vec<Waiter<T>>, Result<u64, JournalError>) {
+        let mut state = lock(&self.state);
+        let first_bytes = match state.waiting.first() {
+            Some(waiter) => frame::framed_bytes(waiter.record.len()) as u64,
+            None => return (Vec::new(), Ok(0)),
+        };
+        let (guard, place) = self.place(state, first_bytes);
+        state = guard;
+        let (segment, mut offset) = match place {
+            Ok(place) => place,
+            // All that wait have waited for the same.
+            Err(error) => return (core::mem::take(&mut state.waiting), Err(error)),
+        };
+        let members = if self.durability == Durability::Each { 1 } else { GROUP_OBJECTS_MAX };
+        let is_new = offset == 0;
+        let header =
+            SegmentHeader { first_sequence: state.next_sequence, seed: state.link }.encode();
+        let start = offset;
+        if is_new {
+            offset += SEGMENT_HEADER_BYTES as u64;
+        }
+        let mut count = 0;
+        for waiter in state.waiting.iter().take(members) {
+            let bytes = frame::framed_bytes(waiter.record.len()) as u64;
+            if offset + bytes > JOURNAL_SEGMENT_BYTES as u64 {
+                break;
+            }
+            offset += bytes;
+            count += 1;
+        }
+        let mut group: Vec<Waiter<T>> = state.waiting.drain(..count).collect();
+        let first_sequence = state.next_sequence;
+        let mut link = state.link;
+        // Only the leader changes these; they move on when the group is written.
+        drop(state);
+        for (sequence, waiter) in (first_sequence..).zip(&mut group) {
+            link = frame::seal(&mut waiter.record, waiter.payload_sum, sequence, link);
+        }
+        let result = self.write(&segment, start, is_new.then_some(&header), &group);
+        let mut state = lock(&self.state);
+        match result {
+            Ok(()) => {
+                state.next_sequence += count as u64;
+                state.link = link;
+                if let Some(active) = &mut state.active {
+                    active.offset = offset;
+                }
+                (group, Ok(first_sequence))
+            }
+            Err(error) => {
+                if let JournalError::Failed(failure) = &error {
+                    state.failure = Some(Arc::clone(failure));
+                }
+                (group, Err(error))
+            }
+        }
+    }
+
+    /// Writes a group's records from `start` on, and syncs them where the mode asks for it.
+    fn write(
+        &self,
+        segment: &Segment,
+        start: u64,
+        header: Option<&[u8; SEGMENT_HEADER_BYTES]>,
+        group: &[Waiter<T>],
+    ) -> Result<(), JournalError> {
+        const PADDING: [u8; frame::ALIGNMENT_BYTES] = [0; frame::ALIGNMENT_BYTES];
+        let mut slices = Vec::with_capacity(1 + 2 * group.len());
+        slices.extend(header.map(|header| IoSlice::new(header)));
+        for Waiter { record, .. } in group {
+            slices.push(IoSlice::new(record));
+            let padding = frame::framed_bytes(record.len()) - record.len();
+            if padding > 0 {
+                slices.push(IoSlice::new(&PADDING[..padding]));
+            }
+        }
+        crash_point("before_journal_write");
+        segment
+            .file
+            .write_at(&mut slices, start)
+            .map_err(|source| self.failure(Operation::Write, segment.slot, source))?;
+        crash_point("after_journal_write");
+        if self.durability.is_durable() {
+            segment.file.sync_data().map_err(|source| {
+                let failure = self.failure(Operation::Sync, segment.slot, source);
+                JournalError::Failed(Arc::new(failure))
+            })?;
+        }
+        crash_point("after_journal_sync");
+        Ok(())
+    }
+
+    /// Where the next record of `bytes` goes: the active segment, or a free one in its place.
+    fn place<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State<T>>,
+        bytes: u64,
+    ) -> (MutexGuard<'s, State<T>>, Result<(Segment, u64), JournalError>) {
+        loop {
+            if let Some(active) = &state.active {
+                if active.offset.max(SEGMENT_HEADER_BYTES as u64) + bytes
+                    <= JOURNAL_SEGMENT_BYTES as u64
+                {
+                    let place = (active.segment.clone(), active.offset);
+                    return (state, Ok(place));
+                }
+                state.retire_active();
+            }
+            if let Some(segment) = state.free.pop() {
+                let first_sequence = state.next_sequence;
+                state.active = Some(Active { segment, offset: 0, first_sequence });
+            } else if state.slots().count() < JOURNAL_SEGMENTS_MAX {
+                drop(state);
+                let made = self.prepare_segment();
+                state = lock(&self.state);
+                if let Err(error) = made {
+                    return (state, Err(error));
+                }
+            } else if state.is_stalled {
+                return (state, Err(JournalError::NoRoom));
+            } else {
+                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Hands the written records on and tells everybody; returns this association's own answer when
+    /// it was among them.
+    fn settle(
+        &self,
+        group: Vec<Waiter<T>>,
+        result: Result<u64, JournalError>,
+        own_seat: &Arc<Seat>,
+    ) -> Option<Result<u64, JournalError>> {
+        let mut own = None;
+        let mut seats = Vec::with_capacity(group.len());
+        match result {
+            Ok(first_sequence) => {
+                let mut written = Vec::with_capacity(group.len());
+                for (sequence, waiter) in (first_sequence..).zip(group) {
+                    let Waiter { record, token, seat, .. } = waiter;
+                    written.push(Written { sequence, record, token });
+                    seats.push((seat, Ok(sequence)));
+                }
+                (self.deliver)(written);
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                seats.extend(group.into_iter().map(|waiter| (waiter.seat, Err(copy(&error)))));
+            }
+        }
+        for (seat, result) in seats {
+            if seat.is(own_seat) {
+                own = Some(result);
+            } else {
+                seat.done(result);
+            }
+        }
+        own
+    }
+
+    /// All records up to `sequence` are safe elsewhere: full segments of such are free again.
+    pub fn release(&self, sequence: u64) {
+        let mut state = lock(&self.state);
+        while state.full.front().is_some_and(|full| full.last_sequence <= sequence) {
+            if let Some(full) = state.full.pop_front() {
+                state.free.push(full.segment);
+            }
+        }
+        drop(state);
+        self.room.notify_all();
+    }
+
+    /// Full segments that wait for their release.
+    pub fn full_count(&self) -> usize {
+        lock(&self.state).full.len()
+    }
+
+    /// The number of the last record written.
+    pub fn last_sequence(&self) -> u64 {
+        lock(&self.state).next_sequence - 1
+    }
+
+    /// While stalled, whoever finds no room is refused instead of waiting for it.
+    pub fn set_stalled(&self, is_stalled: bool) {
+        lock(&self.state).is_stalled = is_stalled;
+        self.room.notify_all();
+    }
+
+    /// Leaves a journal without records: to be called when all are released and nobody appends.
+    /// The last number stays known.
+    pub fn clear(&self) -> Result<(), JournalError> {
+        let mut state = lock(&self.state);
+        state.retire_active();
+        let header =
+            SegmentHeader { first_sequence: state.next_sequence, seed: state.link }.encode();
+        let free = core::mem::take(&mut state.free);
+        let full = core::mem::take(&mut state.full);
+        state.free = free.into_iter().chain(full.into_iter().map(|full| full.segment)).collect();
+        for segment in &state.free {
+            let written = segment.file.write_at(&mut [IoSlice::new(&header)], 0).and_then(|()| {
+                if self.durability.is_durable() { segment.file.sync_data() } else { Ok(()) }
+            });
+            written.map_err(|source| self.failure(Operation::Write, segment.slot, source))?;
+        }
+        Ok(())
+    }
+
+    fn failure(&self, operation: Operation, slot: usize, source: io::Error) -> IoFailure {
+        let path = self.tree.path_of(&format!("{}/{}", self.directory, segment_name(slot)));
+        IoFailure { operation, path, source }
+    }
+
+    /// Where the journal is, for people.
+    pub fn path(&self) -> PathBuf {
+        self.tree.path_of(self.directory)
+    }
+}
+
+impl<T> State<T> {
+    fn retire_active(&mut self) {
+        let last_sequence = self.next_sequence - 1;
+        if let Some(Active { segment, first_sequence, .. }) = self.active.take() {
+            if last_sequence < first_sequence {
+                self.free.push(segment);
+            } else {
+                self.full.push_back(Full { segment, last_sequence });
+            }
+        }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = usize> {
+        let active = self.active.iter().map(|active| active.segment.slot);
+        let full = self.full.iter().map(|full| full.segment.slot);
+        active.chain(full).chain(self.free.iter().map(|segment| segment.slot))
+    }
+}
+
+/// Gives up the lead: to the first of those that wait, or to nobody. Also when the leader panics.
+struct Handover<'j, T: Send> {
+    journal: &'j Journal<T>,
+}
+
+impl<T: Send> Drop for Handover<'_, T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.journal.state);
+        match state.waiting.first() {
+            Some(next) => next.seat.lead(),
+            None => state.has_leader = false,
+        }
+    }
+}
+
+/// The same error for another of the group.
+fn copy(error: &JournalError) -> JournalError {
+    match error {
+        JournalError::Io(failure) => JournalError::Io(failure.copy()),
+        JournalError::Failed(failure) => JournalError::Failed(Arc::clone(failure)),
+        JournalError::TooLong { bytes } => JournalError::TooLong { bytes: *bytes },
+        JournalError::NoRoom => JournalError::NoRoom,
+        JournalError::Interrupted => JournalError::Interrupted,
+    }
+}
