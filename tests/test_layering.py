@@ -190,8 +190,12 @@ RUST_MAY_USE: dict[str, set[str]] = {
     "dimse": VALUES | {"dictionary", "policy", "ul", "dataset"},
     "storage": VALUES | {"dictionary", "dataset"},
     "index": VALUES | {"dictionary", "dataset"},
+    "archive": VALUES | {"dictionary", "dataset", "storage", "index"},
     "net": VALUES | {"dictionary"},
-    "server": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
+    "server": VALUES
+    | {
+        "dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net", "index", "archive",
+    },
     "client": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
 }
 

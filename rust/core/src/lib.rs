@@ -12,6 +12,7 @@
 
 pub mod acse;
 pub mod ae_title;
+pub mod archive;
 pub mod client;
 pub mod console;
 pub mod dataset;

@@ -139,6 +139,8 @@ pub const COMMIT_DELAY_MS_MAX: u64 = 100;
 /// Time between two attempts to apply a record that the operating system refused (a full disk), in
 /// milliseconds.
 pub const APPLY_RETRY_MS: u64 = 250;
+/// Time after which it is looked whether a journal segment can be freed, in milliseconds.
+pub const CHECKPOINT_INTERVAL_MS: u64 = 200;
 /// Length from which a removal record takes no further instance; more take several records.
 pub const REMOVAL_RECORD_BYTES: usize = 64 * 1024;
 

@@ -41,6 +41,8 @@ impl Status {
     pub const SUCCESS: Self = Self(0x0000);
     /// 0111H, duplicate SOP instance
     pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
+    /// 0122H, refused: SOP class not supported
+    pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
     /// 0211H, unrecognized operation
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
     /// 0212H, mistyped argument

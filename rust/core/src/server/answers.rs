@@ -51,6 +51,11 @@ pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
         StoreError::SopClassMismatch(_) | StoreError::SopInstanceMismatch(_) => {
             Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS
         }
+        StoreError::Stalled(_)
+        | StoreError::Journal(_)
+        | StoreError::Index(_)
+        | StoreError::LargerThanQuota { .. } => Status::OUT_OF_RESOURCES,
+        StoreError::NotAStorageClass(_) => Status::SOP_CLASS_NOT_SUPPORTED,
         StoreError::DuplicateRejected { .. } => Status::DUPLICATE_SOP_INSTANCE,
         _ => Status::CANNOT_UNDERSTAND,
     }

@@ -560,6 +560,10 @@ pub trait NameSource: Send + Sync {
     fn chance(&self) -> u128;
     /// Now, as Unix time in seconds.
     fn unix_time_s(&self) -> u32;
+    /// Now, as Unix time in microseconds.
+    fn unix_time_us(&self) -> u64 {
+        u64::from(self.unix_time_s()) * 1_000_000
+    }
 }
 
 /// The machine's clock and random numbers.
@@ -578,6 +582,12 @@ impl NameSource for SystemNameSource {
         SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs() as u32)
+    }
+
+    fn unix_time_us(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros() as u64)
     }
 }
 
@@ -818,7 +828,7 @@ mod system {
     ) -> io::Result<()> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            let count = slices.len().min(WRITE_SLICES_MAX) as libc::c_int;
+            let count = libc::c_int::try_from(slices.len().min(WRITE_SLICES_MAX)).unwrap_or(1);
             let at = libc::off_t::try_from(offset).map_err(io::Error::other)?;
             // SAFETY: the descriptor is open while `file` is borrowed; an IoSlice has the layout of
             // an iovec (std guarantees it), and `count` of them are there. SAFETY.md §2.
@@ -990,9 +1000,12 @@ mod system {
 /// # Errors
 ///
 /// The system's: no such file, no permission.
-pub fn open_for_reading(path: &Path) -> io::Result<fs::File> {
+pub fn open_for_reading(path: &Path) -> io::Result<StoredFile> {
     fs::File::open(path)
 }
+
+/// An open file; named here so that nobody else has to name `std::fs`.
+pub type StoredFile = fs::File;
 
 #[cfg(test)]
 mod tests {

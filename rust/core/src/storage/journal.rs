@@ -237,7 +237,7 @@ pub fn recover(
     tree: &Arc<dyn Tree>,
     directory: &'static str,
     after: u64,
-    visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), IoFailure>,
+    visit: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<Recovered, IoFailure> {
     let failure =
         |operation, name: &str, source| IoFailure { operation, path: tree.path_of(name), source };
@@ -272,7 +272,7 @@ pub fn recover(
             None if is_whole => unused.push(Segment { slot, file }),
             // Its making was interrupted.
             None => {
-                tree.remove(&path).map_err(|source| failure(Operation::Publish, &path, source))?
+                tree.remove(&path).map_err(|source| failure(Operation::Publish, &path, source))?;
             }
         }
     }
@@ -307,7 +307,7 @@ pub fn recover(
                     continue;
                 }
                 match found.payload {
-                    Some(payload) => visit(found.sequence, payload)?,
+                    Some(payload) => visit(found.sequence, payload),
                     None => recovered.damaged_count += 1,
                 }
             }
@@ -385,8 +385,8 @@ impl<T: Send> Journal<T> {
         let name = format!("{}/{}", self.directory, segment_name(slot));
         let make = || -> io::Result<Arc<dyn TreeFile>> {
             let mut file = self.tree.create(&name, Access::Owner)?;
-            let zeros = [0; 64 * 1024];
-            for _ in 0..JOURNAL_SEGMENT_BYTES / zeros.len() {
+            let zeros = vec![0; JOURNAL_SEGMENT_BYTES / 64];
+            for _ in 0..64 {
                 file.append(&mut [IoSlice::new(&zeros)])?;
             }
             if self.durability.is_durable() {
@@ -453,13 +453,15 @@ impl<T: Send> Journal<T> {
             Some(waiter) => frame::framed_bytes(waiter.record.len()) as u64,
             None => return (Vec::new(), Ok(0)),
         };
-        let (guard, place) = self.place(state, first_bytes);
-        state = guard;
-        let (segment, mut offset) = match place {
-            Ok(place) => place,
+        state = match self.make_room(state, first_bytes) {
+            Ok(state) => state,
             // All that wait have waited for the same.
-            Err(error) => return (core::mem::take(&mut state.waiting), Err(error)),
+            Err(error) => return (core::mem::take(&mut lock(&self.state).waiting), Err(error)),
         };
+        let Some(Active { segment, offset, .. }) = &state.active else {
+            return (Vec::new(), Err(JournalError::Interrupted));
+        };
+        let (segment, mut offset) = (segment.clone(), *offset);
         let members = if self.durability == Durability::Each { 1 } else { GROUP_OBJECTS_MAX };
         let is_new = offset == 0;
         let header =
@@ -539,19 +541,17 @@ impl<T: Send> Journal<T> {
         Ok(())
     }
 
-    /// Where the next record of `bytes` goes: the active segment, or a free one in its place.
-    fn place<'s>(
+    /// Sees to it that the active segment has room for a record of `bytes`.
+    fn make_room<'s>(
         &'s self,
         mut state: MutexGuard<'s, State<T>>,
         bytes: u64,
-    ) -> (MutexGuard<'s, State<T>>, Result<(Segment, u64), JournalError>) {
+    ) -> Result<MutexGuard<'s, State<T>>, JournalError> {
         loop {
             if let Some(active) = &state.active {
-                if active.offset.max(SEGMENT_HEADER_BYTES as u64) + bytes
-                    <= JOURNAL_SEGMENT_BYTES as u64
-                {
-                    let place = (active.segment.clone(), active.offset);
-                    return (state, Ok(place));
+                let offset = active.offset.max(SEGMENT_HEADER_BYTES as u64);
+                if offset + bytes <= JOURNAL_SEGMENT_BYTES as u64 {
+                    return Ok(state);
                 }
                 state.retire_active();
             }
@@ -560,13 +560,10 @@ impl<T: Send> Journal<T> {
                 state.active = Some(Active { segment, offset: 0, first_sequence });
             } else if state.slots().count() < JOURNAL_SEGMENTS_MAX {
                 drop(state);
-                let made = self.prepare_segment();
+                self.prepare_segment()?;
                 state = lock(&self.state);
-                if let Err(error) = made {
-                    return (state, Err(error));
-                }
             } else if state.is_stalled {
-                return (state, Err(JournalError::NoRoom));
+                return Err(JournalError::NoRoom);
             } else {
                 state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
@@ -634,6 +631,13 @@ impl<T: Send> Journal<T> {
     pub fn set_stalled(&self, is_stalled: bool) {
         lock(&self.state).is_stalled = is_stalled;
         self.room.notify_all();
+    }
+
+    /// Takes no record any more, because what was written elsewhere may be lost.
+    pub fn fail(&self, failure: IoFailure) -> JournalError {
+        let failure = Arc::new(failure);
+        let mut state = lock(&self.state);
+        JournalError::Failed(Arc::clone(state.failure.get_or_insert(failure)))
     }
 
     /// Leaves a journal without records: to be called when all are released and nobody appends.

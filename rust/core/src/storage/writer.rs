@@ -39,6 +39,7 @@ use crate::storage::durability::{
     Committed, Committer, Durability, IoFailure, Operation, SyncedPart,
 };
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
+use crate::storage::journal::JournalError;
 use crate::storage::naming::{
     AreaPath, BadExtension, FileNaming, LocalTime, NameParts, NameWarning, Naming,
     SubdirectoryNaming,
@@ -154,6 +155,19 @@ pub struct Stored {
     pub name_warning: Option<NameWarning>,
     /// What was odd in the data set.
     pub scan_warnings: ScanWarnings,
+    /// What an archive removed to make room for it, for its log.
+    pub evicted: Vec<Evicted>,
+}
+
+/// An instance that went to make room (quota).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evicted {
+    /// Its Study Instance UID.
+    pub study_instance: UidText,
+    /// Its SOP Instance UID.
+    pub sop_instance: UidText,
+    /// Its file.
+    pub path: PathBuf,
 }
 
 /// What was found under the name of a stored instance.
@@ -209,6 +223,23 @@ pub enum StoreError {
     BadExtension,
     /// An earlier call on this writer failed.
     Abandoned,
+    /// An archive stores instances of storage SOP classes only.
+    NotAStorageClass(UidText),
+    /// The same in bit-preserving mode.
+    NotListable(UidText),
+    /// Larger than a whole study may be (quota).
+    LargerThanQuota {
+        /// Size of the file.
+        bytes: u64,
+        /// Bytes that a study may have.
+        bytes_max: u64,
+    },
+    /// What was stored before cannot be brought to its place at present.
+    Stalled(Arc<str>),
+    /// The redo log did not take it.
+    Journal(JournalError),
+    /// The index could not be asked.
+    Index(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for StoreError {
@@ -232,6 +263,15 @@ impl fmt::Display for StoreError {
                 write!(formatter, "file name extension holds a path or is too long")
             }
             Self::Abandoned => write!(formatter, "the object was given up earlier"),
+            Self::NotAStorageClass(uid) | Self::NotListable(uid) => {
+                write!(formatter, "{uid:?} is no storage SOP class")
+            }
+            Self::LargerThanQuota { bytes, bytes_max } => {
+                write!(formatter, "{bytes} bytes, but a study may have {bytes_max} (quota)")
+            }
+            Self::Stalled(reason) => write!(formatter, "not stored at present: {reason}"),
+            Self::Journal(error) => error.fmt(formatter),
+            Self::Index(error) => error.fmt(formatter),
         }
     }
 }
@@ -589,6 +629,7 @@ impl InstanceWriter {
                 duplicate: Duplicate::None,
                 name_warning: None,
                 scan_warnings,
+                evicted: Vec::new(),
             });
         }
         let needs_uid = self.store.naming.file_naming() == FileNaming::SopInstanceUid;
@@ -607,6 +648,7 @@ impl InstanceWriter {
             duplicate,
             name_warning,
             scan_warnings,
+            evicted: Vec::new(),
         })
     }
 
@@ -677,7 +719,7 @@ impl InstanceWriter {
 }
 
 /// `value` without padding at both ends: blanks around a UID do not count (DCMTK 3.6.7, `-up`).
-fn significant(value: &[u8]) -> &[u8] {
+pub(crate) fn significant(value: &[u8]) -> &[u8] {
     let is_padding = |byte: &u8| *byte == 0 || *byte == b' ';
     let start = value.iter().position(|byte| !is_padding(byte)).unwrap_or(value.len());
     let end = value.iter().rposition(|byte| !is_padding(byte)).map_or(start, |at| at + 1);
@@ -685,7 +727,7 @@ fn significant(value: &[u8]) -> &[u8] {
 }
 
 /// The UID in `value`, `None` inside when it is too long; an empty one is an error.
-fn significant_uid(value: &[u8], tag: Tag) -> Result<Option<UidText>, StoreError> {
+pub(crate) fn significant_uid(value: &[u8], tag: Tag) -> Result<Option<UidText>, StoreError> {
     let value = significant(value);
     if value.is_empty() { Err(StoreError::MissingUid(tag)) } else { Ok(UidText::new(value)) }
 }

@@ -1,0 +1,318 @@
+//! The one thread that does what the journal says: files, then the index, then deletions.
+//!
+//! Records are taken in order, in batches of one index commit each. A batch first brings its files
+//! to their places, then commits the index entries with the number of the last record, then deletes
+//! the files that are of no use any more. Each step may have been done already, when the record was
+//! found in the journal at start; doing it again changes nothing.
+//!
+//! What the operating system refuses (a full disk, no descriptors, a full index) is tried again until
+//! it succeeds; meanwhile the area is *stalled*, and stores are refused with the reason. Nothing that
+//! was acknowledged is given up.
+//!
+//! A second thread makes checkpoints: when a journal segment is full and applied, files and names are
+//! synced once for all of it, and its space is free again.
+
+use std::collections::HashSet;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::area::{LOGGER, Shared};
+use super::layout;
+use super::listing::ListingError;
+use super::progress::Job;
+use super::record::{Change, FileSource, Listed, StoreChange};
+use crate::index::{FileLocation, IndexOp, Outcome};
+use crate::limits::{APPLY_RETRY_MS, CHECKPOINT_INTERVAL_MS};
+use crate::log::Level;
+use crate::storage::backend::tree::{Access, Tree};
+use crate::storage::crash_point::crash_point;
+use crate::storage::durability::{IoFailure, Operation};
+use crate::storage::journal::JournalError;
+
+/// Applies records.
+pub struct Applier {
+    shared: Arc<Shared>,
+    /// What was in the index when the area was opened: records up to here are only looked after.
+    applied_at_start: u64,
+    /// Directories that are known to be there.
+    known_directories: HashSet<u64>,
+}
+
+/// What could not be done.
+enum Fault {
+    Io(IoFailure),
+    Index(ListingError),
+}
+
+impl Applier {
+    /// Starts the thread.
+    pub(super) fn start(shared: &Arc<Shared>, applied_at_start: u64) -> JoinHandle<()> {
+        let mut applier = Self {
+            shared: Arc::clone(shared),
+            applied_at_start,
+            known_directories: HashSet::new(),
+        };
+        spawn("dcmfast-applier", move || applier.run())
+    }
+
+    fn run(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        while let Some(jobs) = shared.progress.next_jobs() {
+            let mut placed = 0;
+            let mut is_stalled = false;
+            loop {
+                match self.apply(&jobs, &mut placed) {
+                    Ok(()) => break,
+                    Err(fault) => {
+                        self.stall(&fault, &mut is_stalled);
+                        if shared.progress.is_stopping() {
+                            // The journal has it.
+                            return;
+                        }
+                        shared.progress.wait_to_retry(Duration::from_millis(APPLY_RETRY_MS));
+                    }
+                }
+            }
+            if is_stalled {
+                shared.journal.set_stalled(false);
+                shared.progress.set_stalled(None);
+                shared.options.logger.line(
+                    Level::Warn,
+                    LOGGER,
+                    format_args!("objects are stored again"),
+                );
+            }
+        }
+    }
+
+    fn stall(&self, fault: &Fault, is_stalled: &mut bool) {
+        let reason: Arc<str> = match fault {
+            Fault::Io(failure) => failure.to_string().into(),
+            Fault::Index(error) => error.to_string().into(),
+        };
+        if !*is_stalled {
+            self.shared.options.logger.line(
+                Level::Error,
+                LOGGER,
+                format_args!("{reason}; nothing more is stored until that is possible again"),
+            );
+        }
+        *is_stalled = true;
+        self.shared.progress.set_stalled(Some(reason));
+        self.shared.journal.set_stalled(true);
+    }
+
+    /// Applies a batch. `placed` counts the jobs whose files are in place, over all attempts.
+    fn apply(&mut self, jobs: &[Job], placed: &mut usize) -> Result<(), Fault> {
+        while let Some(job) = jobs.get(*placed) {
+            self.place(job).map_err(Fault::Io)?;
+            *placed += 1;
+        }
+        let Some(last) = jobs.last() else { return Ok(()) };
+        let mut changes = Vec::with_capacity(jobs.len() + 1);
+        for job in jobs.iter().filter(|job| job.sequence > self.applied_at_start) {
+            match &job.change {
+                Change::Store(change) => {
+                    changes.push(IndexOp::Put(Box::new(change.entry.clone())));
+                }
+                Change::List(entry) => changes.push(IndexOp::Put(entry.clone())),
+                Change::Remove(listed) => {
+                    changes.extend(listed.iter().map(|listed| IndexOp::Remove {
+                        sop_instance: listed.sop_instance,
+                        only_at: Some(listed.location.clone()),
+                    }));
+                }
+            }
+        }
+        changes.push(IndexOp::Applied(last.sequence));
+        crash_point("before_index_commit");
+        let outcomes = self.shared.listing.commit(&changes).map_err(Fault::Index)?;
+        crash_point("after_index_commit");
+        for outcome in outcomes {
+            if let Outcome::Replaced { previous } | Outcome::Removed { previous } = outcome {
+                self.delete(&previous);
+            }
+        }
+        for job in jobs.iter().filter(|job| job.is_recovered) {
+            self.clean_up(job).map_err(Fault::Index)?;
+        }
+        crash_point("after_file_removal");
+        self.shared.progress.committed(last.sequence, jobs);
+        Ok(())
+    }
+
+    /// Brings the file of a record to its place.
+    fn place(&mut self, job: &Job) -> Result<(), IoFailure> {
+        let Change::Store(change) = &job.change else { return Ok(()) };
+        if job.sequence <= self.applied_at_start && !self.is_current(change) {
+            return Ok(());
+        }
+        let name = layout::own_file(job.sequence);
+        self.make_directories(job.sequence)?;
+        let tree = &*self.shared.tree;
+        let failure =
+            |operation, source| IoFailure { operation, path: tree.path_of(&name), source };
+        crash_point("before_object");
+        match &change.source {
+            FileSource::Record(range) => {
+                let content = job.record.get(range.clone()).unwrap_or_default();
+                write_file(tree, &name, content)
+                    .map_err(|source| failure(Operation::Write, source))?;
+            }
+            FileSource::Spool(number) => {
+                match tree.rename(&layout::spool_file(*number), &name) {
+                    // Done before the last crash; or gone, and then nobody can help.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && job.is_recovered => {}
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        return Err(failure(Operation::Publish, error));
+                    }
+                    result => result.map_err(|source| failure(Operation::Publish, source))?,
+                }
+            }
+        }
+        crash_point("after_object");
+        Ok(())
+    }
+
+    fn make_directories(&mut self, number: u64) -> Result<(), IoFailure> {
+        let leaf = number >> 10;
+        if self.known_directories.contains(&leaf) {
+            return Ok(());
+        }
+        let tree = &*self.shared.tree;
+        for name in [layout::own_parent(number), layout::own_directory(number)] {
+            tree.make_directory(&name, Access::Umask).map_err(|source| IoFailure {
+                operation: Operation::MakeDirectory,
+                path: tree.path_of(&name),
+                source,
+            })?;
+        }
+        if self.known_directories.len() >= KNOWN_DIRECTORIES_MAX {
+            self.known_directories.clear();
+        }
+        self.known_directories.insert(leaf);
+        Ok(())
+    }
+
+    /// True when the index lists what this record stored, and nothing newer.
+    fn is_current(&self, change: &StoreChange) -> bool {
+        let found = self.shared.listing.find(&change.entry.sop_instance);
+        matches!(found, Ok(Some(listed)) if listed.location == change.entry.location)
+    }
+
+    /// Deletes what a record that was found at start has made useless, if the crash came before
+    /// that was done.
+    fn clean_up(&self, job: &Job) -> Result<(), ListingError> {
+        match &job.change {
+            Change::Store(change) => {
+                let sop_instance = change.entry.sop_instance;
+                for location in change.replaced.iter().chain([&change.entry.location]) {
+                    self.delete_unlisted(&Listed { sop_instance, location: location.clone() })?;
+                }
+                Ok(())
+            }
+            Change::Remove(listed) => {
+                listed.iter().try_for_each(|listed| self.delete_unlisted(listed))
+            }
+            Change::List(_) => Ok(()),
+        }
+    }
+
+    fn delete_unlisted(&self, instance: &Listed) -> Result<(), ListingError> {
+        let listed = self.shared.listing.find(&instance.sop_instance)?;
+        if listed.is_none_or(|listed| listed.location != instance.location) {
+            self.delete(&instance.location);
+        }
+        Ok(())
+    }
+
+    /// Deletes a file that nothing lists any more. When that fails, `dcmfast index verify` finds it.
+    fn delete(&self, location: &FileLocation) {
+        let Some(name) = layout::deletable(location) else { return };
+        match self.shared.tree.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let path = self.shared.tree.path_of(&name);
+                self.shared.options.logger.line(
+                    Level::Warn,
+                    LOGGER,
+                    format_args!("cannot delete {}: {error}", path.display()),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Directories that one applier remembers; a million objects fill as many.
+const KNOWN_DIRECTORIES_MAX: usize = 1024;
+
+/// Writes a whole file. What has the name already is an attempt that failed or was interrupted: own
+/// numbers never come twice.
+fn write_file(tree: &dyn Tree, name: &str, content: &[u8]) -> io::Result<()> {
+    let mut file = match tree.create(name, Access::Umask) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if has_content(tree, name, content)? {
+                return Ok(());
+            }
+            tree.remove(name)?;
+            tree.create(name, Access::Umask)?
+        }
+        result => result?,
+    };
+    let written = file.append(&mut [IoSlice::new(content)]).and_then(|()| file.close());
+    if written.is_err() {
+        // Not there, or the next attempt removes it.
+        let _ = tree.remove(name);
+    }
+    written
+}
+
+fn has_content(tree: &dyn Tree, name: &str, content: &[u8]) -> io::Result<bool> {
+    let file = tree.open(name, false)?;
+    if file.bytes()? != content.len() as u64 {
+        return Ok(false);
+    }
+    let mut found = vec![0; content.len()];
+    let length = file.read_at(&mut found, 0)?;
+    Ok(found[..length] == *content)
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).unwrap_or_else(|error| {
+        // Without its threads an area can do nothing; at start this is told and ends the program.
+        panic!("cannot start a thread: {error}")
+    })
+}
+
+/// Starts the thread that makes checkpoints.
+pub(super) fn start_checkpoints(shared: &Arc<Shared>) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    spawn("dcmfast-checkpoint", move || {
+        while !shared.progress.is_stopping() {
+            if shared.journal.full_count() > 0 {
+                // A failed sync has been noted by the journal, which refuses everything now.
+                let _ = checkpoint(&shared);
+            }
+            let _ = shared.journal.prepare_segment();
+            shared.progress.wait_to_retry(Duration::from_millis(CHECKPOINT_INTERVAL_MS));
+        }
+    })
+}
+
+/// Makes everything that is applied safe without the journal, and frees the space of its records.
+pub(super) fn checkpoint(shared: &Shared) -> Result<(), JournalError> {
+    let applied = shared.progress.applied();
+    crash_point("before_checkpoint");
+    if shared.options.durability.is_durable() {
+        shared.tree.sync_everything().map_err(|source| {
+            let failure =
+                IoFailure { operation: Operation::Sync, path: shared.tree.path_of(""), source };
+            shared.journal.fail(failure)
+        })?;
+    }
+    crash_point("after_checkpoint");
+    shared.journal.release(applied);
+    Ok(())
+}

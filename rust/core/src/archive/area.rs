@@ -1,0 +1,389 @@
+//! A storage area as a server uses it: open, store, wait, close.
+//!
+//! Called by `server::store` for each C-STORE, by queries for the barrier, and by the Python layer.
+
+use core::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::applier::{self, Applier};
+use super::layout;
+use super::listing::{Identity, ListedInstance, Listing, ListingError};
+use super::progress::{Ahead, Job, Progress};
+use super::receiver::{Receiver, Spool};
+use super::record::{self, Change, StoreChange};
+use crate::index::{EntryError, FileLocation};
+use crate::log::{Level, Logger};
+use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock};
+use crate::storage::backend::{NameSource, StoredFile, SystemNameSource, open_for_reading};
+use crate::storage::durability::{Durability, IoFailure, Operation};
+use crate::storage::journal::{self, Journal, JournalError};
+use crate::storage::writer::{
+    Duplicate, DuplicatePolicy, Evicted, InstanceRequest, StoreError, StoreMode,
+};
+use crate::uid::UidText;
+
+/// How an area stores.
+#[derive(Clone)]
+pub struct AreaOptions {
+    /// What success promises.
+    pub durability: Durability,
+    /// What happens when another object has the SOP Instance UID.
+    pub duplicates: DuplicatePolicy,
+    /// What makes room; `None` keeps everything.
+    pub quota: Option<Quota>,
+    /// What is done with data sets.
+    pub mode: StoreMode,
+    /// Where faults outside any association are told.
+    pub logger: Arc<Logger>,
+}
+
+/// Limits of an area (`config-files`: `(studies, bytes)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Studies at most.
+    pub studies_max: u64,
+    /// Bytes of files in one study at most.
+    pub bytes_per_study_max: u64,
+}
+
+/// Why an area cannot be opened or closed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AreaError {
+    /// The operating system refused.
+    Io(IoFailure),
+    /// Another process serves this area.
+    InUse(PathBuf),
+    /// The index cannot be used.
+    Index(ListingError),
+    /// The journal cannot be used.
+    Journal(JournalError),
+    /// A record of the journal is whole but means nothing.
+    Record(u64, EntryError),
+    /// Not all that was acknowledged is in the index; the journal keeps it for the next start.
+    NotApplied(Arc<str>),
+}
+
+impl fmt::Display for AreaError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(failure) => failure.fmt(formatter),
+            Self::InUse(path) => {
+                write!(formatter, "storage area {} is in use by another process", path.display())
+            }
+            Self::Index(error) => error.fmt(formatter),
+            Self::Journal(error) => error.fmt(formatter),
+            Self::Record(number, error) => write!(formatter, "journal record {number}: {error}"),
+            Self::NotApplied(reason) => {
+                write!(formatter, "stored objects wait in the journal for the next start: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AreaError {}
+
+impl From<IoFailure> for AreaError {
+    fn from(failure: IoFailure) -> Self {
+        Self::Io(failure)
+    }
+}
+
+impl From<ListingError> for AreaError {
+    fn from(error: ListingError) -> Self {
+        Self::Index(error)
+    }
+}
+
+impl From<JournalError> for AreaError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// An open storage area.
+pub struct StorageArea {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    spool_count: AtomicU64,
+    clock: Arc<dyn NameSource>,
+    lock: Mutex<Option<TreeLock>>,
+}
+
+/// What associations and the area's own threads share.
+pub(super) struct Shared {
+    pub(super) tree: Arc<dyn Tree>,
+    pub(super) listing: Arc<dyn Listing>,
+    pub(super) journal: Journal<Change>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) options: AreaOptions,
+}
+
+impl StorageArea {
+    /// Opens the area in the existing directory `directory` with a listing in memory, until the index
+    /// proper takes its place.
+    pub fn open(directory: &Path, options: AreaOptions) -> Result<Arc<Self>, AreaError> {
+        Self::open_with(directory, Arc::new(super::listing::MemoryListing::default()), options)
+    }
+
+    /// Opens the area in the existing directory `directory`, makes what is missing in it, and brings
+    /// to its end what an earlier process left half done.
+    pub fn open_with(
+        directory: &Path,
+        listing: Arc<dyn Listing>,
+        options: AreaOptions,
+    ) -> Result<Arc<Self>, AreaError> {
+        let failure =
+            |operation, source| IoFailure { operation, path: directory.to_owned(), source };
+        let tree = DiskTree::open(directory).map_err(|error| failure(Operation::Open, error))?;
+        tree.make_directory(layout::PRIVATE, Access::Owner)
+            .map_err(|error| failure(Operation::MakeDirectory, error))?;
+        let lock = tree.lock(layout::LOCK).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::WouldBlock {
+                AreaError::InUse(directory.to_owned())
+            } else {
+                failure(Operation::Open, error).into()
+            }
+        })?;
+        Self::with_parts(Arc::new(tree), listing, options, Some(lock))
+    }
+
+    /// An area over any tree and any index.
+    pub fn with_parts(
+        tree: Arc<dyn Tree>,
+        listing: Arc<dyn Listing>,
+        options: AreaOptions,
+        lock: Option<TreeLock>,
+    ) -> Result<Arc<Self>, AreaError> {
+        for (name, access) in [
+            (layout::PRIVATE, Access::Owner),
+            (layout::SPOOL, Access::Owner),
+            (layout::OBJECTS, Access::Umask),
+        ] {
+            tree.make_directory(name, access).map_err(|source| IoFailure {
+                operation: Operation::MakeDirectory,
+                path: tree.path_of(name),
+                source,
+            })?;
+        }
+        let applied = listing.applied()?;
+        let mut jobs = Vec::new();
+        let mut unreadable = None;
+        let mut recovered =
+            journal::recover(&tree, layout::JOURNAL, 0, &mut |sequence, payload| {
+                match record::decode(sequence, payload) {
+                    Ok(change) => {
+                        let record = payload.to_vec();
+                        jobs.push(Job { sequence, record, change, is_recovered: true });
+                    }
+                    Err(error) => {
+                        unreadable.get_or_insert((sequence, error));
+                    }
+                }
+            })?;
+        if let Some((sequence, error)) = unreadable {
+            return Err(AreaError::Record(sequence, error));
+        }
+        if recovered.damaged_count > 0 {
+            options.logger.line(
+                Level::Warn,
+                LOGGER,
+                format_args!("{} journal records are damaged", recovered.damaged_count),
+            );
+        }
+        let highest = layout::highest_own_number(&*tree).map_err(|source| IoFailure {
+            operation: Operation::Open,
+            path: tree.path_of(layout::OBJECTS),
+            source,
+        })?;
+        recovered.advance_to(applied.max(highest) + 1);
+        let progress = Arc::new(Progress::new(applied));
+        let deliver = {
+            let progress = Arc::clone(&progress);
+            Box::new(move |written| progress.push(written))
+        };
+        let journal = Journal::open(recovered, options.durability, deliver)?;
+        let shared = Arc::new(Shared { tree, listing, journal, progress, options });
+        let has_recovered = !jobs.is_empty();
+        shared.progress.push_jobs(jobs.into_iter());
+        let mut threads = vec![Applier::start(&shared, applied)];
+        threads.push(applier::start_checkpoints(&shared));
+        let area = Arc::new(Self {
+            shared,
+            threads: Mutex::new(threads),
+            spool_count: AtomicU64::new(0),
+            clock: Arc::new(SystemNameSource),
+            lock: Mutex::new(lock),
+        });
+        if has_recovered {
+            // Stalled, then: stores are refused until room is made, queries see what is there.
+            let _ = area.barrier();
+        }
+        area.clear_spool();
+        Ok(area)
+    }
+
+    /// Takes note of an instance to come.
+    pub fn begin(self: &Arc<Self>, request: &InstanceRequest) -> Receiver {
+        Receiver::new(self, request)
+    }
+
+    /// How the area stores.
+    pub fn options(&self) -> &AreaOptions {
+        &self.shared.options
+    }
+
+    /// Waits until all that was acknowledged before is in the index. An error says why that cannot
+    /// be waited for: a query then goes on with what is there.
+    pub fn barrier(&self) -> Result<(), Arc<str>> {
+        self.shared.progress.barrier()
+    }
+
+    /// Opens the file of an instance for reading.
+    pub fn open_instance(&self, location: &FileLocation) -> std::io::Result<StoredFile> {
+        open_for_reading(&self.path_of(location))
+    }
+
+    /// Where the file of an instance is.
+    pub fn path_of(&self, location: &FileLocation) -> PathBuf {
+        match location {
+            FileLocation::Own(number) => self.shared.tree.path_of(&layout::own_file(*number)),
+            FileLocation::Relative(path) => self.shared.tree.path_of(path),
+            FileLocation::Absolute(path) => PathBuf::from(path),
+        }
+    }
+
+    /// Ends the area: stores are refused, everything that was acknowledged is applied, and the
+    /// journal is empty.
+    pub fn close(&self) -> Result<(), AreaError> {
+        self.shared.progress.stop();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_open = !threads.is_empty();
+        for thread in threads.drain(..) {
+            // A panic was told by its hook; the journal has what it left undone.
+            let _ = thread.join();
+        }
+        drop(threads);
+        if !was_open {
+            return Ok(());
+        }
+        let shared = &self.shared;
+        if let Some(reason) = shared.progress.stalled() {
+            return Err(AreaError::NotApplied(reason));
+        }
+        if shared.progress.applied() < shared.journal.last_sequence() {
+            return Err(AreaError::NotApplied("the applier ended early".into()));
+        }
+        applier::checkpoint(shared)?;
+        shared.journal.clear()?;
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(())
+    }
+
+    pub(super) fn tree(&self) -> &Arc<dyn Tree> {
+        &self.shared.tree
+    }
+
+    pub(super) fn spool_count(&self) -> &AtomicU64 {
+        &self.spool_count
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.clock.unix_time_us()
+    }
+
+    /// Stores a checked object: decides about duplicates and quota, and writes the record.
+    pub(super) fn store(
+        &self,
+        mut change: StoreChange,
+        mut record: Vec<u8>,
+        mut spool: Option<Spool>,
+    ) -> Result<(FileLocation, Duplicate, Vec<Evicted>), StoreError> {
+        let shared = &*self.shared;
+        if let Some(spool) = &mut spool {
+            spool.finish(shared.options.durability.is_durable())?;
+        }
+        let sop_instance = change.entry.sop_instance;
+        let _claim = shared.progress.claim(sop_instance).map_err(StoreError::Stalled)?;
+        let mut duplicate = Duplicate::None;
+        if let Some(listed) = self.listed(&sop_instance)? {
+            let is_same = listed.identity == Identity::of(&change.entry);
+            if is_same && self.has_file(&listed) {
+                return Ok((listed.location, Duplicate::Identical, Vec::new()));
+            }
+            duplicate = match shared.options.duplicates {
+                // Nothing is kept or protected by a file that is gone.
+                _ if is_same => Duplicate::Replaced,
+                DuplicatePolicy::Replace => Duplicate::Replaced,
+                DuplicatePolicy::Keep => {
+                    return Ok((listed.location, Duplicate::Kept, Vec::new()));
+                }
+                DuplicatePolicy::Reject => {
+                    let path = self.path_of(&listed.location);
+                    return Err(StoreError::DuplicateRejected { path });
+                }
+            };
+            change.replaced = Some(listed.location);
+        }
+        record::finish_store(&mut record, &change);
+        let number = shared
+            .journal
+            .append(record, Change::Store(Box::new(change)))
+            .map_err(StoreError::Journal)?;
+        if let Some(spool) = &mut spool {
+            spool.keep();
+        }
+        Ok((FileLocation::Own(number), duplicate, Vec::new()))
+    }
+
+    /// What is or will be listed under a UID.
+    fn listed(&self, sop_instance: &UidText) -> Result<Option<ListedInstance>, StoreError> {
+        match self.shared.progress.ahead(sop_instance) {
+            Ahead::Listed(listed) => Ok(Some(*listed)),
+            Ahead::Removed => Ok(None),
+            Ahead::Nothing => self
+                .shared
+                .listing
+                .find(sop_instance)
+                .map_err(|error| StoreError::Index(Box::new(error))),
+        }
+    }
+
+    /// True when the file of a listed instance is there, or will be by the journal.
+    fn has_file(&self, listed: &ListedInstance) -> bool {
+        let is_applied = match listed.location {
+            FileLocation::Own(number) => number <= self.shared.progress.applied(),
+            _ => true,
+        };
+        !is_applied
+            || self.open_instance(&listed.location).is_ok_and(|file| {
+                file.metadata().is_ok_and(|metadata| metadata.len() == listed.file_bytes)
+            })
+    }
+
+    /// Removes what an earlier process left in the spool and no record names.
+    fn clear_spool(&self) {
+        let tree = &self.shared.tree;
+        if self.shared.progress.stalled().is_some() {
+            // Records that are not applied may name them.
+            return;
+        }
+        for name in tree.names(layout::SPOOL).unwrap_or_default() {
+            let _ = tree.remove(&format!("{}/{name}", layout::SPOOL));
+        }
+    }
+}
+
+impl Drop for StorageArea {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            self.shared.options.logger.line(Level::Error, LOGGER, format_args!("{error}"));
+        }
+    }
+}
+
+/// The name of the logger of this part.
+pub(super) const LOGGER: &str = "dcmfast.archive";

@@ -1,0 +1,121 @@
+//! Where things lie in a storage area.
+//!
+//! ```text
+//! DIR/objects/HHHH/HHH/<16 hex>.dcm   own files, by number: n>>20, n>>10 & 3ff, n
+//! DIR/.dcmfast/index/                 the LMDB environment
+//! DIR/.dcmfast/journal/               the redo log
+//! DIR/.dcmfast/spool/<16 hex>.part    large objects on their way
+//! DIR/.dcmfast/lock                   held by the process that serves the area
+//! ```
+//!
+//! A leaf holds 1024 files, so that no directory grows large, and objects that came together lie
+//! together. Names are made of numbers alone: nothing that a peer sent is part of one. Files of
+//! other origin may lie anywhere else.
+
+use crate::index::FileLocation;
+use crate::storage::backend::tree::Tree;
+
+/// What an archive keeps for itself.
+pub const PRIVATE: &str = ".dcmfast";
+/// The index.
+pub const INDEX: &str = ".dcmfast/index";
+/// The redo log.
+pub const JOURNAL: &str = ".dcmfast/journal";
+/// Large objects on their way.
+pub const SPOOL: &str = ".dcmfast/spool";
+/// Held by the process that serves the area.
+pub const LOCK: &str = ".dcmfast/lock";
+/// The archive's own files.
+pub const OBJECTS: &str = "objects";
+
+/// The name of own file `number`.
+pub fn own_file(number: u64) -> String {
+    format!("{}/{number:016x}.dcm", own_directory(number))
+}
+
+/// The directory of own file `number`; its parent is [`own_parent`].
+pub fn own_directory(number: u64) -> String {
+    format!("{}/{:03x}", own_parent(number), number >> 10 & 0x3ff)
+}
+
+/// The directory above [`own_directory`].
+pub fn own_parent(number: u64) -> String {
+    format!("{OBJECTS}/{:04x}", number >> 20)
+}
+
+/// The name of a spool file.
+pub fn spool_file(number: u64) -> String {
+    format!("{SPOOL}/{number:016x}.part")
+}
+
+/// The name within the area of a file that the archive may delete; `None` for every other: one that
+/// lies outside, or whose path could lead there.
+pub fn deletable(location: &FileLocation) -> Option<String> {
+    match location {
+        FileLocation::Own(number) => Some(own_file(*number)),
+        FileLocation::Relative(path) => stays_inside(path).then(|| path.clone()),
+        FileLocation::Absolute(_) => None,
+    }
+}
+
+/// The name within the area of a file that is listed by a path below it.
+pub fn below_area(location: &FileLocation) -> Option<String> {
+    deletable(location)
+}
+
+/// True for a relative path that names neither the area itself, nor anything above it, nor what the
+/// archive keeps for itself.
+fn stays_inside(path: &str) -> bool {
+    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    path.split('/').all(is_plain) && path.split('/').next() != Some(PRIVATE)
+}
+
+/// The highest number of an own file, found by looking into the last directories only.
+pub fn highest_own_number(tree: &dyn Tree) -> std::io::Result<u64> {
+    let last = |directory: &str, suffix: &str| -> std::io::Result<Option<(String, u64)>> {
+        let names = match tree.names(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            names => names?,
+        };
+        let number = |name: String| {
+            let number = u64::from_str_radix(name.strip_suffix(suffix)?, 16).ok()?;
+            Some((name, number))
+        };
+        Ok(names.into_iter().filter_map(number).max_by_key(|(_, number)| *number))
+    };
+    let Some((first, high)) = last(OBJECTS, "")? else { return Ok(0) };
+    let Some((second, middle)) = last(&format!("{OBJECTS}/{first}"), "")? else {
+        return Ok(high << 20);
+    };
+    match last(&format!("{OBJECTS}/{first}/{second}"), ".dcm")? {
+        Some((_, number)) => Ok(number),
+        // Made for a file that did not come: its numbers are not taken.
+        None => Ok(high << 20 | middle << 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names() {
+        assert_eq!(own_file(0), "objects/0000/000/0000000000000000.dcm");
+        assert_eq!(own_file(0x0012_3456), "objects/0001/08d/0000000000123456.dcm");
+        assert_eq!(own_file(u64::MAX), "objects/fffffffffff/3ff/ffffffffffffffff.dcm");
+    }
+
+    /// Only what lies inside the area is deleted, and nothing that the archive itself needs.
+    #[test]
+    fn deletable_files() {
+        let relative = |path: &str| deletable(&FileLocation::Relative(path.to_owned()));
+        assert_eq!(relative("CT_1.dcm"), Some("CT_1.dcm".to_owned()));
+        assert_eq!(relative("a/b.dcm"), Some("a/b.dcm".to_owned()));
+        for path in ["", "/etc/passwd", "..", "a/../../b", "a//b", "./a", ".dcmfast/index/data.mdb"]
+        {
+            assert_eq!(relative(path), None, "{path}");
+        }
+        assert_eq!(deletable(&FileLocation::Absolute("/a/b".to_owned())), None);
+        assert!(deletable(&FileLocation::Own(1)).is_some());
+    }
+}

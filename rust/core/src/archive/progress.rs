@@ -1,0 +1,323 @@
+//! What is between the journal and the index: claims on UIDs, records that wait to be applied, and
+//! who waits for them.
+//!
+//! One lock, held for look-ups and pushes only. A *claim* makes stores of one SOP Instance UID follow
+//! each other. A *pending* instance stands in the journal but not in the index yet; whoever decides
+//! about a duplicate asks here first, then the index. The queue is bounded: who wants to store while
+//! it is full waits, and is refused when it cannot become shorter at present.
+//!
+//! Called by `archive::{area, applier}`.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::listing::{Identity, ListedInstance};
+use super::record::Change;
+use crate::index::{FileLocation, InstanceEntry};
+use crate::limits::{
+    APPLIER_BYTES_MAX, APPLIER_RECORDS_MAX, COMMIT_DELAY_MS_MAX, COMMIT_ENTRIES_MAX,
+};
+use crate::storage::journal::Written;
+use crate::uid::UidText;
+
+/// A record that waits to be applied.
+pub struct Job {
+    /// Its number.
+    pub sequence: u64,
+    /// The record, or just its payload when it was recovered.
+    pub record: Vec<u8>,
+    /// What it means.
+    pub change: Change,
+    /// Found in the journal at start: some of it may have been done.
+    pub is_recovered: bool,
+}
+
+/// Why nothing is applied at present.
+pub type Stalled = Arc<str>;
+
+/// Shared by associations, applier and checkpoints.
+#[derive(Default)]
+pub struct Progress {
+    state: Mutex<State>,
+    /// Told to the applier.
+    work: Condvar,
+    /// Told to whoever waits for a claim, for room, or at the barrier.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    claims: HashSet<UidText>,
+    pending: HashMap<UidText, Pending>,
+    queue: VecDeque<Job>,
+    /// When the oldest job of the queue came.
+    waiting_since: Option<Instant>,
+    /// Written but not committed.
+    open_records: usize,
+    open_bytes: usize,
+    written: u64,
+    applied: u64,
+    /// Somebody waits at the barrier for this number.
+    wanted: u64,
+    stalled: Option<Stalled>,
+    /// No claim is given any more.
+    is_closing: bool,
+    is_stopping: bool,
+}
+
+/// What a record in the queue will make of a UID.
+#[derive(Clone)]
+struct Pending {
+    sequence: u64,
+    /// `None` when it will be off the list.
+    listed: Option<ListedInstance>,
+}
+
+/// What the journal says about a UID, ahead of the index.
+pub enum Ahead {
+    /// Nothing: the index knows.
+    Nothing,
+    /// It will be off the list.
+    Removed,
+    /// It will be listed so.
+    Listed(Box<ListedInstance>),
+}
+
+/// A UID that nobody else stores meanwhile.
+pub struct Claim<'p> {
+    progress: &'p Progress,
+    sop_instance: UidText,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.progress.lock().claims.remove(&self.sop_instance);
+        self.progress.done.notify_all();
+    }
+}
+
+impl Progress {
+    /// Nothing is pending; all up to `applied` is in the index.
+    pub fn new(applied: u64) -> Self {
+        let state = State { applied, written: applied, ..State::default() };
+        Self { state: Mutex::new(state), ..Self::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves plain data behind, every state of which is usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.done.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else stores this UID and there is room for another record.
+    pub fn claim(&self, sop_instance: UidText) -> Result<Claim<'_>, Stalled> {
+        let mut state = self.lock();
+        loop {
+            if let Some(stalled) = &state.stalled {
+                return Err(Arc::clone(stalled));
+            }
+            if state.is_closing {
+                return Err("the storage area is closed".into());
+            }
+            let has_room =
+                state.open_records < APPLIER_RECORDS_MAX && state.open_bytes < APPLIER_BYTES_MAX;
+            if has_room && state.claims.insert(sop_instance) {
+                return Ok(Claim { progress: self, sop_instance });
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// What the journal says about a UID, ahead of the index.
+    pub fn ahead(&self, sop_instance: &UidText) -> Ahead {
+        match self.lock().pending.get(sop_instance) {
+            None => Ahead::Nothing,
+            Some(Pending { listed: None, .. }) => Ahead::Removed,
+            Some(Pending { listed: Some(listed), .. }) => Ahead::Listed(Box::new(listed.clone())),
+        }
+    }
+
+    /// Takes records that the journal has written, in order.
+    pub fn push(&self, written: Vec<Written<Change>>) {
+        let jobs = written.into_iter().map(|Written { sequence, record, mut token }| {
+            if let Change::Store(change) = &mut token {
+                change.entry.location = FileLocation::Own(sequence);
+            }
+            Job { sequence, record, change: token, is_recovered: false }
+        });
+        self.push_jobs(jobs);
+    }
+
+    /// Takes jobs in order.
+    pub fn push_jobs(&self, jobs: impl Iterator<Item = Job>) {
+        let mut state = self.lock();
+        let was_empty = state.queue.is_empty();
+        for job in jobs {
+            state.open_records += 1;
+            state.open_bytes += job.record.len();
+            state.written = state.written.max(job.sequence);
+            let sequence = job.sequence;
+            match &job.change {
+                Change::Store(change) => {
+                    state.note(sequence, &change.entry);
+                }
+                Change::List(entry) => state.note(sequence, entry),
+                Change::Remove(listed) => {
+                    for instance in listed {
+                        let pending = Pending { sequence, listed: None };
+                        state.pending.insert(instance.sop_instance, pending);
+                    }
+                }
+            }
+            state.queue.push_back(job);
+        }
+        if was_empty {
+            state.waiting_since = Some(Instant::now());
+        }
+        let tells_applier = was_empty || state.is_urgent();
+        drop(state);
+        if tells_applier {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until it pays to apply what has come, and takes it; `None` when nothing more will come.
+    pub fn next_jobs(&self) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        loop {
+            let age = state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
+            let delay = Duration::from_millis(COMMIT_DELAY_MS_MAX);
+            if state.queue.is_empty() {
+                if state.is_stopping {
+                    return None;
+                }
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else if state.is_urgent() || age >= delay {
+                let count = state.queue.len().min(COMMIT_ENTRIES_MAX);
+                let jobs = state.queue.drain(..count).collect();
+                // What is left has waited about as long.
+                if state.queue.is_empty() {
+                    state.waiting_since = None;
+                }
+                return Some(jobs);
+            } else {
+                let waited = self.work.wait_timeout(state, delay.saturating_sub(age));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    /// Notes that all up to `sequence` is in the index, and so are these jobs.
+    pub fn committed(&self, sequence: u64, jobs: &[Job]) {
+        let mut state = self.lock();
+        state.applied = state.applied.max(sequence);
+        for job in jobs {
+            state.open_records -= 1;
+            state.open_bytes -= job.record.len();
+            match &job.change {
+                Change::Store(change) => state.forget(job.sequence, &change.entry.sop_instance),
+                Change::List(entry) => state.forget(job.sequence, &entry.sop_instance),
+                Change::Remove(listed) => {
+                    for instance in listed {
+                        state.forget(job.sequence, &instance.sop_instance);
+                    }
+                }
+            }
+        }
+        drop(state);
+        self.done.notify_all();
+    }
+
+    /// Says why nothing can be applied, or that it can.
+    pub fn set_stalled(&self, stalled: Option<Stalled>) {
+        self.lock().stalled = stalled;
+        self.done.notify_all();
+    }
+
+    /// Why nothing is applied at present.
+    pub fn stalled(&self) -> Option<Stalled> {
+        self.lock().stalled.clone()
+    }
+
+    /// Waits between two attempts, or until the end is asked for.
+    pub fn wait_to_retry(&self, delay: Duration) {
+        let state = self.lock();
+        if !state.is_stopping {
+            drop(self.work.wait_timeout(state, delay));
+        }
+    }
+
+    /// Waits until all that was written before is in the index.
+    pub fn barrier(&self) -> Result<(), Stalled> {
+        let mut state = self.lock();
+        let target = state.written;
+        if state.applied >= target {
+            return Ok(());
+        }
+        state.wanted = state.wanted.max(target);
+        self.work.notify_one();
+        loop {
+            if state.applied >= target {
+                return Ok(());
+            }
+            if let Some(stalled) = &state.stalled {
+                return Err(Arc::clone(stalled));
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// The number up to which the journal is in the index.
+    pub fn applied(&self) -> u64 {
+        self.lock().applied
+    }
+
+    /// Gives no claim any more, waits until those that were given are back, and lets the applier end
+    /// when it has done what has come.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.is_closing = true;
+        self.done.notify_all();
+        while !state.claims.is_empty() {
+            state = self.wait(state);
+        }
+        state.is_stopping = true;
+        drop(state);
+        self.work.notify_all();
+        self.done.notify_all();
+    }
+
+    /// True when the end is asked for.
+    pub fn is_stopping(&self) -> bool {
+        self.lock().is_stopping
+    }
+}
+
+impl State {
+    /// True when the applier should not wait for more.
+    fn is_urgent(&self) -> bool {
+        self.is_stopping
+            || self.wanted > self.applied
+            || self.queue.len() >= COMMIT_ENTRIES_MAX
+            || self.open_bytes >= APPLIER_BYTES_MAX / 2
+    }
+
+    fn note(&mut self, sequence: u64, entry: &InstanceEntry) {
+        let listed = ListedInstance {
+            identity: Identity::of(entry),
+            location: entry.location.clone(),
+            file_bytes: entry.file_bytes,
+        };
+        self.pending.insert(entry.sop_instance, Pending { sequence, listed: Some(listed) });
+    }
+
+    fn forget(&mut self, sequence: u64, sop_instance: &UidText) {
+        if self.pending.get(sop_instance).is_some_and(|pending| pending.sequence == sequence) {
+            self.pending.remove(sop_instance);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! One instance from its first fragment to the journal.
+//!
+//! Small objects gather in memory, right where the journal record will have them; one that outgrows
+//! [`JOURNALED_OBJECT_BYTES_MAX`] moves to a spool file, and fragments go there uncopied. Scanner and
+//! digest see each byte as it passes. Everything is checked in every mode but `--ignore`, also with
+//! `+B` (DIFFERENCES.md A4): an archive lists what it stores, so it must understand it.
+//!
+//! ```text
+//! structure is not whole                       C000H
+//! UIDs missing in the data set                 C000H
+//! UIDs other than the command's                A900H
+//! the class is no storage class                0122H, with +B C000H (DCMTK 3.6.7)
+//! no Study Instance UID                        stored, listed with an empty one (DCMTK 3.6.7)
+//! ```
+//!
+//! A receiver that fails or is dropped leaves nothing. Called by `server::store`.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::area::StorageArea;
+use super::layout;
+use super::record::{self, FILE_AT, FileSource, StoreChange};
+use crate::dataset::scan::{ScanWarnings, Scanner};
+use crate::dataset::transfer_syntax::TransferSyntax;
+use crate::dictionary::uids::storage_prefix;
+use crate::index::{Attributes, FileLocation, InstanceEntry};
+use crate::limits::{JOURNALED_OBJECT_BYTES_MAX, WRITE_SLICES_MAX};
+use crate::storage::backend::tree::{Access, Tree, TreeFile};
+use crate::storage::crash_point::crash_point;
+use crate::storage::durability::{IoFailure, Operation};
+use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
+use crate::storage::writer::{
+    Duplicate, InstanceRequest, StoreError, StoreMode, Stored, UidMismatch, significant,
+    significant_uid,
+};
+use crate::tag::{self, Tag};
+use crate::uid::{
+    IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, UidText,
+};
+
+/// Values that the scanner keeps for the checks.
+static WANTED: [Tag; 2] = [tag::SOP_CLASS_UID, tag::SOP_INSTANCE_UID];
+/// The storage class that DCMTK has no file name prefix for.
+const PAGE_DESCRIPTION_STORAGE: &[u8] = b"1.2.840.10008.5.1.1.50";
+
+/// One instance on its way; dropping it leaves nothing behind.
+pub struct Receiver {
+    area: Arc<StorageArea>,
+    request: InstanceRequest,
+    scanner: Option<Scanner>,
+    digest: Xxh3,
+    has_checked_uids: bool,
+    content: Content,
+    head_bytes: usize,
+    data_set_bytes: u64,
+    is_abandoned: bool,
+}
+
+enum Content {
+    /// The file so far, with room for the record's head in front.
+    Memory(Vec<u8>),
+    Spool(Spool),
+}
+
+/// A large object's file on its way; removed when dropped, unless it was handed over.
+pub(super) struct Spool {
+    tree: Arc<dyn Tree>,
+    pub(super) number: u64,
+    file: Option<Box<dyn TreeFile>>,
+    is_kept: bool,
+}
+
+impl Spool {
+    fn create(area: &StorageArea) -> Result<Self, IoFailure> {
+        let tree = Arc::clone(area.tree());
+        loop {
+            let number = area.spool_count().fetch_add(1, Ordering::Relaxed);
+            match tree.create(&layout::spool_file(number), Access::Umask) {
+                Ok(file) => return Ok(Self { tree, number, file: Some(file), is_kept: false }),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    let path = tree.path_of(&layout::spool_file(number));
+                    return Err(IoFailure { operation: Operation::Create, path, source });
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, slices: &mut [IoSlice<'_>]) -> Result<(), IoFailure> {
+        let written = match &mut self.file {
+            Some(file) => file.append(slices),
+            None => Err(std::io::Error::other("spool file is closed")),
+        };
+        written.map_err(|source| self.failure(Operation::Write, source))
+    }
+
+    /// Ends writing; what was written survives a power cut when `is_durable`.
+    pub(super) fn finish(&mut self, is_durable: bool) -> Result<(), IoFailure> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        crash_point("before_spool_sync");
+        if is_durable {
+            file.sync_data().map_err(|source| self.failure(Operation::Sync, source))?;
+            if !self.tree.syncs_names_with_contents() {
+                self.tree
+                    .sync_directory(layout::SPOOL)
+                    .map_err(|source| self.failure(Operation::SyncDirectory, source))?;
+            }
+        }
+        crash_point("after_spool_sync");
+        file.close().map_err(|source| self.failure(Operation::Close, source))
+    }
+
+    /// The journal names it now.
+    pub(super) fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    fn failure(&self, operation: Operation, source: std::io::Error) -> IoFailure {
+        IoFailure { operation, path: self.tree.path_of(&layout::spool_file(self.number)), source }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // Nothing can be done when this fails; the next start removes it.
+            let _ = self.tree.remove(&layout::spool_file(self.number));
+        }
+    }
+}
+
+impl Receiver {
+    pub(super) fn new(area: &Arc<StorageArea>, request: &InstanceRequest) -> Self {
+        let mode = area.options().mode;
+        let is_scanned = mode != StoreMode::Ignore;
+        let transfer_syntax = TransferSyntax::of(&request.transfer_syntax);
+        Self {
+            area: Arc::clone(area),
+            request: *request,
+            scanner: is_scanned.then(|| Scanner::new(transfer_syntax, &WANTED)),
+            digest: Xxh3::new(),
+            has_checked_uids: false,
+            content: Content::Memory(Vec::new()),
+            head_bytes: 0,
+            data_set_bytes: 0,
+            is_abandoned: false,
+        }
+    }
+
+    /// Takes the next fragments of the data set, in order.
+    ///
+    /// An error is told once; what still comes is swallowed then, so that the rest of the message
+    /// can be read off the association.
+    pub fn append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        if self.is_abandoned {
+            return Ok(());
+        }
+        let result = self.try_append(fragments);
+        if result.is_err() {
+            self.is_abandoned = true;
+            self.content = Content::Memory(Vec::new());
+        }
+        result
+    }
+
+    /// The data set is complete: checks it and stores it.
+    pub fn finish(self) -> Result<Stored, StoreError> {
+        if self.is_abandoned {
+            return Err(StoreError::Abandoned);
+        }
+        self.try_finish()
+    }
+
+    /// True after an error: what is appended now is thrown away.
+    pub fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    /// Bytes of the data set taken so far.
+    pub fn data_set_bytes(&self) -> u64 {
+        self.data_set_bytes
+    }
+
+    fn try_append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        let bytes: usize = fragments.iter().map(|fragment| fragment.len()).sum();
+        self.data_set_bytes += bytes as u64;
+        let Some(scanner) = &mut self.scanner else { return Ok(()) };
+        for fragment in fragments {
+            scanner.feed(fragment)?;
+            self.digest.update(fragment);
+        }
+        self.check_uids(false)?;
+        if matches!(&self.content, Content::Memory(record) if record.is_empty()) {
+            self.content = Content::Memory(self.new_record(bytes));
+        }
+        match &mut self.content {
+            Content::Memory(_) => self.gather(fragments, bytes),
+            Content::Spool(spool) => write(spool, &[], fragments),
+        }
+    }
+
+    /// A record that begins with the head of the file.
+    fn new_record(&mut self, bytes: usize) -> Vec<u8> {
+        let room = bytes.min(JOURNALED_OBJECT_BYTES_MAX) + 2 * FILE_META_BYTES_TYPICAL;
+        let mut record = record::new_store_record(room + ENTRY_BYTES_TYPICAL);
+        let is_bit_preserving = self.area.options().mode == StoreMode::BitPreserving;
+        FileMeta {
+            // The data set's own are the same, or the object is refused.
+            sop_class: significant(self.request.sop_class.as_bytes()),
+            sop_instance: significant(self.request.sop_instance.as_bytes()),
+            transfer_syntax: self.request.transfer_syntax.as_bytes(),
+            version_name: if is_bit_preserving {
+                IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING
+            } else {
+                IMPLEMENTATION_VERSION_NAME
+            },
+            source_ae_title: Some(self.request.calling_ae_title.as_bytes()),
+        }
+        .encode(&mut record);
+        self.head_bytes = record.len() - FILE_AT;
+        record
+    }
+
+    /// Keeps the fragments in memory, or moves to a spool file.
+    fn gather(&mut self, fragments: &[&[u8]], bytes: usize) -> Result<(), StoreError> {
+        let Content::Memory(record) = &mut self.content else { return Ok(()) };
+        if record.len() - FILE_AT + bytes <= JOURNALED_OBJECT_BYTES_MAX {
+            for fragment in fragments {
+                record.extend_from_slice(fragment);
+            }
+            return Ok(());
+        }
+        let mut spool = Spool::create(&self.area)?;
+        write(&mut spool, &record[FILE_AT..], fragments)?;
+        self.content = Content::Spool(spool);
+        Ok(())
+    }
+
+    /// Compares the UIDs of data set and command as soon as both are known; `is_complete` when no
+    /// more can come.
+    fn check_uids(&mut self, is_complete: bool) -> Result<(), StoreError> {
+        let Some(scanner) = self.scanner.as_ref().filter(|_| !self.has_checked_uids) else {
+            return Ok(());
+        };
+        let (class, instance) =
+            (scanner.value(tag::SOP_CLASS_UID), scanner.value(tag::SOP_INSTANCE_UID));
+        let (class, instance) = match (class, instance) {
+            (Some(class), Some(instance)) => (class, instance),
+            (None, _) if is_complete => return Err(StoreError::MissingUid(tag::SOP_CLASS_UID)),
+            (_, None) if is_complete => return Err(StoreError::MissingUid(tag::SOP_INSTANCE_UID)),
+            _ => return Ok(()),
+        };
+        let class = significant_uid(class, tag::SOP_CLASS_UID)?;
+        let instance = significant_uid(instance, tag::SOP_INSTANCE_UID)?;
+        let differs = |command: UidText, data_set: Option<UidText>| {
+            let command_text = significant(command.as_bytes());
+            let is_same = data_set.as_ref().is_some_and(|uid| uid.as_bytes() == command_text);
+            (!is_same).then(|| Box::new(UidMismatch { command, data_set }))
+        };
+        if let Some(uids) = differs(self.request.sop_class, class) {
+            return Err(StoreError::SopClassMismatch(uids));
+        }
+        if let Some(uids) = differs(self.request.sop_instance, instance) {
+            return Err(StoreError::SopInstanceMismatch(uids));
+        }
+        if !is_storage_class(significant(self.request.sop_class.as_bytes())) {
+            let uid = self.request.sop_class;
+            return Err(match self.area.options().mode {
+                // DCMTK 3.6.7: it finds out when it reads the file back, and has another status.
+                StoreMode::BitPreserving => StoreError::NotListable(uid),
+                _ => StoreError::NotAStorageClass(uid),
+            });
+        }
+        self.has_checked_uids = true;
+        Ok(())
+    }
+
+    fn try_finish(mut self) -> Result<Stored, StoreError> {
+        let Some(scanner) = &mut self.scanner else {
+            return Ok(Stored::nothing(self.data_set_bytes));
+        };
+        if self.data_set_bytes == 0 {
+            return Err(StoreError::Empty);
+        }
+        scanner.finish()?;
+        let scan_warnings = scanner.warnings();
+        self.check_uids(true)?;
+        let entry = self.entry();
+        let file_bytes = entry.file_bytes;
+        let area = Arc::clone(&self.area);
+        let (location, duplicate, evicted) = match self.content {
+            Content::Memory(record) => {
+                let source = FileSource::Record(FILE_AT..record.len());
+                area.store(StoreChange { entry, source, replaced: None }, record, None)?
+            }
+            Content::Spool(spool) => {
+                let source = FileSource::Spool(spool.number);
+                let record = record::new_store_record(ENTRY_BYTES_TYPICAL);
+                area.store(StoreChange { entry, source, replaced: None }, record, Some(spool))?
+            }
+        };
+        let path = area.path_of(&location);
+        Ok(Stored {
+            file_name: path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            path: Some(path),
+            data_set_bytes: self.data_set_bytes,
+            file_bytes,
+            duplicate,
+            name_warning: None,
+            scan_warnings,
+            evicted,
+        })
+    }
+
+    fn entry(&self) -> InstanceEntry {
+        InstanceEntry {
+            attributes: Attributes::new(),
+            sop_class: UidText::new(significant(self.request.sop_class.as_bytes()))
+                .unwrap_or(self.request.sop_class),
+            sop_instance: UidText::new(significant(self.request.sop_instance.as_bytes()))
+                .unwrap_or(self.request.sop_instance),
+            transfer_syntax: self.request.transfer_syntax.text(),
+            // Known when the journal has numbered it.
+            location: FileLocation::Own(0),
+            file_bytes: self.head_bytes as u64 + self.data_set_bytes,
+            data_set_offset: self.head_bytes as u32,
+            digest: self.digest.digest128(),
+            received_at_us: self.area.now_us(),
+            source_ae: self.request.calling_ae_title,
+        }
+    }
+}
+
+/// Room for an ordinary index entry behind the file.
+const ENTRY_BYTES_TYPICAL: usize = 1536;
+
+fn write(spool: &mut Spool, head: &[u8], fragments: &[&[u8]]) -> Result<(), StoreError> {
+    let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
+    let mut pieces =
+        [head].into_iter().chain(fragments.iter().copied()).filter(|piece| !piece.is_empty());
+    loop {
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&mut pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        spool.append(&mut slices[..count])?;
+    }
+}
+
+fn is_storage_class(uid: &[u8]) -> bool {
+    storage_prefix(uid).is_some() || uid == PAGE_DESCRIPTION_STORAGE
+}
+
+impl Stored {
+    /// `--ignore`: nothing is written.
+    fn nothing(data_set_bytes: u64) -> Self {
+        Self {
+            path: None,
+            file_name: String::new(),
+            data_set_bytes,
+            file_bytes: 0,
+            duplicate: Duplicate::None,
+            name_warning: None,
+            scan_warnings: ScanWarnings::default(),
+            evicted: Vec::new(),
+        }
+    }
+}
