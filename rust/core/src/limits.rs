@@ -100,6 +100,13 @@ pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
 /// Longest path of a file outside the archive's own layout; Linux has no longer ones.
 pub const FILE_PATH_BYTES_MAX: usize = 4096;
+/// Bytes of a folded value in a secondary key: with tag, hash and entity far below LMDB's 511, and
+/// longer than nearly every value. Longer ones are told apart by a hash.
+pub const SECONDARY_KEY_VALUE_BYTES_MAX: usize = 160;
+/// SOP classes counted per series; a series has one by PS3.3, so more is somebody's game.
+pub const SOP_CLASSES_PER_SERIES_MAX: usize = 32;
+/// Readers of one index at once, of all processes: every association, and tools beside them.
+pub const INDEX_READERS_MAX: u32 = 2048;
 
 // ---- Query/retrieve (PS3.4 Annex C) ------------------------------------------------------------
 

@@ -140,6 +140,16 @@ impl FileLocation {
             _ => Err(EntryError::Malformed),
         }
     }
+
+    /// Moves `input` past a location.
+    pub(crate) fn skip(input: &mut &[u8]) -> Result<(), EntryError> {
+        let [kind] = take_array(input)?;
+        let length = match kind {
+            1 => 8,
+            _ => usize::from(u16::from_be_bytes(take_array(input)?)),
+        };
+        take(input, length).map(|_| ())
+    }
 }
 
 impl InstanceEntry {

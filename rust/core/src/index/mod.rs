@@ -10,12 +10,117 @@
 
 pub mod attributes;
 pub mod entry;
+pub mod env;
+pub mod fold;
 pub mod matching;
+pub mod reader;
+pub mod record;
+pub mod schema;
+pub mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
 
 pub use crate::dataset::attributes::{Attributes, AttributesRef};
 pub use entry::{EntryError, FileLocation, InstanceEntry};
+pub use env::{Access, IndexError, IndexOptions};
+pub use reader::{KeyRange, Reader};
+pub use record::{AttributeSet, EntityRecord, InstanceRecord, SetNumbers};
+pub use schema::{EntityId, InstanceKey};
+pub use writer::Counters;
 
+use self::env::{Environment, Table};
+use self::schema::{FORMAT_MAGIC, FORMAT_VERSION, META_FORMAT};
 use crate::uid::UidText;
+
+/// The open index of one storage area. Shared by all threads; closed when the last one drops it.
+///
+/// A process opens an index once, never `fork`s while it is open, and never lets another library
+/// (Python's `lmdb`) open it too; other processes may read it at any time.
+pub struct Index {
+    environment: Environment,
+}
+
+impl Index {
+    /// Opens the index in the directory `path`, which [`Access::Write`] makes where it is missing.
+    pub fn open(
+        path: &Path,
+        access: Access,
+        options: IndexOptions,
+    ) -> Result<Arc<Self>, IndexError> {
+        let index = Self { environment: Environment::open(path, access, options)? };
+        index.check_format(access)?;
+        Ok(Arc::new(index))
+    }
+
+    fn check_format(&self, access: Access) -> Result<(), IndexError> {
+        let format = |found| IndexError::Format { path: self.path().to_owned(), found };
+        let reader = self.environment.read()?;
+        let view = reader.view();
+        if let Some(value) = view.get(Table::Meta, META_FORMAT)? {
+            let version = value.strip_prefix(FORMAT_MAGIC).ok_or_else(|| format(None))?;
+            let version = version.try_into().map(u32::from_be_bytes).map_err(|_| format(None))?;
+            return if version == FORMAT_VERSION { Ok(()) } else { Err(format(Some(version))) };
+        }
+        if access == Access::Read || view.rows(Table::Meta, &[])?.next().is_some() {
+            return Err(format(None));
+        }
+        drop(reader);
+        let mut txn = self.environment.write()?;
+        writer::initialise(&mut txn)?;
+        txn.commit()
+    }
+
+    /// Applies `ops` in their order, in one transaction: when this returns, all of them are visible
+    /// to new readers and synced to the disk; after an error, none is.
+    ///
+    /// One [`Outcome`] for each. A map that is full is enlarged and the whole batch tried again. A
+    /// batch waits for the one before it. Must not be called by a thread that holds a [`Reader`].
+    pub fn commit(&self, ops: &[IndexOp]) -> Result<Vec<Outcome>, IndexError> {
+        loop {
+            match self.try_commit(ops) {
+                Err(IndexError::Full(_)) => self.environment.grow()?,
+                result => return result,
+            }
+        }
+    }
+
+    fn try_commit(&self, ops: &[IndexOp]) -> Result<Vec<Outcome>, IndexError> {
+        let mut txn = self.environment.write()?;
+        let mut batch = writer::Batch::begin(&mut txn)?;
+        let outcomes = ops.iter().map(|op| batch.apply(op)).collect::<Result<_, _>>()?;
+        batch.finish()?;
+        txn.commit()?;
+        Ok(outcomes)
+    }
+
+    /// One state of the index, to be looked at and dropped: LMDB cannot reuse what a reader still
+    /// sees, so a reader never waits for a socket or a person. A thread holds one at a time.
+    pub fn read(&self) -> Result<Reader<'_>, IndexError> {
+        Ok(Reader::new(self.environment.read()?))
+    }
+
+    /// The directory of the index.
+    pub fn path(&self) -> &Path {
+        self.environment.path()
+    }
+
+    /// Bytes of all pages that hold something.
+    pub fn used_bytes(&self) -> Result<u64, IndexError> {
+        self.environment.used_bytes()
+    }
+
+    /// Size of the map in bytes, the room for those pages.
+    pub fn map_bytes(&self) -> usize {
+        self.environment.map_bytes()
+    }
+
+    /// Gives back the slots of readers in processes that died; how many there were. LMDB keeps old
+    /// pages for them until then.
+    pub fn clear_stale_readers(&self) -> Result<usize, IndexError> {
+        self.environment.clear_stale_readers()
+    }
+}
 
 /// One change of the index. Those of one [`commit`](IndexOp) become visible and durable together.
 #[derive(Clone, Debug, PartialEq, Eq)]

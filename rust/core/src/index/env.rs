@@ -1,0 +1,575 @@
+//! The LMDB environment: open, read, write, grow, close. The only file that names the LMDB crate.
+//!
+//! What is relied on of LMDB 0.9 (FORMAT.md, "What is assumed of LMDB"): copy on write with two
+//! meta pages, so that a crash needs no recovery; full synchronisation at each commit (no NOSYNC,
+//! no WRITEMAP: a full disk is then an error and never a signal); one writer at a time; readers
+//! that never block. Read transactions take a slot each and belong to no thread, so that any number
+//! of associations may read.
+//!
+//! Three dangers are closed here. *Two servers on one area*: a writer holds a lock on a file of its
+//! own, which the kernel drops when it dies. *One environment opened twice in a process*: POSIX
+//! record locks vanish when either closes it, so heed's register of open paths refuses, and what
+//! another library of the process has mapped is refused as well. *A map that grows under a reader*:
+//! [`Environment`] waits for the transactions of this process first.
+//!
+//! Called by `index` only.
+
+#![expect(unsafe_code, reason = "maps a file and locks another, as the head of this file explains")]
+
+use core::fmt;
+use core::ops::Bound;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use heed::types::Bytes;
+use heed::{AnyTls, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
+
+use crate::limits::INDEX_READERS_MAX;
+
+/// Why the index cannot do what was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// A system call failed.
+    Io {
+        /// What was being done, as in "open".
+        doing: &'static str,
+        /// The index's directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is no index here, and it was not to be made.
+    Missing(PathBuf),
+    /// Another process has it open for writing.
+    InUse(PathBuf),
+    /// This process has it open already, by us or by another library.
+    OpenTwice(PathBuf),
+    /// On a network file system, where memory maps and locks cannot be trusted.
+    NetworkFileSystem(PathBuf),
+    /// No index of ours, or one of another version of its format.
+    Format {
+        /// The index's directory.
+        path: PathBuf,
+        /// The version found; `None` where it is no index of ours.
+        found: Option<u32>,
+    },
+    /// An LMDB file that 0.9 cannot read: LMDB 1.0's, or another machine's byte order.
+    Foreign(PathBuf),
+    /// Pages or records contradict each other.
+    Damaged {
+        /// The index's directory.
+        path: PathBuf,
+        /// What was noticed.
+        what: &'static str,
+    },
+    /// The map is full and cannot grow: no address space or memory.
+    Full(PathBuf),
+    /// More readers at once than there are slots.
+    TooManyReaders(PathBuf),
+    /// Opened for reading only.
+    ReadOnly(PathBuf),
+    /// An entry that cannot be listed: no SOP Instance UID, or a path that is too long.
+    Unlistable(&'static str),
+}
+
+impl IndexError {
+    /// True when room on the disk or in memory was wanting, so that the same may succeed later:
+    /// status A700H.
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            Self::Full(_) | Self::TooManyReaders(_) => true,
+            Self::Io { source, .. } => matches!(
+                source.raw_os_error(),
+                Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+            ),
+            _ => false,
+        }
+    }
+
+    /// True when what was written before can no longer be trusted to be durable, so that nothing
+    /// may be acknowledged until the index was opened and checked again.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Io { .. } => !self.is_no_room(),
+            Self::Damaged { .. } | Self::Foreign(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { doing, path, source } => {
+                write!(formatter, "cannot {doing} the index {}: {source}", path.display())
+            }
+            Self::Missing(path) => write!(formatter, "there is no index in {}", path.display()),
+            Self::InUse(path) => write!(
+                formatter,
+                "the index {} is in use by another server; stop it first",
+                path.display()
+            ),
+            Self::OpenTwice(path) => {
+                write!(formatter, "the index {} is open in this process already", path.display())
+            }
+            Self::NetworkFileSystem(path) => write!(
+                formatter,
+                "the index {} would be on a network file system, where memory maps are not safe; \
+                 put the storage area on a local disk",
+                path.display()
+            ),
+            Self::Format { path, found: Some(found) } => write!(
+                formatter,
+                "the index {} has format {found} and this program writes format {}; no object is \
+                 affected: make it anew with `dcmfast index rebuild`",
+                path.display(),
+                super::schema::FORMAT_VERSION
+            ),
+            Self::Format { path, found: None } => {
+                write!(formatter, "{} holds a database that is no index of ours", path.display())
+            }
+            Self::Foreign(path) => write!(
+                formatter,
+                "the index {} was written by another LMDB version or on another kind of machine; no \
+                 object is affected: make it anew with `dcmfast index rebuild`",
+                path.display()
+            ),
+            Self::Damaged { path, what } => write!(
+                formatter,
+                "the index {} is damaged ({what}); no object is affected: make it anew with \
+                 `dcmfast index rebuild`",
+                path.display()
+            ),
+            Self::Full(path) => {
+                write!(formatter, "the index {} is full and cannot grow", path.display())
+            }
+            Self::TooManyReaders(path) => {
+                write!(formatter, "too many readers of the index {} at once", path.display())
+            }
+            Self::ReadOnly(path) => {
+                write!(formatter, "the index {} is open for reading only", path.display())
+            }
+            Self::Unlistable(why) => write!(formatter, "the instance cannot be listed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for IndexError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// What an index is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// By the one server or tool that changes it; made where it is missing.
+    Write,
+    /// Beside whoever writes it.
+    Read,
+}
+
+/// How an index is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexOptions {
+    /// Address space mapped at first, in bytes; doubled whenever it is full. The file is as large
+    /// as its pages, not as the map.
+    pub map_bytes: usize,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        // 1 GiB is some two million instances. A 32-bit process has no such room to give away.
+        let shift = if cfg!(target_pointer_width = "64") { 30 } else { 26 };
+        Self { map_bytes: 1 << shift }
+    }
+}
+
+/// The named databases; FORMAT.md has a section for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Meta,
+    Identities,
+    Patients,
+    Studies,
+    Series,
+    Instances,
+    Uids,
+    Children,
+    Keys,
+    Variants,
+    Ages,
+}
+
+impl Table {
+    const ALL: [(Self, &'static str); 11] = [
+        (Self::Meta, "meta"),
+        (Self::Identities, "identities"),
+        (Self::Patients, "patients"),
+        (Self::Studies, "studies"),
+        (Self::Series, "series"),
+        (Self::Instances, "instances"),
+        (Self::Uids, "uids"),
+        (Self::Children, "children"),
+        (Self::Keys, "keys"),
+        (Self::Variants, "variants"),
+        (Self::Ages, "ages"),
+    ];
+}
+
+type Rows0 = Database<Bytes, Bytes>;
+
+/// An open environment.
+pub(crate) struct Environment {
+    env: Env<WithoutTls>,
+    tables: [Rows0; Table::ALL.len()],
+    path: PathBuf,
+    access: Access,
+    /// Held shared by every transaction of this process, exclusively while the map is replaced.
+    map: RwLock<()>,
+    /// The writer's lock, dropped by the kernel when the process ends.
+    _writer: Option<File>,
+}
+
+/// A read transaction: one state of the index, unchanged whatever is written meanwhile.
+pub(crate) struct ReadTransaction<'e> {
+    // Fields drop in this order: the transaction before the guard that keeps its map in place.
+    txn: RoTxn<'e, WithoutTls>,
+    environment: &'e Environment,
+    _map: RwLockReadGuard<'e, ()>,
+}
+
+/// The write transaction.
+pub(crate) struct WriteTransaction<'e> {
+    txn: heed::RwTxn<'e>,
+    environment: &'e Environment,
+    _map: RwLockReadGuard<'e, ()>,
+}
+
+/// What can be read in either kind of transaction.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'t> {
+    txn: &'t RoTxn<'t, AnyTls>,
+    environment: &'t Environment,
+}
+
+/// Keys and values in ascending order.
+pub(crate) struct Rows<'t> {
+    rows: heed::RoRange<'t, Bytes, Bytes>,
+    environment: &'t Environment,
+}
+
+impl Environment {
+    /// Opens the environment in the directory `path`.
+    pub fn open(path: &Path, access: Access, options: IndexOptions) -> Result<Self, IndexError> {
+        let io = |doing| move |source| IndexError::Io { doing, path: path.to_owned(), source };
+        if access == Access::Write {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make"))?;
+        } else if !path.join(DATA_FILE).is_file() {
+            return Err(IndexError::Missing(path.to_owned()));
+        }
+        refuse_network_mount(path)?;
+        refuse_foreign_map(path)?;
+        let writer = (access == Access::Write).then(|| lock_for_writing(path)).transpose()?;
+        let file_bytes = fs::metadata(path.join(DATA_FILE)).map_or(0, |data| data.len());
+        // A full map is found out in the middle of a batch, so half of it is free at first.
+        let wanted = usize::try_from(file_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
+        let map_bytes = options.map_bytes.max(wanted.min(isize::MAX as usize)) & !(MAP_UNIT - 1);
+
+        let mut open = EnvOpenOptions::new().read_txn_without_tls();
+        open.map_size(map_bytes.max(MAP_UNIT))
+            .max_readers(INDEX_READERS_MAX)
+            .max_dbs(Table::ALL.len() as u32);
+        if access == Access::Read {
+            // SAFETY: READ_ONLY relaxes nothing that LMDB's soundness rests on.
+            unsafe { open.flags(EnvFlags::READ_ONLY) };
+        }
+        // SAFETY: LMDB maps this file, so nothing but LMDB may write it while it is open. The
+        // directory is our own and of mode 0700, no network file system (checked above), not open
+        // in this process (heed's register, and the look at our own maps), and `fork` is never
+        // called by a process that opens an index.
+        let env = unsafe { open.open(path) }.map_err(|error| convert(error, "open", path))?;
+        env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
+        let tables = open_tables(&env, path, access)?;
+        if access == Access::Write {
+            // The environment's own commits sync its file; that the file has a name is up to us.
+            File::open(path).and_then(|directory| directory.sync_all()).map_err(io("sync"))?;
+        }
+        let map = RwLock::new(());
+        Ok(Self { env, tables, path: path.to_owned(), access, map, _writer: writer })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins a read transaction. A thread must not hold two: the map may be waiting to grow
+    /// between them.
+    pub fn read(&self) -> Result<ReadTransaction<'_>, IndexError> {
+        let mut retried = false;
+        loop {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            match self.env.read_txn() {
+                Ok(txn) => return Ok(ReadTransaction { txn, environment: self, _map: map }),
+                Err(heed::Error::Mdb(MdbError::MapResized)) if !retried => {
+                    drop(map);
+                    // Another process made the map larger: take its size over.
+                    self.resize(0)?;
+                }
+                Err(heed::Error::Mdb(MdbError::ReadersFull)) if !retried => {
+                    self.env.clear_stale_readers().map_err(|error| self.error(error, "read"))?;
+                }
+                Err(error) => return Err(self.error(error, "read")),
+            }
+            retried = true;
+        }
+    }
+
+    /// Begins the write transaction; waits for one that is under way.
+    pub fn write(&self) -> Result<WriteTransaction<'_>, IndexError> {
+        if self.access == Access::Read {
+            return Err(IndexError::ReadOnly(self.path.clone()));
+        }
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let txn = self.env.write_txn().map_err(|error| self.error(error, "write"))?;
+        Ok(WriteTransaction { txn, environment: self, _map: map })
+    }
+
+    /// Doubles the map. Waits until no transaction of this process is open.
+    pub fn grow(&self) -> Result<(), IndexError> {
+        let old = self.env.info().map_size;
+        let full = || IndexError::Full(self.path.clone());
+        let new =
+            old.checked_mul(2).filter(|new| isize::try_from(*new).is_ok()).ok_or_else(full)?;
+        self.resize(new).map_err(|_| full())
+    }
+
+    fn resize(&self, bytes: usize) -> Result<(), IndexError> {
+        let _alone = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: no transaction of this process is open, as each holds `map` shared.
+        unsafe { self.env.resize(bytes) }.map_err(|error| self.error(error, "resize"))
+    }
+
+    /// Size of the map in bytes.
+    pub fn map_bytes(&self) -> usize {
+        self.env.info().map_size
+    }
+
+    /// Gives back the slots of readers that died.
+    pub fn clear_stale_readers(&self) -> Result<usize, IndexError> {
+        self.env.clear_stale_readers().map_err(|error| self.error(error, "read"))
+    }
+
+    /// Bytes of all pages that hold something.
+    pub fn used_bytes(&self) -> Result<u64, IndexError> {
+        let _map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        self.env.non_free_pages_size().map_err(|error| self.error(error, "read"))
+    }
+
+    fn error(&self, error: heed::Error, doing: &'static str) -> IndexError {
+        convert(error, doing, &self.path)
+    }
+
+    /// A record that contradicts another.
+    pub fn damaged(&self, what: &'static str) -> IndexError {
+        IndexError::Damaged { path: self.path.clone(), what }
+    }
+
+    fn table(&self, table: Table) -> Rows0 {
+        self.tables[table as usize]
+    }
+}
+
+impl ReadTransaction<'_> {
+    /// What it sees.
+    pub fn view(&self) -> View<'_> {
+        View { txn: &self.txn, environment: self.environment }
+    }
+}
+
+impl WriteTransaction<'_> {
+    /// What it sees, its own changes among it.
+    pub fn view(&self) -> View<'_> {
+        View { txn: &self.txn, environment: self.environment }
+    }
+
+    /// Writes a row.
+    pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), IndexError> {
+        self.environment
+            .table(table)
+            .put(&mut self.txn, key, value)
+            .map_err(|error| self.environment.error(error, "write"))
+    }
+
+    /// Deletes a row; false when there is none.
+    pub fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, IndexError> {
+        self.environment
+            .table(table)
+            .delete(&mut self.txn, key)
+            .map_err(|error| self.environment.error(error, "write"))
+    }
+
+    /// Makes all changes visible and durable.
+    pub fn commit(self) -> Result<(), IndexError> {
+        let Self { txn, environment, _map } = self;
+        txn.commit().map_err(|error| environment.error(error, "commit"))
+    }
+}
+
+impl<'t> View<'t> {
+    /// The value of a row.
+    pub fn get(self, table: Table, key: &[u8]) -> Result<Option<&'t [u8]>, IndexError> {
+        self.environment
+            .table(table)
+            .get(self.txn, key)
+            .map_err(|error| self.environment.error(error, "read"))
+    }
+
+    /// The rows from `from` on, in ascending order.
+    pub fn rows(self, table: Table, from: &[u8]) -> Result<Rows<'t>, IndexError> {
+        let lower = if from.is_empty() { Bound::Unbounded } else { Bound::Included(from) };
+        let range: (Bound<&[u8]>, Bound<&[u8]>) = (lower, Bound::Unbounded);
+        let rows = self
+            .environment
+            .table(table)
+            .range(self.txn, &range)
+            .map_err(|error| self.environment.error(error, "read"))?;
+        Ok(Rows { rows, environment: self.environment })
+    }
+
+    /// A record that contradicts another.
+    pub fn damaged(self, what: &'static str) -> IndexError {
+        self.environment.damaged(what)
+    }
+}
+
+impl<'t> Iterator for Rows<'t> {
+    type Item = Result<(&'t [u8], &'t [u8]), IndexError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.map_err(|error| self.environment.error(error, "read")))
+    }
+}
+
+const DATA_FILE: &str = "data.mdb";
+const WRITER_FILE: &str = "writer.lock";
+/// LMDB wants whole pages; no system has larger ones.
+const MAP_UNIT: usize = 65_536;
+
+fn open_tables(
+    env: &Env<WithoutTls>,
+    path: &Path,
+    access: Access,
+) -> Result<[Rows0; Table::ALL.len()], IndexError> {
+    let convert = |error| convert(error, "open", path);
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    if access == Access::Write {
+        let mut txn = env.write_txn().map_err(convert)?;
+        for (_, name) in Table::ALL {
+            tables.push(env.create_database(&mut txn, Some(name)).map_err(convert)?);
+        }
+        txn.commit().map_err(convert)?;
+    } else {
+        let txn = env.read_txn().map_err(convert)?;
+        for (_, name) in Table::ALL {
+            let table = env.open_database(&txn, Some(name)).map_err(convert)?;
+            tables.push(
+                table.ok_or_else(|| IndexError::Format { path: path.to_owned(), found: None })?,
+            );
+        }
+        // The handles of a transaction that is dropped are closed again; this makes them stay.
+        txn.commit().map_err(convert)?;
+    }
+    tables.try_into().map_err(|_| IndexError::Format { path: path.to_owned(), found: None })
+}
+
+fn convert(error: heed::Error, doing: &'static str, path: &Path) -> IndexError {
+    let path = path.to_owned();
+    match error {
+        heed::Error::Io(source) => IndexError::Io { doing, path, source },
+        heed::Error::EnvAlreadyOpened => IndexError::OpenTwice(path),
+        heed::Error::Mdb(error) => match error {
+            MdbError::MapFull => IndexError::Full(path),
+            MdbError::ReadersFull => IndexError::TooManyReaders(path),
+            MdbError::Invalid | MdbError::VersionMismatch => IndexError::Foreign(path),
+            MdbError::Corrupted => {
+                IndexError::Damaged { path, what: "a page is not what it should be" }
+            }
+            MdbError::PageNotFound => IndexError::Damaged { path, what: "a page is missing" },
+            MdbError::Panic => IndexError::Damaged { path, what: "an earlier write failed" },
+            MdbError::Other(number) => {
+                IndexError::Io { doing, path, source: io::Error::from_raw_os_error(number) }
+            }
+            MdbError::BadValSize => IndexError::Damaged { path, what: "a key is too long" },
+            MdbError::Incompatible | MdbError::BadDbi => {
+                IndexError::Damaged { path, what: "a database is of another kind" }
+            }
+            _ => IndexError::Damaged { path, what: "LMDB refused" },
+        },
+        heed::Error::Encoding(_) | heed::Error::Decoding(_) => {
+            IndexError::Damaged { path, what: "a value cannot be read" }
+        }
+    }
+}
+
+/// Takes the writer's lock, or says who has it.
+fn lock_for_writing(path: &Path) -> Result<File, IndexError> {
+    let io = |source| IndexError::Io { doing: "lock", path: path.to_owned(), source };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.join(WRITER_FILE))
+        .map_err(io)?;
+    // SAFETY: flock reads no memory; the descriptor is open as long as `file` lives.
+    let result = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    if result == 0 {
+        return Ok(file);
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return Err(IndexError::InUse(path.to_owned()));
+    }
+    Err(io(error))
+}
+
+/// Refuses what LMDB's authors refuse: maps and record locks over a network.
+fn refuse_network_mount(path: &Path) -> Result<(), IndexError> {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return Ok(()) };
+    let mut facts = core::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `name` ends with a NUL, and `facts` has room for what statfs writes.
+    if unsafe { libc::statfs(name.as_ptr(), facts.as_mut_ptr()) } != 0 {
+        return Ok(());
+    }
+    // SAFETY: all zeros is a valid statfs, and the call has filled it.
+    let kind = unsafe { facts.assume_init() }.f_type;
+    // NFS, SMB, CIFS, SMB2, AFS, Coda: linux/magic.h, statfs(2).
+    let network = [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x5346_414F, 0x7375_7245];
+    if network.into_iter().any(|network: u32| kind as u64 & 0xFFFF_FFFF == u64::from(network)) {
+        return Err(IndexError::NetworkFileSystem(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Refuses an environment that another library of this process (Python's `lmdb`) has mapped.
+fn refuse_foreign_map(path: &Path) -> Result<(), IndexError> {
+    let (Ok(path), Ok(maps)) = (path.canonicalize(), fs::read("/proc/self/maps")) else {
+        return Ok(());
+    };
+    let data = path.join(DATA_FILE);
+    let wanted = data.as_os_str().as_encoded_bytes();
+    let is_mapped = maps.split(|byte| *byte == b'\n').any(|line| line.ends_with(wanted));
+    if is_mapped { Err(IndexError::OpenTwice(path)) } else { Ok(()) }
+}

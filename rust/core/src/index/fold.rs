@@ -1,0 +1,196 @@
+//! Values as secondary keys have them: without regard to case, padding or spelling of dates.
+//!
+//! Source: PS3.4 §C.2.2.2.1 (person names without regard to case), PS3.5 §6.2 (padding, component
+//! groups of PN, forms of DA and TM). Folding only finds candidates, which are then matched against
+//! the record by the rules asked for, so it may join what those rules part, and must never part
+//! what any of them joins. NUL, the separator of the keys, becomes 01H.
+//!
+//! Called by `index::writer` for what is stored and by `index::query` for what is asked for.
+
+use super::attributes::SecondaryKey;
+
+/// Values of a multi-valued attribute, or groups of a name, that get a key of their own.
+const PARTS_MAX: usize = 16;
+
+/// Gives each folded form of a stored value to `take`; a form may come twice.
+///
+/// `value` is as received, `character_set` the data set's Specific Character Set.
+pub fn fold_stored(
+    kind: SecondaryKey,
+    value: &[u8],
+    character_set: &[u8],
+    mut take: impl FnMut(&[u8]),
+) {
+    match kind {
+        SecondaryKey::None | SecondaryKey::Uid => {}
+        SecondaryKey::Text => {
+            let whole = fold_text(value, character_set);
+            take(&whole);
+            if whole.contains(&b'\\') {
+                // PS3.4 §C.2.2.2.1.4 matches any of several values; DCMTK takes them as one text.
+                for part in whole.split(|byte| *byte == b'\\').take(PARTS_MAX) {
+                    take(part.trim_ascii());
+                }
+            }
+        }
+        SecondaryKey::Name => {
+            let whole = fold_name(value, character_set);
+            take(&whole);
+            if whole.contains(&b'=') || whole.contains(&b'\\') {
+                let groups = whole.split(|byte| *byte == b'=' || *byte == b'\\');
+                for group in groups.take(PARTS_MAX) {
+                    take(trim_name(group));
+                }
+            }
+        }
+        SecondaryKey::Date => each_value(value, |part| {
+            if let Some(date) = fold_date(part) {
+                take(&date);
+            }
+        }),
+        SecondaryKey::Time => each_value(value, |part| {
+            if let Some(time) = fold_time(part) {
+                take(&time);
+            }
+        }),
+    }
+}
+
+fn each_value(value: &[u8], take: impl FnMut(&[u8])) {
+    value.split(|byte| *byte == b'\\').take(PARTS_MAX).for_each(take);
+}
+
+/// Text in lower case, in UTF-8, without blanks at its ends.
+pub fn fold_text(value: &[u8], character_set: &[u8]) -> Vec<u8> {
+    let value = value.trim_ascii();
+    if value.is_ascii() && !value.contains(&0x1B) {
+        return value.iter().map(|byte| lower_ascii(*byte)).collect();
+    }
+    let mut folded = String::with_capacity(value.len() + value.len() / 2);
+    for character in decode(value, character_set).chars() {
+        match character {
+            '\0' => folded.push('\u{1}'),
+            // The one letter whose lower case depends on what follows, which a prefix hides.
+            'ς' => folded.push('σ'),
+            _ => folded.extend(character.to_lowercase()),
+        }
+    }
+    folded.into_bytes()
+}
+
+/// A person name as text, without the separators at its end that stand for nothing.
+pub fn fold_name(value: &[u8], character_set: &[u8]) -> Vec<u8> {
+    let mut folded = fold_text(value, character_set);
+    let length = trim_name(&folded).len();
+    folded.truncate(length);
+    folded
+}
+
+fn trim_name(mut name: &[u8]) -> &[u8] {
+    while let [rest @ .., b'^' | b'=' | b' '] = name {
+        name = rest;
+    }
+    name
+}
+
+fn lower_ascii(byte: u8) -> u8 {
+    if byte == 0 { 1 } else { byte.to_ascii_lowercase() }
+}
+
+/// `value` in Unicode. What a character set does not explain is taken as UTF-8, else as Latin-1,
+/// so that equal bytes stay equal.
+fn decode(value: &[u8], _character_set: &[u8]) -> String {
+    match core::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
+/// A date as YYYYMMDD; the old form with dots counts as well (PS3.5 §6.2, DA).
+pub fn fold_date(value: &[u8]) -> Option<[u8; 8]> {
+    let value = value.trim_ascii();
+    let digits: [u8; 8] = match value {
+        [year @ .., b'.', _, _, b'.', _, _] if year.len() == 4 => {
+            let mut digits = [0; 8];
+            digits[..4].copy_from_slice(year);
+            digits[4..6].copy_from_slice(value.get(5..7)?);
+            digits[6..].copy_from_slice(value.get(8..)?);
+            digits
+        }
+        _ => value.try_into().ok()?,
+    };
+    digits.iter().all(u8::is_ascii_digit).then_some(digits)
+}
+
+/// A time as HHMMSSFFFFFF, what is not given as zeros; the old form with colons counts as well
+/// (PS3.5 §6.2, TM).
+pub fn fold_time(value: &[u8]) -> Option<[u8; 12]> {
+    let value = value.trim_ascii();
+    let (whole, fraction) = match value.iter().position(|byte| *byte == b'.') {
+        Some(at) => (&value[..at], &value[at + 1..]),
+        None => (value, &[][..]),
+    };
+    let mut folded = [b'0'; 12];
+    let digits = whole.iter().filter(|byte| **byte != b':');
+    let mut count = 0;
+    for digit in digits {
+        *folded.get_mut(count).filter(|_| count < 6)? = *digit;
+        count += 1;
+    }
+    if count < 2 || count % 2 == 1 {
+        return None;
+    }
+    for (slot, digit) in folded[6..].iter_mut().zip(fraction) {
+        *slot = *digit;
+    }
+    folded.iter().all(u8::is_ascii_digit).then_some(folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forms(kind: SecondaryKey, value: &[u8]) -> Vec<String> {
+        let mut forms = Vec::new();
+        fold_stored(kind, value, b"", |form| {
+            forms.push(String::from_utf8(form.to_vec()).unwrap());
+        });
+        forms
+    }
+
+    /// PS3.4 §C.2.2.2.1: case and empty components do not count; each group is found by itself.
+    #[test]
+    fn names() {
+        assert_eq!(forms(SecondaryKey::Name, b"DOE^Jane^^^ "), ["doe^jane"]);
+        assert_eq!(
+            forms(SecondaryKey::Name, "Yamada^Tarou=山田^太郎=やまだ^たろう".as_bytes()),
+            ["yamada^tarou=山田^太郎=やまだ^たろう", "yamada^tarou", "山田^太郎", "やまだ^たろう"]
+        );
+        assert_eq!(forms(SecondaryKey::Name, b"M\xdcLLER"), ["müller"]);
+        assert_eq!(forms(SecondaryKey::Name, "ΟΔΟΣ".as_bytes()), ["οδοσ"]);
+    }
+
+    /// PS3.5 §6.2: what is no date or time has no key; it is matched by nothing but its record.
+    #[test]
+    fn dates_and_times() {
+        assert_eq!(forms(SecondaryKey::Date, b"20240229"), ["20240229"]);
+        assert_eq!(forms(SecondaryKey::Date, b"2024.02.29"), ["20240229"]);
+        assert_eq!(forms(SecondaryKey::Time, b"235959.5 "), ["235959500000"]);
+        assert_eq!(forms(SecondaryKey::Time, b"23:59"), ["235900000000"]);
+        for hostile in [&b""[..], b"2024", b"20240229-", b"2024022x", b"123", b"1234567", b"x\0"] {
+            assert!(forms(SecondaryKey::Date, hostile).is_empty());
+        }
+        for hostile in [&b""[..], b"1", b"123", b"12345678", b"1x", b"12.x", b".5"] {
+            assert!(forms(SecondaryKey::Time, hostile).is_empty(), "{}", hostile.escape_ascii());
+        }
+    }
+
+    /// The separator of the keys never stands in a folded value.
+    #[test]
+    fn no_separator_inside() {
+        for value in [&b"A\0B"[..], b"\xff\0\xfe"] {
+            let folded = fold_text(value, b"");
+            assert!(!folded.contains(&0) && folded.contains(&1));
+        }
+    }
+}
