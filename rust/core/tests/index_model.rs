@@ -43,7 +43,7 @@ fn any_entry() -> impl Strategy<Value = InstanceEntry> {
                 let (instance, patient, study, series, class) = uids;
                 let mut entry = entry_of(
                     &format!("1.2.{instance}"),
-                    &format!("{}", ["", "P1", "P2"][usize::from(patient)]),
+                    ["", "P1", "P2"][usize::from(patient)],
                     &format!("1.3.{study}"),
                     &format!("1.4.{series}"),
                 );

@@ -554,10 +554,13 @@ fn refuse_network_mount(path: &Path) -> Result<(), IndexError> {
         return Ok(());
     }
     // SAFETY: all zeros is a valid statfs, and the call has filled it.
-    let kind = unsafe { facts.assume_init() }.f_type;
+    let kind = unsafe { facts.assume_init() }.f_type.to_ne_bytes();
+    // A long, in which only the low 32 bits count; its sign is an accident of the word size.
+    let low = if cfg!(target_endian = "little") { kind.first_chunk() } else { kind.last_chunk() };
+    let Some(low) = low.map(|bytes| u32::from_ne_bytes(*bytes)) else { return Ok(()) };
     // NFS, SMB, CIFS, SMB2, AFS, Coda: linux/magic.h, statfs(2).
     let network = [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x5346_414F, 0x7375_7245];
-    if network.into_iter().any(|network: u32| kind as u64 & 0xFFFF_FFFF == u64::from(network)) {
+    if network.contains(&low) {
         return Err(IndexError::NetworkFileSystem(path.to_owned()));
     }
     Ok(())

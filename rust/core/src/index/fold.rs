@@ -7,7 +7,10 @@
 //!
 //! Called by `index::writer` for what is stored and by `index::query` for what is asked for.
 
+use std::borrow::Cow;
+
 use super::attributes::SecondaryKey;
+use crate::dataset::character_set::{CharacterSet, Delimiters};
 
 /// Values of a multi-valued attribute, or groups of a name, that get a key of their own.
 const PARTS_MAX: usize = 16;
@@ -62,12 +65,16 @@ fn each_value(value: &[u8], take: impl FnMut(&[u8])) {
 
 /// Text in lower case, in UTF-8, without blanks at its ends.
 pub fn fold_text(value: &[u8], character_set: &[u8]) -> Vec<u8> {
+    fold_with(value, character_set, Delimiters::Values)
+}
+
+fn fold_with(value: &[u8], character_set: &[u8], delimiters: Delimiters) -> Vec<u8> {
     let value = value.trim_ascii();
     if value.is_ascii() && !value.contains(&0x1B) {
         return value.iter().map(|byte| lower_ascii(*byte)).collect();
     }
     let mut folded = String::with_capacity(value.len() + value.len() / 2);
-    for character in decode(value, character_set).chars() {
+    for character in decode(value, character_set, delimiters).chars() {
         match character {
             '\0' => folded.push('\u{1}'),
             // The one letter whose lower case depends on what follows, which a prefix hides.
@@ -78,9 +85,22 @@ pub fn fold_text(value: &[u8], character_set: &[u8]) -> Vec<u8> {
     folded.into_bytes()
 }
 
+/// The text that stands before the first wildcard of a key, as stored text that it matches begins;
+/// blanks and separators at its end count, as something may follow.
+pub fn fold_beginning(kind: SecondaryKey, value: &[u8], character_set: &[u8]) -> Vec<u8> {
+    let is_name = kind == SecondaryKey::Name;
+    let delimiters = if is_name { Delimiters::Components } else { Delimiters::Values };
+    let mut folded = fold_with(value, character_set, delimiters);
+    if !folded.is_empty() {
+        let blanks = value.len() - value.trim_ascii_end().len();
+        folded.extend(core::iter::repeat_n(b' ', blanks));
+    }
+    folded
+}
+
 /// A person name as text, without the separators at its end that stand for nothing.
 pub fn fold_name(value: &[u8], character_set: &[u8]) -> Vec<u8> {
-    let mut folded = fold_text(value, character_set);
+    let mut folded = fold_with(value, character_set, Delimiters::Components);
     let length = trim_name(&folded).len();
     folded.truncate(length);
     folded
@@ -97,11 +117,14 @@ fn lower_ascii(byte: u8) -> u8 {
     if byte == 0 { 1 } else { byte.to_ascii_lowercase() }
 }
 
-/// `value` in Unicode. What a character set does not explain is taken as UTF-8, else as Latin-1,
-/// so that equal bytes stay equal.
-fn decode(value: &[u8], _character_set: &[u8]) -> String {
+/// `value` in Unicode. What its character set does not explain is taken as UTF-8, else as Latin-1,
+/// so that equal bytes of two sets that are both wrong stay equal.
+fn decode<'a>(value: &'a [u8], character_set: &[u8], delimiters: Delimiters) -> Cow<'a, str> {
+    if let Ok(text) = CharacterSet::parse(character_set).decode(value, delimiters) {
+        return text;
+    }
     match core::str::from_utf8(value) {
-        Ok(text) => text.to_owned(),
+        Ok(text) => Cow::Borrowed(text),
         Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
     }
 }
@@ -168,6 +191,23 @@ mod tests {
         );
         assert_eq!(forms(SecondaryKey::Name, b"M\xdcLLER"), ["müller"]);
         assert_eq!(forms(SecondaryKey::Name, "ΟΔΟΣ".as_bytes()), ["οδοσ"]);
+    }
+
+    /// PS3.5 §H.3.1: one name in two character sets has one key, so either finds the other.
+    #[test]
+    fn character_sets_meet() {
+        let kanji = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B";
+        let unicode = "Yamada^Tarou=山田^太郎";
+        assert_eq!(
+            fold_name(kanji, b"\\ISO 2022 IR 87"),
+            fold_name(unicode.as_bytes(), b"ISO_IR 192")
+        );
+        assert_eq!(
+            fold_text(b"M\xfcller", b"ISO_IR 100"),
+            fold_text("MÜLLER".as_bytes(), b"ISO_IR 192")
+        );
+        // A wrong or missing declaration: equal bytes stay equal.
+        assert_eq!(fold_text(b"M\xfcller", b""), fold_text(b"M\xfcller", b"ISO_IR 192"));
     }
 
     /// PS3.5 §6.2: what is no date or time has no key; it is matched by nothing but its record.

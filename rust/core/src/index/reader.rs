@@ -10,7 +10,7 @@
 
 use super::attributes::{Level, SecondaryKey, find};
 use super::env::{IndexError, ReadTransaction, Rows, Table, View};
-use super::fold::{fold_date, fold_name, fold_text, fold_time};
+use super::fold::{fold_beginning, fold_date, fold_name, fold_text, fold_time};
 use super::record::{AttributeSet, EntityRecord, InstanceRecord};
 use super::schema::{
     EntityId, InstanceKey, META_COUNTERS, child, identity_prefix, secondary_exact, secondary_from,
@@ -55,13 +55,9 @@ impl KeyRange {
     /// The text values that begin, folded, as `value` does: for what stands before the first
     /// wildcard.
     pub fn beginning(tag: Tag, value: &[u8], character_set: &[u8]) -> Option<Self> {
-        let (SecondaryKey::Text | SecondaryKey::Name) = find(tag)?.key else { return None };
-        // Blanks at the end of a prefix count, as something follows them.
-        let mut folded = fold_text(value, character_set);
-        let blanks = value.len() - value.trim_ascii_end().len();
-        if !folded.is_empty() {
-            folded.extend(core::iter::repeat_n(b' ', blanks));
-        }
+        let kind = find(tag)?.key;
+        let (SecondaryKey::Text | SecondaryKey::Name) = kind else { return None };
+        let folded = fold_beginning(kind, value, character_set);
         let mut from = Vec::new();
         secondary_from(&mut from, tag, &folded);
         Some(Self { prefix: from.clone(), from, last_value: None })
