@@ -126,6 +126,16 @@ impl Connection {
         Ok(Self { stream: Arc::new(stream), peer })
     }
 
+    /// A connection on a handle whose own connection is gone; the socket's options stay.
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone.
+    pub fn of_handle(stream: Arc<TcpStream>) -> io::Result<Self> {
+        let peer = canonical(stream.peer_addr()?);
+        Ok(Self { stream, peer })
+    }
+
     /// Opens a connection to `address`, waiting at most `timeout`.
     pub fn connect(
         address: SocketAddr,

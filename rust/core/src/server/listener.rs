@@ -7,7 +7,7 @@
 //! of the bounds: PROMISES.md §3.2; they stand in `limits.rs`.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -275,10 +275,11 @@ impl Server {
             }));
             if outcome.is_err() {
                 shared.counters.panics.fetch_add(1, Ordering::Relaxed);
-                abort_after_panic(&shared, &handle);
+                shared.deregister(id);
+                shared.register(id, Arc::clone(&handle));
+                abort_after_panic(&shared, handle);
             }
             shared.deregister(id);
-            drop(handle);
             *lock(&shared.threads.0) -= 1;
             shared.threads.1.notify_all();
         };
@@ -311,15 +312,18 @@ impl Server {
     }
 }
 
-/// After a panic in the thread of an association: the peer gets A-ABORT, and a line says so.
-fn abort_after_panic(shared: &Shared, mut stream: &TcpStream) {
+/// After a panic in the thread of an association: the peer gets A-ABORT, and a line says so. Closed
+/// gently, because the panic came over unread bytes as a rule, and an RST would hide the A-ABORT.
+fn abort_after_panic(shared: &Shared, stream: Arc<TcpStream>) {
     shared.service.logger.line(
         Level::Error,
         "dcmfast.server",
         format_args!("an association ended by an internal fault; others go on"),
     );
-    let _ = stream.write_all(&encode_abort(Abort::NOT_SPECIFIED));
-    let _ = stream.shutdown(Shutdown::Both);
+    if let Ok(mut connection) = Connection::of_handle(stream) {
+        let _ = connection.write(&encode_abort(Abort::NOT_SPECIFIED));
+        connection.close_gently();
+    }
 }
 
 /// Raises the soft limit of descriptors to the hard one: each association needs a socket and a
