@@ -157,6 +157,51 @@ pub struct Committer {
     joined: Condvar,
     /// Directories below the area whose own names are known to be synced.
     synced_directories: Mutex<HashSet<String>>,
+    /// One commit at a time for each name.
+    turns: Turns,
+}
+
+/// The names that are being committed. Of two replacements of one name the second must not take
+/// what the first may have to give back: were both withdrawn, the object that was acknowledged
+/// before would be gone.
+#[derive(Default)]
+struct Turns {
+    names: Mutex<Names>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Names {
+    busy: HashSet<String>,
+    /// Those who wait, for tests.
+    waiting: usize,
+}
+
+impl Turns {
+    /// Waits until nobody else commits `name`.
+    fn take(&self, name: String) -> Turn<'_> {
+        let mut names = lock(&self.names);
+        names.waiting += 1;
+        while names.busy.contains(&name) {
+            names = self.ended.wait(names).unwrap_or_else(PoisonError::into_inner);
+        }
+        names.waiting -= 1;
+        names.busy.insert(name.clone());
+        Turn { turns: self, name }
+    }
+}
+
+/// The right to commit one name, until it is dropped.
+struct Turn<'a> {
+    turns: &'a Turns,
+    name: String,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.turns.names).busy.remove(&self.name);
+        self.turns.ended.notify_all();
+    }
 }
 
 /// The queue of a group and who leads.
@@ -276,6 +321,7 @@ impl Committer {
             group: Mutex::default(),
             joined: Condvar::new(),
             synced_directories: Mutex::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -315,6 +361,10 @@ impl Committer {
     }
 
     fn commit(&self, task: Task) -> Result<Committed, IoFailure> {
+        if !self.durability.is_durable() {
+            return self.commit_unsynced(task);
+        }
+        let _turn = self.turns.take(task.target.relative());
         match self.durability {
             Durability::None => self.commit_unsynced(task),
             Durability::Each => self.commit_alone(task),
@@ -719,6 +769,7 @@ mod tests {
     use std::io::IoSlice;
     use std::path::Path;
     use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn target(uid: &str, subdirectory: SubdirectoryNaming) -> AreaPath {
         let naming = Naming::new(FileNaming::SopInstanceUid, subdirectory, "", 0).unwrap();
@@ -953,6 +1004,119 @@ mod tests {
             let step = committer.prepare(task(&*recorder, "1.1"));
             assert!(step.is_ok());
             assert_eq!(calls(&recorder).iter().filter(|call| *call == "start").count(), starts);
+        }
+    }
+
+    /// No directory can be synced, and says so only when two have tried to take one name, or one of
+    /// them waits for the other.
+    struct NoDirectories {
+        memory: Memory,
+        published: AtomicUsize,
+        committer: Mutex<Option<Arc<Committer>>>,
+    }
+
+    struct CountedPart {
+        part: Box<dyn PartFile>,
+        backend: Arc<NoDirectories>,
+    }
+
+    impl Backend for Arc<NoDirectories> {
+        fn create_part(&self) -> io::Result<Box<dyn PartFile>> {
+            let part = self.memory.create_part()?;
+            Ok(Box::new(CountedPart { part, backend: Arc::clone(self) }))
+        }
+        fn make_directories(&self, directory: &str) -> io::Result<()> {
+            self.memory.make_directories(directory)
+        }
+        fn sync_directory(&self, _: &str) -> io::Result<()> {
+            let committer = lock(&self.committer).clone();
+            let Some(committer) = committer else { return Ok(()) };
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while self.published.load(Ordering::SeqCst) < 2
+                && lock(&committer.turns.names).waiting == 0
+            {
+                assert!(Instant::now() < deadline, "nobody else came");
+                std::thread::yield_now();
+            }
+            Err(io::Error::from_raw_os_error(libc::EIO))
+        }
+        fn keeps_names_behind_contents(&self) -> bool {
+            self.memory.keeps_names_behind_contents()
+        }
+        fn sync_published(&self, target: &AreaPath) -> io::Result<()> {
+            self.memory.sync_published(target)
+        }
+        fn remove_stale_parts(&self) -> io::Result<usize> {
+            self.memory.remove_stale_parts()
+        }
+        fn path_of(&self, target: &AreaPath) -> PathBuf {
+            self.memory.path_of(target)
+        }
+        fn area(&self) -> &Path {
+            Path::new("memory")
+        }
+    }
+
+    impl PartFile for CountedPart {
+        fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+            self.part.append(slices)
+        }
+        fn sync_data(&mut self) -> io::Result<()> {
+            self.part.sync_data()
+        }
+        fn start_write_out(&mut self) -> io::Result<()> {
+            self.part.start_write_out()
+        }
+        fn finish_write_out(&mut self) -> io::Result<()> {
+            self.part.finish_write_out()
+        }
+        fn close(&mut self) -> io::Result<()> {
+            self.part.close()
+        }
+        fn publish(&mut self, target: &AreaPath, how: Publish) -> io::Result<()> {
+            self.part.publish(target, how)?;
+            self.backend
+                .published
+                .fetch_add(usize::from(how == Publish::Exchange), Ordering::SeqCst);
+            Ok(())
+        }
+        fn has_content_of(&self, target: &AreaPath) -> io::Result<bool> {
+            self.part.has_content_of(target)
+        }
+        fn withdraw(&mut self) -> io::Result<()> {
+            self.part.withdraw()
+        }
+        fn settle(&mut self) -> io::Result<()> {
+            self.part.settle()
+        }
+    }
+
+    /// Two replacements of one name at the same time, whose directory cannot be synced: neither is
+    /// acknowledged, and the object that was comes back, whoever came first.
+    #[test]
+    fn failed_replacements_bring_the_acknowledged_object_back() {
+        for durability in [Durability::Group, Durability::Each] {
+            let backend = Arc::new(NoDirectories {
+                memory: Memory::default(),
+                published: AtomicUsize::new(0),
+                committer: Mutex::default(),
+            });
+            let committer = Arc::new(Committer::new(Arc::new(Arc::clone(&backend)), durability));
+            let name = target("1.2", SubdirectoryNaming::None);
+            committer.publish_new(part(&backend, b"acknowledged"), &name).unwrap();
+            *lock(&backend.committer) = Some(Arc::clone(&committer));
+            let taken = ["one", "other"].map(|content| {
+                let part = part(&backend, content.as_bytes());
+                SyncedPart(part)
+            });
+            std::thread::scope(|scope| {
+                for part in taken {
+                    scope.spawn(|| assert!(committer.replace(part, &name).is_err()));
+                }
+            });
+            let files = backend.memory.files();
+            assert_eq!(files.len(), 1, "{durability:?}");
+            assert_eq!(files["CT.1.2"], b"acknowledged", "{durability:?}");
         }
     }
 
