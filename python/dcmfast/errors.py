@@ -90,6 +90,17 @@ class InputFileError(StartupFailure):
     """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
 
 
+class CutFileError(DcmfastError):
+    """A file that ends too early is not sent: a message cannot be taken back.
+
+    The text is DCMTK's condition, such as ``0001:0004 Invalid stream``; `lines` are log lines.
+    """
+
+    def __init__(self, condition: str, *lines: str) -> None:
+        super().__init__(condition)
+        self.lines = lines
+
+
 class AssociationConfigurationError(DcmfastError):
     """The text of an association negotiation file breaks its grammar.
 

@@ -218,6 +218,66 @@ def test_a_peer_with_tiny_fragments(
     assert_only(receiver, {f"CT.{big.sop_instance_uid}"})
 
 
+def cut_files(folder: Path) -> dict[str, str]:
+    """Write files that end too early, by name; the condition that DCMTK 3.6.7 gives for each."""
+    whole = make.part10(make.ct(20))
+    pixels = whole.index(b"\xe0\x7f\x10\x00")
+    sequence = b"\x08\x40\x50\x00SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    sequence += b"\x08\x40\x14\x01PN\x04\x00A^B "
+    cases = {
+        "value": (whole[:-10], "0001:0004 Invalid stream"),
+        "header": (whole[: pixels + 3], "0001:000a I/O suspension or premature end of stream"),
+        "length": (whole[: pixels + 6], "0001:000a I/O suspension or premature end of stream"),
+        "sequence": (whole[:pixels] + sequence, "0001:0022 Sequence Delimitation Item missing"),
+    }
+    for name, (data, _) in cases.items():
+        (folder / f"{name}.dcm").write_bytes(data)
+    return {name: condition for name, (_, condition) in cases.items()}
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["value", "header", "length", "sequence"])
+def test_a_cut_file_is_refused_before_it_is_sent(
+    name: str,
+    implementation: str,
+    objects: list[make.SyntheticObject],
+    tmp_path: Path,
+    running_scp: StartReceiver,
+) -> None:
+    """The run ends with code 1 and an abort; nothing of the file reached the peer."""
+    receiver = running_scp("storescp", "-v")
+    condition = cut_files(tmp_path)[name]
+    arguments = ["-v", "127.0.0.1", str(receiver.port), tmp_path / f"{name}.dcm"]
+    done = run_tool(implementation, "storescu", [*arguments, tmp_path / "in" / "0.dcm"])
+    assert done.code == 1
+    words = condition.partition(" ")[2]
+    assert done.lines[-3:] == [
+        f"E: Bad DICOM file: {tmp_path / f'{name}.dcm'}: {words}",
+        f"E: Store SCU Failed: {condition}",
+        "I: Aborting Association",
+    ]
+    receiver.stderr.wait_for("Association Aborted")
+    assert "Received Store Request" not in receiver.stderr.text
+    assert_only(receiver, set())
+
+
+@BOTH
+def test_other_files_go_on_after_a_cut_one(
+    implementation: str,
+    objects: list[make.SyntheticObject],
+    tmp_path: Path,
+    running_scp: StartReceiver,
+) -> None:
+    receiver = running_scp("storescp")
+    cut = [tmp_path / f"{name}.dcm" for name in cut_files(tmp_path)]
+    files = [tmp_path / "in" / "0.dcm", *cut, tmp_path / "in" / "1.dcm"]
+    arguments = ["--no-halt", "127.0.0.1", str(receiver.port), *files]
+    done = run_tool(implementation, "storescu", arguments)
+    assert done.code == 0
+    assert sum("Bad DICOM file" in line for line in done.lines) == len(cut)
+    assert_stored(receiver, objects[:2])
+
+
 @pytest.mark.parametrize("spelling", ["-h", "--help"])
 def test_help(spelling: str) -> None:
     done = run_tool("dcmfast", "storescu", [spelling])

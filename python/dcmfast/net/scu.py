@@ -8,6 +8,7 @@ from dcmfast.errors import (
     AssociationTimeout,
     ConnectionFailed,
     ContextNotAccepted,
+    CutFileError,
     DimseError,
     InputFileError,
     NetworkError,
@@ -246,7 +247,17 @@ def _store_group(
         if syntax
     }
     for file in (file for _ in range(settings.repeat) for file in files):
-        code = _store_file(log, link, accepted, file)
+        try:
+            code = _store_file(log, link, accepted, file)
+        except CutFileError as error:
+            for text in error.lines:
+                log.line("E", text)
+            if settings.is_halting:
+                log.line("E", f"Store SCU Failed: {error}")
+                log.line("I", "Aborting Association")
+                link.abort()
+                return error.exit_code_of(settings.tool)
+            code = None
         advance()
         if code is not None and (settings.is_halting or code == _LOST):
             _end(settings, link, log, code)
@@ -265,6 +276,21 @@ def _end(settings: StoreSettings, link: _rust.Association, log: Log, code: int) 
     _close(settings, link, log)
 
 
+def _check_whole(file: inputs.InputFile) -> None:
+    """Raise `CutFileError` for a file that ends too early."""
+    try:
+        cut = _rust.cut_of_file(file.path, file.instance)
+    except OSError as error:
+        words = str(error.strerror)
+        raise CutFileError(f"0000:0000 {words}", f"Bad DICOM file: {file.path}: {words}") from None
+    if cut is not None:
+        condition, place = cut
+        words = condition.partition(" ")[2]
+        raise CutFileError(
+            condition, f"{file.path}: {place}", f"Bad DICOM file: {file.path}: {words}"
+        )
+
+
 def _store_file(
     log: Log,
     link: _rust.Association,
@@ -274,6 +300,7 @@ def _store_file(
     """Send one file; return an exit code if it was not stored."""
     log.line("I", f"Sending file: {file.path}")
     what = file.instance
+    _check_whole(file)
     name = transfer_syntax_words(what.transfer_syntax)
     log.line("I", f"Converting transfer syntax: {name} -> {name}")
     modality = _rust.modality(what.sop_class_uid)

@@ -69,6 +69,9 @@ pub const FILE_EXTENSION_BYTES_MAX: usize = 32;
 pub const NAME_ATTEMPTS_MAX: u32 = 10_000;
 /// Blocks read when a new object is compared with a stored one of its name.
 pub const COMPARE_BLOCK_BYTES: usize = 64 * 1024;
+/// Block in which a file to be sent is looked through before it is sent: a value longer than this is
+/// sought over.
+pub const CHECK_BLOCK_BYTES: usize = 16 * 1024;
 /// Slices handed to the kernel in one vectored write; more fragments take several writes.
 pub const WRITE_SLICES_MAX: usize = 64;
 /// Objects of one group commit: all associations at once wait for one sync at most.

@@ -1,7 +1,7 @@
 //! `Association`: the requestor side for the SCU tools. A call is one operation; the interpreter is
 //! released while it waits.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use dcmfast_core::console::Console;
 use dcmfast_core::log::Sink;
 use dcmfast_core::net::tcp::{TransportOptions, resolve};
 use dcmfast_core::storage::backend::open_for_reading;
-use dcmfast_core::storage::reader::{InputFormat, ReadError, StoredInstance, inspect};
+use dcmfast_core::storage::reader::{Cut, InputFormat, ReadError, StoredInstance, cut_of, inspect};
 use dcmfast_core::uid::{Uid, UidText};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -71,6 +71,30 @@ pub fn inspect_file(py: Python<'_>, path: PathBuf, input_format: &str) -> PyResu
         data_set_offset: found.data_set_offset,
         data_set_bytes: found.data_set_bytes,
     })
+}
+
+/// How the data set of a file that was inspected ends too early: DCMTK's condition, and the place.
+/// None for one that is whole. Raises OSError when the file cannot be read.
+#[pyfunction]
+pub fn cut_of_file(
+    py: Python<'_>,
+    path: PathBuf,
+    instance: &Bound<'_, FileInstance>,
+) -> PyResult<Option<(String, String)>> {
+    let found = instance.get();
+    let transfer_syntax = uid(&found.transfer_syntax)?;
+    let look = || -> io::Result<Option<(String, String)>> {
+        let cut = cut_of(
+            &mut open_for_reading(&path)?,
+            &transfer_syntax,
+            found.data_set_offset,
+            found.data_set_bytes,
+        )?;
+        Ok(cut.map(|Cut { condition: (code, words), place }| {
+            (format!("{code} {words}"), place.to_string())
+        }))
+    };
+    py.detach(look).map_err(|error| os_error(&error))
 }
 
 /// One context: ID, abstract syntax, result, transfer syntax when accepted.

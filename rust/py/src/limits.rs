@@ -35,6 +35,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         FILE_EXTENSION_BYTES_MAX,
         NAME_ATTEMPTS_MAX,
         COMPARE_BLOCK_BYTES,
+        CHECK_BLOCK_BYTES,
         WRITE_SLICES_MAX,
         GROUP_OBJECTS_MAX,
         GROUP_GATHER_US_MAX,

@@ -219,6 +219,25 @@ impl Scanner {
         result
     }
 
+    /// Bytes that come next and belong to a value: a reader who can seek may pass over them, up to
+    /// the end of its source, and say so with [`Scanner::pass_over`]. 0 in a deflated data set.
+    pub fn value_bytes_ahead(&self) -> u64 {
+        if self.inflater.is_some() { 0 } else { self.walker.value_left }
+    }
+
+    /// The next `bytes`, at most [`Scanner::value_bytes_ahead`], are taken as seen. A wanted value
+    /// among them is not kept.
+    pub fn pass_over(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.value_bytes_ahead());
+        self.walker.value_left -= bytes;
+        self.walker.offset += bytes;
+    }
+
+    /// True inside a sequence or item.
+    pub fn is_in_sequence(&self) -> bool {
+        !self.walker.below.is_empty()
+    }
+
     /// The value of a wanted element, once it has gone by completely; cut at
     /// `WANTED_VALUE_BYTES_MAX`.
     pub fn value(&self, tag: Tag) -> Option<&[u8]> {

@@ -8,9 +8,9 @@
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::dataset::scan::Scanner;
+use crate::dataset::scan::{ScanError, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
-use crate::limits::FILE_META_BYTES_MAX;
+use crate::limits::{CHECK_BLOCK_BYTES, FILE_META_BYTES_MAX};
 use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
 use crate::vr::Vr;
@@ -76,6 +76,59 @@ pub struct StoredInstance {
     pub data_set_offset: u64,
     /// Length of the data set in bytes.
     pub data_set_bytes: u64,
+}
+
+/// How a file ends too early, with the place in its data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// DCMTK's condition for it: module and code, and words.
+    pub condition: (&'static str, &'static str),
+    /// What is missing where.
+    pub place: ScanError,
+}
+
+/// Says how the data set that lies there in `source` is cut, if it is. Values are sought over, not read: of a
+/// large file only headers leave the disk. Everything else that is odd is the receiver's to judge.
+///
+/// # Errors
+///
+/// The system's.
+pub fn cut_of<R: Read + Seek>(
+    source: &mut R,
+    transfer_syntax: &Uid,
+    data_set_offset: u64,
+    data_set_bytes: u64,
+) -> io::Result<Option<Cut>> {
+    source.seek(SeekFrom::Start(data_set_offset))?;
+    let mut scanner = Scanner::new(TransferSyntax::of(transfer_syntax), &[]);
+    let mut block = vec![0; CHECK_BLOCK_BYTES];
+    let mut left = data_set_bytes;
+    while left > 0 {
+        let ahead = scanner.value_bytes_ahead();
+        // Within a block reading on is cheaper than seeking.
+        if ahead > block.len() as u64 {
+            let passed = ahead.min(left);
+            source.seek_relative(i64::try_from(passed).map_err(io::Error::other)?)?;
+            scanner.pass_over(passed);
+            left -= passed;
+            continue;
+        }
+        let count = left.min(block.len() as u64) as usize;
+        source.read_exact(&mut block[..count])?;
+        left -= count as u64;
+        if scanner.feed(&block[..count]).is_err() {
+            return Ok(None);
+        }
+    }
+    let (in_value, in_sequence) = (scanner.value_bytes_ahead() > 0, scanner.is_in_sequence());
+    Ok(scanner.finish().err().map(|place| {
+        let condition = match (in_value, in_sequence) {
+            (true, _) => ("0001:0004", "Invalid stream"),
+            (false, true) => ("0001:0022", "Sequence Delimitation Item missing"),
+            (false, false) => ("0001:000a", "I/O suspension or premature end of stream"),
+        };
+        Cut { condition, place }
+    }))
 }
 
 /// The one element after which a bare data set's UIDs cannot come any more.
@@ -233,6 +286,73 @@ mod tests {
         assert_eq!((found.data_set_offset, found.data_set_bytes), (0, bytes.len() as u64));
         let refused = inspect(&mut Cursor::new(&bytes), InputFormat::File);
         assert!(matches!(refused, Err(ReadError::NotPart10)));
+    }
+
+    fn cut_in(source: &mut (impl Read + Seek), found: &StoredInstance) -> Option<Cut> {
+        cut_of(source, &found.transfer_syntax, found.data_set_offset, found.data_set_bytes).unwrap()
+    }
+
+    /// A source that counts what is read of it.
+    struct Counting(Cursor<Vec<u8>>, usize);
+
+    impl Read for Counting {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.1 += count;
+            Ok(count)
+        }
+    }
+
+    impl Seek for Counting {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    /// Whole and cut ends of each kind, and DCMTK 3.6.7's condition for each (it was run).
+    #[test]
+    fn cut_ends() {
+        let value = [b"\x10\0\x10\0PN\x04\0".as_slice(), b"A^B "].concat();
+        let open_sequence = [b"\x08\0\x15\x11SQ\0\0\xff\xff\xff\xff".as_slice()].concat();
+        let delimiter = b"\xfe\xff\xdd\xe0\0\0\0\0".to_vec();
+        let (invalid, premature, unclosed) =
+            (Some("0001:0004"), Some("0001:000a"), Some("0001:0022"));
+        for (end, expected) in [
+            (vec![], None),
+            (value.clone(), None),
+            (value[..value.len() - 1].to_vec(), invalid),
+            (value[..8].to_vec(), invalid),
+            (value[..7].to_vec(), premature),
+            (value[..1].to_vec(), premature),
+            (open_sequence.clone(), unclosed),
+            ([open_sequence.clone(), delimiter.clone()].concat(), None),
+            ([open_sequence, delimiter[..7].to_vec()].concat(), unclosed),
+            // Broken otherwise: not cut.
+            (delimiter, None),
+        ] {
+            let file = [part10(), end.clone()].concat();
+            let mut source = Cursor::new(&file);
+            let instance = inspect(&mut source, InputFormat::Either).unwrap();
+            let cut = cut_in(&mut source, &instance);
+            assert_eq!(cut.map(|cut| cut.condition.0), expected, "{end:02x?}");
+        }
+    }
+
+    /// Of a large value nothing is read, whether it is whole or not.
+    #[test]
+    fn pixels_are_sought_over() {
+        let large = 10 << 20;
+        let pixels = [b"\xe0\x7f\x10\0OB\0\0\0\0\xa0\0".to_vec(), vec![0; large]].concat();
+        for missing in [0, 1, large] {
+            let mut file = [part10(), pixels.clone()].concat();
+            file.truncate(file.len() - missing);
+            let mut source = Counting(Cursor::new(file), 0);
+            let instance = inspect(&mut source, InputFormat::Either).unwrap();
+            source.1 = 0;
+            let cut = cut_in(&mut source, &instance);
+            assert_eq!(cut.is_some(), missing > 0);
+            assert!(source.1 <= 2 * CHECK_BLOCK_BYTES, "{} bytes read", source.1);
+        }
     }
 
     /// A file cut at any byte gives an error or an instance, never a panic.
