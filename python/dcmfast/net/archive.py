@@ -103,12 +103,6 @@ def plan(settings: ArchiveSettings, archive: ArchiveTables) -> dict[str, Any]:
         "durability": settings.durability,
         "duplicate": settings.duplicate,
         "archive": archive,
-        # Of the receivers alone: an archive has areas, and names of its own in them.
-        "output_directory": ".",
-        "write_file_meta": True,
-        "file_naming": "sop_instance_uid",
-        "subdirectory": "none",
-        "filename_extension": "",
     }
 
 
@@ -139,6 +133,9 @@ def run(settings: ArchiveSettings) -> int:
             is_privilege=isinstance(error, PermissionError),
         ) from None
     change_user(settings.user_name, settings.group_name)
+    # After that, because the index belongs to whoever serves it.
+    for directory, why in receiver.open_areas():
+        log.line("E", f"dcmfast.archive: storage area {directory}: {why}")
     previous = {
         number: signal.signal(number, stopper(receiver))
         for number in (signal.SIGINT, signal.SIGTERM)

@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod archive;
 mod client;
 mod dataset;
 mod error;

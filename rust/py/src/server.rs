@@ -10,12 +10,14 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use dcmfast_core::archive::area::AreaOptions;
 use dcmfast_core::console::Console;
 use dcmfast_core::log::{Level, Logger, Sink};
 use dcmfast_core::net::buffer::BlockPool;
 use dcmfast_core::net::resolve::HostNames;
 use dcmfast_core::net::tcp::TransportOptions;
 use dcmfast_core::policy::{AcceptedRoles, AcceptorEntry, AcceptorTable, Hints, Promiscuous};
+use dcmfast_core::server::areas::AreaSlot;
 use dcmfast_core::server::{Dialect, Objects, Server, Service, Shared};
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
@@ -25,6 +27,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::archive::Tables;
 use crate::error::os_error;
 
 /// How often Python's signal handlers may run while the server does.
@@ -132,18 +135,56 @@ struct Plan {
     associations_max: usize,
     tcp_no_delay: bool,
     tcp_buffer_bytes: Option<usize>,
-    output_directory: PathBuf,
     mode: String,
-    write_file_meta: bool,
-    file_naming: String,
-    subdirectory: String,
-    filename_extension: String,
     durability: String,
     duplicate: String,
 }
 
+/// How objects are stored, whoever stores them.
+struct Storing {
+    mode: StoreMode,
+    durability: Durability,
+    duplicates: DuplicatePolicy,
+}
+
 impl Plan {
-    fn store_options(&self, dialect: Dialect) -> PyResult<StoreOptions> {
+    fn storing(&self) -> PyResult<Storing> {
+        Ok(Storing {
+            mode: match &*self.mode {
+                "normal" => StoreMode::Normal,
+                "bit_preserving" => StoreMode::BitPreserving,
+                "ignore" => StoreMode::Ignore,
+                other => return Err(unknown("storage mode", other)),
+            },
+            durability: match &*self.durability {
+                "none" => Durability::None,
+                "group" => Durability::Group,
+                "each" => Durability::Each,
+                other => return Err(unknown("durability", other)),
+            },
+            duplicates: match &*self.duplicate {
+                "replace" => DuplicatePolicy::Replace,
+                "keep" => DuplicatePolicy::Keep,
+                "reject" => DuplicatePolicy::Reject,
+                other => return Err(unknown("duplicate policy", other)),
+            },
+        })
+    }
+}
+
+/// What a receiver into a directory is told besides.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct DirectoryPlan {
+    output_directory: PathBuf,
+    write_file_meta: bool,
+    file_naming: String,
+    subdirectory: String,
+    filename_extension: String,
+}
+
+impl DirectoryPlan {
+    fn store_options(&self, dialect: Dialect, storing: &Storing) -> PyResult<StoreOptions> {
         Ok(StoreOptions {
             file_naming: match &*self.file_naming {
                 "sop_instance_uid" => FileNaming::SopInstanceUid,
@@ -159,28 +200,24 @@ impl Plan {
                 other => return Err(unknown("subdirectory", other)),
             },
             extension: self.filename_extension.clone(),
-            mode: match &*self.mode {
-                "normal" => StoreMode::Normal,
-                "bit_preserving" => StoreMode::BitPreserving,
-                "ignore" => StoreMode::Ignore,
-                other => return Err(unknown("storage mode", other)),
-            },
+            mode: storing.mode,
             with_meta: self.write_file_meta,
-            durability: match &*self.durability {
-                "none" => Durability::None,
-                "group" => Durability::Group,
-                "each" => Durability::Each,
-                other => return Err(unknown("durability", other)),
-            },
-            duplicates: match &*self.duplicate {
-                "replace" => DuplicatePolicy::Replace,
-                "keep" => DuplicatePolicy::Keep,
-                "reject" => DuplicatePolicy::Reject,
-                other => return Err(unknown("duplicate policy", other)),
-            },
+            durability: storing.durability,
+            duplicates: storing.duplicates,
             dialect,
             ..StoreOptions::new(&self.output_directory)
         })
+    }
+}
+
+impl Receiver {
+    /// Brings what was acknowledged into the index, so that the next start has nothing to repair.
+    fn close_areas(&self) -> PyResult<()> {
+        let Objects::Areas(archive) = &self.shared.service.objects else { return Ok(()) };
+        for slot in &archive.areas {
+            slot.close().map_err(|error| PyOSError::new_err(error.to_string()))?;
+        }
+        Ok(())
     }
 }
 
@@ -197,21 +234,47 @@ impl Receiver {
     #[new]
     #[pyo3(signature = (**plan))]
     fn new(plan: Option<Bound<'_, PyDict>>) -> PyResult<Self> {
-        let Some(plan) = plan else { return Err(PyValueError::new_err("no plan was given")) };
-        let plan: Plan = plan.extract()?;
+        let Some(given) = plan else { return Err(PyValueError::new_err("no plan was given")) };
+        let plan: Plan = given.extract()?;
         let dialect = match &*plan.tool {
             "storescp" => Dialect::Storescp,
             "dcmrecv" => Dialect::Dcmrecv,
+            "dcmqrscp" | "serve" => Dialect::Dcmqrscp,
             other => return Err(unknown("tool", other)),
         };
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-        let store = Store::open(plan.store_options(dialect)?).map_err(|error| match error {
-            StoreError::Io(failure) => os_error(&failure.source),
-            error => PyOSError::new_err(error.to_string()),
-        })?;
+        let logger = Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console)));
+        let storing = plan.storing()?;
+        let archive = given.get_item("archive")?;
+        let objects = if let Some(tables) = archive {
+            let tables: Tables = tables.extract()?;
+            Objects::Areas(Arc::new(tables.compile(|quota| AreaOptions {
+                durability: storing.durability,
+                duplicates: storing.duplicates,
+                quota,
+                mode: storing.mode,
+                logger: Arc::clone(&logger),
+            })?))
+        } else {
+            let directory: DirectoryPlan = given.extract()?;
+            let options = directory.store_options(dialect, &storing)?;
+            let store = Store::open(options).map_err(|error| match error {
+                StoreError::Io(failure) => os_error(&failure.source),
+                error => PyOSError::new_err(error.to_string()),
+            })?;
+            Objects::Directory(store)
+        };
+        let bind: Option<String> = match given.get_item("bind")? {
+            Some(bind) => bind.extract()?,
+            None => None,
+        };
+        let bind = match bind {
+            Some(text) => Some(text.parse().map_err(|_| unknown("address", &text))?),
+            None => None,
+        };
         let service = Service {
             dialect,
-            logger: Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
+            logger,
             host_names: HostNames::new(plan.host_lookup),
             transport: TransportOptions {
                 no_delay: plan.tcp_no_delay,
@@ -219,8 +282,8 @@ impl Receiver {
             },
             blocks: BlockPool::default(),
             acceptor: plan.table.compile()?,
-            mode: store.options().mode,
-            objects: Objects::Directory(store),
+            mode: storing.mode,
+            objects,
             max_pdu_bytes: plan.max_pdu_bytes,
             acse_timeout: seconds(plan.acse_timeout_s),
             socket_timeout: plan.socket_timeout_s.map(seconds),
@@ -236,9 +299,23 @@ impl Receiver {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             Console.record(Level::Error, "dcmfast.server", &format!("internal fault at {place}"));
         }));
-        let server = Server::bind(None, plan.port, service).map_err(|error| os_error(&error))?;
+        let server = Server::bind(bind, plan.port, service).map_err(|error| os_error(&error))?;
         let shared = server.shared();
         Ok(Self { server, shared })
+    }
+
+    /// Opens the storage areas of an archive, and brings to its end what an earlier process left
+    /// half done; gives directory and reason of each that could not be opened. What is not opened
+    /// here is tried again by each association that wants it.
+    fn open_areas(&self, py: Python<'_>) -> Vec<(PathBuf, String)> {
+        let Objects::Areas(archive) = &self.shared.service.objects else { return Vec::new() };
+        py.detach(|| {
+            let failed = |slot: &AreaSlot| {
+                let error = slot.open().err()?;
+                Some((slot.directory().to_owned(), error.to_string()))
+            };
+            archive.areas.iter().filter_map(failed).collect()
+        })
     }
 
     /// The port that is open.
@@ -259,7 +336,7 @@ impl Receiver {
             loop {
                 py.detach(|| thread::park_timeout(SIGNAL_CHECK));
                 if server.is_finished() {
-                    return Ok(());
+                    return py.detach(|| self.close_areas());
                 }
                 if let Err(error) = py.check_signals() {
                     self.shared.stop.raise();

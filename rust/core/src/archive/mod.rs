@@ -22,6 +22,7 @@
 
 pub mod applier;
 pub mod area;
+pub mod indexed;
 pub mod layout;
 pub mod listing;
 pub mod progress;

@@ -9,10 +9,11 @@
 //! §9.3.2, §9.3.3.2 and §9.3.4; the answers are those of DCMTK 3.6.7's dcmqrscp. Called by
 //! `server::association`.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::areas::AreaSlot;
 use crate::acse::negotiation::{Decision, Negotiation, Rule};
 use crate::ae_title::AeTitle;
 use crate::uid::Uid;
@@ -96,8 +97,10 @@ impl Application {
 }
 
 /// The tables of an archive, and who stores at the moment.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Archive {
+    /// The storage areas, each once.
+    pub areas: Vec<AreaSlot>,
     /// By called AE title, each once.
     pub applications: Vec<Application>,
     /// The application for called titles that are not among them; `None` rejects these.
@@ -108,8 +111,23 @@ pub struct Archive {
     pub is_store_exclusive: bool,
     /// `--allow-shutdown`.
     pub is_shutdown_allowed: bool,
-    /// Associations that may store, by called AE title; kept for `--no-parallel-store` only.
-    storing: Mutex<HashMap<AeTitle, usize>>,
+    /// Who stores now; kept for `--no-parallel-store` only.
+    pub storing: StoringTurns,
+}
+
+/// The called AE titles that associations store under.
+#[derive(Default)]
+pub struct StoringTurns(Mutex<HashSet<AeTitle>>);
+
+impl StoringTurns {
+    fn titles(&self) -> MutexGuard<'_, HashSet<AeTitle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn of one association, unless another has it.
+    fn begin(&self, title: AeTitle) -> Option<StoringTurn<'_>> {
+        self.titles().insert(title).then_some(StoringTurn { turns: self, title })
+    }
 }
 
 impl Archive {
@@ -117,6 +135,11 @@ impl Archive {
     pub fn application(&self, called: &AeTitle) -> Option<&Application> {
         let named = self.applications.iter().find(|one| one.ae_title == *called);
         named.or_else(|| self.applications.get(self.default_application?))
+    }
+
+    /// The storage area of `application`.
+    pub fn area(&self, application: &Application) -> Option<&AreaSlot> {
+        self.areas.get(application.area)
     }
 
     /// True when `request` asks the server to end, and may.
@@ -142,7 +165,7 @@ impl Archive {
         let may_store = |decision: &Decision| is_storage(decision) && decision.roles.scu;
         let turn = if application.may_store && self.is_store_exclusive {
             let wants = negotiation.decisions.iter().any(may_store);
-            wants.then(|| self.begin_storing(application.ae_title)).flatten()
+            wants.then(|| self.storing.begin(application.ae_title)).flatten()
         } else {
             None
         };
@@ -173,32 +196,17 @@ impl Archive {
         }
         turn
     }
-
-    fn storing(&self) -> MutexGuard<'_, HashMap<AeTitle, usize>> {
-        self.storing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin_storing(&self, title: AeTitle) -> Option<StoringTurn<'_>> {
-        let mut storing = self.storing();
-        let count = storing.entry(title).or_default();
-        if *count > 0 {
-            return None;
-        }
-        *count += 1;
-        Some(StoringTurn { archive: self, title })
-    }
 }
 
 /// The right to store under one called AE title while `--no-parallel-store` is in force.
-#[derive(Debug)]
 pub struct StoringTurn<'a> {
-    archive: &'a Archive,
+    turns: &'a StoringTurns,
     title: AeTitle,
 }
 
 impl Drop for StoringTurn<'_> {
     fn drop(&mut self) {
-        self.archive.storing().remove(&self.title);
+        self.turns.titles().remove(&self.title);
     }
 }
 
@@ -269,11 +277,11 @@ mod tests {
     #[test]
     fn storing_turns() {
         let archive = Archive { is_store_exclusive: true, ..Archive::default() };
-        let first = archive.begin_storing(title("QR"));
+        let first = archive.storing.begin(title("QR"));
         assert!(first.is_some());
-        assert!(archive.begin_storing(title("QR")).is_none());
-        assert!(archive.begin_storing(title("OTHER")).is_some());
+        assert!(archive.storing.begin(title("QR")).is_none());
+        assert!(archive.storing.begin(title("OTHER")).is_some());
         drop(first);
-        assert!(archive.begin_storing(title("QR")).is_some());
+        assert!(archive.storing.begin(title("QR")).is_some());
     }
 }

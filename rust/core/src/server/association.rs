@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
+use super::areas::OpenArea;
 use super::listener::{Admission, Refused, Shared};
 use super::narration::{
     AssociationBlock, ContextBlock, Narrator, NoAssociation, Refusal, UserIdentityBlock,
@@ -353,7 +354,8 @@ impl<'s> Link<'s> {
             self.narrator.association_block(&block);
         }
         let titles = (request.calling_ae_title(), request.called_ae_title());
-        let exchange = Exchange::new(accepted, fragmenter, titles);
+        let area = application.and_then(|(archive, application)| self.area(archive, application));
+        let exchange = Exchange::new(accepted, fragmenter, titles, area);
         Some(Established { admission, storing, exchange })
     }
 
@@ -390,6 +392,19 @@ impl<'s> Link<'s> {
             )),
         }
         Err(Refusal::BadAeService)
+    }
+
+    /// The storage area of `application`; one that cannot be opened is told, and ends the
+    /// association at its first command.
+    fn area(&self, archive: &Archive, application: &Application) -> Option<OpenArea> {
+        let slot = archive.area(application)?;
+        match slot.open() {
+            Ok(open) => Some(open),
+            Err(error) => {
+                self.narrator.no_area(slot.directory(), &error);
+                None
+            }
+        }
     }
 
     /// A-ASSOCIATE-RJ, told and counted.

@@ -16,6 +16,7 @@ use crate::storage::writer::{Store, StoreMode};
 
 pub mod access;
 pub mod answers;
+pub mod areas;
 pub mod association;
 pub mod listener;
 pub mod narration;

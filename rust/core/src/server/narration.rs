@@ -285,6 +285,12 @@ impl Narrator {
         self.say(Level::Info, format_args!("No Acceptable Presentation Contexts"));
     }
 
+    /// The storage area that is called cannot be used.
+    pub fn no_area(&self, directory: &std::path::Path, why: &dyn fmt::Display) {
+        self.say(Level::Error, format_args!("storage area {}: {why}", directory.display()));
+        self.say(Level::Error, format_args!("dispatch: cannot create DB Handle"));
+    }
+
     /// The association is accepted; `usable` contexts came of it.
     pub fn acknowledged(&self, their_max_pdu_bytes: u32, usable: usize) {
         let pdv_bytes = their_max_pdu_bytes.saturating_sub(12);

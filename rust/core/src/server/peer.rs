@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::areas::OpenArea;
 use super::association::{End, Link, Waiting};
 use super::narration::Narrator;
 use super::store::Exchange;
@@ -97,6 +98,11 @@ impl<'p, 's> Peer<'p, 's> {
     /// As whom we are asked.
     pub fn called_ae_title(&self) -> AeTitle {
         self.exchange.called_ae_title
+    }
+
+    /// The storage area that is called; the loop lets no operation begin without one.
+    pub fn area(&self) -> Option<OpenArea> {
+        self.exchange.area.clone()
     }
 
     /// The peer's address.

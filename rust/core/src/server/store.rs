@@ -9,12 +9,14 @@
 use std::sync::atomic::Ordering;
 
 use super::answers;
+use super::areas::OpenArea;
 use super::listener::Shared;
 use super::narration::Narrator;
 use super::peer::Operation;
 use super::{Objects, Service};
 use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
+use crate::archive::receiver::Receiver;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
     Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, Response, StoreRequest,
@@ -31,6 +33,9 @@ use crate::storage::writer::{
 };
 use crate::ul::pdu::{Abort, PDU_HEADER_BYTES};
 use crate::ul::pdv::{Fragmenter, Pdv};
+
+/// DCMTK's words for a storage area that cannot be used.
+pub(super) const NO_AREA: &str = "000c:0001 Index database error";
 
 /// What one PDV led to.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub struct Exchange {
     in_hand: Option<InHand>,
     /// The PDU of a response; kept, so that none is allocated per message.
     pub(super) pdu: Vec<u8>,
+    /// The storage area that is called, where there are some and it could be opened.
+    pub(super) area: Option<OpenArea>,
     /// PDVs that came in one PDU with a request that is performed first.
     pub(super) left_over: Vec<u8>,
     /// Length of the PDU at the front of the buffer, as far as it is known.
@@ -75,9 +82,34 @@ enum InHand {
 struct StoreInHand {
     request: StoreRequest,
     context_id: u8,
-    writer: Option<InstanceWriter>,
+    writer: Option<ObjectWriter>,
     /// The first failure; the rest of the data set is swallowed, then its status is sent.
     failure: Option<StoreError>,
+}
+
+/// What takes the bytes of one object.
+#[expect(clippy::large_enum_variant, reason = "it lives in the box of its C-STORE")]
+enum ObjectWriter {
+    /// A file of a receiver's output directory.
+    File(InstanceWriter),
+    /// A storage area.
+    Area(Receiver),
+}
+
+impl ObjectWriter {
+    fn append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        match self {
+            Self::File(writer) => writer.append(fragments),
+            Self::Area(receiver) => receiver.append(fragments),
+        }
+    }
+
+    fn finish(self) -> Result<Stored, StoreError> {
+        match self {
+            Self::File(writer) => writer.finish(),
+            Self::Area(receiver) => receiver.finish(),
+        }
+    }
 }
 
 impl Exchange {
@@ -86,6 +118,7 @@ impl Exchange {
         contexts: AcceptedContexts,
         fragmenter: Fragmenter,
         titles: (AeTitle, AeTitle),
+        area: Option<OpenArea>,
     ) -> Self {
         let assembler = MessageAssembler::new(contexts.ids());
         Self {
@@ -96,6 +129,7 @@ impl Exchange {
             called_ae_title: titles.1,
             in_hand: None,
             pdu: Vec::new(),
+            area,
             left_over: Vec::new(),
             wanted_bytes: PDU_HEADER_BYTES,
         }
@@ -180,6 +214,10 @@ impl<'b> Block<'_, 'b> {
             },
             Err(error) => return Outcome::Abort(error.abort(), error.to_string()),
         };
+        // As DCMTK 3.6.7: the association is accepted, and ended by its first command.
+        if matches!(self.service.objects, Objects::Areas(_)) && self.exchange.area.is_none() {
+            return Outcome::Abort(Abort::USER, NO_AREA.into());
+        }
         match command {
             Request::Echo(request) => self.echo(context_id, &request),
             Request::Store(request) => self.begin_store(context_id, request),
@@ -303,15 +341,19 @@ impl<'b> Block<'_, 'b> {
             ));
         }
         self.narrator.progress_begin();
-        let Objects::Directory(store) = &self.service.objects else {
-            return Outcome::Abort(Abort::USER, "no storage area".into());
-        };
-        let writer = store.begin(&InstanceRequest {
+        let instance_request = InstanceRequest {
             sop_class: class,
             sop_instance: instance,
             transfer_syntax: context.transfer_syntax,
             calling_ae_title: self.exchange.calling_ae_title,
-        });
+        };
+        let writer = match &self.service.objects {
+            Objects::Directory(store) => ObjectWriter::File(store.begin(&instance_request)),
+            Objects::Areas(_) => match &self.exchange.area {
+                Some(open) => ObjectWriter::Area(open.area.begin(&instance_request)),
+                None => return Outcome::Abort(Abort::USER, NO_AREA.into()),
+            },
+        };
         let store = StoreInHand { request, context_id, writer: Some(writer), failure: None };
         self.exchange.in_hand = Some(InHand::Store(Box::new(store)));
         Outcome::GoOn

@@ -1,0 +1,59 @@
+//! The storage areas of a server: opened at start where that works, and tried again where it did not.
+//!
+//! DCMTK 3.6.7 looks at a storage area only when an association wants it, and so a server starts
+//! beside one that is missing; its association is accepted and then aborted. Here every area is
+//! opened at start, because a crash is repaired then, and one that could not be opened is tried
+//! again for each association. Called by `server::{association, store, find, retrieve}` and by the
+//! Python layer.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::archive::area::{AreaError, AreaOptions};
+pub use crate::archive::indexed::OpenArea;
+
+/// A storage area, open or not.
+pub struct AreaSlot {
+    directory: PathBuf,
+    options: AreaOptions,
+    opened: Mutex<Option<OpenArea>>,
+}
+
+impl AreaSlot {
+    /// A slot for the area in `directory`, which is not looked at yet.
+    pub fn new(directory: PathBuf, options: AreaOptions) -> Self {
+        Self { directory, options, opened: Mutex::new(None) }
+    }
+
+    /// The area's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<OpenArea>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The area; opens it when it is not open.
+    ///
+    /// # Errors
+    ///
+    /// The directory is missing or not writable, or another process has the area.
+    pub fn open(&self) -> Result<OpenArea, AreaError> {
+        let mut opened = self.opened();
+        if let Some(open) = &*opened {
+            return Ok(open.clone());
+        }
+        let open = OpenArea::open(&self.directory, self.options.clone())?;
+        *opened = Some(open.clone());
+        Ok(open)
+    }
+
+    /// Closes the area: everything acknowledged is in the index then.
+    pub fn close(&self) -> Result<(), AreaError> {
+        match self.opened().take() {
+            Some(open) => open.area.close(),
+            None => Ok(()),
+        }
+    }
+}
