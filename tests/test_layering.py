@@ -194,7 +194,16 @@ RUST_MAY_USE: dict[str, set[str]] = {
     "net": VALUES | {"dictionary"},
     "server": VALUES
     | {
-        "dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net", "index", "archive",
+        "dictionary",
+        "policy",
+        "ul",
+        "dataset",
+        "acse",
+        "dimse",
+        "storage",
+        "net",
+        "index",
+        "archive",
     },
     "client": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
 }

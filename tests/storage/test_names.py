@@ -119,6 +119,29 @@ def test_good_uids_have_dcmtks_names(
     assert receiver.names() == [f"CT.{uid}"]
 
 
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+@BOTH
+def test_blanks_around_a_uid_are_not_in_the_name(
+    tool: str, implementation: str, running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """PS3.5 §9.1 pads with a NUL; the field pads with blanks, and on both sides."""
+    profile = ("-xf", "/etc/dcmtk/storescp.cfg", "Default") if tool == "dcmrecv" else ()
+    receiver = running_scp(tool, *profile, implementation=implementation)
+    peer = scripted_peer(receiver)
+    peer.associate()
+    for number, uid in enumerate([b" 1.2.3.0", b"  1.2.3.1 ", b"1.2.3.2  "]):
+        made = make.ct(number, sop_instance_uid=f"1.2.3.{number}")
+        plain = f"1.2.3.{number}".encode() + b"\0"
+        padded = uid + b"\0" * (len(uid) % 2)
+        head = b"\x08\x00\x18\x00UI"
+        length, new_length = (len(one).to_bytes(2, "little") for one in (plain, padded))
+        data_set = made.data_set.replace(head + length + plain, head + new_length + padded)
+        assert data_set != made.data_set
+        assert peer.store(3, made.sop_class_uid, uid, data_set) == 0
+    peer.release()
+    assert receiver.names() == ["CT.1.2.3.0", "CT.1.2.3.1", "CT.1.2.3.2"]
+
+
 def test_a_symbolic_link_in_the_way_is_not_followed(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:

@@ -25,7 +25,7 @@ use core::fmt::Write;
 
 use crate::dictionary::uids::storage_prefix;
 use crate::limits::FILE_EXTENSION_BYTES_MAX;
-use crate::uid::UidText;
+use crate::uid::{Uid, UidText};
 
 /// How a file is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -258,10 +258,13 @@ impl Naming {
 
 /// `uid` as part of a file name; with a warning when it is no legal UID.
 fn encode_uid(uid: UidText) -> (String, Option<NameWarning>) {
-    if let Some(legal) = uid.to_uid() {
+    // Blanks around a UID are no part of it (DCMTK 3.6.7); the trailing ones are gone already.
+    let bytes = uid.as_bytes();
+    let first = bytes.iter().position(|byte| *byte != b' ').unwrap_or(bytes.len());
+    let bytes = &bytes[first..];
+    if let Some(legal) = Uid::new(bytes) {
         return (legal.as_str().to_owned(), None);
     }
-    let bytes = uid.as_bytes();
     // A text of dots alone is encoded throughout: it is no legal UID, and `..` is nobody's name.
     let keeps_dots = bytes.iter().any(u8::is_ascii_alphanumeric);
     let mut encoded = String::with_capacity(bytes.len() * 3);
@@ -366,6 +369,8 @@ mod tests {
     fn hostile_uids() {
         let encoded = |uid: &[u8]| name(FileNaming::SopInstanceUid, CT, uid, "", 0);
         assert_eq!(encoded(b"abc"), "CT.abc");
+        assert_eq!(encoded(b"  1.2.3 "), "CT.1.2.3");
+        assert_eq!(encoded(b" 1.2. 3"), "CT.1.2._203");
         assert_eq!(encoded(b"../../etc/passwd"), "CT..._2F.._2Fetc_2Fpasswd");
         assert_eq!(encoded(b".."), "CT._2E_2E");
         assert_eq!(encoded(b"1.2;3"), "CT.1.2_3B3");
