@@ -84,6 +84,51 @@ def goals_table(results: Results) -> tuple[str, int]:
     return "\n".join(lines), missed
 
 
+def where_the_time_goes(results: Results) -> str:
+    """Say, for each missed goal of storing, what an object's time is spent on; empty if none was.
+
+    What is not CPU time of the receiver is waiting: for the sender, the other associations, and the
+    disk.  Two receivers that wait alike differ by their own work; one whose CPU time is a small part
+    of an object's time, as with syncs of large objects, waits for the disk, and so does the limit.
+    """
+    medians = results.medians()
+    titles = {workload.name: workload for workload in results.workloads}
+    lines = []
+    seen = set()
+    for goal in GOALS:
+        try:
+            is_missed = set(titles).issuperset(goal.workloads) and not goal.met(goal.value(medians))
+        except KeyError:
+            continue
+        for name in goal.workloads:
+            if not is_missed or name in seen or "mb_per_s" not in titles[name].details:
+                continue
+            seen.add(name)
+            lines += [f"{titles[name].title}:", "", _time_table(medians, titles[name]), ""]
+    return "\n".join(lines).strip()
+
+
+def _time_table(medians: Medians, workload: Workload) -> str:
+    lines = [
+        "| receiver | µs an object | CPU of the receiver, µs | waiting, µs | MB/s |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for peer in workload.peers:
+        try:
+            rate, cpu_us, mb_per_s = (
+                medians.get(workload.name, peer.name, measure)
+                for measure in ("objects_per_s", "server_cpu_us_per_object", "mb_per_s")
+            )
+        except KeyError:
+            continue
+        if peer.family in {"dcmfast", "limit"}:
+            us = 1e6 / rate
+            cpu = f"{cpu_us:,.0f} ({cpu_us / us:.0%} of one core)"
+            waiting = f"{max(0.0, us - cpu_us):,.0f}"
+            lines.append(f"| {peer.name} | {us:,.0f} | {cpu} | {waiting} | {mb_per_s:,.0f} |")
+    return "\n".join(lines)
+
+
 def workload_table(results: Results, workload: Workload) -> str:
     """One workload: a row per peer, best median first."""
     unit, decimals = _unit(workload.headline)
@@ -151,6 +196,8 @@ def _summary(results: Results, rounds: int) -> str:
         f"## Goals ({missed} missed)",
         table,
     ]
+    if where := where_the_time_goes(results):
+        parts += ["## Where the time goes in what was missed", where]
     for workload in results.workloads:
         parts += [f"## {workload.title}", workload.remark, workload_table(results, workload)]
     if results.failures:
