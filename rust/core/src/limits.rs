@@ -101,6 +101,11 @@ pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// All indexed values of one instance together, with their headers: ordinary instances have under
 /// 2 KiB, and one journal record carries them beside the object. What comes after is left out.
 pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a sequence that are held to be indexed, before it is made uniform; longer ones are left
+/// out. Code sequences and request attributes have a few hundred.
+pub const INDEXED_SEQUENCE_BYTES_MAX: usize = 8192;
+/// Nesting within an indexed sequence; request attributes have two levels below.
+pub const INDEXED_SEQUENCE_DEPTH_MAX: usize = 8;
 /// Longest path of a file outside the archive's own layout; Linux has no longer ones.
 pub const FILE_PATH_BYTES_MAX: usize = 4096;
 /// Bytes of a folded value in a secondary key: with tag, hash and entity far below LMDB's 511, and

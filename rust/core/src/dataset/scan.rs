@@ -23,6 +23,8 @@ use core::fmt;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use crate::dataset::attributes::Attributes;
+use crate::dataset::index_keys::{Encoding, IndexKeys, WantedValue};
 use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
 use crate::limits::{
     DEFLATE_TRAILER_BYTES_MAX, INFLATE_BUFFER_BYTES, INFLATED_BYTES_MAX, INFLATED_FREE_BYTES,
@@ -192,6 +194,23 @@ impl Scanner {
         }
     }
 
+    /// The same, and it collects the values of `attributes`, which are in ascending order of tags:
+    /// [`take_attributes`](Self::take_attributes) has them at the end.
+    pub fn with_index_keys(
+        transfer_syntax: TransferSyntax,
+        wanted: &'static [Tag],
+        attributes: &'static [WantedValue],
+    ) -> Self {
+        let mut scanner = Self::new(transfer_syntax, wanted);
+        scanner.walker.keys = Some(Box::new(IndexKeys::new(attributes)));
+        scanner
+    }
+
+    /// The values collected so far; none of them twice.
+    pub fn take_attributes(&mut self) -> Attributes {
+        self.walker.keys.as_mut().map(|keys| keys.take()).unwrap_or_default()
+    }
+
     /// Takes the next bytes of the data set. An error is final and comes again from every later
     /// call.
     pub fn feed(&mut self, fragment: &[u8]) -> Result<(), ScanError> {
@@ -262,34 +281,6 @@ const HEADER_BYTES_MAX: usize = 12;
 /// No bound, and the end of what has undefined length.
 const NO_END: u64 = u64::MAX;
 
-#[derive(Clone, Copy)]
-struct Encoding {
-    is_explicit: bool,
-    is_big_endian: bool,
-}
-
-impl Encoding {
-    /// What a UN element of undefined length holds, whatever stands around it (PS3.5 §6.2.2).
-    const UNKNOWN_SEQUENCE: Self = Self { is_explicit: false, is_big_endian: false };
-
-    fn tag(self, bytes: [u8; 4]) -> Tag {
-        let [a, b, c, d] = bytes;
-        if self.is_big_endian {
-            Tag::new(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-        } else {
-            Tag::new(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
-        }
-    }
-
-    fn u16(self, bytes: [u8; 2]) -> u16 {
-        if self.is_big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
-    }
-
-    fn u32(self, bytes: [u8; 4]) -> u32 {
-        if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-    }
-}
-
 /// What an open frame holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holds {
@@ -342,6 +333,10 @@ struct Walker {
     /// From the first Pixel Data on nothing is kept.
     is_past_pixels: bool,
     wanted: Wanted,
+    /// Collects index keys, where somebody wants them.
+    keys: Option<Box<IndexKeys>>,
+    /// The bytes that go by belong to an index key.
+    is_keeping: bool,
     warnings: ScanWarnings,
 }
 
@@ -365,6 +360,8 @@ impl Walker {
             elements_seen: 0,
             is_past_pixels: false,
             wanted: Wanted::new(wanted),
+            keys: None,
+            is_keeping: false,
             warnings: ScanWarnings::default(),
         }
     }
@@ -376,6 +373,7 @@ impl Walker {
                     .map_or(input.len(), |left| left.min(input.len()));
                 let (value, rest) = input.split_at(taken);
                 self.wanted.keep(value);
+                self.keep(value);
                 self.value_left -= taken as u64;
                 self.offset += taken as u64;
                 input = rest;
@@ -383,12 +381,38 @@ impl Walker {
                     return Ok(());
                 }
                 self.wanted.complete();
+                if self.below.is_empty() {
+                    self.complete_key();
+                }
             }
             if self.carried == 0 {
                 self.close_ended()?;
             }
-            let Some(header) = self.take_header(&mut input)? else { return Ok(()) };
+            let before = input;
+            let header = self.take_header(&mut input)?;
+            self.keep(&before[..before.len() - input.len()]);
+            let Some(header) = header else { return Ok(()) };
             self.enter(&header)?;
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.is_keeping {
+            if let Some(keys) = &mut self.keys {
+                keys.keep(bytes);
+            }
+        }
+    }
+
+    /// The element at the top level has gone by, if one was kept.
+    #[inline]
+    fn complete_key(&mut self) {
+        if self.is_keeping {
+            self.is_keeping = false;
+            if let Some(keys) = &mut self.keys {
+                keys.complete();
+            }
         }
     }
 
@@ -441,6 +465,9 @@ impl Walker {
         }
         if let Some(frame) = self.below.pop() {
             self.top = frame;
+            if self.below.is_empty() {
+                self.complete_key();
+            }
         }
     }
 
@@ -459,6 +486,7 @@ impl Walker {
                 Parsed::Needs(_) => {
                     self.carry[..input.len()].copy_from_slice(input);
                     self.carried = input.len();
+                    *input = &[];
                     return Ok(None);
                 }
             }
@@ -570,6 +598,9 @@ impl Walker {
         let is_top_level = self.below.is_empty();
         if is_top_level && is_pixels(tag) {
             self.is_past_pixels = true;
+        }
+        if let Some(keys) = self.keys.as_mut().filter(|_| is_top_level && !self.is_past_pixels) {
+            self.is_keeping = keys.begin(tag, vr, length, self.top.encoding);
         }
         if length == UNDEFINED {
             return self.enter_undefined(header, offset);
