@@ -124,6 +124,14 @@ pub const IDENTIFIER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Elements of one level of an identifier: the standard's tables have under 100 keys, the whole
 /// dictionary 5,000.
 pub const IDENTIFIER_ELEMENTS_MAX: usize = 8192;
+/// Rows of the index that one page of a query looks at: some milliseconds, so that no transaction
+/// is long, and C-CANCEL is looked for often.
+pub const QUERY_ROWS_PER_PAGE: usize = 4096;
+/// Matches of one page; what they encode to leaves in a few writes.
+pub const QUERY_MATCHES_PER_PAGE: usize = 100;
+/// Candidates that a secondary key may leave: half a MiB of numbers. A key with more is no help,
+/// and everything is gone through page by page instead.
+pub const QUERY_CANDIDATES_MAX: usize = 65_536;
 /// Responses collected before they are sent in one write, in bytes; a C-CANCEL is looked for between
 /// two of these.
 pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;

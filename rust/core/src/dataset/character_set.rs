@@ -290,6 +290,11 @@ impl CharacterSet {
         self.first.is_some()
     }
 
+    /// True when text can be written in it: a known set without code extensions.
+    pub const fn is_destination(self) -> bool {
+        self.first.is_some() && !self.has_extensions
+    }
+
     /// The text of `value`, a whole value with all that its delimiters separate.
     pub fn decode(
         self,

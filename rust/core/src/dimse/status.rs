@@ -53,6 +53,10 @@ impl Status {
     pub const DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Self = Self(0xA900);
     /// C000H, error: cannot understand (C-STORE), unable to process (C-FIND, C-MOVE, C-GET)
     pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
+    /// FF00H, pending
+    pub const PENDING: Self = Self(0xFF00);
+    /// FF01H, pending; one or more optional keys are not supported
+    pub const PENDING_WITH_WARNING: Self = Self(0xFF01);
     /// FE00H, cancel
     pub const CANCEL: Self = Self(0xFE00);
 

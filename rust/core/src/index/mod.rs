@@ -8,14 +8,17 @@
 //! Written by one thread (`archive`'s applier) through [`IndexOp`]s, read by anyone in short
 //! transactions. Called by `archive`, and by `server` for queries; it knows no file but its own.
 
+pub mod answer;
 pub mod attributes;
 pub mod entry;
 pub mod env;
 pub mod fold;
 pub mod matching;
+pub mod query;
 pub mod reader;
 pub mod record;
 pub mod schema;
+pub mod search;
 pub mod writer;
 
 use std::path::Path;

@@ -6,8 +6,10 @@
 //! tools' choice stands here.
 
 use super::narration::Refusal;
+use crate::dataset::identifier::IdentifierError;
 use crate::dimse::service::{DataSetType, StoreRequest};
 use crate::dimse::status::Status;
+use crate::index::query::{QueryError, RuleSet, Rules};
 use crate::limits::MAX_PDU_BYTES_MAX;
 use crate::storage::writer::{Dialect, StoreError, StoreMode};
 use crate::ul::pdu::AssociateRj;
@@ -67,6 +69,25 @@ pub const fn incomplete_store(request: &StoreRequest) -> Status {
     match request.data_set_type {
         DataSetType::Absent => Status::CANNOT_UNDERSTAND,
         DataSetType::Present | DataSetType::Missing => Status::MISTYPED_ARGUMENT,
+    }
+}
+
+/// The status of a C-FIND, C-MOVE or C-GET whose identifier cannot be used. The standard has A900H
+/// for all of them (PS3.4 Table C.4-1); DCMTK has C000H for some.
+pub const fn query_status(error: &QueryError, rules: Rules) -> Status {
+    match error {
+        QueryError::Identifier(IdentifierError::TooLong | IdentifierError::TooManyElements) => {
+            Status::OUT_OF_RESOURCES
+        }
+        QueryError::Identifier(_) => Status::CANNOT_UNDERSTAND,
+        QueryError::UnknownLevel
+        | QueryError::LevelOutsideModel(_)
+        | QueryError::NoUniqueKey(_)
+            if matches!(rules.set, RuleSet::Dcmtk) =>
+        {
+            Status::CANNOT_UNDERSTAND
+        }
+        _ => Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod access;
 pub mod answers;
 pub mod areas;
 pub mod association;
+pub mod find;
 pub mod listener;
 pub mod narration;
 pub mod peer;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::ae_title::AeTitle;
 use crate::dictionary::uids::{name_of, storage_prefix};
-use crate::dimse::service::Priority;
+use crate::dimse::service::{Priority, QueryService};
 use crate::dimse::status::{Operation, Status};
 use crate::log::{Level, Logger, escaped};
 use crate::storage::writer::Dialect;
@@ -177,6 +177,20 @@ impl Narrator {
 
     fn say(&self, level: Level, text: fmt::Arguments<'_>) {
         self.logger.line(level, logger_of(self.dialect), text);
+    }
+
+    /// One response of a C-FIND, C-MOVE or C-GET, counted from 1, the final one included.
+    pub fn query_response(&self, service: QueryService, number: u64, status: Status) {
+        if !self.enabled(Level::Info) {
+            return;
+        }
+        let operation = match service {
+            QueryService::Find => Operation::Find,
+            QueryService::Get => Operation::Get,
+            QueryService::Move => Operation::Move,
+        };
+        let (name, text) = (service.text(), status.text(operation));
+        self.say(Level::Info, format_args!("{name} SCP Response {number} [status: {text}]"));
     }
 
     /// True when lines of `level` are wanted.

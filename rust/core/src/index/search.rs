@@ -1,0 +1,833 @@
+//! Finding what a compiled query asks for: where to begin, what to go through, when to pause.
+//!
+//! [`Query::page`] begins with the key that leaves the fewest candidates (UIDs, then the secondary
+//! keys of exact values, of beginnings and of dates), goes through the whole index only where no
+//! key helps, and returns after a bounded number of rows, so that no transaction is long: the
+//! [`Cursor`] then tells the next page where to go on. What is removed between two pages is not met;
+//! what is added may be.
+//!
+//! A study whose instances disagree about it has several sets of values (FORMAT.md, "Variants").
+//! It matches when one of them does, and answers with the first that does, as DCMTK, which asks
+//! each instance. Retrieval selects the instances that match, and not all of a study of which some
+//! do. Called by `server::{find, retrieve}`.
+
+use super::attributes::{Attribute, Computed, Level, SecondaryKey, tags};
+use super::env::IndexError;
+use super::matching::{Range, has_wildcard, trimmed};
+use super::query::{
+    Key, KeyRule, LEVELS, Query, RuleSet, Source, Subject, computed_level, unique_key,
+};
+use super::reader::{KeyRange, Reader};
+use super::record::{AttributeSet, EntityRecord, InstanceRecord};
+use super::schema::{EntityId, InstanceKey};
+use crate::dataset::attributes::AttributesRef;
+use crate::dataset::character_set::{CharacterSet, Delimiters, is_affected};
+use crate::limits::{QUERY_CANDIDATES_MAX, QUERY_ROWS_PER_PAGE};
+use crate::tag::Tag;
+
+/// Accession Number.
+const ACCESSION_NUMBER: Tag = Tag::new(0x0008, 0x0050);
+
+/// Where a query stands between two pages.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    roots: Option<Roots>,
+    /// Roots that are done, or the last number that is, where all are gone through.
+    done: u64,
+    /// For studies, series and instances: the parent that is being gone through, and its last child
+    /// that is done.
+    below: [(u64, u64); 4],
+}
+
+/// What the search begins with.
+#[derive(Clone, Debug)]
+enum Roots {
+    /// These instances.
+    Instances(Vec<InstanceKey>),
+    /// These entities, in order of number.
+    Entities(Level, Vec<EntityId>),
+    /// Everything, from this level down.
+    All(Level),
+}
+
+/// What one page came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more: ask again with the same cursor.
+    More,
+    /// That was all.
+    Done,
+}
+
+/// One match; values borrow the reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Match<'t> {
+    patient: Option<EntityRecord<'t>>,
+    study: Option<EntityRecord<'t>>,
+    series: Option<EntityRecord<'t>>,
+    instance: Option<InstanceRecord<'t>>,
+    /// Values of the patient, of the study with its patient, and of the series.
+    sets: [Option<AttributesRef<'t>>; 3],
+}
+
+impl<'t> Match<'t> {
+    /// The instance: what is retrieved, or the first one that matched, where one was needed.
+    pub const fn instance(&self) -> Option<&InstanceRecord<'t>> {
+        self.instance.as_ref()
+    }
+
+    /// The Specific Character Set that the values are written in.
+    pub fn character_set_value(&self) -> &'t [u8] {
+        let instance = self.instance.map(|instance| instance.attributes());
+        let sets = self.sets.iter().rev().flatten().copied();
+        let first = instance.into_iter().chain(sets).next();
+        first.map_or(&[], |values| trimmed(values.value(tags::SPECIFIC_CHARACTER_SET)))
+    }
+
+    /// The value of an attribute of `level`.
+    pub fn value(&self, level: Level, tag: Tag) -> &'t [u8] {
+        let values = match level {
+            Level::Image => self.instance.map(|instance| instance.attributes()),
+            Level::Series => self.sets[2],
+            Level::Study => self.sets[1],
+            Level::Patient => self.sets[0].or(self.sets[1]),
+        };
+        values.map_or(&[], |values| values.value(tag))
+    }
+}
+
+/// Rows looked at, and where to stop.
+struct Walk<'w, 'k, 't, V> {
+    query: &'w Query<'k>,
+    reader: &'t Reader<'t>,
+    cursor: &'w mut Cursor,
+    rows_left: usize,
+    is_full: bool,
+    visit: V,
+}
+
+enum Flow {
+    /// This part is done.
+    Go,
+    /// The page is over before it was.
+    Stop,
+}
+
+/// The sets of an entity that match.
+enum Sets<'t> {
+    /// All of them; this is the first.
+    All(AttributeSet<'t>),
+    /// Some of them, in order of arrival, never none.
+    Some(Vec<AttributeSet<'t>>),
+}
+
+impl<'t> Sets<'t> {
+    fn first(&self) -> Option<&AttributeSet<'t>> {
+        match self {
+            Self::All(set) => Some(set),
+            Self::Some(sets) => sets.first(),
+        }
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Some(sets) => sets.iter().any(|set| set.number == number),
+        }
+    }
+}
+
+impl<'k> Query<'k> {
+    /// Gives matches to `visit`, from where `cursor` stands, until it returns false or
+    /// `QUERY_ROWS_PER_PAGE` rows were looked at.
+    pub fn page<'t>(
+        &self,
+        reader: &'t Reader<'t>,
+        cursor: &mut Cursor,
+        visit: impl FnMut(&Match<'t>) -> bool,
+    ) -> Result<Progress, IndexError> {
+        if self.is_void {
+            return Ok(Progress::Done);
+        }
+        let roots = match cursor.roots.take() {
+            Some(roots) => roots,
+            None => self.plan(reader)?,
+        };
+        let mut walk = Walk {
+            query: self,
+            reader,
+            cursor,
+            rows_left: QUERY_ROWS_PER_PAGE,
+            is_full: false,
+            visit,
+        };
+        let flow = walk.roots(&roots);
+        cursor.roots = Some(roots);
+        Ok(match flow? {
+            Flow::Go => Progress::Done,
+            Flow::Stop => Progress::More,
+        })
+    }
+
+    // ---- Plans --------------------------------------------------------------------------------
+
+    /// Chooses what to begin with.
+    fn plan(&self, reader: &Reader<'_>) -> Result<Roots, IndexError> {
+        for level in [Level::Image, Level::Series, Level::Study] {
+            let key = self.keys.iter().find(|key| {
+                matches!(key.subject, Subject::Attribute(attribute)
+                    if attribute.tag == unique_key(level))
+            });
+            if let Some(key) = key {
+                return self.uid_roots(reader, level, key.raw);
+            }
+        }
+        let mut ranges: Vec<(u8, &'static Attribute, Vec<KeyRange>)> = Vec::new();
+        for key in &self.keys {
+            let Subject::Attribute(attribute) = key.subject else { continue };
+            if let Some(found) = self.ranges(key, attribute) {
+                ranges.push((vagueness(key, attribute), attribute, found));
+            }
+        }
+        ranges.sort_by_key(|(vagueness, _, _)| *vagueness);
+        let mut best: Option<(Level, Vec<EntityId>)> = None;
+        // A short look at each key first: the one with few candidates need not be the first.
+        for bound in [FEW_CANDIDATES, QUERY_CANDIDATES_MAX] {
+            for (_, attribute, ranges) in &ranges {
+                let limit = best.as_ref().map_or(bound, |(_, ids)| ids.len());
+                if let Some(ids) = candidates(reader, ranges, limit)? {
+                    best = Some((attribute.level, ids));
+                }
+            }
+            if best.is_some() {
+                break;
+            }
+        }
+        if let Some((level, ids)) = best {
+            return self.raised(reader, level, ids);
+        }
+        let above = self.keys.iter().filter_map(|key| match key.subject {
+            Subject::Attribute(attribute) => Some(attribute.level),
+            Subject::Computed(_) => None,
+        });
+        Ok(Roots::All(above.min().unwrap_or(self.level).min(self.level).min(Level::Series)))
+    }
+
+    fn uid_roots(
+        &self,
+        reader: &Reader<'_>,
+        level: Level,
+        list: &[u8],
+    ) -> Result<Roots, IndexError> {
+        let uids = list.split(|byte| *byte == b'\\').map(trimmed);
+        if level == Level::Image {
+            let mut keys = Vec::new();
+            for uid in uids {
+                keys.extend(reader.find_instance(uid)?);
+            }
+            if self.level == Level::Image {
+                keys.sort_unstable_by_key(|key| key.number);
+                keys.dedup();
+                return Ok(Roots::Instances(keys));
+            }
+            let series = keys.into_iter().map(|key| key.series).collect();
+            return self.raised(reader, Level::Series, series);
+        }
+        let mut ids = Vec::new();
+        for uid in uids {
+            for id in reader.find_entities(level, uid)? {
+                ids.push(id?);
+            }
+        }
+        self.raised(reader, level, ids)
+    }
+
+    /// The entities of `ids`, or those above them at the level of the query, each once.
+    fn raised(
+        &self,
+        reader: &Reader<'_>,
+        mut level: Level,
+        mut ids: Vec<EntityId>,
+    ) -> Result<Roots, IndexError> {
+        loop {
+            ids.sort_unstable();
+            ids.dedup();
+            if level <= self.level {
+                return Ok(Roots::Entities(level, ids));
+            }
+            let mut parents = Vec::with_capacity(ids.len());
+            for id in ids {
+                parents.extend(reader.entity(level, id)?.map(|record| record.parent()));
+            }
+            ids = parents;
+            level = if level == Level::Series { Level::Study } else { Level::Patient };
+        }
+    }
+
+    /// The secondary keys of everything that may match, if there are such.
+    fn ranges(&self, key: &Key<'k>, attribute: &Attribute) -> Option<Vec<KeyRange>> {
+        let tag = attribute.tag;
+        let is_standard = self.rules.set == RuleSet::Standard;
+        match attribute.key {
+            SecondaryKey::None | SecondaryKey::Uid | SecondaryKey::Time => None,
+            SecondaryKey::Date => {
+                let values: Vec<&[u8]> = if is_standard {
+                    key.raw.split(|byte| *byte == b'\\').map(trimmed).collect()
+                } else {
+                    vec![key.raw]
+                };
+                values
+                    .into_iter()
+                    .filter(|value| !value.is_empty())
+                    .map(|value| {
+                        let range = Range::of(value);
+                        let (first, last) = (trimmed(range.first), range.last.map(trimmed));
+                        let open = |end: &'_ [u8]| -> bool { end.is_empty() };
+                        match last {
+                            None => KeyRange::between(tag, Some(first), Some(first)),
+                            Some(last) if open(first) && open(last) => None,
+                            Some(last) => KeyRange::between(
+                                tag,
+                                (!open(first)).then_some(first),
+                                (!open(last)).then_some(last),
+                            ),
+                        }
+                    })
+                    .collect()
+            }
+            SecondaryKey::Text | SecondaryKey::Name => {
+                // Through UTF-8, so that no wildcard is seen inside a character. What is not of its
+                // set is looked up by its ASCII beginning only.
+                let decoded = if is_affected(key.vr) {
+                    self.character_set.decode(key.raw, Delimiters::of(key.vr)).ok()
+                } else {
+                    core::str::from_utf8(key.raw).ok().map(Into::into)
+                };
+                let Some(text) = decoded else {
+                    let end = key.raw.iter().position(|byte| !byte.is_ascii() || *byte == 0x1B)?;
+                    let prefix = before_wildcard(key.raw.get(..end)?);
+                    if prefix.is_empty() || is_standard {
+                        return None;
+                    }
+                    return Some(vec![KeyRange::beginning(tag, prefix, b"")?]);
+                };
+                let values: Vec<&str> =
+                    if is_standard { text.split('\\').collect() } else { vec![&text] };
+                let values = values.into_iter().map(|value| value.trim_matches([' ', '\0']));
+                let ranges = values.filter(|value| !value.is_empty()).map(|value| {
+                    // Each group of a name has a key of its own.
+                    let value = if is_standard && attribute.key == SecondaryKey::Name {
+                        value.split('=').find(|group| !group.is_empty())?
+                    } else {
+                        value
+                    };
+                    if !has_wildcard(value.as_bytes()) {
+                        return KeyRange::equal(tag, value.as_bytes(), b"ISO_IR 192");
+                    }
+                    let prefix = before_wildcard(value.as_bytes());
+                    if prefix.is_empty() {
+                        return None;
+                    }
+                    KeyRange::beginning(tag, prefix, b"ISO_IR 192")
+                });
+                ranges.collect()
+            }
+        }
+    }
+}
+
+/// Candidates looked for in each key before a long look at any.
+const FEW_CANDIDATES: usize = 256;
+
+/// The entities in `ranges`, if they are fewer than `limit`; `None` when there are more.
+fn candidates(
+    reader: &Reader<'_>,
+    ranges: &[KeyRange],
+    limit: usize,
+) -> Result<Option<Vec<EntityId>>, IndexError> {
+    let mut ids = Vec::new();
+    for range in ranges {
+        for row in reader.keys(range)? {
+            if ids.len() >= limit {
+                return Ok(None);
+            }
+            ids.push(row?.1);
+        }
+    }
+    Ok(Some(ids))
+}
+
+/// In which order keys are looked at: those that name one thing first.
+fn vagueness(key: &Key<'_>, attribute: &Attribute) -> u8 {
+    let names_one = [tags::PATIENT_ID, ACCESSION_NUMBER].contains(&attribute.tag);
+    match attribute.key {
+        SecondaryKey::Text | SecondaryKey::Name if has_wildcard(key.raw) => 2,
+        SecondaryKey::Text | SecondaryKey::Name => u8::from(!names_one),
+        _ => 3,
+    }
+}
+
+fn before_wildcard(text: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'*', b'?', text).unwrap_or(text.len());
+    text.get(..end).unwrap_or(text)
+}
+
+// ---- The walk -----------------------------------------------------------------------------------
+
+impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
+    fn is_over(&self) -> bool {
+        self.is_full || self.rows_left == 0
+    }
+
+    fn look(&mut self) {
+        self.rows_left = self.rows_left.saturating_sub(1);
+    }
+
+    fn roots(&mut self, roots: &Roots) -> Result<Flow, IndexError> {
+        let first = usize::try_from(self.cursor.done).unwrap_or(usize::MAX);
+        match roots {
+            Roots::Instances(keys) => {
+                for key in keys.iter().skip(first) {
+                    if self.is_over() {
+                        return Ok(Flow::Stop);
+                    }
+                    self.single_instance(*key)?;
+                    self.cursor.done += 1;
+                }
+            }
+            Roots::Entities(level, ids) => {
+                for id in ids.iter().skip(first) {
+                    if self.is_over() {
+                        return Ok(Flow::Stop);
+                    }
+                    self.look();
+                    if let Some(record) = self.reader.entity(*level, *id)? {
+                        if let Flow::Stop = self.root(record)? {
+                            return Ok(Flow::Stop);
+                        }
+                    }
+                    self.cursor.done += 1;
+                }
+            }
+            Roots::All(level) => {
+                for record in self.reader.entities(*level, self.cursor.done)? {
+                    if self.is_over() {
+                        return Ok(Flow::Stop);
+                    }
+                    self.look();
+                    let record = record?;
+                    if let Flow::Stop = self.root(record)? {
+                        return Ok(Flow::Stop);
+                    }
+                    self.cursor.done = record.id();
+                }
+            }
+        }
+        Ok(Flow::Go)
+    }
+
+    fn root(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
+        match record.level() {
+            Level::Patient => self.patient(record),
+            Level::Study => self.study(record),
+            Level::Series | Level::Image => {
+                let Some(study) = self.parent(&record)? else { return Ok(Flow::Go) };
+                let Some(sets) = self.sets(&study)? else { return Ok(Flow::Go) };
+                self.series(record, &study, &sets)
+            }
+        }
+    }
+
+    fn parent(
+        &mut self,
+        record: &EntityRecord<'t>,
+    ) -> Result<Option<EntityRecord<'t>>, IndexError> {
+        let level = match record.level() {
+            Level::Series | Level::Image => Level::Study,
+            Level::Study | Level::Patient => Level::Patient,
+        };
+        self.look();
+        self.reader.entity(level, record.parent())
+    }
+
+    /// The sets of an entity that match; `None` when none does.
+    fn sets(&mut self, record: &EntityRecord<'t>) -> Result<Option<Sets<'t>>, IndexError> {
+        let (query, reader, level) = (self.query, self.reader, record.level());
+        let primary = record.primary();
+        let has_keys = query.has_keys_of(level)
+            || (level == Level::Study && query.has_keys_of(Level::Patient));
+        let is_match = !has_keys || query.set_matches(level, primary.attributes);
+        if !has_keys || !record.has_variants() {
+            return Ok(is_match.then_some(Sets::All(primary)));
+        }
+        let mut matching = Vec::new();
+        if is_match {
+            matching.push(primary);
+        }
+        let mut is_all = is_match;
+        for set in reader.variants(level, record.id())? {
+            let set = set?;
+            self.look();
+            if query.set_matches(level, set.attributes) {
+                matching.push(set);
+            } else {
+                is_all = false;
+            }
+        }
+        if is_all {
+            return Ok(Some(Sets::All(primary)));
+        }
+        Ok((!matching.is_empty()).then_some(Sets::Some(matching)))
+    }
+
+    fn patient(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
+        let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
+        if self.query.target == Level::Patient {
+            self.leaf(&record, &sets, None)?;
+            return Ok(Flow::Go);
+        }
+        self.children(Level::Study, record.id(), Self::study)
+    }
+
+    fn study(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
+        let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
+        if self.query.target == Level::Study {
+            self.leaf(&record, &sets, None)?;
+            return Ok(Flow::Go);
+        }
+        self.children(Level::Series, record.id(), |walk, series| {
+            walk.series(series, &record, &sets)
+        })
+    }
+
+    fn series(
+        &mut self,
+        record: EntityRecord<'t>,
+        study: &EntityRecord<'t>,
+        study_sets: &Sets<'t>,
+    ) -> Result<Flow, IndexError> {
+        let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
+        if self.query.target == Level::Series {
+            self.leaf(&record, &sets, Some((study, study_sets)))?;
+            return Ok(Flow::Go);
+        }
+        let reader = self.reader;
+        let after = self.enter(Level::Image, record.id());
+        for instance in reader.instances(record.id(), after)? {
+            if self.is_over() {
+                return Ok(Flow::Stop);
+            }
+            self.look();
+            let instance = instance?;
+            let numbers = instance.sets();
+            if study_sets.contains(numbers.study)
+                && sets.contains(numbers.series)
+                && self.query.values_match(Level::Image, instance.attributes())
+            {
+                self.found(instance, Some(record), Some(*study))?;
+            }
+            self.leave(Level::Image, instance.key().number);
+        }
+        Ok(Flow::Go)
+    }
+
+    /// Goes through the children of `parent` at `level`, from where the cursor stands.
+    fn children(
+        &mut self,
+        level: Level,
+        parent: EntityId,
+        mut each: impl FnMut(&mut Self, EntityRecord<'t>) -> Result<Flow, IndexError>,
+    ) -> Result<Flow, IndexError> {
+        let reader = self.reader;
+        let after = self.enter(level, parent);
+        for id in reader.children(level, parent, after)? {
+            if self.is_over() {
+                return Ok(Flow::Stop);
+            }
+            self.look();
+            let id = id?;
+            if let Some(record) = reader.entity(level, id)? {
+                if let Flow::Stop = each(self, record)? {
+                    return Ok(Flow::Stop);
+                }
+            }
+            self.leave(level, id);
+        }
+        Ok(Flow::Go)
+    }
+
+    /// The last child of `parent` that is done.
+    fn enter(&mut self, level: Level, parent: u64) -> u64 {
+        let place = &mut self.cursor.below[level as usize];
+        if place.0 != parent {
+            *place = (parent, 0);
+        }
+        place.1
+    }
+
+    fn leave(&mut self, level: Level, child: u64) {
+        self.cursor.below[level as usize].1 = child;
+    }
+
+    fn single_instance(&mut self, key: InstanceKey) -> Result<(), IndexError> {
+        self.look();
+        let reader = self.reader;
+        let Some(instance) = reader.instance(key)? else { return Ok(()) };
+        if !self.query.values_match(Level::Image, instance.attributes()) {
+            return Ok(());
+        }
+        let Some(series) = reader.entity(Level::Series, key.series)? else { return Ok(()) };
+        let Some(study) = self.parent(&series)? else { return Ok(()) };
+        for (record, number) in [(&series, instance.sets().series), (&study, instance.sets().study)]
+        {
+            match self.sets(record)? {
+                Some(sets) if sets.contains(number) => {}
+                _ => return Ok(()),
+            }
+        }
+        self.found(instance, Some(series), Some(study))
+    }
+
+    /// An instance that matches: completes what the answer needs.
+    fn found(
+        &mut self,
+        instance: InstanceRecord<'t>,
+        series: Option<EntityRecord<'t>>,
+        study: Option<EntityRecord<'t>>,
+    ) -> Result<(), IndexError> {
+        self.answer(Match {
+            patient: None,
+            study,
+            series,
+            instance: Some(instance),
+            sets: [None; 3],
+        })
+    }
+
+    /// A patient, study or series whose own values match: looks at what is below it where keys or
+    /// answers want that, and completes what the answer needs.
+    fn leaf(
+        &mut self,
+        record: &EntityRecord<'t>,
+        sets: &Sets<'t>,
+        study: Option<(&EntityRecord<'t>, &Sets<'t>)>,
+    ) -> Result<(), IndexError> {
+        let (query, reader, level) = (self.query, self.reader, record.level());
+        let Some(first) = sets.first() else { return Ok(()) };
+        let has_keys_below = LEVELS.iter().any(|at| *at > level && query.has_keys_of(*at));
+        let is_partial = matches!(study, Some((_, Sets::Some(_))));
+        let wants_upper = study.is_some_and(|(study, _)| study.has_variants())
+            && (query.needs_levels[0] || query.needs_levels[1]);
+        let instance = if has_keys_below || is_partial {
+            let found = self.below(record, sets, study.map(|(_, sets)| sets))?;
+            let Some(found) = found else { return Ok(()) };
+            Some(found)
+        } else if query.needs_instance || wants_upper {
+            self.look();
+            match reader.instance_with(level, record.id(), first)? {
+                Some(key) => reader.instance(key)?,
+                None => None,
+            }
+        } else {
+            None
+        };
+        let mut found = Match {
+            patient: None,
+            study: study.map(|(study, _)| *study),
+            series: None,
+            instance,
+            sets: [None; 3],
+        };
+        // Which set answers: that of the instance, where one was looked for.
+        let numbers = instance.map(|instance| instance.sets());
+        let number = numbers.map_or(first.number, |numbers| match level {
+            Level::Patient => numbers.patient,
+            Level::Study => numbers.study,
+            Level::Series | Level::Image => numbers.series,
+        });
+        let values = if number == first.number {
+            first.attributes
+        } else {
+            self.set_of(record, Some(number))?
+        };
+        match level {
+            Level::Patient => {
+                found.patient = Some(*record);
+                found.sets[0] = Some(values);
+            }
+            Level::Study => {
+                found.study = Some(*record);
+                found.sets[1] = Some(values);
+            }
+            Level::Series | Level::Image => {
+                found.series = Some(*record);
+                found.sets[2] = Some(values);
+            }
+        }
+        self.answer(found)
+    }
+
+    /// The first instance below `record` that its sets and the keys of lower levels let pass.
+    fn below(
+        &mut self,
+        record: &EntityRecord<'t>,
+        sets: &Sets<'t>,
+        study_sets: Option<&Sets<'t>>,
+    ) -> Result<Option<InstanceRecord<'t>>, IndexError> {
+        let (query, reader) = (self.query, self.reader);
+        match record.level() {
+            Level::Patient => {
+                for id in reader.children(Level::Study, record.id(), 0)? {
+                    self.look();
+                    let Some(study) = reader.entity(Level::Study, id?)? else { continue };
+                    let Some(study_sets) = self.sets(&study)? else { continue };
+                    if let Some(found) = self.below(&study, &study_sets, None)? {
+                        return Ok(Some(found));
+                    }
+                }
+            }
+            Level::Study => {
+                for id in reader.children(Level::Series, record.id(), 0)? {
+                    self.look();
+                    let Some(series) = reader.entity(Level::Series, id?)? else { continue };
+                    let Some(series_sets) = self.sets(&series)? else { continue };
+                    if let Some(found) = self.below(&series, &series_sets, Some(sets))? {
+                        return Ok(Some(found));
+                    }
+                }
+            }
+            Level::Series | Level::Image => {
+                for instance in reader.instances(record.id(), 0)? {
+                    self.look();
+                    let instance = instance?;
+                    let numbers = instance.sets();
+                    if sets.contains(numbers.series)
+                        && study_sets.is_none_or(|study| study.contains(numbers.study))
+                        && query.values_match(Level::Image, instance.attributes())
+                    {
+                        return Ok(Some(instance));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The values of set `number` of an entity; the primary ones when it is not told or gone.
+    fn set_of(
+        &mut self,
+        record: &EntityRecord<'t>,
+        number: Option<u32>,
+    ) -> Result<AttributesRef<'t>, IndexError> {
+        let primary = record.primary();
+        let Some(number) = number.filter(|number| *number != primary.number) else {
+            return Ok(primary.attributes);
+        };
+        for set in self.reader.variants(record.level(), record.id())? {
+            self.look();
+            let set = set?;
+            if set.number == number {
+                return Ok(set.attributes);
+            }
+        }
+        Ok(primary.attributes)
+    }
+
+    /// Loads what the columns need, checks computed keys, and hands the match over.
+    fn answer(&mut self, mut found: Match<'t>) -> Result<(), IndexError> {
+        let (query, reader) = (self.query, self.reader);
+        let [wants_patient, wants_study, wants_series, _] = query.needs_levels;
+        let numbers = found.instance.map(|instance| instance.sets());
+        let wants_study = wants_study || (wants_patient && found.sets[0].is_none());
+        let leads_up = wants_study && found.study.is_none();
+        if let (None, Some(instance), true) =
+            (found.series, found.instance, wants_series || leads_up)
+        {
+            found.series = reader.entity(Level::Series, instance.key().series)?;
+        }
+        if let (None, Some(series), true) = (found.study, found.series, wants_study) {
+            found.study = self.parent(&series)?;
+        }
+        if let (None, Some(series), true) = (found.sets[2], found.series, wants_series) {
+            found.sets[2] = Some(self.set_of(&series, numbers.map(|numbers| numbers.series))?);
+        }
+        if let (None, Some(study), true) = (found.sets[1], found.study, wants_study) {
+            found.sets[1] = Some(self.set_of(&study, numbers.map(|numbers| numbers.study))?);
+        }
+        let counts_patient = query.columns.iter().any(|column| {
+            matches!(column.source, Source::Computed(kind)
+                if computed_level(kind) == Level::Patient)
+        });
+        if let (None, Some(study), true) = (found.patient, found.study, counts_patient) {
+            found.patient = self.parent(&study)?;
+        }
+        for key in &query.keys {
+            let (Subject::Computed(kind), KeyRule::Standard(rule)) = (key.subject, &key.rule)
+            else {
+                continue;
+            };
+            if !rule.matches(&found.computed(kind, reader)?, CharacterSet::ASCII) {
+                return Ok(());
+            }
+        }
+        if !(self.visit)(&found) {
+            self.is_full = true;
+        }
+        Ok(())
+    }
+}
+
+impl<'t> Match<'t> {
+    /// The value of a computed attribute, as text.
+    pub fn computed(&self, kind: Computed, reader: &Reader<'_>) -> Result<Vec<u8>, IndexError> {
+        let count = |record: Option<EntityRecord<'t>>, of: fn(&EntityRecord<'t>) -> u64| {
+            record.map_or_else(Vec::new, |record| of(&record).to_string().into_bytes())
+        };
+        Ok(match kind {
+            Computed::PatientStudies => count(self.patient, EntityRecord::study_count),
+            Computed::PatientSeries => count(self.patient, EntityRecord::series_count),
+            Computed::PatientInstances => count(self.patient, EntityRecord::instance_count),
+            Computed::StudySeries => count(self.study, EntityRecord::series_count),
+            Computed::StudyInstances => count(self.study, EntityRecord::instance_count),
+            Computed::SeriesInstances => count(self.series, EntityRecord::instance_count),
+            Computed::InstanceAvailability => b"ONLINE".to_vec(),
+            Computed::RetrieveAeTitle => Vec::new(),
+            Computed::AvailableTransferSyntax => self
+                .instance
+                .map_or_else(Vec::new, |instance| instance.transfer_syntax().as_bytes().to_vec()),
+            Computed::ModalitiesInStudy | Computed::SopClassesInStudy => {
+                let Some(study) = self.study else { return Ok(Vec::new()) };
+                in_study(kind, study.id(), reader)?
+            }
+        })
+    }
+}
+
+/// The different modalities or SOP classes of a study's series, in order of arrival.
+fn in_study(kind: Computed, study: EntityId, reader: &Reader<'_>) -> Result<Vec<u8>, IndexError> {
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    let mut add = |value: &[u8]| {
+        let value = trimmed(value);
+        let is_new = !value.is_empty() && values.iter().all(|known| known != value);
+        if is_new && values.len() < DIFFERENT_VALUES_MAX {
+            values.push(value.to_vec());
+        }
+    };
+    for id in reader.children(Level::Series, study, 0)? {
+        let Some(series) = reader.entity(Level::Series, id?)? else { continue };
+        if kind == Computed::SopClassesInStudy {
+            series.sop_classes().for_each(|(uid, _)| add(uid));
+            continue;
+        }
+        add(series.attributes().value(tags::MODALITY));
+        if series.has_variants() {
+            for set in reader.variants(Level::Series, series.id())? {
+                add(set?.attributes.value(tags::MODALITY));
+            }
+        }
+    }
+    Ok(values.join(&b'\\'))
+}
+
+/// Different modalities or SOP classes that are told of one study; real ones have under ten.
+const DIFFERENT_VALUES_MAX: usize = 64;
