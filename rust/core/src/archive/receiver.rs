@@ -27,7 +27,7 @@ use super::record::{self, FILE_AT, FileSource, StoreChange};
 use crate::dataset::scan::{ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dictionary::uids::storage_prefix;
-use crate::index::{Attributes, FileLocation, InstanceEntry};
+use crate::index::{FileLocation, InstanceEntry, attributes};
 use crate::limits::{JOURNALED_OBJECT_BYTES_MAX, WRITE_SLICES_MAX};
 use crate::storage::backend::tree::{Access, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
@@ -141,7 +141,8 @@ impl Receiver {
         Self {
             area: Arc::clone(area),
             request: *request,
-            scanner: is_scanned.then(|| Scanner::new(transfer_syntax, &WANTED)),
+            scanner: is_scanned
+                .then(|| Scanner::with_index_keys(transfer_syntax, &WANTED, &attributes::WANTED)),
             digest: Xxh3::new(),
             has_checked_uids: false,
             content: Content::Memory(Vec::new()),
@@ -319,9 +320,10 @@ impl Receiver {
         })
     }
 
-    fn entry(&self) -> InstanceEntry {
+    fn entry(&mut self) -> InstanceEntry {
+        let attributes = self.scanner.as_mut().map(Scanner::take_attributes).unwrap_or_default();
         InstanceEntry {
-            attributes: Attributes::new(),
+            attributes,
             sop_class: UidText::new(significant(self.request.sop_class.as_bytes()))
                 .unwrap_or(self.request.sop_class),
             sop_instance: UidText::new(significant(self.request.sop_instance.as_bytes()))
