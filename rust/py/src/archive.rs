@@ -2,19 +2,28 @@
 //!
 //! Read once, when a server is made; associations then run without the interpreter.
 
+#![allow(dead_code, unused_imports)] // what retrieval reads follows with it
+
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::archive::area::{AreaOptions, Quota};
+use dcmfast_core::dataset::character_set::Illegal;
+use dcmfast_core::index::answer::AnswerCharacterSet;
+use dcmfast_core::index::query::{RuleSet, Rules};
 use dcmfast_core::server::access::{AllowedPeer, Application, Archive};
 use dcmfast_core::server::areas::AreaSlot;
+use dcmfast_core::server::find::FindSettings;
+use dcmfast_core::uid::Uid;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::server::uid;
+
 /// `dcmfast.policy.archive.Peer`.
 #[derive(FromPyObject)]
-#[allow(dead_code, reason = "read by the query and retrieve services")]
 pub struct PeerRecord {
     ae_title: String,
     host: String,
@@ -36,7 +45,6 @@ struct ApplicationRecord {
 
 /// `dcmfast.policy.archive.ResponseCharacterSet`.
 #[derive(FromPyObject)]
-#[allow(dead_code, reason = "read by the query and retrieve services")]
 struct ResponseCharacterSet {
     follows_request: bool,
     character_set: String,
@@ -46,7 +54,6 @@ struct ResponseCharacterSet {
 
 /// `dcmfast.policy.archive.ProposedContexts`.
 #[derive(FromPyObject)]
-#[allow(dead_code, reason = "read by the query and retrieve services")]
 struct ProposedContexts {
     transfer_syntaxes: Vec<String>,
     profile: Option<Vec<(String, Vec<String>)>>,
@@ -54,7 +61,6 @@ struct ProposedContexts {
 
 /// `dcmfast.policy.archive.ArchiveTables`.
 #[derive(FromPyObject)]
-#[allow(dead_code, reason = "read by the query and retrieve services")]
 pub struct Tables {
     applications: Vec<ApplicationRecord>,
     default_application: Option<usize>,
@@ -78,14 +84,38 @@ fn title(text: &str) -> AeTitle {
     AeTitle::new(text.as_bytes())
 }
 
+fn uids(texts: &[String]) -> PyResult<Vec<Uid>> {
+    texts.iter().map(|text| uid(text)).collect()
+}
+
 impl PeerRecord {
-    fn allowed(self) -> PyResult<AllowedPeer> {
+    fn located(&self) -> PyResult<Vec<IpAddr>> {
         let address = |text: &String| {
             text.parse::<IpAddr>()
                 .map_err(|_| PyValueError::new_err(format!("{text:?} is no address")))
         };
-        let addresses = self.addresses.iter().map(address).collect::<PyResult<_>>()?;
+        self.addresses.iter().map(address).collect()
+    }
+
+    fn allowed(self) -> PyResult<AllowedPeer> {
+        let addresses = self.located()?;
         Ok(AllowedPeer { ae_title: title(&self.ae_title), host: self.host, addresses })
+    }
+}
+
+impl ResponseCharacterSet {
+    fn compile(self) -> AnswerCharacterSet {
+        AnswerCharacterSet {
+            overrides: !self.follows_request,
+            character_set: self.character_set.into_bytes(),
+            illegal: match (self.transliterates, self.discards) {
+                (false, false) => Illegal::Abort,
+                (true, false) => Illegal::Transliterate,
+                (false, true) => Illegal::Discard,
+                (true, true) => Illegal::TransliterateOrDiscard,
+            },
+            ..AnswerCharacterSet::default()
+        }
     }
 }
 
@@ -119,8 +149,17 @@ impl Tables {
                 peers,
             });
         }
+        let set = match &*self.matching {
+            "dcmtk" => RuleSet::Dcmtk,
+            "standard" => RuleSet::Standard,
+            other => return Err(PyValueError::new_err(format!("no matching named {other:?}"))),
+        };
+        let rules = |checks_identifier| Rules { set, checks_identifier, ..Rules::default() };
+        let character_set = self.response_character_set.compile();
         Ok(Archive {
             areas,
+            find: FindSettings { rules: rules(self.is_find_checked), character_set },
+            retrieve: rules(self.is_move_checked),
             applications,
             default_application: self.default_application,
             is_find_required: self.is_find_required,

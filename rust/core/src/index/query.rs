@@ -90,6 +90,21 @@ pub struct Rules {
     pub combines_date_time: bool,
 }
 
+impl Rules {
+    /// These rules on an association that agreed on `information`, the service class application
+    /// information of PS3.4 §C.5: its first byte is relational queries or retrieval, the second
+    /// combined date-time matching.
+    #[must_use]
+    pub fn with(self, information: Option<&[u8]>) -> Self {
+        let agreed = |at: usize| information.and_then(|bytes| bytes.get(at)) == Some(&1);
+        Self {
+            is_relational: self.is_relational || agreed(0),
+            combines_date_time: self.combines_date_time || agreed(1),
+            ..self
+        }
+    }
+}
+
 /// What a query is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

@@ -14,8 +14,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::areas::AreaSlot;
+use super::find::FindSettings;
 use crate::acse::negotiation::{Decision, Negotiation, Rule};
 use crate::ae_title::AeTitle;
+use crate::index::query::Rules;
 use crate::uid::Uid;
 use crate::ul::pdu::{AssociateRq, PresentationResult};
 
@@ -105,6 +107,10 @@ pub struct Archive {
     pub applications: Vec<Application>,
     /// The application for called titles that are not among them; `None` rejects these.
     pub default_application: Option<usize>,
+    /// How C-FIND is answered.
+    pub find: FindSettings,
+    /// How identifiers of C-MOVE and C-GET are read.
+    pub retrieve: Rules,
     /// `--require-find`.
     pub is_find_required: bool,
     /// `--no-parallel-store`.

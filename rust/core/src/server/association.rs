@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
 use super::areas::OpenArea;
+use super::find;
 use super::listener::{Admission, Refused, Shared};
 use super::narration::{
     AssociationBlock, ContextBlock, Narrator, NoAssociation, Refusal, UserIdentityBlock,
@@ -23,6 +24,7 @@ use super::store::{Exchange, Outcome};
 use super::{Objects, Service};
 use crate::acse::negotiation::{Negotiation, explanation, negotiate};
 use crate::acse::user_information::{LocalIdentity, associate_ac};
+use crate::dimse::service::QueryService;
 use crate::dimse::status::Status;
 use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
 use crate::log::{Level, escaped};
@@ -355,7 +357,8 @@ impl<'s> Link<'s> {
         }
         let titles = (request.calling_ae_title(), request.called_ae_title());
         let area = application.and_then(|(archive, application)| self.area(archive, application));
-        let exchange = Exchange::new(accepted, fragmenter, titles, area);
+        let mut exchange = Exchange::new(accepted, fragmenter, titles, area);
+        exchange.agreed_information = agreed_information(request, &accept);
         Some(Established { admission, storing, exchange })
     }
 
@@ -473,12 +476,25 @@ impl<'s> Link<'s> {
 
     /// Runs an operation that has many answers.
     fn perform(&mut self, operation: &Operation, exchange: &mut Exchange) -> Result<(), End> {
+        let service = self.service;
+        let class = operation.context.abstract_syntax.text();
+        let mut agreed = exchange.agreed_information.iter();
+        let agreed = agreed.find(|(uid, _)| *uid == class).map(|(_, bytes)| bytes.clone());
+        let Some(open) = exchange.area.clone() else { return Err(self.abort(Abort::USER)) };
         let mut peer = Peer::new(self, exchange);
-        let result = peer.send(
-            operation.context.id,
-            |out| operation.request.response(Status::UNRECOGNIZED_OPERATION, false).encode(out),
-            None,
-        );
+        let result = match (&service.objects, operation.request.service) {
+            (Objects::Directory(_), _) => Ok(()),
+            (Objects::Areas(archive), QueryService::Find) => {
+                let mut settings = archive.find.clone();
+                settings.rules = settings.rules.with(agreed.as_deref());
+                find::find(&mut peer, operation, &open.area, &open.index, &settings)
+            }
+            (Objects::Areas(_), QueryService::Move | QueryService::Get) => peer.send(
+                operation.context.id,
+                |out| operation.request.response(Status::UNRECOGNIZED_OPERATION, false).encode(out),
+                None,
+            ),
+        };
         peer.finish(result)
     }
 
@@ -660,6 +676,19 @@ impl<'s> Link<'s> {
             .collect();
         block
     }
+}
+
+/// The service class application information that both sides have, byte by byte: 1 where the peer
+/// asked for something and we answered that we do it (PS3.4 §C.5).
+fn agreed_information(request: &AssociateRq, accept: &AssociateAc) -> Vec<(UidText, Box<[u8]>)> {
+    let asked = extended_negotiation(request.user_information.as_ref());
+    extended_negotiation(accept.user_information.as_ref())
+        .into_iter()
+        .filter_map(|(uid, ours)| {
+            let (_, theirs) = asked.iter().find(|(asked, _)| *asked == uid)?;
+            Some((uid, ours.iter().zip(*theirs).map(|(ours, theirs)| ours & theirs).collect()))
+        })
+        .collect()
 }
 
 fn their_implementation(information: Option<&UserInformation>) -> (String, String) {

@@ -31,6 +31,7 @@ use crate::storage::durability::Operation as IoOperation;
 use crate::storage::writer::{
     Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored,
 };
+use crate::uid::UidText;
 use crate::ul::pdu::{Abort, PDU_HEADER_BYTES};
 use crate::ul::pdv::{Fragmenter, Pdv};
 
@@ -62,6 +63,8 @@ pub struct Exchange {
     pub(super) pdu: Vec<u8>,
     /// The storage area that is called, where there are some and it could be opened.
     pub(super) area: Option<OpenArea>,
+    /// Service class application information that was agreed on, by SOP class.
+    pub(super) agreed_information: Vec<(UidText, Box<[u8]>)>,
     /// PDVs that came in one PDU with a request that is performed first.
     pub(super) left_over: Vec<u8>,
     /// Length of the PDU at the front of the buffer, as far as it is known.
@@ -130,6 +133,7 @@ impl Exchange {
             in_hand: None,
             pdu: Vec::new(),
             area,
+            agreed_information: Vec::new(),
             left_over: Vec::new(),
             wanted_bytes: PDU_HEADER_BYTES,
         }
