@@ -74,13 +74,19 @@ impl Status {
 
     /// The short text of DCMTK's tools for this status of `operation`.
     pub const fn text(self, operation: Operation) -> impl fmt::Display {
-        Text { status: self, operation }
+        Text { status: self, operation, is_long: false }
+    }
+
+    /// DCMTK's long text, of message blocks.
+    pub const fn long_text(self, operation: Operation) -> impl fmt::Display {
+        Text { status: self, operation, is_long: true }
     }
 }
 
 struct Text {
     status: Status,
     operation: Operation,
+    is_long: bool,
 }
 
 impl fmt::Display for Text {
@@ -95,54 +101,87 @@ impl fmt::Display for Text {
             }
         };
         match known {
-            Some(text) => formatter.write_str(text),
+            Some((short, long)) => formatter.write_str(if self.is_long { long } else { short }),
             None => write!(formatter, "Unknown Status: {code:#x}"),
         }
     }
 }
 
-const fn general_text(code: u16) -> Option<&'static str> {
+/// The short text of DCMTK's lines, and the long one of its message blocks.
+type Texts = Option<(&'static str, &'static str)>;
+
+const fn general_text(code: u16) -> Texts {
     Some(match code {
-        0x0000 => "Success",
-        0x0122 => "Refused: SOPClassNotSupported",
+        0x0000 => ("Success", "Success"),
+        0x0122 => ("Refused: SOPClassNotSupported", "Refused: SOP Class not supported"),
         _ => return None,
     })
 }
 
-const fn store_text(code: u16) -> Option<&'static str> {
+const fn store_text(code: u16) -> Texts {
     Some(match code {
-        0xB000 => "Warning: CoercionOfDataElements",
-        0xB006 => "Warning: ElementsDiscarded",
-        0xB007 => "Warning: DataSetDoesNotMatchSOPClass",
-        0xA700..=0xA7FF => "Refused: OutOfResources",
-        0xA900..=0xA9FF => "Error: DataSetDoesNotMatchSOPClass",
-        0xC000..=0xCFFF => "Error: CannotUnderstand",
+        0xB000 => ("Warning: CoercionOfDataElements", "Warning: Coercion of Data Elements"),
+        0xB006 => ("Warning: ElementsDiscarded", "Warning: Elements discarded"),
+        0xB007 => {
+            ("Warning: DataSetDoesNotMatchSOPClass", "Warning: Data Set does not match SOP Class")
+        }
+        0xA700..=0xA7FF => ("Refused: OutOfResources", "Refused: Out of resources"),
+        0xA900..=0xA9FF => {
+            ("Error: DataSetDoesNotMatchSOPClass", "Error: Data Set does not match SOP Class")
+        }
+        0xC000..=0xCFFF => ("Error: CannotUnderstand", "Error: Cannot understand"),
         _ => return general_text(code),
     })
 }
 
-const fn find_text(code: u16) -> Option<&'static str> {
+const fn find_text(code: u16) -> Texts {
     Some(match code {
-        0xFF00 => "Pending",
-        0xFF01 => "Pending: WarningUnsupportedOptionalKeys",
-        0xFE00 => "Cancel: MatchingTerminatedDueToCancelRequest",
-        0xA700 => "Refused: OutOfResources",
-        0xA900 => "Error: DataSetDoesNotMatchSOPClass",
-        0xC000..=0xCFFF => "Failed: UnableToProcess",
+        0x0000 => ("Success", "Success: Matching is complete"),
+        0xFF00 => ("Pending", "Pending: Matches are continuing"),
+        0xFF01 => (
+            "Pending: WarningUnsupportedOptionalKeys",
+            "Pending: Matches are continuing - Warning: Unsupported optional keys",
+        ),
+        0xFE00 => (
+            "Cancel: MatchingTerminatedDueToCancelRequest",
+            "Cancel: Matching terminated due to Cancel Request",
+        ),
+        0xA700 => ("Refused: OutOfResources", "Refused: Out of resources"),
+        0xA900 => {
+            ("Error: DataSetDoesNotMatchSOPClass", "Error: Data Set does not match SOP Class")
+        }
+        0xC000..=0xCFFF => ("Failed: UnableToProcess", "Failed: Unable to process"),
         _ => return general_text(code),
     })
 }
 
-const fn retrieve_text(code: u16, is_move: bool) -> Option<&'static str> {
+const fn retrieve_text(code: u16, is_move: bool) -> Texts {
     Some(match code {
-        0xFF00 => "Pending",
-        0xFE00 => "Cancel: SubOperationsTerminatedDueToCancelIndication",
-        0xA701 => "Refused: OutOfResourcesNumberOfMatches",
-        0xA702 => "Refused: OutOfResourcesSubOperations",
-        0xA801 if is_move => "Refused: MoveDestinationUnknown",
-        0xA900 => "Error: DataSetDoesNotMatchSOPClass",
-        0xB000 => "Warning: SubOperationsCompleteOneOrMoreFailures",
-        0xC000..=0xCFFF => "Failed: UnableToProcess",
+        0x0000 => ("Success", "Success: Sub-operations complete - No failures or warnings"),
+        0xFF00 => ("Pending", "Pending: Sub-operations are continuing"),
+        0xFE00 => (
+            "Cancel: SubOperationsTerminatedDueToCancelIndication",
+            "Cancel: Sub-operations terminated due to Cancel Indication",
+        ),
+        0xA701 => (
+            "Refused: OutOfResourcesNumberOfMatches",
+            "Refused: Out of resources - Unable to calculate number of matches",
+        ),
+        0xA702 => (
+            "Refused: OutOfResourcesSubOperations",
+            "Refused: Out of resources - Unable to perform sub-operations",
+        ),
+        0xA801 if is_move => {
+            ("Refused: MoveDestinationUnknown", "Refused: Move Destination unknown")
+        }
+        0xA900 => {
+            ("Error: DataSetDoesNotMatchSOPClass", "Error: Data Set does not match SOP Class")
+        }
+        0xB000 => (
+            "Warning: SubOperationsCompleteOneOrMoreFailures",
+            "Warning: Sub-operations complete - One or more failures or warnings",
+        ),
+        0xC000..=0xCFFF => ("Failed: UnableToProcess", "Failed: Unable to process"),
         _ => return general_text(code),
     })
 }
@@ -180,6 +219,19 @@ mod tests {
     }
 
     /// PS3.7 Annex C: classes by number.
+    #[test]
+    fn long_texts() {
+        for (code, operation, expected) in [
+            (0xFF00, Operation::Find, "Pending: Matches are continuing"),
+            (0x0000, Operation::Find, "Success: Matching is complete"),
+            (0xFF00, Operation::Get, "Pending: Sub-operations are continuing"),
+            (0xA700, Operation::Store, "Refused: Out of resources"),
+            (0x0110, Operation::Store, "Unknown Status: 0x110"),
+        ] {
+            assert_eq!(Status(code).long_text(operation).to_string(), expected, "{code:04X}");
+        }
+    }
+
     #[test]
     fn classes() {
         for (code, class) in [

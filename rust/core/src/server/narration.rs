@@ -1,7 +1,7 @@
 //! What the receiving tools say at each event, in DCMTK's words.
 //!
-//! One [`Narrator`] per association. DCMTK's `storescp` and `dcmrecv` tell the same story in
-//! different words, streams and levels; [`Dialect`] chooses. Source: DCMTK 3.6.7, checked against
+//! One [`Narrator`] per association. DCMTK's `storescp`, `dcmrecv` and `dcmqrscp` tell the same
+//! story in different words, streams and levels; [`Dialect`] chooses. Source: DCMTK 3.6.7, checked against
 //! DCMTK 3.6.7 in `tests/compat/`. Lines that DCMTK does not have go through [`Narrator::explain`]
 //! under loggers `dcmfast.*`, from `-v` on (DIFFERENCES.md D18). Peers' text passes `log::escaped`;
 //! nothing of a data set but its SOP Instance UID is ever printed. Text is built only when its
@@ -215,15 +215,23 @@ impl Narrator {
 
     /// True when the peer's host name is printed.
     pub fn wants_host_name(&self) -> bool {
-        self.dialect == Dialect::Dcmrecv && self.enabled(Level::Info)
+        self.dialect != Dialect::Storescp && self.enabled(Level::Info)
     }
 
     /// A request arrived, or a connection ended before one did (then the titles are empty).
     pub fn association_received(&self, host: &str, calling: &[u8], called: &[u8]) {
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => {
-                self.say(Level::Info, format_args!("Association Received"));
-            }
+            Dialect::Storescp => self.say(Level::Info, format_args!("Association Received")),
+            // A connection of which no association came is not one that was received.
+            Dialect::Dcmqrscp if calling.is_empty() && called.is_empty() => {}
+            Dialect::Dcmqrscp => self.say(
+                Level::Info,
+                format_args!(
+                    "Association Received ({host}:{} -> {})",
+                    escaped(calling),
+                    escaped(called)
+                ),
+            ),
             Dialect::Dcmrecv => self.say(
                 Level::Info,
                 format_args!(
@@ -263,17 +271,10 @@ impl Narrator {
 
     /// The association is refused as a whole.
     pub fn refused(&self, refusal: Refusal, application_context: &[u8]) {
+        if self.dialect == Dialect::Dcmqrscp {
+            return self.refused_by_archive(refusal, application_context);
+        }
         let text = match (self.dialect, refusal) {
-            (Dialect::Storescp | Dialect::Dcmqrscp, Refusal::Forced) => {
-                "Refusing Association (forced via command line)".to_owned()
-            }
-            (Dialect::Storescp | Dialect::Dcmqrscp, Refusal::ApplicationContext) => format!(
-                "Association Rejected: Bad Application Context Name: {}",
-                escaped(application_context)
-            ),
-            (Dialect::Storescp | Dialect::Dcmqrscp, Refusal::NoImplementationClassUid) => {
-                "Association Rejected: No Implementation Class UID provided".to_owned()
-            }
             (Dialect::Dcmrecv, Refusal::ApplicationContext) => {
                 "Refusing Association (bad application context)".to_owned()
             }
@@ -283,15 +284,60 @@ impl Narrator {
             (Dialect::Dcmrecv, Refusal::Forced) => {
                 "Refusing Association (internal error)".to_owned()
             }
+            (_, Refusal::Forced) => "Refusing Association (forced via command line)".to_owned(),
+            (_, Refusal::ApplicationContext) => format!(
+                "Association Rejected: Bad Application Context Name: {}",
+                escaped(application_context)
+            ),
+            (_, Refusal::NoImplementationClassUid) => {
+                "Association Rejected: No Implementation Class UID provided".to_owned()
+            }
             (_, Refusal::NoContexts) => {
                 "Refusing Association (no acceptable presentation contexts)".to_owned()
             }
             (_, Refusal::BadAeService) => "Refusing Association (BadAEService)".to_owned(),
-            (_, Refusal::Shutdown) => "Shutting down server ... (external request)".to_owned(),
+            (_, Refusal::Shutdown) => "Refusing Association (NoReason)".to_owned(),
             (_, Refusal::LocalLimit) => "Refusing Association (TooManyAssociations)".to_owned(),
             (_, Refusal::Stopping) => "Refusing Association (shutting down)".to_owned(),
         };
         self.say(Level::Info, format_args!("{text}"));
+    }
+
+    /// dcmqrscp says why in a line of its own, and then a code of its own.
+    fn refused_by_archive(&self, refusal: Refusal, application_context: &[u8]) {
+        match refusal {
+            Refusal::Forced => self
+                .say(Level::Info, format_args!("Refusing Association (forced via command line)")),
+            Refusal::ApplicationContext => self.say(
+                Level::Info,
+                format_args!("Bad AppContextName: {}", escaped(application_context)),
+            ),
+            Refusal::NoImplementationClassUid => {
+                self.say(Level::Info, format_args!("No implementation Class UID provided"));
+            }
+            Refusal::Shutdown => self.say(
+                Level::Info,
+                format_args!(
+                    "Shutting down server ... (negotiated private \"shut down\" SOP class)"
+                ),
+            ),
+            Refusal::NoContexts
+            | Refusal::BadAeService
+            | Refusal::LocalLimit
+            | Refusal::Stopping => {}
+        }
+        let code = match refusal {
+            Refusal::Forced
+            | Refusal::NoImplementationClassUid
+            | Refusal::NoContexts
+            | Refusal::Shutdown => "NoReason",
+            Refusal::ApplicationContext => "BadAppContext",
+            Refusal::BadAeService => "BadAEService",
+            Refusal::LocalLimit => "TooManyAssociations",
+            // Ours: DCMTK's program stops without a word to anybody.
+            Refusal::Stopping => "shutting down",
+        };
+        self.say(Level::Info, format_args!("Refusing Association ({code})"));
     }
 
     /// dcmrecv's words before it refuses for want of contexts.
@@ -324,9 +370,13 @@ impl Narrator {
             );
         }
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => self.say(
+            Dialect::Storescp => self.say(
                 Level::Error,
                 format_args!("Receiving Association failed: {} {why}", why.code()),
+            ),
+            Dialect::Dcmqrscp => self.say(
+                Level::Info,
+                format_args!("Failed to receive association: {} {why}", why.code()),
             ),
             Dialect::Dcmrecv => {
                 self.say(
@@ -340,7 +390,12 @@ impl Narrator {
     /// C-ECHO-RQ.
     pub fn echo_request(&self, context_id: u8, message_id: u16) {
         let what = match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => "Received Echo Request",
+            Dialect::Storescp => "Received Echo Request",
+            Dialect::Dcmqrscp => {
+                // No block, at no level.
+                return self
+                    .say(Level::Info, format_args!("Received Echo SCP RQ: MsgID {message_id}"));
+            }
             Dialect::Dcmrecv => "Received C-ECHO Request",
         };
         self.request(what, None, message_id);
@@ -362,14 +417,17 @@ impl Narrator {
         priority: Priority,
     ) {
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => {
+            Dialect::Storescp => {
                 self.request("Received Store Request", Some(sop_class_uid), message_id);
             }
+            Dialect::Dcmqrscp => self.say(Level::Info, format_args!("Received Store SCP:")),
             Dialect::Dcmrecv => self.request("Received C-STORE Request", None, message_id),
         }
-        self.message(Level::Debug, "INCOMING", |block| {
+        self.message(self.message_level(), "INCOMING", |block| {
             block.field("Message Type", format_args!("C-STORE RQ"));
-            block.field("Presentation Context ID", format_args!("{context_id}"));
+            if self.dialect != Dialect::Dcmqrscp {
+                block.field("Presentation Context ID", format_args!("{context_id}"));
+            }
             block.field("Message ID", format_args!("{message_id}"));
             block.field("Affected SOP Class UID", format_args!("{}", class_name(sop_class_uid)));
             block.field("Affected SOP Instance UID", format_args!("{}", escaped(sop_instance_uid)));
@@ -377,6 +435,14 @@ impl Narrator {
             let priority = priority.text();
             block.field("Priority", format_args!("{priority}"));
         });
+    }
+
+    /// The level of message blocks: dcmqrscp shows them below `-v` already.
+    const fn message_level(&self) -> Level {
+        match self.dialect {
+            Dialect::Storescp | Dialect::Dcmrecv => Level::Debug,
+            Dialect::Dcmqrscp => Level::Info,
+        }
     }
 
     /// `<what> (MsgID n, XX)`, or `<what>` alone where the block follows at DEBUG.
@@ -398,24 +464,35 @@ impl Narrator {
         message_id: u16,
         status: Status,
     ) {
-        if self.dialect != Dialect::Dcmrecv || !self.enabled(Level::Info) {
-            return;
-        }
         let (name, operation) = match store {
             Some(_) => ("C-STORE", Operation::Store),
             None => ("C-ECHO", Operation::Echo),
         };
         let text = status.text(operation);
-        if self.enabled(Level::Debug) {
-            self.say(Level::Info, format_args!("Sending {name} Response"));
-        } else {
-            self.say(Level::Info, format_args!("Sending {name} Response ({text})"));
+        match (self.dialect, store) {
+            (Dialect::Storescp, _) | (Dialect::Dcmqrscp, None) => return,
+            (Dialect::Dcmqrscp, Some(_)) if status == Status::SUCCESS => {
+                self.say(Level::Info, format_args!("Sending:"));
+            }
+            (Dialect::Dcmqrscp, Some(_)) => {
+                self.say(Level::Warn, format_args!("NOTICE: StoreSCP:"));
+            }
+            (Dialect::Dcmrecv, _) if self.enabled(Level::Debug) => {
+                self.say(Level::Info, format_args!("Sending {name} Response"));
+            }
+            (Dialect::Dcmrecv, _) => {
+                self.say(Level::Info, format_args!("Sending {name} Response ({text})"));
+            }
         }
         // DCMTK shows no block for a C-ECHO response.
         let Some(uids) = store else { return };
-        self.message(Level::Debug, "OUTGOING", |block| {
+        let is_notice = self.dialect == Dialect::Dcmqrscp && status != Status::SUCCESS;
+        let level = if is_notice { Level::Warn } else { self.message_level() };
+        self.message(level, "OUTGOING", |block| {
             block.field("Message Type", format_args!("{name} RSP"));
-            block.field("Presentation Context ID", format_args!("{context_id}"));
+            if self.dialect != Dialect::Dcmqrscp {
+                block.field("Presentation Context ID", format_args!("{context_id}"));
+            }
             block.field("Message ID Being Responded To", format_args!("{message_id}"));
             if let (Some(sop_class_uid), Some(sop_instance_uid)) = uids {
                 let class = class_name(sop_class_uid.as_bytes());
@@ -424,6 +501,7 @@ impl Narrator {
                 block.field("Affected SOP Instance UID", format_args!("{instance}"));
             }
             block.field("Data Set", format_args!("none"));
+            let text = status.long_text(operation);
             block.field("DIMSE Status", format_args!("0x{:04x}: {text}", status.0));
         });
     }
@@ -706,5 +784,134 @@ impl fmt::Display for AssociationBlock<'_> {
         }
         writeln!(out, "User Identity Negotiation Response:  none")?;
         write!(out, "======================= END {kind} ======================")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::log::Sink;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl Sink for Lines {
+        fn record(&self, level: Level, _logger: &str, text: &str) {
+            let letter = format!("{level:?}").chars().next().unwrap();
+            let mut lines = self.0.lock().unwrap();
+            lines.extend(text.lines().map(|line| format!("{letter}: {line}")));
+        }
+
+        fn progress(&self, _text: &str) {}
+    }
+
+    /// What dcmqrscp prints at `level` while `story` is told.
+    fn told(level: Level, story: impl FnOnce(&Narrator)) -> Vec<String> {
+        let lines = Arc::new(Lines::default());
+        let logger = Arc::new(Logger::new(level, lines.clone()));
+        story(&Narrator::new(logger, Dialect::Dcmqrscp, false));
+        lines.0.lock().unwrap().clone()
+    }
+
+    const CT: &[u8] = b"1.2.840.10008.5.1.4.1.1.2";
+
+    /// Every line as DCMTK 3.6.7's dcmqrscp prints it with `-v`.
+    #[test]
+    fn an_association_of_dcmqrscp() {
+        let uids = || Some((UidText::new(CT), UidText::new(b"1.2.3")));
+        let lines = told(Level::Info, |narrator| {
+            narrator.association_received("localhost", b"STORESCU", b"QR");
+            narrator.acknowledged(16384, 0);
+            narrator.echo_request(1, 7);
+            narrator.response(None, 1, 7, Status::SUCCESS);
+            narrator.store_request(3, 8, CT, b"1.2.3", Priority::Medium);
+            narrator.response(Some(uids().unwrap()), 3, 8, Status::SUCCESS);
+            narrator.released();
+        });
+        assert_eq!(
+            lines,
+            [
+                "I: Association Received (localhost:STORESCU -> QR)",
+                "I: Association Acknowledged (Max Send PDV: 16372)",
+                "I:     (but no valid presentation contexts)",
+                "I: Received Echo SCP RQ: MsgID 7",
+                "I: Received Store SCP:",
+                "I: ===================== INCOMING DIMSE MESSAGE ====================",
+                "I: Message Type                  : C-STORE RQ",
+                "I: Message ID                    : 8",
+                "I: Affected SOP Class UID        : CTImageStorage",
+                "I: Affected SOP Instance UID     : 1.2.3",
+                "I: Data Set                      : present",
+                "I: Priority                      : medium",
+                "I: ======================= END DIMSE MESSAGE =======================",
+                "I: Sending:",
+                "I: ===================== OUTGOING DIMSE MESSAGE ====================",
+                "I: Message Type                  : C-STORE RSP",
+                "I: Message ID Being Responded To : 8",
+                "I: Affected SOP Class UID        : CTImageStorage",
+                "I: Affected SOP Instance UID     : 1.2.3",
+                "I: Data Set                      : none",
+                "I: DIMSE Status                  : 0x0000: Success",
+                "I: ======================= END DIMSE MESSAGE =======================",
+                "I: Association Release",
+            ]
+        );
+    }
+
+    /// A failed store is told at the default level, with its block.
+    #[test]
+    fn a_failed_store_of_dcmqrscp() {
+        let uids = (UidText::new(CT), UidText::new(b"1.2.3"));
+        let lines = told(Level::Warn, |narrator| {
+            narrator.store_request(3, 8, CT, b"1.2.3", Priority::Medium);
+            narrator.response(Some(uids), 3, 8, Status::OUT_OF_RESOURCES);
+        });
+        assert_eq!(lines[0], "W: NOTICE: StoreSCP:");
+        assert_eq!(
+            lines[7],
+            "W: DIMSE Status                  : 0xa700: Refused: Out of resources"
+        );
+        assert_eq!(lines.len(), 9);
+    }
+
+    #[test]
+    fn refusals_of_dcmqrscp() {
+        for (refusal, expected) in [
+            (Refusal::BadAeService, &["I: Refusing Association (BadAEService)"][..]),
+            (Refusal::LocalLimit, &["I: Refusing Association (TooManyAssociations)"]),
+            (
+                Refusal::Forced,
+                &[
+                    "I: Refusing Association (forced via command line)",
+                    "I: Refusing Association (NoReason)",
+                ],
+            ),
+            (
+                Refusal::NoImplementationClassUid,
+                &["I: No implementation Class UID provided", "I: Refusing Association (NoReason)"],
+            ),
+            (
+                Refusal::ApplicationContext,
+                &["I: Bad AppContextName: 1.2", "I: Refusing Association (BadAppContext)"],
+            ),
+        ] {
+            assert_eq!(told(Level::Info, |narrator| narrator.refused(refusal, b"1.2")), expected);
+        }
+    }
+
+    /// No association came of it, so none was received; only `-v` knows of it.
+    #[test]
+    fn connections_of_dcmqrscp_without_an_association() {
+        let story = |narrator: &Narrator| {
+            narrator.association_received("localhost", b"", b"");
+            narrator.no_association(NoAssociation::UnrecognizedPdu(0x47));
+        };
+        assert_eq!(
+            told(Level::Info, story),
+            ["I: Failed to receive association: 0006:0321 Unrecognized PDU type: 47"]
+        );
+        assert!(told(Level::Warn, story).is_empty());
     }
 }
