@@ -25,6 +25,7 @@ EXPECTED = {
         "ArchiveConfigurationError": 10,
         "ConfigurationError": 10,
     },
+    "serve": {},
     "echoscu": dict.fromkeys(
         (
             "AssociationAborted",

@@ -15,6 +15,11 @@ from dcmfast.options.specs import all_front_ends
 FRONT_ENDS = {one.tool: one for one in all_front_ends()}
 
 each_front_end = pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=lambda one: one.tool)
+each_of_dcmtk = pytest.mark.parametrize(
+    "front_end",
+    [one for one in FRONT_ENDS.values() if one.is_dcmtks],
+    ids=lambda one: one.tool,
+)
 
 #: Spellings of storescp's manual page of 1998.
 PAGE_OF_1998 = {
@@ -50,6 +55,10 @@ WORKING = {
         "-xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -ac -to -ta -td -pdu -dhl --refuse "
         "--reject --ignore -up +Cr -Cr +A7 +U8 +L1 +C -Ct -Cd -B +B +F +t= +u +g= +e -p --matching "
         "--durability --duplicate --max-associations"
+    ),
+    "serve": (
+        "-h --version -q -v -d -ll -p -b --peer --max-associations --matching --durability "
+        "--duplicate"
     ),
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
@@ -211,7 +220,7 @@ def options_of(lines: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.dcmtk
-@each_front_end
+@each_of_dcmtk
 def test_every_option_of_dcmtks_usage_is_known(front_end: FrontEnd) -> None:
     """And nothing else is, but what only a page has and dcmfast's own."""
     theirs = options_of(dcmtks_usage(front_end.tool))
@@ -232,7 +241,7 @@ _REWORDED = ("--profile-bcp195", "/dcmqrscp.cfg)")
 
 
 @pytest.mark.dcmtk
-@each_front_end
+@each_of_dcmtk
 def test_the_usage_has_dcmtks_lines(front_end: FrontEnd) -> None:
     """Same options, same words, same columns, in the same order."""
     ours = texts.usage(front_end).splitlines()

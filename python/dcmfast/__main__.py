@@ -13,6 +13,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "storescp": ("dcmfast.apps.storescp", "receive objects; DCMTK's storescp, and that of 1998"),
     "dcmrecv": ("dcmfast.apps.dcmrecv", "receive objects by an association profile"),
     "dcmqrscp": ("dcmfast.apps.dcmqrscp", "archive by a configuration file; DCMTK's dcmqrscp"),
+    "serve": ("dcmfast.apps.serve", "archive in a directory: store, find and retrieve"),
     "echoscu": ("dcmfast.apps.echoscu", "ask a peer whether it answers (C-ECHO)"),
     "storescu": ("dcmfast.apps.storescu", "send files to a peer (C-STORE)"),
     "man": ("dcmfast.apps.man", "print a tool's manual page"),

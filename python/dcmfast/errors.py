@@ -86,6 +86,10 @@ class ConfigurationError(StartupFailure):
     """The configuration file is missing, or asks for what cannot be had here."""
 
 
+class StorageAreaError(StartupFailure):
+    """A storage area cannot be served: it is in use, or its directory cannot be had."""
+
+
 class InputFileError(StartupFailure):
     """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
 
@@ -169,6 +173,7 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "storescp": {},
     "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66},
     "dcmqrscp": {ListenError: 10, ArchiveConfigurationError: 10, ConfigurationError: 10},
+    "serve": {},
     "echoscu": {
         AssociationAborted: 70,
         AssociationTimeout: 70,

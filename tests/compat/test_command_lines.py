@@ -90,7 +90,12 @@ def instances(front_end: FrontEnd, *, only_dcmtks: bool = True) -> list[list[str
 
 
 def singles() -> list[tuple[str, list[str]]]:
-    return [(tool, one) for tool, front_end in FRONT_ENDS.items() for one in instances(front_end)]
+    return [
+        (tool, one)
+        for tool, front_end in FRONT_ENDS.items()
+        if front_end.is_dcmtks
+        for one in instances(front_end)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ class Output:
 
 @dataclass
 class Receiver:
-    """A running storescp or dcmrecv, of dcmfast or of DCMTK."""
+    """A running storescp, dcmrecv, dcmqrscp or serve, of dcmfast or of DCMTK."""
 
     implementation: str
     tool: str
@@ -252,7 +252,12 @@ def start_receiver(
 ) -> Receiver:
     """Start a receiver and wait until it listens."""
     port = free_port() if port is None else port
-    line = [*prefix, *command(implementation, tool), str(port), "-od", str(directory), *arguments]
+    # Where objects go: an archive's configuration says it, serve's parameter does.
+    place = {
+        "dcmqrscp": [str(port)],
+        "serve": [str(directory), "--port", str(port)],
+    }.get(tool, [str(port), "-od", str(directory)])
+    line = [*prefix, *command(implementation, tool), *place, *arguments]
     process = subprocess.Popen(
         line,
         stdin=subprocess.DEVNULL,

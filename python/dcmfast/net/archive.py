@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from dcmfast import __version__
-from dcmfast.errors import ConfigurationError
+from dcmfast.errors import ConfigurationError, StorageAreaError
 from dcmfast.net.scp import PROMISES, stopper
 from dcmfast.observe.logs import Log, show
 from dcmfast.options.settings import cannot_listen
@@ -132,20 +133,74 @@ def run(settings: ArchiveSettings) -> int:
             os.strerror(error.errno),
             is_privilege=isinstance(error, PermissionError),
         ) from None
-    change_user(settings.user_name, settings.group_name)
-    # After that, because the index belongs to whoever serves it.
-    for directory, why in receiver.open_areas():
-        log.line("E", f"dcmfast.archive: storage area {directory}: {why}")
     previous = {
         number: signal.signal(number, stopper(receiver))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
+        change_user(settings.user_name, settings.group_name)
+        if settings.tool == "serve":
+            _open_or_fail(receiver, archive)
+            if log.level not in ("off", "fatal"):
+                _tell_what_next(settings, archive)
+        else:
+            # After that, because the index belongs to whoever serves it.
+            for directory, why in receiver.open_areas():
+                log.line(
+                    "E",
+                    f"dcmfast.archive: storage area {directory}: {why}; "
+                    "associations with it will be aborted",
+                )
         receiver.run()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _open_or_fail(receiver: Any, archive: ArchiveTables) -> None:
+    """Open serve's one storage area, and make its directory before if it is not there.
+
+    Raises
+    ------
+    StorageAreaError
+        Another process has it, or the directory cannot be had.
+    """
+    (directory,) = {one.directory for one in archive.applications}
+    try:
+        # For its owner alone: these are patients' data.
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageAreaError(
+            ("F", f"cannot make the directory {directory}: {error.strerror}")
+        ) from None
+    for place, why in receiver.open_areas():
+        raise StorageAreaError(("F", f"cannot serve {place}: {why}"))
+
+
+def _tell_what_next(settings: ArchiveSettings, archive: ArchiveTables) -> None:
+    """Say on standard output that the archive is there, and what to type in another terminal.
+
+    The lines work with this package's tools and with DCMTK's.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)
+    here = f"{host} {settings.port}"
+    study = "-S -k QueryRetrieveLevel=STUDY -k StudyInstanceUID"
+    directory = archive.applications[0].directory
+    lines = [
+        f"Serving {directory} on {settings.bind} port {settings.port}; Ctrl-C stops.",
+        "",
+        "In another terminal:",
+        f"  dcmfast storescu {here} FILE ...",
+        f"  findscu {study} -k PatientName -k PatientID {here}",
+        f"  getscu {study}=UID {here}",
+    ]
+    if archive.destinations:
+        lines.append(f"  movescu -aem {archive.destinations[0].ae_title} {study}=UID {here}")
+    else:
+        lines.append("  (movescu needs a destination: --peer TITLE=HOST:PORT)")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def change_user(user_name: str, group_name: str) -> None:
@@ -197,15 +252,11 @@ def _located(archive: ArchiveTables, log: Log) -> ArchiveTables:
 
     applications: list[Application] = []
     for one in archive.applications:
-        directory = os.path.realpath(one.directory)
-        if not os.path.isdir(directory):
-            log.line(
-                "W",
-                f"dcmfast.archive: storage area {one.directory} of {one.ae_title} is no directory: "
-                "its associations will be aborted at the first command",
-            )
         applications.append(
-            one.replace(directory=directory, peers=tuple(located(peer) for peer in one.peers))
+            one.replace(
+                directory=os.path.realpath(one.directory),
+                peers=tuple(located(peer) for peer in one.peers),
+            )
         )
     return archive.replace(applications=tuple(applications))
 

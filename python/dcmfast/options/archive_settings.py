@@ -1,4 +1,4 @@
-"""What an archive will do: the settings of dcmqrscp, made from what was typed and its files.
+"""What an archive will do: the settings of dcmqrscp and serve, made from what was typed.
 
 Beside ``settings``, whose rules hold here too: the functions take the arguments behind a tool's
 name and return its settings, or raise what the tool must say, in DCMTK's words.
@@ -7,18 +7,32 @@ name and return its settings, or raise what the tool must say, in DCMTK's words.
 from __future__ import annotations
 
 from dcmfast.config import assoc_cfg, qrscp_cfg
-from dcmfast.config.qrscp_cfg import CharacterSetEntry, QRConfig
-from dcmfast.errors import AssociationConfigurationError, ConfigurationError, ProfileError
+from dcmfast.config.qrscp_cfg import (
+    CharacterSetEntry,
+    ConfiguredApplication,
+    ConfiguredPeer,
+    NamedPeers,
+    QRConfig,
+)
+from dcmfast.errors import (
+    AssociationConfigurationError,
+    CommandLineError,
+    ConfigurationError,
+    ProfileError,
+)
+from dcmfast.options.defs.archive import DIRECTORY_DEFAULT
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import (
     GeneralSettings,
     built,
     general,
+    number,
     parse,
     refuse_unavailable,
     seconds,
 )
+from dcmfast.types import AETitle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,6 +177,114 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
         )
 
     return built(parsed, build)
+
+
+#: The one application of serve, which answers to every called title.
+SERVE_TITLE = "DCMFAST"
+#: Largest P-DATA-TF that serve announces: what costs least per object, PS3.8 Annex D.1.
+SERVE_MAX_PDU_BYTES = 131072
+
+
+def serve(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | ParsedOptions:
+    """Read serve's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
+    parsed = parse(front_end, arguments, {})
+    if parsed.exclusive:
+        return parsed
+    return built(parsed, lambda: _serve(parsed))
+
+
+def _serve(parsed: ParsedOptions) -> ArchiveSettings:
+    bind = _address(parsed.text("bind"))
+    peers = tuple(_peer(str(values[0])) for values in parsed.all_values("peers"))
+    directory = parsed.parameters[0] if parsed.parameters else DIRECTORY_DEFAULT
+    common = general(parsed)
+    if not _is_loopback(bind):
+        warning = f"whoever can reach {bind} can store and read: there is no access control"
+        common["warnings"] += (f"dcmfast.serve: {warning}",)
+    return ArchiveSettings(
+        **common,
+        port=number(parsed, "port_number"),
+        bind=bind,
+        config_file="",
+        config=QRConfig(
+            hosts=tuple(NamedPeers(name=one.ae_title, peers=(one,)) for one in peers),
+            applications=(
+                ConfiguredApplication(
+                    ae_title=SERVE_TITLE,
+                    storage_area=directory,
+                    access="RW",
+                    studies_max=None,
+                    study_bytes_max=None,
+                    peers=None,
+                ),
+            ),
+        ),
+        user_name="",
+        group_name="",
+        default_application=0,
+        preference="keep",
+        proposal="uncompr",
+        in_profile=None,
+        out_profile=None,
+        models=tuple(MODELS),
+        move_targets=(),
+        is_find_required=False,
+        is_store_exclusive=False,
+        is_get_enabled=True,
+        is_shutdown_allowed=False,
+        is_find_checked=False,
+        is_move_checked=False,
+        matching=parsed.text("matching"),
+        # What a client without a character set of its own gets is UTF-8, which loses nothing.
+        character_set=CharacterSetEntry(character_set="ISO_IR 192"),
+        is_very_verbose=False,
+        connection_timeout_s=30,
+        acse_timeout_s=30,
+        dimse_timeout_s=None,
+        max_pdu_bytes=SERVE_MAX_PDU_BYTES,
+        is_host_looked_up=False,
+        is_refusing=False,
+        is_rejecting_anonymous=False,
+        is_ignoring=False,
+        is_uid_padding_allowed=True,
+        is_single_process=False,
+        is_bit_preserving=False,
+        durability=parsed.text("durability"),
+        duplicate=parsed.text("duplicate"),
+        associations_max=number(parsed, "associations_max"),
+    )
+
+
+def _address(text: str) -> str:
+    """Return the address to listen on; a name would not say which of several it means."""
+    from ipaddress import ip_address
+
+    try:
+        return str(ip_address("127.0.0.1" if text == "localhost" else text))
+    except ValueError:
+        raise CommandLineError(
+            f"Invalid value for option --bind ({text}): expected an IP address"
+        ) from None
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
+
+
+def _peer(text: str) -> ConfiguredPeer:
+    """Read ``TITLE=HOST:PORT``."""
+    title, _, place = text.partition("=")
+    host, _, port = place.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        title = AETitle(title)
+        if not (title and host and port.isdecimal() and 1 <= int(port) <= 65535):
+            raise ValueError
+    except ValueError:
+        raise CommandLineError(
+            f"Invalid value for option --peer ({text}): expected TITLE=HOST:PORT"
+        ) from None
+    return ConfiguredPeer(ae_title=title, host=host, port=int(port))
 
 
 def _configuration(parsed: ParsedOptions) -> tuple[str, QRConfig]:

@@ -254,6 +254,8 @@ class FrontEnd(Record):
     long_column: int = 20
     #: Without any argument the tool starts; otherwise it prints its usage.
     starts_bare: bool = False
+    #: DCMTK has a program of this name, which it is held against.
+    is_dcmtks: bool = True
 
     def options(self) -> tuple[Option, ...]:
         """Return every option, in the order of the usage text."""

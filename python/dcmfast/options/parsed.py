@@ -86,6 +86,11 @@ class ParsedOptions(Record):
         self._options(field)
         return self.chosen[field].values if field in self.chosen else ()
 
+    def all_values(self, field: str) -> tuple[tuple[str | int, ...], ...]:
+        """Return the values of every occurrence, in the order typed."""
+        self._options(field)
+        return self.chosen[field].all_values if field in self.chosen else ()
+
     def _value(self, field: str) -> str | int | None:
         # An option without a value (-uca) leaves the field's text at its default.
         if field in self.chosen and self.chosen[field].values:

@@ -333,6 +333,9 @@ def cannot_listen(tool: str, port: int, reason: str, *, is_privilege: bool) -> L
                 f"cannot start SCP and listen on port {port}: TCP Initialization Error: {reason}",
             ),
         )
+    if tool == "serve":
+        cure = "a port above 1023 needs no privilege" if is_privilege else "choose one"
+        return ListenError(("F", f"cannot listen on port {port}: {reason}; {cure}: --port N"))
     if is_privilege:
         return ListenError(("F", f"cannot listen on port {port}, insufficient privileges"))
     if tool != "storescp":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dcmfast.options.defs import output
 from dcmfast.options.option import Joint, Option, Text, Word
+
+#: Where serve keeps objects if nothing else is said.
+DIRECTORY_DEFAULT = "dcmfast-archive"
 
 CONFIG = Option(
     field="config",
@@ -232,6 +236,19 @@ DISCARD_ILLEGAL = Option(
 )
 
 # ---- dcmfast's own
+
+DURABILITY = output.DURABILITY.replace(
+    summary=output.DURABILITY.summary.replace("(default: none)", "(default: group)"),
+    default="group",
+)
+DUPLICATE = output.DUPLICATE.replace(
+    summary=(
+        "[m]ode: replace, keep, reject (default: replace)\n"
+        "if the instance is there: replace it; keep it\n"
+        "and drop the new one; or refuse the new (0111H).\n"
+        "The same content again changes nothing"
+    )
+)
 
 MATCHING = Option(
     field="matching",

@@ -13,7 +13,8 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
     from dcmfast.options.specs.dcmqrscp import DCMQRSCP
     from dcmfast.options.specs.dcmrecv import DCMRECV
     from dcmfast.options.specs.echoscu import ECHOSCU
+    from dcmfast.options.specs.serve import SERVE
     from dcmfast.options.specs.storescp import STORESCP
     from dcmfast.options.specs.storescu import STORESCU
 
-    return (STORESCP, DCMRECV, DCMQRSCP, ECHOSCU, STORESCU)
+    return (STORESCP, DCMRECV, DCMQRSCP, SERVE, ECHOSCU, STORESCU)

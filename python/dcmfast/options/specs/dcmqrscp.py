@@ -258,18 +258,8 @@ DCMQRSCP = FrontEnd(
         group(
             "dcmfast options",
             archive.MATCHING,
-            output.DURABILITY.replace(
-                summary=output.DURABILITY.summary.replace("(default: none)", "(default: group)"),
-                default="group",
-            ),
-            output.DUPLICATE.replace(
-                summary=(
-                    "[m]ode: replace, keep, reject (default: replace)\n"
-                    "if the instance is there: replace it; keep it\n"
-                    "and drop the new one; or refuse the new (0111H).\n"
-                    "The same content again changes nothing"
-                )
-            ),
+            archive.DURABILITY,
+            archive.DUPLICATE,
             output.MAX_ASSOCIATIONS.replace(
                 summary=(
                     "[n]umber: integer (1..4096)\n"
