@@ -307,12 +307,15 @@ impl Receiver {
     /// Opens the storage areas of an archive, and brings to its end what an earlier process left
     /// half done; gives directory and reason of each that could not be opened. What is not opened
     /// here is tried again by each association that wants it.
-    fn open_areas(&self, py: Python<'_>) -> Vec<(PathBuf, String)> {
+    ///
+    /// The directory is text: a path object would import a module, which a user without rights to
+    /// Python's own files (`UserName`) may be unable to read.
+    fn open_areas(&self, py: Python<'_>) -> Vec<(String, String)> {
         let Objects::Areas(archive) = &self.shared.service.objects else { return Vec::new() };
         py.detach(|| {
             let failed = |slot: &AreaSlot| {
                 let error = slot.open().err()?;
-                Some((slot.directory().to_owned(), error.to_string()))
+                Some((slot.directory().display().to_string(), error.to_string()))
             };
             archive.areas.iter().filter_map(failed).collect()
         })
