@@ -12,6 +12,7 @@ use super::applier::{self, Applier};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
 use super::progress::{Ahead, Job, Progress};
+use super::quota::Ledger;
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
 use crate::index::{EntryError, FileLocation};
@@ -110,6 +111,7 @@ pub struct StorageArea {
     threads: Mutex<Vec<JoinHandle<()>>>,
     spool_count: AtomicU64,
     clock: Arc<dyn NameSource>,
+    ledger: Ledger,
     lock: Mutex<Option<TreeLock>>,
 }
 
@@ -216,6 +218,7 @@ impl StorageArea {
             threads: Mutex::new(threads),
             spool_count: AtomicU64::new(0),
             clock: Arc::new(SystemNameSource),
+            ledger: Ledger::default(),
             lock: Mutex::new(lock),
         });
         if has_recovered {
@@ -308,26 +311,20 @@ impl StorageArea {
         }
         let sop_instance = change.entry.sop_instance;
         let _claim = shared.progress.claim(sop_instance).map_err(StoreError::Stalled)?;
-        let mut duplicate = Duplicate::None;
-        if let Some(listed) = self.listed(&sop_instance)? {
-            let is_same = listed.identity == Identity::of(&change.entry);
-            if is_same && self.has_file(&listed) {
-                return Ok((listed.location, Duplicate::Identical, Vec::new()));
+        let mut listed = self.listed(&sop_instance)?;
+        if let Some(listed) = &listed {
+            if let Some(outcome) = self.settle_duplicate(&change, listed)? {
+                return Ok((listed.location.clone(), outcome, Vec::new()));
             }
-            duplicate = match shared.options.duplicates {
-                // Nothing is kept or protected by a file that is gone.
-                _ if is_same => Duplicate::Replaced,
-                DuplicatePolicy::Replace => Duplicate::Replaced,
-                DuplicatePolicy::Keep => {
-                    return Ok((listed.location, Duplicate::Kept, Vec::new()));
-                }
-                DuplicatePolicy::Reject => {
-                    let path = self.path_of(&listed.location);
-                    return Err(StoreError::DuplicateRejected { path });
-                }
-            };
-            change.replaced = Some(listed.location);
         }
+        let mut room = None;
+        if let Some(quota) = shared.options.quota {
+            room = Some(self.ledger.make_room(self, quota, &change.entry, listed.as_ref())?);
+            // What went to make room may be what would have been replaced.
+            listed = self.listed(&sop_instance)?;
+        }
+        change.replaced = listed.as_ref().map(|listed| listed.location.clone());
+        let duplicate = if listed.is_some() { Duplicate::Replaced } else { Duplicate::None };
         record::finish_store(&mut record, &change);
         let number = shared
             .journal
@@ -336,7 +333,37 @@ impl StorageArea {
         if let Some(spool) = &mut spool {
             spool.keep();
         }
-        Ok((FileLocation::Own(number), duplicate, Vec::new()))
+        let evicted = room.map(|room| room.stored()).unwrap_or_default();
+        Ok((FileLocation::Own(number), duplicate, evicted))
+    }
+
+    /// What becomes of an object whose UID is listed; `None` when it takes the other's place.
+    fn settle_duplicate(
+        &self,
+        change: &StoreChange,
+        listed: &ListedInstance,
+    ) -> Result<Option<Duplicate>, StoreError> {
+        if listed.identity == Identity::of(&change.entry) {
+            // Nothing is kept by a file that is gone.
+            return Ok(self.has_file(listed).then_some(Duplicate::Identical));
+        }
+        match self.shared.options.duplicates {
+            DuplicatePolicy::Replace => Ok(None),
+            DuplicatePolicy::Keep => Ok(Some(Duplicate::Kept)),
+            DuplicatePolicy::Reject => {
+                Err(StoreError::DuplicateRejected { path: self.path_of(&listed.location) })
+            }
+        }
+    }
+
+    /// Writes a change other than a store.
+    pub(super) fn append(&self, change: Change) -> Result<(), StoreError> {
+        let record = record::encode(&change);
+        self.shared.journal.append(record, change).map(|_| ()).map_err(StoreError::Journal)
+    }
+
+    pub(super) fn listing(&self) -> &dyn Listing {
+        &*self.shared.listing
     }
 
     /// What is or will be listed under a UID.

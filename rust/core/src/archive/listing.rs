@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::quota::StudySummary;
+use crate::index::attributes::tags;
 use crate::index::{FileLocation, IndexOp, InstanceEntry, Outcome};
 use crate::uid::UidText;
 
@@ -55,6 +57,19 @@ pub struct ListedInstance {
     pub location: FileLocation,
     /// Size of its file.
     pub file_bytes: u64,
+    /// Its Study Instance UID.
+    pub study_instance: Box<[u8]>,
+}
+
+/// An instance of a study.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudyInstance {
+    /// Its SOP Instance UID.
+    pub sop_instance: UidText,
+    /// Where its file is.
+    pub location: FileLocation,
+    /// Size of its file.
+    pub file_bytes: u64,
 }
 
 /// The index as the store path sees it.
@@ -67,6 +82,24 @@ pub trait Listing: Send + Sync {
 
     /// The instance listed under this UID.
     fn find(&self, sop_instance: &UidText) -> Result<Option<ListedInstance>, ListingError>;
+
+    /// All studies, in no order.
+    fn studies(&self) -> Result<Vec<StudySummary>, ListingError>;
+
+    /// The instances of a study, in order of arrival.
+    fn study_instances(&self, study_instance: &[u8]) -> Result<Vec<StudyInstance>, ListingError>;
+}
+
+impl ListedInstance {
+    /// How the instance that `entry` describes is listed.
+    pub fn of(entry: &InstanceEntry) -> Self {
+        Self {
+            identity: Identity::of(entry),
+            location: entry.location.clone(),
+            file_bytes: entry.file_bytes,
+            study_instance: entry.attributes.as_ref().value(tags::STUDY_INSTANCE_UID).into(),
+        }
+    }
 }
 
 /// A listing in memory; forgets everything when it goes.
@@ -75,7 +108,9 @@ pub struct MemoryListing(std::sync::Mutex<MemoryState>);
 
 #[derive(Default)]
 struct MemoryState {
-    instances: std::collections::BTreeMap<UidText, ListedInstance>,
+    /// With number and time of arrival.
+    instances: std::collections::BTreeMap<UidText, (ListedInstance, (u64, u64))>,
+    count: u64,
     applied: u64,
 }
 
@@ -86,7 +121,7 @@ impl MemoryListing {
 
     /// All that is listed.
     pub fn instances(&self) -> Vec<(UidText, ListedInstance)> {
-        self.state().instances.iter().map(|(uid, listed)| (*uid, listed.clone())).collect()
+        self.state().instances.iter().map(|(uid, (listed, _))| (*uid, listed.clone())).collect()
     }
 }
 
@@ -95,23 +130,21 @@ impl Listing for MemoryListing {
         let mut state = self.state();
         let apply = |change: &IndexOp| match change {
             IndexOp::Put(entry) => {
-                let listed = ListedInstance {
-                    identity: Identity::of(entry),
-                    location: entry.location.clone(),
-                    file_bytes: entry.file_bytes,
-                };
+                state.count += 1;
+                let arrival = (state.count, entry.received_at_us);
+                let listed = (ListedInstance::of(entry), arrival);
                 match state.instances.insert(entry.sop_instance, listed) {
                     None => Outcome::Added,
-                    Some(old) if old.location == entry.location => Outcome::Refreshed,
-                    Some(old) => Outcome::Replaced { previous: old.location },
+                    Some((old, _)) if old.location == entry.location => Outcome::Refreshed,
+                    Some((old, _)) => Outcome::Replaced { previous: old.location },
                 }
             }
             IndexOp::Remove { sop_instance, only_at } => {
-                let is_there = state.instances.get(sop_instance).is_some_and(|listed| {
+                let is_there = state.instances.get(sop_instance).is_some_and(|(listed, _)| {
                     only_at.as_ref().is_none_or(|place| *place == listed.location)
                 });
                 match is_there.then(|| state.instances.remove(sop_instance)).flatten() {
-                    Some(old) => Outcome::Removed { previous: old.location },
+                    Some((old, _)) => Outcome::Removed { previous: old.location },
                     None => Outcome::NotListed,
                 }
             }
@@ -128,6 +161,45 @@ impl Listing for MemoryListing {
     }
 
     fn find(&self, sop_instance: &UidText) -> Result<Option<ListedInstance>, ListingError> {
-        Ok(self.state().instances.get(sop_instance).cloned())
+        Ok(self.state().instances.get(sop_instance).map(|(listed, _)| listed.clone()))
+    }
+
+    fn studies(&self) -> Result<Vec<StudySummary>, ListingError> {
+        let mut studies: Vec<StudySummary> = Vec::new();
+        for (listed, (_, received_at_us)) in self.state().instances.values() {
+            let same = |study: &&mut StudySummary| study.study_instance == listed.study_instance;
+            if let Some(study) = studies.iter_mut().find(same) {
+                study.instances += 1;
+                study.bytes += listed.file_bytes;
+                study.last_reception_us = study.last_reception_us.max(*received_at_us);
+            } else {
+                studies.push(StudySummary {
+                    study_instance: listed.study_instance.clone(),
+                    instances: 1,
+                    bytes: listed.file_bytes,
+                    last_reception_us: *received_at_us,
+                });
+            }
+        }
+        Ok(studies)
+    }
+
+    fn study_instances(&self, study_instance: &[u8]) -> Result<Vec<StudyInstance>, ListingError> {
+        let state = self.state();
+        let mut found: Vec<_> = state
+            .instances
+            .iter()
+            .filter(|(_, (listed, _))| *listed.study_instance == *study_instance)
+            .map(|(uid, (listed, arrival))| {
+                let instance = StudyInstance {
+                    sop_instance: *uid,
+                    location: listed.location.clone(),
+                    file_bytes: listed.file_bytes,
+                };
+                (*arrival, instance)
+            })
+            .collect();
+        found.sort_by_key(|(arrival, _)| *arrival);
+        Ok(found.into_iter().map(|(_, instance)| instance).collect())
     }
 }

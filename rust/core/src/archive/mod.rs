@@ -26,5 +26,6 @@ pub mod indexed;
 pub mod layout;
 pub mod listing;
 pub mod progress;
+pub mod quota;
 pub mod receiver;
 pub mod record;

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::listing::{Identity, ListedInstance};
+use super::listing::ListedInstance;
 use super::record::Change;
 use crate::index::{FileLocation, InstanceEntry};
 use crate::limits::{
@@ -307,12 +307,8 @@ impl State {
     }
 
     fn note(&mut self, sequence: u64, entry: &InstanceEntry) {
-        let listed = ListedInstance {
-            identity: Identity::of(entry),
-            location: entry.location.clone(),
-            file_bytes: entry.file_bytes,
-        };
-        self.pending.insert(entry.sop_instance, Pending { sequence, listed: Some(listed) });
+        let listed = Some(ListedInstance::of(entry));
+        self.pending.insert(entry.sop_instance, Pending { sequence, listed });
     }
 
     fn forget(&mut self, sequence: u64, sop_instance: &UidText) {

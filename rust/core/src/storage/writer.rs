@@ -162,10 +162,12 @@ pub struct Stored {
 /// An instance that went to make room (quota).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evicted {
-    /// Its Study Instance UID.
-    pub study_instance: UidText,
+    /// Its Study Instance UID as it came.
+    pub study_instance: Box<[u8]>,
     /// Its SOP Instance UID.
     pub sop_instance: UidText,
+    /// Size of its file.
+    pub file_bytes: u64,
     /// Its file.
     pub path: PathBuf,
 }
