@@ -162,13 +162,21 @@ impl Applier {
                     .map_err(|source| failure(Operation::Write, source))?;
             }
             FileSource::Spool(number) => {
-                match tree.rename(&layout::spool_file(*number), &name) {
-                    // Done before the last crash; or gone, and then nobody can help.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && job.is_recovered => {}
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if let Err(error) = tree.rename(&layout::spool_file(*number), &name) {
+                    // Done before the last crash.
+                    let is_done = job.is_recovered && has_length(tree, &name, change);
+                    // Gone, and then nobody can help: the index says what is missing.
+                    let is_lost = error.kind() == io::ErrorKind::NotFound;
+                    if is_lost && !is_done {
+                        self.shared.options.logger.line(
+                            Level::Error,
+                            LOGGER,
+                            format_args!("{} is lost: {error}", tree.path_of(&name).display()),
+                        );
+                    }
+                    if !is_done && !is_lost {
                         return Err(failure(Operation::Publish, error));
                     }
-                    result => result.map_err(|source| failure(Operation::Publish, source))?,
                 }
             }
         }
@@ -267,6 +275,11 @@ fn write_file(tree: &dyn Tree, name: &str, content: &[u8]) -> io::Result<()> {
         let _ = tree.remove(name);
     }
     written
+}
+
+fn has_length(tree: &dyn Tree, name: &str, change: &StoreChange) -> bool {
+    let length = tree.open(name, false).and_then(|file| file.bytes());
+    length.is_ok_and(|bytes| bytes == change.entry.file_bytes)
 }
 
 fn has_content(tree: &dyn Tree, name: &str, content: &[u8]) -> io::Result<bool> {

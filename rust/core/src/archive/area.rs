@@ -19,6 +19,7 @@ use crate::index::{EntryError, FileLocation};
 use crate::log::{Level, Logger};
 use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock};
 use crate::storage::backend::{NameSource, StoredFile, SystemNameSource, open_for_reading};
+use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{Durability, IoFailure, Operation};
 use crate::storage::journal::{self, Journal, JournalError};
 use crate::storage::writer::{
@@ -223,7 +224,7 @@ impl StorageArea {
         });
         if has_recovered {
             // Stalled, then: stores are refused until room is made, queries see what is there.
-            let _ = area.barrier();
+            let _ = area.shared.progress.settle();
         }
         area.clear_spool();
         Ok(area)
@@ -281,6 +282,7 @@ impl StorageArea {
             return Err(AreaError::NotApplied("the applier ended early".into()));
         }
         applier::checkpoint(shared)?;
+        crash_point("before_journal_clear");
         shared.journal.clear()?;
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(())

@@ -2,15 +2,19 @@
 //!
 //! Called by `server::areas` and the Python layer.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::area::{AreaError, AreaOptions, StorageArea};
 use super::layout;
-use super::listing::{Identity, ListedInstance, Listing, ListingError};
-use crate::index::{Access, Index, IndexError, IndexOp, IndexOptions, Outcome};
+use super::listing::{Identity, ListedInstance, Listing, ListingError, StudyInstance};
+use super::quota::StudySummary;
+use crate::index::attributes::{Level, tags};
+use crate::index::{Access, EntityRecord, Index, IndexError, IndexOp, IndexOptions, Outcome};
 use crate::storage::backend::tree::DiskTree;
 use crate::storage::durability::{IoFailure, Operation};
+use crate::storage::writer::significant;
 use crate::uid::UidText;
 
 /// An open storage area with its index.
@@ -50,6 +54,10 @@ impl OpenArea {
 
 struct IndexListing(Arc<Index>);
 
+fn study_instance_of(study: &EntityRecord<'_>) -> Box<[u8]> {
+    significant(study.attributes().value(tags::STUDY_INSTANCE_UID)).into()
+}
+
 impl From<IndexError> for ListingError {
     fn from(error: IndexError) -> Self {
         Self(Box::new(error))
@@ -69,6 +77,10 @@ impl Listing for IndexListing {
         let reader = self.0.read()?;
         let Some(record) = reader.instance_of(sop_instance.as_bytes())? else { return Ok(None) };
         let file_bytes = record.file_bytes();
+        let study = match reader.entity(Level::Series, record.key().series)? {
+            Some(series) => reader.entity(Level::Study, series.parent())?,
+            None => None,
+        };
         // It was a UidText when it was listed.
         let Some(sop_class) = UidText::new(record.sop_class()) else { return Ok(None) };
         Ok(Some(ListedInstance {
@@ -80,6 +92,51 @@ impl Listing for IndexListing {
             },
             location: record.location(),
             file_bytes,
+            study_instance: study.map(|study| study_instance_of(&study)).unwrap_or_default(),
         }))
+    }
+
+    fn studies(&self) -> Result<Vec<StudySummary>, ListingError> {
+        let reader = self.0.read()?;
+        // A study that is listed under two patients is two entities here, but one to a quota.
+        let mut studies: HashMap<Box<[u8]>, StudySummary> = HashMap::new();
+        for study in reader.entities(Level::Study, 0)? {
+            let study = study?;
+            let study_instance = study_instance_of(&study);
+            let summary =
+                studies.entry(study_instance).or_insert_with_key(|study_instance| StudySummary {
+                    study_instance: study_instance.clone(),
+                    instances: 0,
+                    bytes: 0,
+                    last_reception_us: 0,
+                });
+            summary.instances += study.instance_count();
+            summary.bytes += study.file_bytes();
+            summary.last_reception_us = summary.last_reception_us.max(study.last_reception_us());
+        }
+        Ok(studies.into_values().collect())
+    }
+
+    fn study_instances(&self, study_instance: &[u8]) -> Result<Vec<StudyInstance>, ListingError> {
+        let reader = self.0.read()?;
+        let mut found = Vec::new();
+        for study in reader.find_entities(Level::Study, study_instance)? {
+            reader.for_each_series(Level::Study, study?, &mut |series| {
+                for record in reader.instances(series, 0)? {
+                    let record = record?;
+                    // It was a UidText when it was listed.
+                    let Some(sop_instance) = UidText::new(record.sop_instance()) else { continue };
+                    let instance = StudyInstance {
+                        sop_instance,
+                        location: record.location(),
+                        file_bytes: record.file_bytes(),
+                    };
+                    found.push((record.key().number, instance));
+                }
+                Ok(())
+            })?;
+        }
+        found.sort_by_key(|(number, _)| *number);
+        Ok(found.into_iter().map(|(_, instance)| instance).collect())
     }
 }

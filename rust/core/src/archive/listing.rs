@@ -5,6 +5,7 @@ use core::fmt;
 use super::quota::StudySummary;
 use crate::index::attributes::tags;
 use crate::index::{FileLocation, IndexOp, InstanceEntry, Outcome};
+use crate::storage::writer::significant;
 use crate::uid::UidText;
 
 /// The index could not answer or take a change.
@@ -46,6 +47,11 @@ impl Identity {
             digest: entry.digest,
         }
     }
+}
+
+/// The Study Instance UID of an instance, without padding; empty where it has none.
+pub fn study_instance_of(entry: &InstanceEntry) -> &[u8] {
+    significant(entry.attributes.as_ref().value(tags::STUDY_INSTANCE_UID))
 }
 
 /// A listed instance.
@@ -97,7 +103,7 @@ impl ListedInstance {
             identity: Identity::of(entry),
             location: entry.location.clone(),
             file_bytes: entry.file_bytes,
-            study_instance: entry.attributes.as_ref().value(tags::STUDY_INSTANCE_UID).into(),
+            study_instance: study_instance_of(entry).into(),
         }
     }
 }

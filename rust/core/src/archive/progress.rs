@@ -60,6 +60,8 @@ struct State {
     applied: u64,
     /// Somebody waits at the barrier for this number.
     wanted: u64,
+    /// Somebody waits until all is done.
+    is_hurried: bool,
     stalled: Option<Stalled>,
     /// No claim is given any more.
     is_closing: bool,
@@ -271,6 +273,24 @@ impl Progress {
         }
     }
 
+    /// Waits until everything that has come is done with, down to the last deletion.
+    pub fn settle(&self) -> Result<(), Stalled> {
+        let mut state = self.lock();
+        state.is_hurried = true;
+        self.work.notify_one();
+        let result = loop {
+            if state.open_records == 0 {
+                break Ok(());
+            }
+            if let Some(stalled) = &state.stalled {
+                break Err(Arc::clone(stalled));
+            }
+            state = self.wait(state);
+        };
+        state.is_hurried = false;
+        result
+    }
+
     /// The number up to which the journal is in the index.
     pub fn applied(&self) -> u64 {
         self.lock().applied
@@ -301,6 +321,7 @@ impl State {
     /// True when the applier should not wait for more.
     fn is_urgent(&self) -> bool {
         self.is_stopping
+            || self.is_hurried
             || self.wanted > self.applied
             || self.queue.len() >= COMMIT_ENTRIES_MAX
             || self.open_bytes >= APPLIER_BYTES_MAX / 2

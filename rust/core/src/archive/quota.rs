@@ -16,9 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::area::{LOGGER, Quota, StorageArea};
-use super::listing::{ListedInstance, Listing, ListingError, StudyInstance};
+use super::listing::{ListedInstance, Listing, ListingError, StudyInstance, study_instance_of};
 use super::record::{Change, Listed};
-use crate::index::attributes::tags;
 use crate::index::{FileLocation, InstanceEntry};
 use crate::limits::REMOVAL_RECORD_BYTES;
 use crate::log::{Level, escaped};
@@ -156,7 +155,7 @@ impl Ledger {
         entry: &InstanceEntry,
         mut replaced: Option<&ListedInstance>,
     ) -> Result<Room<'_>, StoreError> {
-        let study_instance = entry.attributes.as_ref().value(tags::STUDY_INSTANCE_UID);
+        let study_instance = study_instance_of(entry);
         let (bytes, bytes_max) = (entry.file_bytes, quota.bytes_per_study_max);
         if bytes > bytes_max {
             return Err(StoreError::LargerThanQuota { bytes, bytes_max });
