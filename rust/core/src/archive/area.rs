@@ -12,7 +12,7 @@ use super::applier::{self, Applier};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
 use super::progress::{Ahead, Job, Progress};
-use super::quota::Ledger;
+use super::quota::{Ledger, Room};
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
 use crate::index::{EntryError, FileLocation};
@@ -335,7 +335,7 @@ impl StorageArea {
         if let Some(spool) = &mut spool {
             spool.keep();
         }
-        let evicted = room.map(|room| room.stored()).unwrap_or_default();
+        let evicted = room.map(Room::stored).unwrap_or_default();
         Ok((FileLocation::Own(number), duplicate, evicted))
     }
 
