@@ -103,6 +103,8 @@ DCMTK = Peer(
     _NO_DELAY,
     configure=_configure_dcmqrscp,
     title=TITLE,
+    # Parallel stores by its child processes meet at the index: "database error", C000H.
+    refuses_some=True,
 )
 
 

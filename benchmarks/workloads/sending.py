@@ -37,10 +37,12 @@ def load(
     queue: bool = False,
     cpus: set[int] | None = None,
     first: int | None = None,
+    refusals: bool = False,
 ) -> Measures:
     """Drive a running receiver; return rates, latencies, and what it cost the receiver.
 
-    With `first` the instances are numbered on from it over all associations.
+    With `first` the instances are numbered on from it over all associations; with `refusals` those
+    that are refused are counted and no error.
     """
     command = [
         *(str(LOAD), "--port", str(running.port), "--called", running.title),
@@ -48,6 +50,7 @@ def load(
         *(["--first", str(first)] if first is not None else []),
         *("--associations", str(associations), "--objects", str(objects)),
         *(["--queue"] if queue else []),
+        *(["--refusals"] if refusals else []),
     ]
     running.reset_peak()
     machine_before = _busy_seconds()
@@ -84,6 +87,7 @@ def load(
         "seconds": answer["seconds"],
         "seconds_with_associations": answer["seconds_with_associations"],
         "objects": answer["objects"],
+        "refused": answer["refused"],
         # What somebody else did meanwhile; kernel threads that worked for us count here too.
         "others_cpus": max(0.0, machine_s - cpu_s - sender_s)
         / max(answer["seconds_with_associations"], 0.01),

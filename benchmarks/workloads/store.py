@@ -112,8 +112,9 @@ def _measure(
                 queue=associations > 1 and not peer.serves_many,
                 cpus=cpus,
                 first=0 if archived else None,
+                refusals=peer.refuses_some,
             )
-            if archived and peer.family != "limit":
+            if archived and peer.family != "limit" and not measures["refused"]:
                 asking.verify(peer, running, context, corpus, associations * count)
         if not archived:
             corpora.verify_stored(

@@ -9,8 +9,9 @@
 //! all of them and is patched into command set and data set.
 //!
 //! Usage: `load --port P [--called AE] INSTANCES --associations N --objects M [--first F] [--queue]`
-//! `[--hold]`. Prints one line of JSON.
+//! `[--refusals] [--hold]`. Prints one line of JSON.
 //!
+//! With `--refusals` a status other than 0000H is counted and ends nothing.
 //! With `--first` the objects of all associations are numbered on from F, so that studies are sent
 //! one after the other; without it an association's number stands in its first three digits.
 //! `--queue` is for receivers that serve one association at a time: the clock starts before the
@@ -49,6 +50,7 @@ struct Plan {
     objects: usize,
     first: Option<usize>,
     queue: bool,
+    refusals: bool,
     hold: bool,
 }
 
@@ -56,6 +58,7 @@ struct Plan {
 #[derive(Default)]
 struct Outcome {
     stored: usize,
+    refused: usize,
     failure: Option<String>,
     latencies_us: Vec<u32>,
     started: Option<Instant>,
@@ -132,12 +135,14 @@ fn read_arguments() -> Result<Plan, String> {
         objects: 1,
         first: None,
         queue: false,
+        refusals: false,
         hold: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match name.as_str() {
             "--queue" => plan.queue = true,
+            "--refusals" => plan.refusals = true,
             "--hold" => plan.hold = true,
             _ => {
                 let value = arguments.next().ok_or(format!("{name} wants a value"))?;
@@ -197,10 +202,14 @@ fn send_all(
             None => send_streamed(association, plan, n, message_id)?,
         }
         association.read(&mut response)?;
-        check_response(&response, message_id)?;
+        let status = check_response(&response, message_id)?;
         let now = Instant::now();
         outcome.latencies_us.push((now - sent_from).as_micros() as u32);
-        outcome.stored += 1;
+        match status {
+            0 => outcome.stored += 1,
+            _ if plan.refusals => outcome.refused += 1,
+            _ => return Err(io::Error::other(format!("status {status:04X}H"))),
+        }
         outcome.ended = Some(now);
     }
     Ok(())
@@ -328,18 +337,15 @@ fn store_rq(instances: &Instances, n: usize, message_id: u16) -> (Vec<u8>, usize
     (command, message_id_end - 2 + shift, uid_from + shift)
 }
 
-/// PS3.7 §9.3.1.2: the response names the request, and 0000H is the only success.
-fn check_response(response: &Message, message_id: u16) -> io::Result<()> {
+/// PS3.7 §9.3.1.2: the response names the request; returns its status, of which 0000H is success.
+fn check_response(response: &Message, message_id: u16) -> io::Result<u16> {
     if response.command_field() != wire::C_STORE_RSP {
         return Err(io::Error::other("not a C-STORE-RSP"));
     }
     if response.u16(0x0120) != Some(message_id) {
         return Err(io::Error::other("response to another message"));
     }
-    match response.status() {
-        0 => Ok(()),
-        status => Err(io::Error::other(format!("status {status:04X}H"))),
-    }
+    Ok(response.status())
 }
 
 fn report(plan: &Plan, connected_from: Instant, outcomes: &[Outcome]) -> String {
@@ -370,7 +376,9 @@ fn report(plan: &Plan, connected_from: Instant, outcomes: &[Outcome]) -> String 
     let _ = write!(out, ", \"mb_per_s\": {:.3}", per_second((stored * object_bytes) as f64 / 1e6));
     let _ = write!(out, ", \"latency_us_p50\": {}", quantile(50).unwrap_or(&0));
     let _ = write!(out, ", \"latency_us_p99\": {}", quantile(99).unwrap_or(&0));
-    let _ = write!(out, ", \"missing\": {}", plan.associations * plan.objects - stored);
+    let refused: usize = outcomes.iter().map(|outcome| outcome.refused).sum();
+    let missing = plan.associations * plan.objects - stored - refused;
+    let _ = write!(out, ", \"refused\": {refused}, \"missing\": {missing}");
     let texts: Vec<String> = failures.iter().map(|text| wire::json_string(text)).collect();
     let _ = write!(out, ", \"failures\": [{}]}}", texts.join(", "));
     out
