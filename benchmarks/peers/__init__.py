@@ -62,8 +62,9 @@ class Peer:
     #: Part of a workload's object count that is enough: a receiver at 22 objects/s would take
     #: minutes for what others do in a second, and its rate does not depend on the count.
     share: float = 1.0
-    #: True where some objects of a parallel load are known to be refused: they are counted apart.
-    refuses_some: bool = False
+    #: True where parallel loads are known to lose objects: those refused are counted apart, and
+    #: nobody is surprised by what cannot be found afterwards.
+    loses_some: bool = False
     #: False for programs that are only timed, and for libraries that are called.
     listens: bool = True
 

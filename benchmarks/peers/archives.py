@@ -103,8 +103,9 @@ DCMTK = Peer(
     _NO_DELAY,
     configure=_configure_dcmqrscp,
     title=TITLE,
-    # Parallel stores by its child processes meet at the index: "database error", C000H.
-    refuses_some=True,
+    # Its child processes meet at the index: some parallel stores are refused ("database error",
+    # C000H), and some that were acknowledged are not found.
+    loses_some=True,
 )
 
 

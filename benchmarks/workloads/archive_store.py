@@ -17,7 +17,7 @@ from workloads.store import store_workload
 #: DCMTK's takes the longer the more it holds: 12 ms at 1,000, 25 ms at 4,000.
 _FIRST = (
     "Orthanc is measured on the first 2,000 objects, DCMTK's dcmqrscp on the first 1,000 (its rate "
-    "falls with each; of parallel stores it refuses some), pynetdicom's qrscp on the first 100."
+    "falls with each; parallel ones lose some), pynetdicom's qrscp on the first 100."
 )
 _SYNC_REMARK = (
     "The disk's flush decides, and it varies; compare within this table only. Orthanc syncs files, "
@@ -64,7 +64,7 @@ def _ct(associations: int) -> Workload:
             _part(archives.QRSCP, 0.25),
         ),
         remark="The peers get half of them. Of parallel stores DCMTK's dcmqrscp refuses some "
-        "(C000H, database error), which do not count.",
+        "(C000H, database error), which do not count, and loses some.",
     )
 
 

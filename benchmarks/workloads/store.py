@@ -112,9 +112,10 @@ def _measure(
                 queue=associations > 1 and not peer.serves_many,
                 cpus=cpus,
                 first=0 if archived else None,
-                refusals=peer.refuses_some,
+                refusals=peer.loses_some,
             )
-            if archived and peer.family != "limit" and not measures["refused"]:
+            lost = peer.loses_some and associations > 1
+            if archived and peer.family != "limit" and not lost:
                 asking.verify(peer, running, context, corpus, associations * count)
         if not archived:
             corpora.verify_stored(
