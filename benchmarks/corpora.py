@@ -68,7 +68,7 @@ class Archived:
     study_uid: tuple[Part, ...] = (UID_PREFIX + ".21", STUDY)
     series_uid: tuple[Part, ...] = (UID_PREFIX + ".31", STUDY)
     study_id: tuple[Part, ...] = (STUDY,)
-    study_date: tuple[Part, ...] = ("20", Digits(2, INSTANCES_PER_STUDY, 24), "0229")
+    study_date: tuple[Part, ...] = ("20", Digits(2, INSTANCES_PER_STUDY, 24), "0228")
     #: No archive indexes it by value.
     diagnoses: tuple[Part, ...] = ("Diagnosis ", STUDY)
     instance_number: tuple[Part, ...] = (Digits(2, 1, INSTANCES_PER_STUDY),)
