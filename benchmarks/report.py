@@ -88,8 +88,9 @@ def where_the_time_goes(results: Results) -> str:
     """Say, for each missed goal of storing, what an object's time is spent on; empty if none was.
 
     What is not CPU time of the receiver is waiting: for the sender, the other associations, and the
-    disk.  Two receivers that wait alike differ by their own work; one whose CPU time is a small part
-    of an object's time, as with syncs of large objects, waits for the disk, and so does the limit.
+    disk.  Two receivers that wait alike differ by their own work; one whose CPU time is a small
+    part of an object's time, as with syncs of large objects, waits for the disk, and so does the
+    limit.
     """
     medians = results.medians()
     titles = {workload.name: workload for workload in results.workloads}
