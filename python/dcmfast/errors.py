@@ -9,6 +9,10 @@ Rust errors become these classes in one file, ``rust/py/src/error.rs``.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class DcmfastError(Exception):
     """Base of all; never raised itself."""
@@ -21,6 +25,9 @@ class DcmfastError(Exception):
 
     #: The text of ``--arguments``, if that option had been acted on when the error arose.
     arguments_line: str | None = None
+
+    #: The logger configuration in force when the error arose (``config.log_cfg.LogTable``).
+    log_table: Any = None
 
     def exit_code_of(self, tool: str) -> int:
         """Return the exit code with which `tool` ends on this error."""
@@ -56,6 +63,14 @@ class StartupFailure(DcmfastError):
     def __init__(self, *lines: tuple[str, str]) -> None:
         super().__init__("; ".join(text for _, text in lines))
         self.lines = lines
+
+
+class LogConfigurationError(StartupFailure):
+    """The logger configuration breaks its grammar, or a log file cannot be opened."""
+
+
+class HostAccessError(StartupFailure):
+    """An access control file has a rule that cannot be followed."""
 
 
 class OutputDirectoryError(StartupFailure):

@@ -12,17 +12,18 @@ from dcmfast.errors import (
     ArchiveConfigurationError,
     CommandLineError,
     DcmfastError,
+    LogConfigurationError,
     NotAvailableYet,
     StartupFailure,
 )
-from dcmfast.observe.logs import is_shown, show
+from dcmfast.observe.logs import Log
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     Settings = TypeVar("Settings")
 
@@ -46,12 +47,16 @@ def main(
     arguments
         Everything behind the tool's name.
     """
+    outcome: Any = None
     try:
         outcome = read(front_end, arguments)
         if isinstance(outcome, ParsedOptions):
             return _answer(outcome)
         return run(outcome)
     except DcmfastError as error:
+        if outcome is not None:
+            error.log_level = error.log_level or getattr(outcome, "log_level", None)
+            error.log_table = error.log_table or getattr(outcome, "log_table", None)
         report(front_end, error)
         return error.exit_code_of(front_end.tool)
 
@@ -69,8 +74,14 @@ def _answer(parsed: ParsedOptions) -> int:
 
 def report(front_end: FrontEnd, error: DcmfastError) -> None:
     """Say on stderr why the tool ends."""
+    try:
+        log = Log(error.log_level or "warn", tool=front_end.tool, table=error.log_table)
+    except LogConfigurationError as cannot_log:
+        # The reason for everything that cannot be said.
+        log = Log("fatal", tool=front_end.tool)
+        error = cannot_log
     if error.arguments_line is not None:
-        show("I", error.arguments_line)
+        log.line_at_any_level(error.arguments_line)
     if isinstance(error, CommandLineError):
         if not error.is_silent:
             from dcmfast.options import help as texts
@@ -84,7 +95,6 @@ def report(front_end: FrontEnd, error: DcmfastError) -> None:
             # DCMTK's own words for a bad file belong to no log, and no level hides them.
             sys.stderr.write("".join(f"CONFIG Error: {text}!\n" for text in error.complaints))
         for letter, text in error.lines:
-            if is_shown(letter, error.log_level or "warn"):
-                show(letter, text)
-    elif is_shown("F", error.log_level or "warn"):
-        show("F", str(error))
+            log.line(letter, text)
+    else:
+        log.line("F", str(error))

@@ -14,7 +14,7 @@ import sys
 from dcmfast import __version__
 from dcmfast.errors import ConfigurationError, StorageAreaError
 from dcmfast.net.scp import PROMISES, stopper
-from dcmfast.observe.logs import Log, show
+from dcmfast.observe.logs import Log
 from dcmfast.options.settings import cannot_listen
 from dcmfast.policy import access, move, negotiation
 from dcmfast.policy.archive import (
@@ -71,7 +71,9 @@ def tables(settings: ArchiveSettings) -> ArchiveTables:
     )
 
 
-def plan(settings: ArchiveSettings, archive: ArchiveTables) -> dict[str, Any]:
+def plan(
+    settings: ArchiveSettings, archive: ArchiveTables, log: Log | None = None
+) -> dict[str, Any]:
     """Return the keyword arguments of ``_rust.Receiver`` for an archive."""
     mode = "bit_preserving" if settings.is_bit_preserving else "normal"
     return {
@@ -79,6 +81,7 @@ def plan(settings: ArchiveSettings, archive: ArchiveTables) -> dict[str, Any]:
         "port": settings.port,
         "bind": settings.bind or None,
         "log_level": settings.log_level,
+        "log": log.events if log is not None else None,
         "verbose_contexts": settings.is_verbose_pc,
         "verbose_responses": settings.is_very_verbose,
         "table": negotiation.archive_table(
@@ -119,11 +122,11 @@ def run(settings: ArchiveSettings) -> int:
     """
     from dcmfast._rust import Receiver
 
-    log = Log(settings.log_level)
+    log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     _tell_start(settings, log)
     archive = _located(tables(settings), log)
     try:
-        receiver = Receiver(**plan(settings, archive))
+        receiver = Receiver(**plan(settings, archive, log))
     except OSError as error:
         if error.errno is None:
             raise
@@ -301,17 +304,19 @@ def resolve(hosts: set[str], log: Log) -> dict[str, tuple[str, ...]]:
     # A copy: threads that are late may still add to the original.
     in_time = dict(found)
     for host in sorted(hosts - in_time.keys()):
-        log.line("W", f"dcmfast.archive: host {host} of the configuration has no address")
+        text = f"host {host} of the configuration has no address"
+        log.line("W", text, logger="dcmfast.archive")
     return in_time
 
 
 def _tell_start(settings: ArchiveSettings, log: Log) -> None:
     """Say below -v which configuration is in force; DCMTK's program says nothing."""
     if settings.arguments_line is not None:
-        show("I", settings.arguments_line)
+        log.line_at_any_level(settings.arguments_line)
     log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
     for warning in settings.warnings:
         log.line("W", warning)
     if settings.config_file:
-        log.line("I", f"dcmfast.config: read from {settings.config_file}")
-    log.line("I", f"dcmfast.durability: {settings.durability}: {PROMISES[settings.durability]}")
+        log.line("I", f"read from {settings.config_file}", logger="dcmfast.config")
+    promise = f"{settings.durability}: {PROMISES[settings.durability]}"
+    log.line("I", promise, logger="dcmfast.durability")

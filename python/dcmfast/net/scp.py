@@ -11,7 +11,7 @@ import os
 import signal
 
 from dcmfast import __version__
-from dcmfast.observe.logs import Log, show
+from dcmfast.observe.logs import Log
 from dcmfast.options.settings import cannot_listen
 from dcmfast.policy.negotiation import receiver_table
 
@@ -31,7 +31,7 @@ _NAMINGS = {
 }
 
 
-def plan(settings: ReceiverSettings) -> dict[str, Any]:
+def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
     """Return the keyword arguments of ``_rust.Receiver`` for `settings`."""
     mode = "normal"
     if settings.is_bit_preserving:
@@ -42,6 +42,7 @@ def plan(settings: ReceiverSettings) -> dict[str, Any]:
         "tool": settings.tool,
         "port": settings.port,
         "log_level": settings.log_level,
+        "log": log.events if log is not None else None,
         "verbose_contexts": settings.is_verbose_pc,
         "table": receiver_table(
             preference=settings.preference,
@@ -80,10 +81,10 @@ def run(settings: ReceiverSettings) -> int:
     """
     from dcmfast._rust import Receiver
 
-    log = Log(settings.log_level)
+    log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     _tell_start(settings, log)
     try:
-        receiver = Receiver(**plan(settings))
+        receiver = Receiver(**plan(settings, log))
     except OSError as error:
         if error.errno is None:
             raise
@@ -122,13 +123,14 @@ def stopper(receiver: Any) -> Any:
 def _tell_start(settings: ReceiverSettings, log: Log) -> None:
     """Say what DCMTK's tool says before it listens, and below -v what mode is in force."""
     if settings.arguments_line is not None:
-        show("I", settings.arguments_line)
+        log.line_at_any_level(settings.arguments_line)
     log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
     if settings.tool == "dcmrecv":
         log.line("I", "configuring service class provider ...")
     for warning in settings.warnings:
         log.line("W", warning)
-    log.line("I", f"dcmfast.durability: {settings.durability}: {PROMISES[settings.durability]}")
+    promise = f"{settings.durability}: {PROMISES[settings.durability]}"
+    log.line("I", promise, logger="dcmfast.durability")
     if settings.tool == "dcmrecv":
         log.line("I", "starting service class provider and listening ...")
 

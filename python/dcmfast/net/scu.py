@@ -15,7 +15,7 @@ from dcmfast.errors import (
 )
 from dcmfast.limits import MAX_PDU_BYTES_MAX, PRESENTATION_CONTEXTS_MAX
 from dcmfast.net import association, inputs
-from dcmfast.observe.logs import Log, show
+from dcmfast.observe.logs import Log
 from dcmfast.observe.progress import FileBar
 from dcmfast.policy.negotiation import (
     ECHO_TRANSFER_SYNTAXES,
@@ -40,9 +40,9 @@ _NOT_ASSOCIATED = 1
 
 
 def _prepare(settings: RequestorSettings) -> Log:
-    log = Log(settings.log_level)
+    log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     if settings.arguments_line is not None:
-        show("I", settings.arguments_line)
+        log.line_at_any_level(settings.arguments_line)
     for warning in settings.warnings:
         log.line("W", warning)
     return log

@@ -49,7 +49,7 @@ def parse(
     arguments: list[str],
     *,
     program: str | None = None,
-    reached: Mapping[str, Callable[..., None]] | None = None,
+    reached: Mapping[str, Callable[..., str | None]] | None = None,
 ) -> ParsedOptions:
     """Read a command line.
 
@@ -63,7 +63,8 @@ def parse(
         Its name as typed, for ``--arguments``; None takes the tool's.
     reached
         Functions by field, called with the option's values once its checks have passed and before
-        those of later fields: storescp reads the profile there.
+        those of later fields: storescp reads the profile there.  What the one for ``log_config``
+        returns is the level in force.
 
     Returns
     -------
@@ -160,6 +161,7 @@ def _exclusive(front_end: FrontEnd, name: str, parameters: list[str]) -> ParsedO
         exclusive=name,
         arguments_line=None,
         log_level=DEFAULT_LOG_LEVEL,
+        log_table=None,
         unavailable=unavailable,
     )
 
@@ -185,7 +187,7 @@ class _Checks:
             option.long: option.field for option in front_end.options() if option.default is True
         }
 
-    def run(self, reached: Mapping[str, Callable[..., None]]) -> ParsedOptions:
+    def run(self, reached: Mapping[str, Callable[..., str | None]]) -> ParsedOptions:
         by_field: dict[str, list[Option]] = {}
         for option in self.front_end.options():
             by_field.setdefault(option.field, []).append(option)
@@ -202,7 +204,9 @@ class _Checks:
                 if field in typed_fields:
                     self._check_field(field, options)
                     if field in reached:
-                        reached[field](*self.chosen[field].values)
+                        level = reached[field](*self.chosen[field].values)
+                        if field == "log_config" and level is not None:
+                            self.log_level = level
                 if field == "log_config":
                     self.is_logging = True
         except DcmfastError as error:
@@ -217,6 +221,7 @@ class _Checks:
             exclusive="",
             arguments_line=self._line(),
             log_level=self.log_level,
+            log_table=None,
             unavailable=tuple(
                 chosen.option.long for chosen in self.chosen.values() if not chosen.option.available
             ),
@@ -268,7 +273,9 @@ class _Checks:
             long = chosen.option.long
             if long in condition.any_of:
                 return True
-            if chosen.values and f"{long}={chosen.values[0]}" in condition.any_of:
+            # A logger configuration answers with the level that it puts in force.
+            values = chosen.values if chosen.option.field != "log_config" else (self.log_level,)
+            if values and f"{long}={values[0]}" in condition.any_of:
                 return True
         return any(
             name in self.defaults and self.defaults[name] not in self.chosen

@@ -8,6 +8,10 @@ from __future__ import annotations
 from dcmfast.options.option import FrontEnd, Option
 from dcmfast.types import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dcmfast.config.log_cfg import LogTable
+
 
 class Chosen(Record):
     """The option that answers a field, with its values if it has any.
@@ -42,6 +46,8 @@ class ParsedOptions(Record):
     arguments_line: str | None
     #: fatal, error, warn, info, debug, trace or off.
     log_level: str
+    #: What ``--log-config`` or ``--log-json`` make of the log; None for lines on stderr.
+    log_table: LogTable | None
     #: Typed options that are still to come, in the order of the checks.
     unavailable: tuple[str, ...]
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from dcmfast.config.assoc_cfg import NegotiationProfile
+    from dcmfast.config.log_cfg import LogTable
 
     Settings = TypeVar("Settings")
 
@@ -53,6 +54,8 @@ class GeneralSettings(Record):
     tool: str
     #: ``fatal``, ``error``, ``warn``, ``info``, ``debug``, ``trace`` or ``off``.
     log_level: str
+    #: The logger configuration (``-lc``, ``--log-json``); None for lines on stderr.
+    log_table: LogTable | None
     #: Presentation contexts are shown at INFO already (``+v``).
     is_verbose_pc: bool
     #: Text for one INFO event that no level filters (``--arguments``); None without that option.
@@ -351,14 +354,21 @@ def cannot_listen(tool: str, port: int, reason: str, *, is_privilege: bool) -> L
 
 
 def parse(
-    front_end: FrontEnd, arguments: list[str], reached: Mapping[str, Callable[..., None]]
+    front_end: FrontEnd, arguments: list[str], reached: Mapping[str, Callable[..., str | None]]
 ) -> ParsedOptions:
     """Read the command line, with the checks of values that need more than their form."""
+    tables: list[LogTable] = []
+    is_json: list[bool] = []
 
-    def check_log_config(path: str) -> None:
+    def read_log_config(path: str) -> str:
         text = log_cfg.complaint(path)
         if text is not None:
             raise CommandLineError(text)
+        tables.append(log_cfg.read(path, front_end.tool, os.environ))
+        return tables[0].level_of(f"dcmtk.apps.{front_end.tool}")
+
+    def log_table(level: str) -> LogTable | None:
+        return log_cfg.json_table(level) if is_json else tables[0] if tables else None
 
     def check_extension(extension: str) -> None:
         # DCMTK finds out when the first object comes; it then cannot store anything at all.
@@ -373,17 +383,23 @@ def parse(
         except ValueError:
             raise CommandLineError(f"Invalid value for AE title ({title!r})") from None
 
-    return grammar.parse(
-        front_end,
-        arguments,
-        reached={
-            "log_config": check_log_config,
-            "extension": check_extension,
-            "ae_title": check_title,
-            "called_ae_title": check_title,
-            **reached,
-        },
-    )
+    try:
+        parsed = grammar.parse(
+            front_end,
+            arguments,
+            reached={
+                "log_config": read_log_config,
+                "log_json": lambda: is_json.append(True),
+                "extension": check_extension,
+                "ae_title": check_title,
+                "called_ae_title": check_title,
+                **reached,
+            },
+        )
+    except DcmfastError as error:
+        error.log_table = log_table(error.log_level or grammar.DEFAULT_LOG_LEVEL)
+        raise
+    return parsed.replace(log_table=log_table(parsed.log_level))
 
 
 def built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
@@ -392,6 +408,7 @@ def built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
         return build()
     except DcmfastError as error:
         error.log_level = parsed.log_level
+        error.log_table = parsed.log_table
         error.arguments_line = parsed.arguments_line
         raise
 
@@ -409,6 +426,7 @@ def general(parsed: ParsedOptions) -> dict[str, Any]:
     return {
         "tool": parsed.front_end.tool,
         "log_level": parsed.log_level,
+        "log_table": parsed.log_table,
         "is_verbose_pc": _has(parsed, "verbose_pc") and parsed.flag("verbose_pc"),
         "arguments_line": parsed.arguments_line,
         "is_tcp_nodelay": is_nodelay,

@@ -7,11 +7,9 @@
 
 use std::io::{self, Write};
 
+use crate::log::appenders::write_progress;
+use crate::log::layout::OUR_LOGGERS;
 use crate::log::{Level, Sink};
-
-/// Loggers of lines that DCMTK does not have. Their name stands in the line, so that a script
-/// written for DCMTK's lines can leave them out (DIFFERENCES.md D18).
-const OUR_LOGGERS: &str = "dcmfast.";
 
 /// Writes to the process's standard streams.
 pub struct Console;
@@ -34,8 +32,6 @@ impl Sink for Console {
     }
 
     fn progress(&self, text: &str) {
-        let mut output = io::stdout().lock();
-        let _ = output.write_all(text.as_bytes());
-        let _ = output.flush();
+        write_progress(text);
     }
 }

@@ -1,14 +1,18 @@
 //! Log lines in DCMTK's shape, and the escaping of everything that a peer sent.
 //!
-//! A [`Logger`] is made once by the front end (level, sink) and shared by all associations. A line
+//! A [`Logger`] is made once by the front end (levels, sink) and shared by all associations. A line
 //! is formatted only when its level is enabled; a record of several lines carries the prefix on
 //! each (as DCMTK does). Peers' text passes [`escaped`], so that no byte below 0x20 but the line
-//! end ever reaches the output (PROMISES.md §5.3). Does no I/O itself: a [`Sink`] does. Called by
-//! `server`, `client` and `net`.
+//! end ever reaches the output (PROMISES.md §5.3). Does no I/O itself: a [`Sink`] does, which is
+//! `console` or, for a logger configuration, [`appenders`] with a [`layout`]. Called by `server`,
+//! `client` and `net`.
 
 use core::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+
+pub mod appenders;
+pub mod layout;
+pub mod system;
 
 /// Severity of a line; the order is DCMTK's, most detailed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +35,19 @@ pub enum Level {
 }
 
 impl Level {
+    /// The name in logger configurations and their lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "TRACE",
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+            Self::Off => "OFF",
+        }
+    }
+
     /// The letter before the colon.
     pub const fn letter(self) -> char {
         match self {
@@ -54,31 +71,62 @@ pub trait Sink: Send + Sync {
     fn progress(&self, text: &str);
 }
 
-/// A level and a sink.
+/// Which level is in force for which logger: a logger has the level of the nearest one above it
+/// that has one.
+#[derive(Clone, Debug)]
+pub struct Levels {
+    /// The lowest of all: what is below is wanted by nobody.
+    lowest: Level,
+    /// Longest names first; the empty name is the root.
+    branches: Vec<(String, Level)>,
+}
+
+impl Levels {
+    /// Levels by logger; the empty name is the root, which has `Off` where it is missing.
+    pub fn new(mut branches: Vec<(String, Level)>) -> Self {
+        branches.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        let lowest = branches.iter().map(|(_, level)| *level).min().unwrap_or(Level::Off);
+        Self { lowest, branches }
+    }
+
+    /// The level of `logger`.
+    pub fn of(&self, logger: &str) -> Level {
+        let mut above = self.branches.iter().filter(|(name, _)| appenders::is_within(logger, name));
+        above.next().map_or(Level::Off, |(_, level)| *level)
+    }
+}
+
+/// Levels and a sink.
 pub struct Logger {
-    level: AtomicU8,
+    levels: Levels,
     sink: Arc<dyn Sink>,
 }
 
 impl Logger {
     /// A logger that passes lines of `level` and above to `sink`.
     pub fn new(level: Level, sink: Arc<dyn Sink>) -> Self {
-        Self { level: AtomicU8::new(level as u8), sink }
+        Self::with_levels(Levels::new(vec![(String::new(), level)]), sink)
     }
 
-    /// True when lines of `level` are wanted; ask before building costly text.
-    pub fn enabled(&self, level: Level) -> bool {
-        level as u8 >= self.level.load(Ordering::Relaxed)
+    /// A logger with levels of their own for some names.
+    pub fn with_levels(levels: Levels, sink: Arc<dyn Sink>) -> Self {
+        Self { levels, sink }
     }
 
-    /// True when DCMTK prints progress dots: at INFO exactly (DCMTK 3.6.7).
-    pub fn shows_progress(&self) -> bool {
-        self.level.load(Ordering::Relaxed) == Level::Info as u8
+    /// True when lines of `level` by `logger` are wanted; ask before building costly text.
+    pub fn enabled(&self, level: Level, logger: &str) -> bool {
+        level >= self.levels.lowest && level >= self.levels.of(logger)
+    }
+
+    /// True when DCMTK prints progress dots: when the logger of the dots (`….progress`) is at INFO
+    /// exactly (DCMTK 3.6.7).
+    pub fn shows_progress(&self, logger: &str) -> bool {
+        self.levels.of(logger) == Level::Info
     }
 
     /// Writes one record of the logger named `logger` (`dcmtk.apps.storescp`, `dcmfast.…`).
     pub fn line(&self, level: Level, logger: &str, text: fmt::Arguments<'_>) {
-        if self.enabled(level) {
+        if self.enabled(level, logger) {
             match text.as_str() {
                 Some(text) => self.sink.record(level, logger, text),
                 None => self.sink.record(level, logger, &text.to_string()),
@@ -86,9 +134,14 @@ impl Logger {
         }
     }
 
+    /// Writes a record that no level filters (`--arguments`).
+    pub fn line_at_any_level(&self, level: Level, logger: &str, text: &str) {
+        self.sink.record(level, logger, text);
+    }
+
     /// Writes progress characters when they are shown.
-    pub fn progress(&self, text: &str) {
-        if self.shows_progress() {
+    pub fn progress(&self, logger: &str, text: &str) {
+        if self.shows_progress(logger) {
             self.sink.progress(text);
         }
     }

@@ -10,6 +10,7 @@ mod client;
 mod dataset;
 mod error;
 mod limits;
+mod log;
 mod protocol;
 mod server;
 
@@ -34,6 +35,8 @@ mod _rust {
     };
     #[pymodule_export]
     use crate::limits::limits_table;
+    #[pymodule_export]
+    use crate::log::{EventLog, LogFileError};
     #[pymodule_export]
     use crate::protocol::{modality, negotiate, state_table, status_text};
     #[pymodule_export]

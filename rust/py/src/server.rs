@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dcmfast_core::archive::area::AreaOptions;
 use dcmfast_core::console::Console;
-use dcmfast_core::log::{Level, Logger, Sink};
+use dcmfast_core::log::{Level, Logger};
 use dcmfast_core::net::buffer::BlockPool;
 use dcmfast_core::net::resolve::HostNames;
 use dcmfast_core::net::tcp::TransportOptions;
@@ -29,6 +29,7 @@ use pyo3::types::PyDict;
 
 use crate::archive::Tables;
 use crate::error::os_error;
+use crate::log::EventLog;
 
 /// How often Python's signal handlers may run while the server does.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -47,7 +48,7 @@ pub fn level(name: &str) -> PyResult<Level> {
     })
 }
 
-fn unknown(what: &str, value: &str) -> PyErr {
+pub fn unknown(what: &str, value: &str) -> PyErr {
     PyValueError::new_err(format!("no {what} named {value:?}"))
 }
 
@@ -122,6 +123,8 @@ struct Plan {
     tool: String,
     port: u16,
     log_level: String,
+    /// Replaces level and console where there is a logger configuration.
+    log: Option<Py<EventLog>>,
     verbose_contexts: bool,
     table: Table,
     max_pdu_bytes: u32,
@@ -243,7 +246,11 @@ impl Receiver {
             other => return Err(unknown("tool", other)),
         };
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-        let logger = Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console)));
+        let logger = match &plan.log {
+            Some(log) => Arc::clone(&log.get().logger),
+            None => Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
+        };
+        let panic_logger = Arc::clone(&logger);
         let storing = plan.storing()?;
         let archive = given.get_item("archive")?;
         let objects = if let Some(tables) = archive {
@@ -295,9 +302,13 @@ impl Receiver {
             verbose_contexts: plan.verbose_contexts,
         };
         // One line instead of Rust's own report: a panic is told in the log's form, without values.
-        std::panic::set_hook(Box::new(|panic| {
+        std::panic::set_hook(Box::new(move |panic| {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            Console.record(Level::Error, "dcmfast.server", &format!("internal fault at {place}"));
+            panic_logger.line(
+                Level::Error,
+                "dcmfast.server",
+                format_args!("internal fault at {place}"),
+            );
         }));
         let server = Server::bind(bind, plan.port, service).map_err(|error| os_error(&error))?;
         let shared = server.shared();

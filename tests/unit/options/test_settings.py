@@ -10,6 +10,7 @@ import pytest
 from dcmfast.errors import (
     CommandLineError,
     DcmfastError,
+    LogConfigurationError,
     NotAvailableYet,
     OutputDirectoryError,
     ProfileError,
@@ -65,6 +66,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert storescp("11112").as_dict() == {
         "tool": "storescp",
         "log_level": "warn",
+        "log_table": None,
         "is_verbose_pc": False,
         "arguments_line": None,
         "is_tcp_nodelay": True,
@@ -326,9 +328,27 @@ def test_a_logger_configuration_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "logger.cfg"
     with pytest.raises(CommandLineError, match="file does not exist"):
         storescp("1", "-lc", str(path))
-    path.write_text("log4cplus.rootLogger = WARN\n")
-    with pytest.raises(NotAvailableYet, match="--log-config"):
+    path.write_text("log4cplus.rootLogger = INFO, c\nlog4cplus.appender.c = Foo\n")
+    with pytest.raises(LogConfigurationError, match=r"logger\.cfg, line 2: no appender class: Foo"):
         storescp("1", "-lc", str(path))
+    # Its level is the level in force: +v is allowed, and a later error is told.
+    path.write_text(
+        "log4cplus.rootLogger = INFO, c\nlog4cplus.appender.c = log4cplus::NullAppender"
+    )
+    with pytest.raises(CommandLineError, match="underflow") as caught:
+        storescp("1", "-lc", str(path), "+v", "-pdu", "1")
+    assert not caught.value.is_silent
+    path.write_text(path.read_text().replace("INFO", "FATAL"))
+    with pytest.raises(CommandLineError, match="only allowed with verbose mode") as caught:
+        storescp("1", "-lc", str(path), "+v")
+    assert caught.value.is_silent
+
+
+def test_log_json_excludes_a_logger_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "logger.cfg"
+    path.write_text("log4cplus.rootLogger = OFF\n")
+    with pytest.raises(CommandLineError, match="--log-json not allowed with --log-config"):
+        storescp("1", "-lc", str(path), "--log-json")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,13 @@ LOG_CONFIG = Option(
     summary="[f]ilename: string\nuse config file f for the logger",
     values=(Text(),),
     conflicts=(in_force("--log-level"), _VERBOSITY),
-    available=False,
+)
+LOG_JSON = Option(
+    field="log_json",
+    names=("--log-json",),
+    summary="write log events to stderr as JSON objects,\none a line (not with --log-config)",
+    conflicts=(in_force("--log-config"),),
+    source="dcmfast",
 )
 VERBOSE_PC = Option(
     field="verbose_pc",
@@ -79,6 +85,9 @@ VERBOSE_PC = Option(
                 "--log-level=debug",
                 "--log-level=trace",
                 "--log-level=all",
+                "--log-config=info",
+                "--log-config=debug",
+                "--log-config=trace",
             ),
         ),
     ),

@@ -257,6 +257,7 @@ DCMQRSCP = FrontEnd(
         ),
         group(
             "dcmfast options",
+            general.LOG_JSON,
             archive.MATCHING,
             archive.DURABILITY,
             archive.DUPLICATE,
@@ -276,6 +277,7 @@ DCMQRSCP = FrontEnd(
         "verbosity",
         "log_level",
         "log_config",
+        "log_json",
         "arguments",
         "config",
         "process_model",

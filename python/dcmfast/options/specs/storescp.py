@@ -218,7 +218,13 @@ STORESCP = FrontEnd(
             SLEEP_AFTER_1998,
             SLEEP_DURING_1998,
         ),
-        group("dcmfast options", output.DURABILITY, output.DUPLICATE, output.MAX_ASSOCIATIONS),
+        group(
+            "dcmfast options",
+            general.LOG_JSON,
+            output.DURABILITY,
+            output.DUPLICATE,
+            output.MAX_ASSOCIATIONS,
+        ),
     ),
     checks=(
         "process_model",
@@ -227,6 +233,7 @@ STORESCP = FrontEnd(
         "verbosity",
         "log_level",
         "log_config",
+        "log_json",
         "arguments",
         "verbose_pc",
         "preference",

@@ -28,6 +28,14 @@ const fn logger_of(dialect: Dialect) -> &'static str {
     }
 }
 
+/// The logger whose level decides about progress dots; dcmrecv has none.
+const fn progress_logger_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Storescp | Dialect::Dcmrecv => "dcmtk.apps.storescp.progress",
+        Dialect::Dcmqrscp => "dcmtk.dcmqrdb.progress",
+    }
+}
+
 /// Why no association came of a connection, as DCMTK numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAssociation {
@@ -195,7 +203,7 @@ impl Narrator {
 
     /// True when lines of `level` are wanted.
     pub fn enabled(&self, level: Level) -> bool {
-        self.logger.enabled(level)
+        self.logger.enabled(level, logger_of(self.dialect))
     }
 
     /// A line that DCMTK does not have, from `-v` on.
@@ -644,24 +652,32 @@ impl Narrator {
         }
     }
 
+    fn shows_progress(&self) -> bool {
+        self.logger.shows_progress(progress_logger_of(self.dialect))
+    }
+
+    fn progress(&self, text: &str) {
+        self.logger.progress(progress_logger_of(self.dialect), text);
+    }
+
     /// storescp's progress: the word at the start of a C-STORE.
     pub fn progress_begin(&self) {
         if self.dialect != Dialect::Dcmrecv {
-            self.logger.progress("RECV: ");
+            self.progress("RECV: ");
         }
     }
 
     /// One character per data-set PDV, `count` of them.
     pub fn progress_dots(&self, count: usize) {
-        if self.dialect != Dialect::Dcmrecv && count > 0 && self.logger.shows_progress() {
-            self.logger.progress(&".".repeat(count));
+        if self.dialect != Dialect::Dcmrecv && count > 0 && self.shows_progress() {
+            self.progress(&".".repeat(count));
         }
     }
 
     /// The line end after the last PDV.
     pub fn progress_end(&self) {
         if self.dialect != Dialect::Dcmrecv {
-            self.logger.progress("\n");
+            self.progress("\n");
         }
     }
 

@@ -1,0 +1,727 @@
+//! The sink of a logger configuration (`-lc`): which appenders an event reaches, and their files.
+//!
+//! A table compiled in Python (`config/log_cfg.py`) says which loggers have which level and which
+//! appenders; [`Appenders`] is that table at work. An event reaches the appenders of its logger and
+//! of each parent, up to the first logger that is not additive. Each event is formatted first and
+//! then leaves in one write, under its appender's lock: lines never tear, and none is lost between
+//! two files of a rotation. Names and moments of rotation are those of log4cplus in DCMTK 3.6.7.
+//!
+//! Nothing is held back: DCMTK's `ImmediateFlush = false` loses lines when a server is killed. A
+//! failure to write is told once on standard error; a receiver does not die of its log. Called by
+//! the front end, which hands it to a [`super::Logger`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::layout::{Event, Layout};
+use super::{Level, Levels, Sink, system};
+
+/// One logger of the configuration.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// Its name; empty for the root.
+    pub name: String,
+    /// `None` inherits the parent's.
+    pub level: Option<Level>,
+    /// Indices of its appenders.
+    pub appenders: Vec<usize>,
+    /// Events go to the parent's appenders as well.
+    pub is_additive: bool,
+}
+
+/// A filter of an appender; the first one that decides counts.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// `LogLevelRangeFilter`: outside is denied; inside is accepted, or passed on.
+    Range {
+        /// Lowest level inside.
+        minimum: Level,
+        /// Highest level inside.
+        maximum: Level,
+        /// Decide for what is inside.
+        accepts: bool,
+    },
+    /// `LogLevelMatchFilter`: this level is accepted, or denied.
+    Match {
+        /// The level.
+        level: Level,
+        /// Accept it.
+        accepts: bool,
+    },
+    /// `StringMatchFilter`: a message with this text is accepted, or denied.
+    Text {
+        /// The text.
+        text: String,
+        /// Accept it.
+        accepts: bool,
+    },
+    /// `DenyAllFilter`
+    DenyAll,
+}
+
+impl Filter {
+    /// Whether the event is written; `None` leaves it to the next filter.
+    fn decides(&self, event: &Event<'_>) -> Option<bool> {
+        match self {
+            Self::Range { minimum, maximum, .. }
+                if event.level < *minimum || event.level > *maximum =>
+            {
+                Some(false)
+            }
+            Self::Range { accepts, .. } => accepts.then_some(true),
+            Self::Match { level, accepts } => (*level == event.level).then_some(*accepts),
+            Self::Text { text, accepts } => event.text.contains(text).then_some(*accepts),
+            Self::DenyAll => Some(false),
+        }
+    }
+}
+
+/// How often a daily rolling file begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Each month.
+    Monthly,
+    /// Each Sunday.
+    Weekly,
+    /// At midnight.
+    Daily,
+    /// At midnight and noon.
+    TwiceDaily,
+    /// Each hour.
+    Hourly,
+    /// Each minute.
+    Minutely,
+}
+
+impl Schedule {
+    /// What stands behind the name of the file of the period that `seconds` since 1970 fall in.
+    fn period(self, seconds: u64) -> String {
+        let (seconds, format) = match self {
+            Self::Monthly => (seconds, "%Y-%m"),
+            // The week is named for its Sunday. Noon of that day: no change of clocks moves it.
+            Self::Weekly => {
+                let hours: u64 = system::time_text("%H", seconds, false).parse().unwrap_or(12);
+                let noon = (seconds + 12 * 3600).saturating_sub(hours * 3600);
+                (noon.saturating_sub(system::weekday(seconds) * 86_400), "%Y-%W")
+            }
+            Self::Daily => (seconds, "%Y-%m-%d"),
+            Self::TwiceDaily => (seconds, "%Y-%m-%d-%p"),
+            Self::Hourly => (seconds, "%Y-%m-%d-%H"),
+            Self::Minutely => (seconds, "%Y-%m-%d-%H-%M"),
+        };
+        system::time_text(format, seconds, false)
+    }
+}
+
+/// When a file is set aside.
+#[derive(Clone, Debug)]
+pub enum Rotation {
+    /// Never.
+    Never,
+    /// `RollingFileAppender`: beyond so many bytes; `.1` is the newest of so many backups.
+    Size {
+        /// Size that is let pass.
+        bytes_max: u64,
+        /// Backups kept.
+        backups: u32,
+    },
+    /// `DailyRollingFileAppender`: at the end of a period, under the period's name.
+    Period {
+        /// Length of the period.
+        schedule: Schedule,
+        /// Further files of the same period kept.
+        backups: u32,
+    },
+}
+
+/// Where an appender writes.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// `NullAppender`
+    Null,
+    /// `ConsoleAppender`
+    Console {
+        /// Standard error instead of standard output.
+        is_error: bool,
+    },
+    /// The file appenders.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What is there stays.
+        is_appended: bool,
+        /// When it is set aside.
+        rotation: Rotation,
+    },
+    /// `SysLogAppender`
+    SysLog {
+        /// Socket of the syslog daemon.
+        socket: PathBuf,
+        /// What stands before each message; empty for nothing.
+        ident: String,
+        /// Facility, RFC 3164 §4.1.1.
+        facility: u8,
+    },
+}
+
+/// One appender of the configuration.
+#[derive(Clone, Debug)]
+pub struct AppenderPlan {
+    /// Where.
+    pub target: Target,
+    /// Lowest level written.
+    pub threshold: Level,
+    /// Asked in order.
+    pub filters: Vec<Filter>,
+    /// In what form.
+    pub layout: Layout,
+}
+
+/// A logger configuration at work.
+pub struct Appenders {
+    branches: Vec<Branch>,
+    appenders: Vec<Appender>,
+    start: Instant,
+}
+
+impl Appenders {
+    /// Opens every file.
+    ///
+    /// # Errors
+    ///
+    /// The first appender whose file cannot be opened, by its index, with the system's reason.
+    pub fn open(
+        branches: Vec<Branch>,
+        plans: Vec<AppenderPlan>,
+    ) -> Result<Self, (usize, io::Error)> {
+        let appenders = plans
+            .into_iter()
+            .enumerate()
+            .map(|(at, plan)| Appender::open(plan).map_err(|error| (at, error)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { branches, appenders, start: Instant::now() })
+    }
+
+    /// The levels in force, by logger.
+    pub fn levels(&self) -> Levels {
+        let named = |branch: &Branch| Some((branch.name.clone(), branch.level?));
+        Levels::new(self.branches.iter().filter_map(named).collect())
+    }
+}
+
+/// True when `logger` is the logger `name` or below it.
+pub(super) fn is_within(logger: &str, name: &str) -> bool {
+    name.is_empty()
+        || logger.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+impl Sink for Appenders {
+    fn record(&self, level: Level, logger: &str, text: &str) {
+        let event = Event {
+            level,
+            logger,
+            text,
+            time: system::now(),
+            elapsed: self.start.elapsed(),
+            process: std::process::id(),
+            thread: system::thread_number(),
+        };
+        // From the logger itself to the root: of two that hold it, the longer name is nearer.
+        let mut above: Vec<&Branch> =
+            self.branches.iter().filter(|branch| is_within(logger, &branch.name)).collect();
+        above.sort_by_key(|branch| std::cmp::Reverse(branch.name.len()));
+        for branch in above {
+            for appender in branch.appenders.iter().filter_map(|&at| self.appenders.get(at)) {
+                appender.append(&event);
+            }
+            if !branch.is_additive {
+                break;
+            }
+        }
+    }
+
+    fn progress(&self, text: &str) {
+        write_progress(text);
+    }
+}
+
+/// Progress characters are no events: whatever the sink of lines, they go to standard output.
+pub fn write_progress(text: &str) {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(text.as_bytes());
+    let _ = output.flush();
+}
+
+struct Appender {
+    plan: AppenderPlan,
+    output: Mutex<Output>,
+}
+
+/// What an appender writes to, under its lock.
+enum Output {
+    Null,
+    Console { is_error: bool },
+    File(LogFile),
+    SysLog { socket: Option<UnixDatagram>, is_failing: bool },
+}
+
+impl Appender {
+    fn open(plan: AppenderPlan) -> io::Result<Self> {
+        let output = match &plan.target {
+            Target::Null => Output::Null,
+            Target::Console { is_error } => Output::Console { is_error: *is_error },
+            Target::File { path, is_appended, rotation } => {
+                Output::File(LogFile::open(path, *is_appended, rotation.clone())?)
+            }
+            // A daemon that starts later, or again, is found by the next event.
+            Target::SysLog { .. } => Output::SysLog { socket: None, is_failing: false },
+        };
+        Ok(Self { plan, output: Mutex::new(output) })
+    }
+
+    fn append(&self, event: &Event<'_>) {
+        if event.level < self.plan.threshold
+            || self.plan.filters.iter().find_map(|filter| filter.decides(event)) == Some(false)
+        {
+            return;
+        }
+        let text = self.plan.layout.text(event);
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *output {
+            Output::Null => {}
+            // As for the console without a configuration: a receiver does not die of its terminal.
+            Output::Console { is_error: true } => {
+                let _ = io::stderr().lock().write_all(text.as_bytes());
+            }
+            Output::Console { is_error: false } => {
+                let mut stream = io::stdout().lock();
+                let _ = stream.write_all(text.as_bytes());
+                let _ = stream.flush();
+            }
+            Output::File(file) => file.append(&text, event.time.as_secs()),
+            Output::SysLog { socket, is_failing } => {
+                if let Target::SysLog { socket: path, ident, facility } = &self.plan.target {
+                    let datagram = syslog_datagram(event, &text, ident, *facility);
+                    tell_once(is_failing, path, send(socket, path, datagram.as_bytes()));
+                }
+            }
+        }
+    }
+}
+
+/// An event as syslog(3) sends it: priority, time, tag, text.
+fn syslog_datagram(event: &Event<'_>, text: &str, ident: &str, facility: u8) -> String {
+    // RFC 3164 §4.1.1; the levels as log4cplus maps them.
+    let severity = match event.level {
+        Level::Fatal | Level::Off => 2,
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    let priority = u32::from(facility) * 8 + severity;
+    let time = system::time_text("%b %e %H:%M:%S", event.time.as_secs(), false);
+    let tag = if ident.is_empty() { String::new() } else { format!("{ident}: ") };
+    format!("<{priority}>{time} {tag}{text}")
+}
+
+/// Sends to the daemon; connects where that was not done or is no longer so.
+fn send(socket: &mut Option<UnixDatagram>, path: &Path, datagram: &[u8]) -> io::Result<()> {
+    if let Some(connected) = socket.as_ref() {
+        if connected.send(datagram).is_ok() {
+            return Ok(());
+        }
+        *socket = None;
+    }
+    let connected = UnixDatagram::unbound()?;
+    connected.connect(path)?;
+    // A daemon that hangs must not hold an association up.
+    connected.set_nonblocking(true)?;
+    connected.send(datagram)?;
+    *socket = Some(connected);
+    Ok(())
+}
+
+/// Tells the first of a row of failures on standard error.
+fn tell_once(is_failing: &mut bool, path: &Path, outcome: io::Result<()>) {
+    match outcome {
+        Ok(()) => *is_failing = false,
+        Err(_) if *is_failing => {}
+        Err(error) => {
+            *is_failing = true;
+            let reason = super::system_text(&error);
+            let text = format!("E: dcmfast.log: cannot write to {}: {reason}\n", path.display());
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        }
+    }
+}
+
+/// A log file and when it is set aside.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    rotation: Rotation,
+    /// Length so far, in bytes.
+    length: u64,
+    /// Name of the period that the file belongs to; empty for other rotations.
+    period: String,
+    /// Minute since 1970 in which the period was last looked at.
+    minute: u64,
+    is_failing: bool,
+}
+
+impl LogFile {
+    fn open(path: &Path, is_appended: bool, rotation: Rotation) -> io::Result<Self> {
+        if !is_appended {
+            File::create(path)?;
+        }
+        let file = open_to_append(path)?;
+        let length = file.metadata()?.len();
+        let seconds = system::now().as_secs();
+        let period = match &rotation {
+            Rotation::Period { schedule, .. } => schedule.period(seconds),
+            _ => String::new(),
+        };
+        let minute = seconds / 60;
+        Ok(Self { path: path.into(), file, rotation, length, period, minute, is_failing: false })
+    }
+
+    /// Writes one event, and sets the file aside before or behind it as the rotation says.
+    fn append(&mut self, text: &str, seconds: u64) {
+        let outcome = self.rotate_by_period(seconds);
+        let outcome = self.file.write_all(text.as_bytes()).and(outcome);
+        self.length += text.len() as u64;
+        let outcome = outcome.and_then(|()| self.rotate_by_size());
+        tell_once(&mut self.is_failing, &self.path, outcome);
+    }
+
+    fn rotate_by_period(&mut self, seconds: u64) -> io::Result<()> {
+        let Rotation::Period { schedule, backups } = self.rotation else { return Ok(()) };
+        // Every period begins with a minute.
+        if seconds / 60 == self.minute {
+            return Ok(());
+        }
+        self.minute = seconds / 60;
+        let period = schedule.period(seconds);
+        if period == self.period {
+            return Ok(());
+        }
+        let ended = with_suffix(&self.path, &self.period);
+        if ended.exists() {
+            make_room(&ended, backups)?;
+        }
+        self.set_aside(&ended)?;
+        self.period = period;
+        Ok(())
+    }
+
+    fn rotate_by_size(&mut self) -> io::Result<()> {
+        let Rotation::Size { bytes_max, backups } = self.rotation else { return Ok(()) };
+        if self.length <= bytes_max {
+            return Ok(());
+        }
+        for number in (1..backups).rev() {
+            move_if_there(
+                &with_suffix(&self.path, &number.to_string()),
+                &with_suffix(&self.path, &(number + 1).to_string()),
+            )?;
+        }
+        self.set_aside(&with_suffix(&self.path, "1"))
+    }
+
+    /// Renames the file and begins a new one. Until that one is open, events go on into the old.
+    fn set_aside(&mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.path, to)?;
+        self.file = open_to_append(&self.path)?;
+        self.length = self.file.metadata()?.len();
+        Ok(())
+    }
+}
+
+/// Moves `path` to `.1`, `.1` to `.2` and so on; of `backups` the last one goes.
+fn make_room(path: &Path, backups: u32) -> io::Result<()> {
+    for number in (1..backups).rev() {
+        move_if_there(
+            &with_suffix(path, &number.to_string()),
+            &with_suffix(path, &(number + 1).to_string()),
+        )?;
+    }
+    move_if_there(path, &with_suffix(path, "1"))
+}
+
+fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Each write goes to the end, beside those of other processes.
+fn open_to_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Logger;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    /// A directory of its own, removed with the value.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path =
+                std::env::temp_dir().join(format!("dcmfast-log-{}-{number}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn read(&self, name: &str) -> String {
+            fs::read_to_string(self.0.join(name)).unwrap_or_default()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn file(path: PathBuf, rotation: Rotation) -> AppenderPlan {
+        AppenderPlan {
+            target: Target::File { path, is_appended: true, rotation },
+            threshold: Level::Trace,
+            filters: Vec::new(),
+            layout: Layout::Simple,
+        }
+    }
+
+    fn branch(name: &str, level: Option<Level>, appenders: &[usize], is_additive: bool) -> Branch {
+        Branch { name: name.into(), level, appenders: appenders.to_vec(), is_additive }
+    }
+
+    fn logger(branches: Vec<Branch>, plans: Vec<AppenderPlan>) -> Logger {
+        let appenders = Appenders::open(branches, plans).map_err(|(_, error)| error).unwrap();
+        Logger::with_levels(appenders.levels(), Arc::new(appenders))
+    }
+
+    /// Levels are inherited by the dots of names, appenders collected up to the one that is not
+    /// additive; an appender named twice writes twice, as log4cplus's does.
+    #[test]
+    fn inheritance_and_additivity() {
+        let scratch = Scratch::new();
+        let path = |name: &str| scratch.0.join(name);
+        let log = logger(
+            vec![
+                branch("", Some(Level::Error), &[0], true),
+                branch("a", Some(Level::Info), &[1], true),
+                branch("a.b", None, &[1], true),
+                branch("a.c", Some(Level::Debug), &[1], false),
+            ],
+            vec![file(path("root"), Rotation::Never), file(path("a"), Rotation::Never)],
+        );
+        log.line(Level::Info, "a.b.x", format_args!("1"));
+        log.line(Level::Debug, "a.b", format_args!("2"));
+        log.line(Level::Debug, "a.c", format_args!("3"));
+        log.line(Level::Warn, "ab", format_args!("4"));
+        log.line(Level::Error, "ab", format_args!("5"));
+        assert_eq!(scratch.read("root"), "INFO - 1\nERROR - 5\n");
+        assert_eq!(scratch.read("a"), "INFO - 1\nINFO - 1\nDEBUG - 3\n");
+        assert!(log.enabled(Level::Debug, "a.c.d"));
+        assert!(!log.enabled(Level::Debug, "a.b"));
+        assert!(log.shows_progress("a.b.progress"));
+        assert!(!log.shows_progress("a.c.progress"));
+    }
+
+    /// The first filter that decides counts; none lets pass.
+    #[test]
+    fn filters_and_thresholds() {
+        let scratch = Scratch::new();
+        let range = |accepts| Filter::Range { minimum: Level::Info, maximum: Level::Warn, accepts };
+        let with = |name: &str, threshold, filters| AppenderPlan {
+            threshold,
+            filters,
+            ..file(scratch.0.join(name), Rotation::Never)
+        };
+        let text = |accepts| Filter::Text { text: "key".into(), accepts };
+        let log = logger(
+            vec![branch("", Some(Level::Trace), &[0, 1, 2, 3], true)],
+            vec![
+                with("range", Level::Trace, vec![range(false), text(true), Filter::DenyAll]),
+                with(
+                    "match",
+                    Level::Trace,
+                    vec![Filter::Match { level: Level::Warn, accepts: false }],
+                ),
+                with("text", Level::Error, vec![text(false)]),
+                with("accept", Level::Trace, vec![range(true), Filter::DenyAll]),
+            ],
+        );
+        for level in [Level::Debug, Level::Info, Level::Warn, Level::Error] {
+            log.line(level, "x", format_args!("key"));
+            log.line(level, "x", format_args!("-"));
+        }
+        assert_eq!(scratch.read("range"), "INFO - key\nWARN - key\n");
+        assert_eq!(
+            scratch.read("match"),
+            "DEBUG - key\nDEBUG - -\nINFO - key\nINFO - -\nERROR - key\nERROR - -\n"
+        );
+        assert_eq!(scratch.read("text"), "ERROR - -\n");
+        assert_eq!(scratch.read("accept"), "INFO - key\nINFO - -\nWARN - key\nWARN - -\n");
+    }
+
+    /// Eight threads over a hundred rotations: each line is there once, whole, and in the order of
+    /// its thread, through all files from the oldest to the newest.
+    #[test]
+    fn no_line_is_lost_or_torn_by_rotation() {
+        let scratch = Scratch::new();
+        let rotation = Rotation::Size { bytes_max: 1000, backups: 1000 };
+        let log = logger(
+            vec![branch("", Some(Level::Info), &[0], true)],
+            vec![file(scratch.0.join("log"), rotation)],
+        );
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let log = &log;
+                scope.spawn(move || {
+                    for line in 0..500 {
+                        log.line(Level::Info, "x", format_args!("{number} {line} end"));
+                    }
+                });
+            }
+        });
+        let mut names: Vec<(u32, String)> = fs::read_dir(&scratch.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| (name.strip_prefix("log.").map_or(0, |n| n.parse().unwrap()), name))
+            .collect();
+        names.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        assert!(names.len() > 50);
+        let mut next = [0; 8];
+        for line in names
+            .iter()
+            .flat_map(|(_, name)| scratch.read(name).lines().map(str::to_owned).collect::<Vec<_>>())
+        {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!((words[0], words[1], words[4]), ("INFO", "-", "end"), "{line}");
+            let thread: usize = words[2].parse().unwrap();
+            assert_eq!(words[3].parse(), Ok(next[thread]));
+            next[thread] += 1;
+        }
+        assert_eq!(next, [500; 8]);
+    }
+
+    /// So many backups and no more; the newest is `.1`.
+    #[test]
+    fn backups_by_size() {
+        let scratch = Scratch::new();
+        let rotation = Rotation::Size { bytes_max: 5, backups: 2 };
+        let log = logger(
+            vec![branch("", Some(Level::Info), &[0], true)],
+            vec![file(scratch.0.join("log"), rotation)],
+        );
+        for number in 1..=4 {
+            log.line(Level::Info, "x", format_args!("{number}"));
+        }
+        assert_eq!(scratch.read("log"), "");
+        assert_eq!(scratch.read("log.1"), "INFO - 4\n");
+        assert_eq!(scratch.read("log.2"), "INFO - 3\n");
+        assert!(!scratch.0.join("log.3").exists());
+    }
+
+    /// A file gets the name of the period that has ended, and an older one of that name steps back.
+    #[test]
+    fn files_of_periods() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("log");
+        let rotation = Rotation::Period { schedule: Schedule::Minutely, backups: 1 };
+        let mut file = LogFile::open(&path, true, rotation).unwrap();
+        let (start, first) = (file.minute * 60, file.period.clone());
+        file.append("a\n", start);
+        file.append("b\n", start + 59);
+        fs::write(with_suffix(&path, &first), "old\n").unwrap();
+        file.append("c\n", start + 60);
+        assert_eq!(scratch.read(&format!("log.{first}")), "a\nb\n");
+        assert_eq!(scratch.read(&format!("log.{first}.1")), "old\n");
+        assert_eq!(scratch.read("log"), "c\n");
+    }
+
+    /// The names of periods are log4cplus's; a week is named for its Sunday.
+    #[test]
+    fn names_of_periods() {
+        let name = |schedule: Schedule| schedule.period(951_825_600); // 2000-02-29 12:00 UTC
+        assert_eq!(name(Schedule::Monthly), "2000-02");
+        assert_eq!(name(Schedule::Daily), "2000-02-29");
+        assert!(name(Schedule::Minutely).starts_with("2000-02-29-"));
+        assert_eq!(name(Schedule::Weekly), "2000-08");
+        let sunday = 951_825_600 - 2 * 86_400;
+        assert_eq!(Schedule::Weekly.period(sunday), "2000-08");
+        assert_eq!(Schedule::Weekly.period(sunday - 86_400), "2000-07");
+    }
+
+    /// When a file cannot be set aside, lines go on into it.
+    #[test]
+    fn a_failing_rotation_loses_nothing() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("log");
+        fs::create_dir_all(scratch.0.join("log.1/full")).unwrap();
+        let rotation = Rotation::Size { bytes_max: 1, backups: 1 };
+        let mut file = LogFile::open(&path, true, rotation).unwrap();
+        file.append("a\n", 0);
+        file.append("b\n", 0);
+        assert_eq!(scratch.read("log"), "a\nb\n");
+        assert!(file.is_failing);
+    }
+
+    /// A file that cannot be opened is named by its appender.
+    #[test]
+    fn a_file_that_cannot_be_opened() {
+        let plans = vec![
+            AppenderPlan { target: Target::Null, ..file("x".into(), Rotation::Never) },
+            file("/nonexistent/log".into(), Rotation::Never),
+        ];
+        let failed = Appenders::open(vec![branch("", None, &[], true)], plans);
+        let Err((at, error)) = failed else { panic!("it was opened") };
+        assert_eq!((at, error.kind()), (1, io::ErrorKind::NotFound));
+    }
+
+    /// What syslog(3) would send, to a daemon that comes late and comes again.
+    #[test]
+    fn syslog() {
+        let scratch = Scratch::new();
+        let socket = scratch.0.join("log");
+        let target = Target::SysLog { socket: socket.clone(), ident: "me".into(), facility: 19 };
+        let plan = AppenderPlan { target, ..file("x".into(), Rotation::Never) };
+        let log = logger(vec![branch("", Some(Level::Trace), &[0], true)], vec![plan]);
+        log.line(Level::Info, "x", format_args!("nobody hears this"));
+        for _ in 0..2 {
+            let daemon = UnixDatagram::bind(&socket).unwrap();
+            log.line(Level::Warn, "x", format_args!("a"));
+            let mut bytes = [0; 100];
+            let length = daemon.recv(&mut bytes).unwrap();
+            let text = std::str::from_utf8(&bytes[..length]).unwrap();
+            // <19 * 8 + 4>Mmm dd hh:mm:ss
+            assert!(text.starts_with("<156>"), "{text}");
+            assert!(text[5 + 15..].starts_with(" me: WARN - a\n"), "{text}");
+            drop(daemon);
+            fs::remove_file(&socket).unwrap();
+        }
+    }
+}
