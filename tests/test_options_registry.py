@@ -36,19 +36,22 @@ ONLY_ON_PAGES = {
 #: Options that work, beside those that name today's behaviour; the rest is still to come.
 WORKING = {
     "storescp": (
-        "-h --version --arguments -q -v -d -ll +v --single-process -xf +x= +xe +xb +xs +xy +xx +xv "
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "+v --single-process -xf +x= +xe +xb +xs +xy +xx +xv "
         "+xw +xt +xu +xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi +xa -te -tb -ac -ts -ta -td "
         "-aet -pdu -b -dhl --refuse --reject --ignore -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
         "+g= +e -p -uc -uf +uf -tn -fe --durability --duplicate "
         "--max-associations"
     ),
     "dcmrecv": (
-        "-h --version --arguments -q -v -d -ll +v -xf -aet -uca -ta -td -pdu -dhl -tls -od -s +ssd "
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "+v -xf -aet -uca -ta -td -pdu -dhl -tls -od -s +ssd "
         "+fd +fu +fsu +fst -fe -B +B --ignore --durability --duplicate "
         "--max-associations"
     ),
     "dcmqrscp": (
-        "-h --version --arguments -q -v -vv -d -ll -c -s --fork --require-find --no-parallel-store "
+        "-h --version --arguments -q -v -vv -d -ll -lc --log-json "
+        "-c -s --fork --require-find --no-parallel-store "
         "--disable-get --allow-shutdown -XF --no-check-find -XM --no-check-move "
         "--move-unrestricted -ZA -ZH -ZV -QP -QS -QO -xf +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu "
         "+xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi -x= -xe -xb -xi -xs -xy -xx -xv -xw -xt "
@@ -61,11 +64,13 @@ WORKING = {
         "--duplicate"
     ),
     "echoscu": (
-        "-h --version --arguments -q -v -d -ll -aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
         "--abort -tls"
     ),
     "storescu": (
-        "-h --version --arguments -q -v -d -ll +v +f +fo -f +sd +sp -r +r -rn -aet -aec -x= -xe "
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "+v +f +fo -f +sd +sp -r +r -rn -aet -aec -x= -xe "
         "-xb -xi -xs -xy -xx -xv -xw -xt -xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -R +C +u "
         "-to -ts -ta -td -pdu --max-send-pdu --repeat --abort -nh -up -tls"
     ),

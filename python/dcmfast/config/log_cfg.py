@@ -428,9 +428,10 @@ class _Reader:
 
     def _filter(self, key: str) -> FilterRow:
         kind, keys = _FILTERS[self._word(key, _FILTERS, "filter class")]
-        accepts = True
+        accepts = False
         if "AcceptOnMatch" in keys:
-            accepts = self._bool(f"{key}.AcceptOnMatch", default=True)
+            # Without the key a match is denied, or passed on, as with log4cplus.
+            accepts = self._bool(f"{key}.AcceptOnMatch", default=False)
         if kind == "range":
             lowest = self._level_at(f"{key}.LogLevelMin", "trace")
             return (kind, lowest, self._level_at(f"{key}.LogLevelMax", "off"), accepts)
