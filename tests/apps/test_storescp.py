@@ -462,7 +462,7 @@ def test_options_that_name_todays_behaviour(option: str, running_scp: StartRecei
 @pytest.mark.parametrize(
     "options",
     [
-        ["+tls", "key", "cert"], ["--inetd"], ["--fork"], ["-lc", "/etc/hostname"], ["+te"],
+        ["+tls", "key", "cert"], ["--inetd"], ["--fork"], ["+te"],
         ["+g"], ["+p", "256", "16"], ["-ss", "ST"], ["-su", "ST"], ["-sp"], ["-xcr", "true"],
         ["--sleep-after", "1"], ["--abort-after"], ["+ac"],
     ],

@@ -184,7 +184,7 @@ pub struct AppenderPlan {
 /// A logger configuration at work.
 pub struct Appenders {
     branches: Vec<Branch>,
-    appenders: Vec<Appender>,
+    outputs: Vec<Appender>,
     start: Instant,
 }
 
@@ -198,12 +198,12 @@ impl Appenders {
         branches: Vec<Branch>,
         plans: Vec<AppenderPlan>,
     ) -> Result<Self, (usize, io::Error)> {
-        let appenders = plans
+        let outputs = plans
             .into_iter()
             .enumerate()
             .map(|(at, plan)| Appender::open(plan).map_err(|error| (at, error)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { branches, appenders, start: Instant::now() })
+        Ok(Self { branches, outputs, start: Instant::now() })
     }
 
     /// The levels in force, by logger.
@@ -235,7 +235,7 @@ impl Sink for Appenders {
             self.branches.iter().filter(|branch| is_within(logger, &branch.name)).collect();
         above.sort_by_key(|branch| std::cmp::Reverse(branch.name.len()));
         for branch in above {
-            for appender in branch.appenders.iter().filter_map(|&at| self.appenders.get(at)) {
+            for appender in branch.appenders.iter().filter_map(|&at| self.outputs.get(at)) {
                 appender.append(&event);
             }
             if !branch.is_additive {
