@@ -171,6 +171,7 @@ impl Association {
             calling: AeTitle::new(calling.as_bytes()),
             called: AeTitle::new(called.as_bytes()),
             contexts,
+            roles: Vec::new(),
             max_pdu_bytes,
             max_send_pdu_bytes,
             transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
@@ -178,6 +179,7 @@ impl Association {
             acse_timeout: seconds(acse_timeout_s),
             dimse_timeout: seconds(dimse_timeout_s),
             socket_timeout: seconds(socket_timeout_s),
+            stop: None,
         };
         let requestor = py.detach(|| {
             let addresses = resolve(host, port).map_err(|_| {

@@ -51,7 +51,7 @@ pub fn client_error(error: ClientError) -> PyErr {
         ClientError::PeerAborted(_) | ClientError::PeerGone(_) => PeerAborted::new_err(text),
         ClientError::PeerReleased => PeerReleased::new_err(text),
         ClientError::TimedOut => TimedOut::new_err(text),
-        ClientError::Source(source) => os_error(&source),
+        ClientError::Source(source) | ClientError::Unsent(source) => os_error(&source),
         ClientError::NoContext | ClientError::Local(_) => LocalProtocolError::new_err(text),
         _ => ProtocolError::new_err(text),
     }

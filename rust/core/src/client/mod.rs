@@ -1,33 +1,36 @@
 //! The requestor side: associate, echo, store, release, abort.
 //!
-//! One [`Requestor`] is one association, driven by its caller's thread. Used by the SCU tools and,
-//! later, by sub-operations. Deadlines are the tools' options: connection, ACSE, DIMSE, socket. A
+//! One [`Requestor`] is one association, driven by its caller's thread. Used by the SCU tools and by
+//! the sub-operations of C-MOVE. Deadlines are the tools' options: connection, ACSE, DIMSE, socket. A
 //! data set is sent from a `Read` in blocks: headers and borrowed slices leave in one vectored
 //! write, nothing is copied. Every failure is a [`ClientError`] that says what the peer did.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
+use self::send::{DataSet, SendError, send_message};
 use crate::ae_title::AeTitle;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
     Command, DataSetType, EchoRequest, Priority, StoreRequest, command_field, command_name,
 };
 use crate::dimse::status::Status;
-use crate::limits::MESSAGE_READ_BUFFER_BYTES;
+use crate::limits::STOP_GRACE_S;
 use crate::log::system_text;
 use crate::net::buffer::{BlockPool, ReadBuffer};
-use crate::net::tcp::{Connection, ReadEnd, SocketAddr, TransportOptions, WriteEnd};
+use crate::net::tcp::{
+    Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd,
+};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{
     APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, PresentationResult,
-    ProposedContext, TitleFields, UidItem, UserInformation,
+    ProposedContext, RoleSelection, TitleFields, UidItem, UserInformation,
 };
-use crate::ul::pdv::{
-    ContextIds, FragmentKind, Fragmenter, MaximumTooSmall, data_header, split_first,
-};
+use crate::ul::pdv::{ContextIds, Fragmenter, MaximumTooSmall, split_first};
 use crate::ul::provider::{Indication, LocalProtocolError, UpperLayer};
+
+pub mod send;
 
 /// Abstract syntax of C-ECHO, PS3.4 Annex A.
 const VERIFICATION_SOP_CLASS: &str = "1.2.840.10008.1.1";
@@ -41,6 +44,8 @@ pub struct Proposal {
     pub called: AeTitle,
     /// Abstract syntax and transfer syntaxes of each context; at most 128. IDs are 1, 3, 5, ….
     pub contexts: Vec<(Uid, Vec<Uid>)>,
+    /// Roles asked for, by SOP class (PS3.7 §D.3.3.4); none asks for the default, SCU.
+    pub roles: Vec<RoleSelection>,
     /// Longest P-DATA-TF announced, in bytes.
     pub max_pdu_bytes: u32,
     /// Longest P-DATA-TF sent, in bytes, when below the peer's own limit (`--max-send-pdu`).
@@ -55,6 +60,8 @@ pub struct Proposal {
     pub dimse_timeout: Option<Duration>,
     /// Silence of the peer (`--socket-timeout`).
     pub socket_timeout: Option<Duration>,
+    /// Ends every wait soon after it was raised; `None` for a process whose only work this is.
+    pub stop: Option<StopFlag>,
 }
 
 /// Why an operation failed.
@@ -79,8 +86,10 @@ pub enum ClientError {
     NoContext,
     /// The peer's maximum length leaves no room for data.
     MaximumTooSmall(MaximumTooSmall),
-    /// The data set could not be read.
+    /// The data set could not be read, and the association was aborted in the middle of it.
     Source(io::Error),
+    /// The data set could not be read; nothing of it was sent, and the association goes on.
+    Unsent(io::Error),
     /// We were about to break the protocol; a fault of the caller.
     Local(LocalProtocolError),
 }
@@ -106,7 +115,9 @@ impl fmt::Display for ClientError {
             Self::Protocol(what) => formatter.write_str(what),
             Self::NoContext => formatter.write_str("No valid Presentation Context ID"),
             Self::MaximumTooSmall(error) => fmt::Display::fmt(error, formatter),
-            Self::Source(error) => write!(formatter, "cannot read the data set: {error}"),
+            Self::Source(error) | Self::Unsent(error) => {
+                write!(formatter, "cannot read the data set: {error}")
+            }
             Self::Local(error) => fmt::Display::fmt(error, formatter),
         }
     }
@@ -150,6 +161,8 @@ pub struct NegotiatedContext {
     pub result: PresentationResult,
     /// The transfer syntax, when accepted.
     pub transfer_syntax: Option<Uid>,
+    /// The role that the peer answered, SCU and SCP; `None` when it answered none.
+    pub role: Option<(bool, bool)>,
 }
 
 /// One association, seen from its requestor.
@@ -164,7 +177,10 @@ pub struct Requestor {
     dimse_timeout: Option<Duration>,
     socket_timeout: Option<Duration>,
     acse_timeout: Option<Duration>,
+    stop: Option<StopFlag>,
     next_message_id: u16,
+    /// The PDUs of a command; kept, so that none are allocated per message.
+    head: Vec<u8>,
 }
 
 /// What the peer's next PDU meant, copied out of the buffer.
@@ -208,7 +224,9 @@ impl Requestor {
             dimse_timeout: proposal.dimse_timeout,
             socket_timeout: proposal.socket_timeout,
             acse_timeout: proposal.acse_timeout,
+            stop: proposal.stop.clone(),
             next_message_id: 1,
+            head: Vec::new(),
         };
         let pdu = requestor.ul.associate(&request)?;
         requestor.connection.write(&pdu)?;
@@ -237,6 +255,7 @@ impl Requestor {
                 return Err(ClientError::MaximumTooSmall(error));
             }
         };
+        let roles = accept.user_information.as_ref().map_or(&[][..], |items| &items.roles);
         for (at, (abstract_syntax, _)) in proposal.contexts.iter().enumerate() {
             let id = context_id(at);
             let answer = accept.contexts.iter().find(|context| context.id == id);
@@ -253,6 +272,10 @@ impl Requestor {
                 abstract_syntax: *abstract_syntax,
                 result,
                 transfer_syntax,
+                role: roles
+                    .iter()
+                    .find(|role| role.sop_class_uid == abstract_syntax.text())
+                    .map(|role| (role.scu, role.scp)),
             });
         }
         let accepted = self.contexts.iter().filter(|context| context.transfer_syntax.is_some());
@@ -304,6 +327,7 @@ fn request_of(proposal: &Proposal) -> AssociateRq {
             maximum_length: Some(proposal.max_pdu_bytes),
             implementation_class_uid: UidItem::of(Uid::known(IMPLEMENTATION_CLASS_UID)),
             implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.into()),
+            roles: proposal.roles.clone(),
             ..UserInformation::default()
         }),
     }
@@ -354,9 +378,8 @@ impl Requestor {
         };
         let mut head = Vec::with_capacity(256);
         append_command(&mut head, &self.fragmenter, context_id, |out| request.encode(out));
-        // Whole fragments per block, so that only the last one of the data set is short.
         let fragment_bytes = self.fragmenter.fragment_bytes_max();
-        let block_bytes = (MESSAGE_READ_BUFFER_BYTES / fragment_bytes).max(1) * fragment_bytes;
+        let block_bytes = send::block_bytes(&self.fragmenter);
         let first = data_set_bytes.min(block_bytes as u64) as usize;
         let mut block = vec![0; first];
         let mut sent = 0;
@@ -368,7 +391,8 @@ impl Requestor {
             }
             sent += count as u64;
             let is_end = sent == data_set_bytes;
-            self.send_block(&head, context_id, &block[..count], is_end)?;
+            let (connection, fragmenter) = (&mut self.connection, &self.fragmenter);
+            send::send_block(connection, fragmenter, &head, context_id, &block[..count], is_end)?;
             head.clear();
             progress(count.div_ceil(fragment_bytes).max(1));
             if is_end {
@@ -377,40 +401,41 @@ impl Requestor {
         }
     }
 
-    /// One vectored write: what goes ahead, then headers and borrowed fragments in turn.
-    fn send_block(
+    /// Sends a C-STORE request with its data set and does not wait; gives its message ID, which
+    /// takes the place of that in `request`. The response is due before the next request
+    /// ([`Requestor::store_status`]).
+    ///
+    /// # Errors
+    ///
+    /// After [`ClientError::Unsent`] the association goes on; after any other it is of no more use.
+    pub fn begin_store(
         &mut self,
-        head: &[u8],
         context_id: u8,
-        block: &[u8],
-        is_end: bool,
-    ) -> Result<(), ClientError> {
-        let pieces: Vec<_> = if block.is_empty() {
-            vec![(data_header(context_id, FragmentKind::DataSet, is_end, 0), block)]
-        } else {
-            let count = block.len().div_ceil(self.fragmenter.fragment_bytes_max());
-            block
-                .chunks(self.fragmenter.fragment_bytes_max())
-                .enumerate()
-                .map(|(at, fragment)| {
-                    let is_last = is_end && at + 1 == count;
-                    let header =
-                        data_header(context_id, FragmentKind::DataSet, is_last, fragment.len());
-                    (header, fragment)
-                })
-                .collect()
-        };
-        let mut slices = Vec::with_capacity(1 + pieces.len() * 2);
-        slices.push(IoSlice::new(head));
-        for (header, fragment) in &pieces {
-            slices.push(IoSlice::new(header));
-            slices.push(IoSlice::new(fragment));
+        request: &StoreRequest,
+        data_set: DataSet<'_>,
+    ) -> Result<u16, ClientError> {
+        let message_id = self.take_message_id();
+        let request = StoreRequest { message_id, ..*request };
+        let Self { connection, fragmenter, head, .. } = self;
+        append_command(head, fragmenter, context_id, |out| request.encode(out));
+        match send_message(connection, fragmenter, context_id, head, data_set) {
+            Ok(()) => Ok(message_id),
+            Err(SendError::Write(end)) => Err(end.into()),
+            Err(SendError::Unsent(error)) => Err(ClientError::Unsent(error)),
+            Err(SendError::Cut(error)) => {
+                self.abort_with(Abort::USER);
+                Err(ClientError::Source(error))
+            }
         }
-        // The kernel takes 1024 slices at a time.
-        for part in slices.chunks_mut(1024) {
-            self.connection.write_all(part)?;
-        }
-        Ok(())
+    }
+
+    /// Waits for the response to the C-STORE request `message_id`.
+    ///
+    /// # Errors
+    ///
+    /// The peer's faults; the association is of no more use then.
+    pub fn store_status(&mut self, message_id: u16) -> Result<Status, ClientError> {
+        self.status(command_field::C_STORE_RQ, message_id)
     }
 
     /// Releases the association and closes.
@@ -481,7 +506,9 @@ impl Requestor {
                         return Err(ClientError::TimedOut);
                     }
                     let space = self.buffer.space(total_bytes);
-                    let count = self.connection.read(space, deadline, None)?;
+                    let patience = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
+                    let stop = self.stop.as_ref().map(|flag| (flag, patience));
+                    let count = self.connection.read(space, deadline, stop)?;
                     self.buffer.filled(count);
                     continue;
                 }
