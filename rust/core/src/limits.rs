@@ -135,6 +135,20 @@ pub const QUERY_CANDIDATES_MAX: usize = 65_536;
 /// Responses collected before they are sent in one write, in bytes; a C-CANCEL is looked for between
 /// two of these.
 pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;
+/// Objects up to this size are read whole and compared with their digest before they are sent; it
+/// holds a CT or MR image. Longer ones are checked while they pass.
+pub const RETRIEVE_HELD_BYTES_MAX: usize = 1024 * 1024;
+/// Matched instances looked up in one read transaction, some 100 KiB of records.
+pub const RETRIEVE_PAGE_INSTANCES: usize = 256;
+/// Matched instances that are looked ahead for the classes and transfer syntaxes to propose: about
+/// 20 ms of look-ups before an association.
+pub const RETRIEVE_WINDOW_INSTANCES: usize = 10_000;
+/// Longest Failed SOP Instance UID List: what an explicit UI value may hold, a thousand UIDs.
+pub const FAILED_UIDS_BYTES_MAX: usize = 0xFFFE;
+/// Sub-associations of C-MOVE at once; further moves wait in order.
+pub const MOVE_ASSOCIATIONS_MAX: usize = 32;
+/// Connecting to a move destination, resolving its name apart, in seconds, without `--timeout`.
+pub const MOVE_CONNECT_TIMEOUT_S: u32 = 10;
 
 // ---- Archive -----------------------------------------------------------------------------------
 

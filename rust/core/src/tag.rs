@@ -44,6 +44,8 @@ pub const SOP_CLASS_UID: Tag = Tag::new(0x0008, 0x0016);
 pub const SOP_INSTANCE_UID: Tag = Tag::new(0x0008, 0x0018);
 /// Series Date.
 pub const SERIES_DATE: Tag = Tag::new(0x0008, 0x0021);
+/// Failed SOP Instance UID List.
+pub const FAILED_SOP_INSTANCE_UID_LIST: Tag = Tag::new(0x0008, 0x0058);
 /// Bits Allocated.
 pub const BITS_ALLOCATED: Tag = Tag::new(0x0028, 0x0100);
 /// Pixel Representation.

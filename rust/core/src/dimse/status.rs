@@ -49,6 +49,10 @@ impl Status {
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
     /// A700H, refused: out of resources
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// A702H, refused: unable to perform sub-operations
+    pub const SUB_OPERATIONS_FAILED: Self = Self(0xA702);
+    /// A801H, refused: move destination unknown
+    pub const MOVE_DESTINATION_UNKNOWN: Self = Self(0xA801);
     /// A900H, error: data set does not match SOP class
     pub const DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Self = Self(0xA900);
     /// C000H, error: cannot understand (C-STORE), unable to process (C-FIND, C-MOVE, C-GET)
@@ -57,6 +61,8 @@ impl Status {
     pub const PENDING: Self = Self(0xFF00);
     /// FF01H, pending; one or more optional keys are not supported
     pub const PENDING_WITH_WARNING: Self = Self(0xFF01);
+    /// B000H, warning: sub-operations complete, one or more failures (C-MOVE, C-GET)
+    pub const SUB_OPERATIONS_WARNING: Self = Self(0xB000);
     /// FE00H, cancel
     pub const CANCEL: Self = Self(0xFE00);
 

@@ -19,9 +19,11 @@ pub mod answers;
 pub mod areas;
 pub mod association;
 pub mod find;
+pub mod destinations;
 pub mod listener;
 pub mod narration;
 pub mod peer;
+pub mod retrieve;
 pub mod store;
 
 pub use crate::storage::writer::Dialect;

@@ -24,7 +24,7 @@ use crate::dimse::message::{Step, append_command};
 use crate::dimse::service::{Command, QueryRequest, command_name};
 use crate::dimse::status::Status;
 use crate::limits::{OPERATION_OUTPUT_BYTES, STOP_GRACE_S};
-use crate::net::tcp::{Connection, ReadEnd, SocketAddr};
+use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag};
 use crate::ul::pdu::Abort;
 use crate::ul::pdv::{FragmentKind, Fragmenter, Pdv, split_first};
 use crate::ul::provider::{Indication, Reaction};
@@ -108,6 +108,11 @@ impl<'p, 's> Peer<'p, 's> {
     /// The peer's address.
     pub fn address(&self) -> SocketAddr {
         self.link.connection.peer()
+    }
+
+    /// Raised when the server stops.
+    pub fn stop(&self) -> StopFlag {
+        self.link.shared.stop.clone()
     }
 
     /// Says what happens, in DCMTK's words and ours.
