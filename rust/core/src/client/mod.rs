@@ -19,9 +19,7 @@ use crate::dimse::status::Status;
 use crate::limits::STOP_GRACE_S;
 use crate::log::system_text;
 use crate::net::buffer::{BlockPool, ReadBuffer};
-use crate::net::tcp::{
-    Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd,
-};
+use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{
     APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, PresentationResult,
@@ -379,7 +377,7 @@ impl Requestor {
         let mut head = Vec::with_capacity(256);
         append_command(&mut head, &self.fragmenter, context_id, |out| request.encode(out));
         let fragment_bytes = self.fragmenter.fragment_bytes_max();
-        let block_bytes = send::block_bytes(&self.fragmenter);
+        let block_bytes = send::block_bytes(self.fragmenter);
         let first = data_set_bytes.min(block_bytes as u64) as usize;
         let mut block = vec![0; first];
         let mut sent = 0;
@@ -391,7 +389,7 @@ impl Requestor {
             }
             sent += count as u64;
             let is_end = sent == data_set_bytes;
-            let (connection, fragmenter) = (&mut self.connection, &self.fragmenter);
+            let (connection, fragmenter) = (&mut self.connection, self.fragmenter);
             send::send_block(connection, fragmenter, &head, context_id, &block[..count], is_end)?;
             head.clear();
             progress(count.div_ceil(fragment_bytes).max(1));
@@ -418,7 +416,7 @@ impl Requestor {
         let request = StoreRequest { message_id, ..*request };
         let Self { connection, fragmenter, head, .. } = self;
         append_command(head, fragmenter, context_id, |out| request.encode(out));
-        match send_message(connection, fragmenter, context_id, head, data_set) {
+        match send_message(connection, *fragmenter, context_id, head, data_set) {
             Ok(()) => Ok(message_id),
             Err(SendError::Write(end)) => Err(end.into()),
             Err(SendError::Unsent(error)) => Err(ClientError::Unsent(error)),

@@ -53,7 +53,7 @@ impl From<WriteEnd> for SendError {
 /// See [`SendError`].
 pub fn send_message(
     connection: &mut Connection,
-    fragmenter: &Fragmenter,
+    fragmenter: Fragmenter,
     context_id: u8,
     head: &mut Vec<u8>,
     data_set: DataSet<'_>,
@@ -75,7 +75,7 @@ pub fn send_message(
 
 fn send_stream(
     connection: &mut Connection,
-    fragmenter: &Fragmenter,
+    fragmenter: Fragmenter,
     head: &[u8],
     context_id: u8,
     source: &mut dyn Read,
@@ -108,7 +108,7 @@ fn send_stream(
 }
 
 /// Bytes of a data set per write: whole fragments.
-pub(super) fn block_bytes(fragmenter: &Fragmenter) -> usize {
+pub(super) fn block_bytes(fragmenter: Fragmenter) -> usize {
     let fragment_bytes = fragmenter.fragment_bytes_max();
     (MESSAGE_READ_BUFFER_BYTES / fragment_bytes).max(1) * fragment_bytes
 }
@@ -116,7 +116,7 @@ pub(super) fn block_bytes(fragmenter: &Fragmenter) -> usize {
 /// Vectored writes: what goes ahead, then headers and borrowed fragments in turn.
 pub(super) fn send_block(
     connection: &mut Connection,
-    fragmenter: &Fragmenter,
+    fragmenter: Fragmenter,
     head: &[u8],
     context_id: u8,
     block: &[u8],
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn every_size_arrives() {
         let fragmenter = Fragmenter::new(Some(16_384)).unwrap();
-        let block = block_bytes(&fragmenter);
+        let block = block_bytes(fragmenter);
         let largest = 2 * block + 1;
         let data: Vec<u8> = (0..largest).map(|at| (at % 251) as u8).collect();
         for size in [0, 1, 16_378, 16_379, 65_536, 65_537, block - 1, block, block + 1, largest] {
@@ -202,7 +202,7 @@ mod tests {
                     DataSet::Memory(&data[..size])
                 };
                 let mut head = b"head".to_vec();
-                send_message(&mut connection, &fragmenter, 1, &mut head, source).unwrap();
+                send_message(&mut connection, fragmenter, 1, &mut head, source).unwrap();
                 assert!(head.is_empty());
                 drop(connection);
                 let (joined, ends) = received(&reader.join().unwrap(), b"head");
@@ -228,8 +228,9 @@ mod tests {
     #[test]
     fn a_stream_that_fails() {
         let fragmenter = Fragmenter::new(Some(16_384)).unwrap();
-        let block = block_bytes(&fragmenter);
-        for (good, is_unsent) in [(0, true), (block, true), (block + 1, false), (2 * block, false)] {
+        let block = block_bytes(fragmenter);
+        for (good, is_unsent) in [(0, true), (block, true), (block + 1, false), (2 * block, false)]
+        {
             let (mut connection, mut peer) = pair();
             let reader = thread::spawn(move || {
                 let mut all = Vec::new();
@@ -239,7 +240,7 @@ mod tests {
             let mut source = Failing(good);
             let mut head = b"head".to_vec();
             let source = DataSet::Stream(&mut source);
-            let error = send_message(&mut connection, &fragmenter, 1, &mut head, source);
+            let error = send_message(&mut connection, fragmenter, 1, &mut head, source);
             drop(connection);
             let sent = reader.join().unwrap();
             match error.unwrap_err() {

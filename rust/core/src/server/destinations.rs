@@ -138,7 +138,8 @@ impl Destinations {
                 return Err(NotSentTo::OtherHost { ae_title: wanted, host, caller });
             }
         }
-        let is_of_one = |vendor: &Vec<AeTitle>| vendor.contains(&wanted) && vendor.contains(&calling);
+        let is_of_one =
+            |vendor: &Vec<AeTitle>| vendor.contains(&wanted) && vendor.contains(&calling);
         if self.is_by_vendor && !self.vendors.iter().any(is_of_one) {
             return Err(NotSentTo::OtherVendor(wanted));
         }

@@ -26,9 +26,9 @@ impl MatchKeys {
     /// Adds `key` behind the others.
     pub fn push(&mut self, key: MatchKey) {
         for (now, before) in [(key.series, self.last.series), (key.number, self.last.number)] {
-            let difference = now.wrapping_sub(before) as i64;
+            let difference = now.wrapping_sub(before);
             // Small in either direction: the sign moves to the lowest bit.
-            let mut rest = ((difference << 1) ^ (difference >> 63)) as u64;
+            let mut rest = (difference << 1) ^ (difference >> 63).wrapping_neg();
             while rest >= 0x80 {
                 self.bytes.push(rest as u8 | 0x80);
                 rest >>= 7;
@@ -57,6 +57,15 @@ impl MatchKeys {
     /// All of them, in their order; a clone goes on from where it was made.
     pub fn iter(&self) -> Iter<'_> {
         Iter { rest: &self.bytes, last: MatchKey::default() }
+    }
+}
+
+impl<'k> IntoIterator for &'k MatchKeys {
+    type Item = MatchKey;
+    type IntoIter = Iter<'k>;
+
+    fn into_iter(self) -> Iter<'k> {
+        self.iter()
     }
 }
 

@@ -217,7 +217,11 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             .connect_timeout
             .unwrap_or(Duration::from_secs(u64::from(MOVE_CONNECT_TIMEOUT_S)));
         let addresses = self.destination.addresses(wait).map_err(|error| {
-            format!("host {} of the move destination: {}", self.destination.host, system_text(&error))
+            format!(
+                "host {} of the move destination: {}",
+                self.destination.host,
+                system_text(&error)
+            )
         })?;
         let MoveOptions { max_pdu_bytes, transport, acse_timeout, .. } = self.options;
         let proposal = Proposal {
@@ -253,7 +257,8 @@ impl<A: Asker> Line for MoveLine<'_, A> {
         }
         let (class, syntax) = uids(held)?;
         let Some(requestor) = &self.requestor else { return Ok(Way::NewAssociation) };
-        if !self.wanted.contains(&(class, syntax)) {
+        // A profile proposes what it proposes; another association would have no more.
+        if self.destinations.profile.is_none() && !self.wanted.contains(&(class, syntax)) {
             return Ok(Way::NewAssociation);
         }
         let accepted = |context: &NegotiatedContext| {
@@ -279,16 +284,12 @@ impl<A: Asker> Line for MoveLine<'_, A> {
                 Err(ended) => return Err(Failure::Ended(ended)),
             };
         }
-        let contexts = match &self.destinations.profile {
-            Some(profile) => {
-                self.wanted = wanted.to_vec();
-                profile.clone()
-            }
-            None => {
-                let (contexts, covered) = proposal(&self.destinations.transfer_syntaxes, wanted);
-                self.wanted = wanted[..covered].to_vec();
-                contexts
-            }
+        let contexts = if let Some(profile) = &self.destinations.profile {
+            profile.clone()
+        } else {
+            let (contexts, covered) = proposal(&self.destinations.transfer_syntaxes, wanted);
+            self.wanted = wanted[..covered].to_vec();
+            contexts
         };
         self.open(contexts).map_err(|reason| {
             self.lost = Some(reason.clone());
@@ -425,7 +426,7 @@ impl Line for GetLine<'_, '_, '_> {
                 let head = &mut self.head;
                 append_command(head, fragmenter, context_id, |out| request.encode(out));
                 let data_set = data_set(&mut body);
-                match send_message(connection, fragmenter, context_id, head, data_set) {
+                match send_message(connection, *fragmenter, context_id, head, data_set) {
                     Ok(()) => Ok(()),
                     Err(SendError::Unsent(error)) => Err(Failure::Object(error.to_string())),
                     Err(SendError::Write(end)) => {

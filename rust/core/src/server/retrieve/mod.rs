@@ -262,26 +262,34 @@ struct Pages<'k, 's> {
     at: usize,
 }
 
+/// The next matched instance.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
+enum Next {
+    Here(Held),
+    /// It was deleted since it matched.
+    Gone,
+    End,
+}
+
 impl<'k, 's> Pages<'k, 's> {
     fn new(stock: &'s dyn Stock, keys: Iter<'k>) -> Self {
         Self { stock, keys, page: Vec::new(), at: 0 }
     }
 
-    /// The next one; `Some(None)` when it is gone.
-    fn next(&mut self) -> Result<Option<Option<Held>>, String> {
+    fn next(&mut self) -> Result<Next, String> {
         if self.at == self.page.len() {
             let keys: Vec<_> = self.keys.by_ref().take(RETRIEVE_PAGE_INSTANCES).collect();
             self.page.clear();
             self.at = 0;
             if keys.is_empty() {
-                return Ok(None);
+                return Ok(Next::End);
             }
             self.stock.look_up(&keys, &mut self.page)?;
             self.page.resize(keys.len(), None);
         }
         let next = self.page[self.at].take();
         self.at += 1;
-        Ok(Some(next))
+        Ok(next.map_or(Next::Gone, Next::Here))
     }
 
     /// What the next association has to carry, `first` ahead: of as many objects as a window holds,
@@ -364,9 +372,9 @@ fn fail_all<L: Line>(
     let mut pages = Pages::new(stock, keys.iter());
     while !tally.uids.is_full() {
         match pages.next() {
-            Ok(Some(Some(held))) => tally.uids.push(&held.sop_instance),
-            Ok(Some(None)) => {}
-            Ok(None) => break,
+            Ok(Next::Here(held)) => tally.uids.push(&held.sop_instance),
+            Ok(Next::Gone) => {}
+            Ok(Next::End) => break,
             Err(reason) => {
                 line.tell(format_args!("the list of failed instances is cut: {reason}"));
                 break;
@@ -380,10 +388,7 @@ fn fail_all<L: Line>(
 /// The response to a request that matched nothing, or was refused before anything was sent: counts
 /// of 0, no identifier.
 pub fn nothing_sent(request: &QueryRequest, status: Status) -> Response<'static> {
-    Response {
-        sub_operations: Some(SubOperations::default()),
-        ..request.response(status, false)
-    }
+    Response { sub_operations: Some(SubOperations::default()), ..request.response(status, false) }
 }
 
 struct Run<'k, 's> {
@@ -396,11 +401,18 @@ impl Run<'_, '_> {
     fn send<L: Line>(&mut self, line: &mut L) -> Result<Reached, L::Ended> {
         loop {
             let held = match self.pages.next() {
-                Ok(None) => {
+                Ok(Next::Here(held)) => held,
+                Ok(Next::Gone) => {
+                    self.settle(line)?;
+                    let reason = "the instance was deleted meanwhile".to_owned();
+                    self.tally.note(line, None, Err(reason));
+                    self.pending(line)?;
+                    continue;
+                }
+                Ok(Next::End) => {
                     self.settle(line)?;
                     return Ok(Reached::End);
                 }
-                Ok(Some(held)) => held,
                 Err(reason) => {
                     // No status says that the list itself broke off: what is left has failed.
                     self.settle(line)?;
@@ -409,12 +421,6 @@ impl Run<'_, '_> {
                     self.tally.failed += left.saturating_sub(1);
                     return Ok(Reached::End);
                 }
-            };
-            let Some(held) = held else {
-                self.settle(line)?;
-                self.tally.note(line, None, Err("the instance was deleted meanwhile".into()));
-                self.pending(line)?;
-                continue;
             };
             match self.send_one(line, &held) {
                 Ok(()) => {}
