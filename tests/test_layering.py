@@ -170,7 +170,7 @@ def test_only_command_file_settings_and_config_read_files() -> None:
 # ---- Rust -------------------------------------------------------------------------------------
 
 #: What each module of dcmfast-core may name of the others: everything in the layers below it, and
-#: within a layer what stands here. `server` and `client` do not know each other.
+#: within a layer what stands here. `client` does not know `server`, which uses it.
 VALUES = {"uid", "ae_title", "tag", "vr", "limits", "log"}
 #: `console` is a sink that the front ends hand to the engine; no layer of the engine names it.
 RUST_MAY_USE: dict[str, set[str]] = {
@@ -204,6 +204,8 @@ RUST_MAY_USE: dict[str, set[str]] = {
         "net",
         "index",
         "archive",
+        # Sub-operations are a requestor's work; `client` knows nothing of `server`.
+        "client",
     },
     "client": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
 }

@@ -17,11 +17,11 @@ use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::dimse::message::{MessageAssembler, Step, append_command};
 use dcmfast_core::dimse::service::{Command, Priority, StoreRequest, SubOperations};
 use dcmfast_core::dimse::status::Status;
-use dcmfast_core::index::FileLocation;
+use dcmfast_core::index::{FileLocation, InstanceKey};
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions};
 use dcmfast_core::policy::{AcceptorEntry, AcceptorTable};
 use dcmfast_core::server::destinations::{Destination, Destinations};
-use dcmfast_core::server::retrieve::keys::{MatchKey, MatchKeys};
+use dcmfast_core::server::retrieve::keys::MatchKeys;
 use dcmfast_core::server::retrieve::lines::{Asker, MoveLine, MoveOptions, Originator};
 use dcmfast_core::server::retrieve::object::{Held, StoredFile};
 use dcmfast_core::server::retrieve::{FailedUids, Stock, send_all};
@@ -64,7 +64,7 @@ impl Shelf {
 
     fn keys(&self) -> MatchKeys {
         let mut keys = MatchKeys::default();
-        keys.extend((1..=self.0.len() as u64).map(|number| MatchKey { series: 1, number }));
+        keys.extend((1..=self.0.len() as u64).map(|number| InstanceKey { series: 1, number }));
         keys
     }
 }
@@ -78,8 +78,8 @@ fn data_set(pixels: usize) -> Vec<u8> {
 }
 
 impl Stock for Shelf {
-    fn look_up(&self, keys: &[MatchKey], found: &mut Vec<Option<Held>>) -> Result<(), String> {
-        let held = |key: &MatchKey| {
+    fn look_up(&self, keys: &[InstanceKey], found: &mut Vec<Option<Held>>) -> Result<(), String> {
+        let held = |key: &InstanceKey| {
             let object = self.0.get(key.number as usize - 1)?.as_ref();
             object.map(|(held, _)| held.clone())
         };
@@ -369,6 +369,7 @@ impl Move {
                 ae_title: AeTitle::new(b"THERE"),
                 host: "127.0.0.1".into(),
                 port,
+                addresses: Vec::new(),
             }],
             transfer_syntaxes: self.listed.iter().map(|uid| Uid::known(uid)).collect(),
             ..Destinations::default()

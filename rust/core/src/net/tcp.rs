@@ -7,8 +7,8 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-pub use std::net::SocketAddr;
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+pub use std::net::{IpAddr, SocketAddr};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -10,7 +10,6 @@
 //! `server::association`.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::areas::AreaSlot;
@@ -18,6 +17,7 @@ use super::find::FindSettings;
 use crate::acse::negotiation::{Decision, Negotiation, Rule};
 use crate::ae_title::AeTitle;
 use crate::index::query::Rules;
+use crate::net::tcp::IpAddr;
 use crate::uid::Uid;
 use crate::ul::pdu::{AssociateRq, PresentationResult};
 

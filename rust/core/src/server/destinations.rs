@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::retrieve::lines::MoveTurns;
 use crate::ae_title::AeTitle;
 use crate::log::escaped;
-use crate::net::tcp::{SocketAddr, resolve};
+use crate::net::tcp::{IpAddr, SocketAddr, resolve};
 use crate::uid::Uid;
 
 /// One application entity that can be sent to.
@@ -28,6 +28,8 @@ pub struct Destination {
     pub host: String,
     /// Its port; 0 when the configuration has none, and it cannot be sent to.
     pub port: u16,
+    /// What `host` resolved to at start: used where it does not resolve any more.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What sub-associations propose, and whom they go to.
@@ -168,9 +170,16 @@ impl Destination {
             let _ = sender.send(resolve(&host, port));
         };
         thread::Builder::new().name("destination".into()).spawn(ask)?;
-        receiver.recv_timeout(wait).unwrap_or_else(|_| {
+        let resolved = receiver.recv_timeout(wait).unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the resolver does not answer"))
-        })
+        });
+        match resolved {
+            Err(_) if !self.addresses.is_empty() => {
+                let address = |ip: &IpAddr| SocketAddr::new(*ip, self.port);
+                Ok(self.addresses.iter().map(address).collect())
+            }
+            resolved => resolved,
+        }
     }
 }
 
@@ -187,6 +196,7 @@ mod tests {
             ae_title: title(ae_title),
             host: host.into(),
             port,
+            addresses: Vec::new(),
         };
         Destinations {
             table: vec![one("WS1", "here", 104), one("WS2", "there", 104), one("MUTE", "here", 0)],
@@ -230,10 +240,19 @@ mod tests {
     /// An address is taken as it is; a name that does not exist is an error within the time.
     #[test]
     fn addresses_are_bounded_in_time() {
-        let named = |host: &str| Destination { ae_title: title("X"), host: host.into(), port: 104 };
+        let at_start = |host: &str, addresses: &[IpAddr]| Destination {
+            ae_title: title("X"),
+            host: host.into(),
+            port: 104,
+            addresses: addresses.to_vec(),
+        };
+        let named = |host: &str| at_start(host, &[]);
         let wait = Duration::from_secs(5);
         assert_eq!(named("127.0.0.1").addresses(wait).unwrap().len(), 1);
         assert!(!named("localhost").addresses(wait).unwrap().is_empty());
         assert!(named("no such host").addresses(wait).is_err());
+        let known: IpAddr = "127.0.0.9".parse().unwrap();
+        let found = at_start("no such host", &[known]).addresses(wait).unwrap();
+        assert_eq!(found, [SocketAddr::new(known, 104)]);
     }
 }

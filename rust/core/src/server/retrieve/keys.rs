@@ -5,26 +5,19 @@
 //! the index, which are never given twice, as differences of variable length: two or three bytes
 //! each for a study, under 10 MB for millions. Each is looked up again when its turn comes.
 
-/// An instance's place in the index: its series and its number, both in order of arrival.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MatchKey {
-    /// The series.
-    pub series: u64,
-    /// The instance.
-    pub number: u64,
-}
+use crate::index::InstanceKey;
 
 /// Many keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchKeys {
     bytes: Vec<u8>,
-    last: MatchKey,
+    last: InstanceKey,
     count: u64,
 }
 
 impl MatchKeys {
     /// Adds `key` behind the others.
-    pub fn push(&mut self, key: MatchKey) {
+    pub fn push(&mut self, key: InstanceKey) {
         for (now, before) in [(key.series, self.last.series), (key.number, self.last.number)] {
             let difference = now.wrapping_sub(before);
             // Small in either direction: the sign moves to the lowest bit.
@@ -56,12 +49,12 @@ impl MatchKeys {
 
     /// All of them, in their order; a clone goes on from where it was made.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { rest: &self.bytes, last: MatchKey::default() }
+        Iter { rest: &self.bytes, last: InstanceKey::default() }
     }
 }
 
 impl<'k> IntoIterator for &'k MatchKeys {
-    type Item = MatchKey;
+    type Item = InstanceKey;
     type IntoIter = Iter<'k>;
 
     fn into_iter(self) -> Iter<'k> {
@@ -69,8 +62,8 @@ impl<'k> IntoIterator for &'k MatchKeys {
     }
 }
 
-impl Extend<MatchKey> for MatchKeys {
-    fn extend<I: IntoIterator<Item = MatchKey>>(&mut self, keys: I) {
+impl Extend<InstanceKey> for MatchKeys {
+    fn extend<I: IntoIterator<Item = InstanceKey>>(&mut self, keys: I) {
         for key in keys {
             self.push(key);
         }
@@ -81,7 +74,7 @@ impl Extend<MatchKey> for MatchKeys {
 #[derive(Clone, Debug)]
 pub struct Iter<'k> {
     rest: &'k [u8],
-    last: MatchKey,
+    last: InstanceKey,
 }
 
 impl Iter<'_> {
@@ -100,12 +93,12 @@ impl Iter<'_> {
 }
 
 impl Iterator for Iter<'_> {
-    type Item = MatchKey;
+    type Item = InstanceKey;
 
-    fn next(&mut self) -> Option<MatchKey> {
+    fn next(&mut self) -> Option<InstanceKey> {
         let series = self.difference()?;
         let number = self.difference()?;
-        self.last = MatchKey {
+        self.last = InstanceKey {
             series: self.last.series.wrapping_add(series),
             number: self.last.number.wrapping_add(number),
         };
@@ -125,7 +118,7 @@ mod tests {
             numbers in proptest::collection::vec((any::<u64>(), any::<u64>()), 0..100)
         ) {
             let mut keys = MatchKeys::default();
-            let all = || numbers.iter().map(|&(series, number)| MatchKey { series, number });
+            let all = || numbers.iter().map(|&(series, number)| InstanceKey { series, number });
             keys.extend(all());
             prop_assert_eq!(keys.len(), numbers.len() as u64);
             prop_assert!(keys.iter().eq(all()));
@@ -136,7 +129,7 @@ mod tests {
     #[test]
     fn a_million_keys_are_small() {
         let mut keys = MatchKeys::default();
-        keys.extend((0..1_000_000).map(|at| MatchKey { series: 1 + at / 1000, number: 1 + at }));
+        keys.extend((0..1_000_000).map(|at| InstanceKey { series: 1 + at / 1000, number: 1 + at }));
         assert!(keys.bytes() < 4 * 1024 * 1024, "{}", keys.bytes());
     }
 }

@@ -24,14 +24,16 @@ use super::destinations::Destinations;
 use super::peer::{Ended, Operation, Peer};
 use crate::dimse::service::{QueryRequest, QueryService, Response, SubOperations};
 use crate::dimse::status::{Status, StatusClass};
+use crate::index::InstanceKey;
 use crate::limits::{FAILED_UIDS_BYTES_MAX, RETRIEVE_PAGE_INSTANCES, RETRIEVE_WINDOW_INSTANCES};
 use crate::uid::{Uid, UidText};
 
 pub mod keys;
 pub mod lines;
 pub mod object;
+pub mod stock;
 
-use self::keys::{Iter, MatchKey, MatchKeys};
+use self::keys::{Iter, MatchKeys};
 use self::lines::{GetLine, MoveLine, MoveOptions, Originator, PeerAsker};
 use self::object::{Body, Held, StoredFile, load};
 
@@ -42,7 +44,7 @@ pub trait Stock {
     /// # Errors
     ///
     /// The index cannot be read; in words for the log.
-    fn look_up(&self, keys: &[MatchKey], found: &mut Vec<Option<Held>>) -> Result<(), String>;
+    fn look_up(&self, keys: &[InstanceKey], found: &mut Vec<Option<Held>>) -> Result<(), String>;
 
     /// Opens the file of `held`.
     ///
