@@ -143,6 +143,11 @@ pub const RETRIEVE_PAGE_INSTANCES: usize = 256;
 /// Matched instances that are looked ahead for the classes and transfer syntaxes to propose: about
 /// 20 ms of look-ups before an association.
 pub const RETRIEVE_WINDOW_INSTANCES: usize = 10_000;
+/// Memory for the places of matched instances, two to four bytes each as a rule: some ten million.
+/// More is refused with A701H.
+pub const RETRIEVE_KEYS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Matched instances that are put in order of arrival, which takes 16 bytes each for a moment.
+pub const RETRIEVE_SORTED_INSTANCES_MAX: u64 = 1_000_000;
 /// Longest Failed SOP Instance UID List: what an explicit UI value may hold, a thousand UIDs.
 pub const FAILED_UIDS_BYTES_MAX: usize = 0xFFFE;
 /// Sub-associations of C-MOVE at once; further moves wait in order.

@@ -2,8 +2,6 @@
 //!
 //! Read once, when a server is made; associations then run without the interpreter.
 
-#![allow(dead_code, unused_imports)] // what retrieval reads follows with it
-
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +13,7 @@ use dcmfast_core::index::answer::AnswerCharacterSet;
 use dcmfast_core::index::query::{RuleSet, Rules};
 use dcmfast_core::server::access::{AllowedPeer, Application, Archive};
 use dcmfast_core::server::areas::AreaSlot;
+use dcmfast_core::server::destinations::{Destination, Destinations};
 use dcmfast_core::server::find::FindSettings;
 use dcmfast_core::uid::Uid;
 use pyo3::exceptions::PyValueError;
@@ -101,6 +100,12 @@ impl PeerRecord {
         let addresses = self.located()?;
         Ok(AllowedPeer { ae_title: title(&self.ae_title), host: self.host, addresses })
     }
+
+    fn destination(self) -> PyResult<Destination> {
+        let addresses = self.located()?;
+        let Self { ae_title, host, port, .. } = self;
+        Ok(Destination { ae_title: title(&ae_title), host, port, addresses })
+    }
 }
 
 impl ResponseCharacterSet {
@@ -156,10 +161,37 @@ impl Tables {
         };
         let rules = |checks_identifier| Rules { set, checks_identifier, ..Rules::default() };
         let character_set = self.response_character_set.compile();
+        let ProposedContexts { transfer_syntaxes, profile } = self.proposed_contexts;
+        let context =
+            |(class, syntaxes): (String, Vec<String>)| Ok((uid(&class)?, uids(&syntaxes)?));
+        let destinations = Destinations {
+            table: self
+                .destinations
+                .into_iter()
+                .map(PeerRecord::destination)
+                .collect::<PyResult<_>>()?,
+            vendors: self
+                .vendors
+                .iter()
+                .map(|vendor| vendor.iter().map(|text| title(text)).collect())
+                .collect(),
+            is_by_title: self.is_move_by_title,
+            is_by_host: self.is_move_by_host,
+            is_by_vendor: self.is_move_by_vendor,
+            transfer_syntaxes: uids(&transfer_syntaxes)?,
+            profile: profile
+                .map(|contexts| contexts.into_iter().map(context).collect::<PyResult<_>>())
+                .transpose()?,
+            connect_timeout: self
+                .connection_timeout_s
+                .map(|seconds| Duration::from_secs(u64::from(seconds))),
+            ..Destinations::default()
+        };
         Ok(Archive {
             areas,
             find: FindSettings { rules: rules(self.is_find_checked), character_set },
             retrieve: rules(self.is_move_checked),
+            destinations,
             applications,
             default_application: self.default_application,
             is_find_required: self.is_find_required,

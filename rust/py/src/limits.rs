@@ -54,6 +54,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         RETRIEVE_HELD_BYTES_MAX,
         RETRIEVE_PAGE_INSTANCES,
         RETRIEVE_WINDOW_INSTANCES,
+        RETRIEVE_KEYS_BYTES_MAX,
+        RETRIEVE_SORTED_INSTANCES_MAX,
         FAILED_UIDS_BYTES_MAX,
         MOVE_ASSOCIATIONS_MAX,
         MOVE_CONNECT_TIMEOUT_S,

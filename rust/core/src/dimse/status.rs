@@ -49,6 +49,8 @@ impl Status {
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
     /// A700H, refused: out of resources
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// A701H, refused: unable to calculate number of matches
+    pub const TOO_MANY_MATCHES: Self = Self(0xA701);
     /// A702H, refused: unable to perform sub-operations
     pub const SUB_OPERATIONS_FAILED: Self = Self(0xA702);
     /// A801H, refused: move destination unknown

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::areas::AreaSlot;
+use super::destinations::Destinations;
 use super::find::FindSettings;
 use crate::acse::negotiation::{Decision, Negotiation, Rule};
 use crate::ae_title::AeTitle;
@@ -111,6 +112,8 @@ pub struct Archive {
     pub find: FindSettings,
     /// How identifiers of C-MOVE and C-GET are read.
     pub retrieve: Rules,
+    /// Where C-MOVE may send to.
+    pub destinations: Destinations,
     /// `--require-find`.
     pub is_find_required: bool,
     /// `--no-parallel-store`.

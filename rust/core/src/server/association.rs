@@ -20,12 +20,12 @@ use super::narration::{
     AssociationBlock, ContextBlock, Narrator, NoAssociation, Refusal, UserIdentityBlock,
 };
 use super::peer::{Operation, Peer};
+use super::retrieve::{self, select::select};
 use super::store::{Exchange, Outcome};
 use super::{Objects, Service};
 use crate::acse::negotiation::{Negotiation, explanation, negotiate};
 use crate::acse::user_information::{LocalIdentity, associate_ac};
 use crate::dimse::service::QueryService;
-use crate::dimse::status::Status;
 use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
 use crate::log::{Level, escaped};
 use crate::net::buffer::ReadBuffer;
@@ -489,11 +489,16 @@ impl<'s> Link<'s> {
                 settings.rules = settings.rules.with(agreed.as_deref());
                 find::find(&mut peer, operation, &open.area, &open.index, &settings)
             }
-            (Objects::Areas(_), QueryService::Move | QueryService::Get) => peer.send(
-                operation.context.id,
-                |out| operation.request.response(Status::UNRECOGNIZED_OPERATION, false).encode(out),
-                None,
-            ),
+            (Objects::Areas(archive), QueryService::Move | QueryService::Get) => {
+                let rules = archive.retrieve.with(agreed.as_deref());
+                select(&mut peer, operation, &open, rules).and_then(|keys| match keys {
+                    Some(keys) => {
+                        let destinations = &archive.destinations;
+                        retrieve::perform(&mut peer, operation, &keys, &open, destinations)
+                    }
+                    None => Ok(()),
+                })
+            }
         };
         peer.finish(result)
     }

@@ -31,6 +31,7 @@ use crate::uid::{Uid, UidText};
 pub mod keys;
 pub mod lines;
 pub mod object;
+pub mod select;
 pub mod stock;
 
 use self::keys::{Iter, MatchKeys};

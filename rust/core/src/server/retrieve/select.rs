@@ -1,0 +1,139 @@
+//! From the identifier of a C-MOVE or C-GET to the instances that it matches.
+//!
+//! By the rules of `index::query` for retrieval. First everything that was acknowledged is waited
+//! for (the barrier); then page by page, a short transaction each, with a look between two of them
+//! whether the requestor has cancelled. DCMTK sends in order of arrival, and so do we: what was found
+//! study by study is put in that order, up to [`RETRIEVE_SORTED_INSTANCES_MAX`], beyond which the
+//! order of the index stays. Called by `server::association`.
+
+use super::keys::MatchKeys;
+use super::nothing_sent;
+use crate::archive::indexed::OpenArea;
+use crate::dataset::identifier::{Encoding, Item, inflated};
+use crate::dataset::transfer_syntax::TransferSyntax;
+use crate::dimse::status::Status;
+use crate::index::IndexError;
+use crate::index::query::{Model, Purpose, Query, QueryError, Rules};
+use crate::index::search::{Cursor, Progress};
+use crate::limits::{RETRIEVE_KEYS_BYTES_MAX, RETRIEVE_SORTED_INSTANCES_MAX};
+use crate::server::answers;
+use crate::server::peer::{Ended, Operation, Peer};
+
+/// The instances that `operation` asks for; `None` when it was answered already.
+///
+/// # Errors
+///
+/// The association ended.
+pub fn select(
+    peer: &mut Peer<'_, '_>,
+    operation: &Operation,
+    open: &OpenArea,
+    rules: Rules,
+) -> Result<Option<MatchKeys>, Ended> {
+    match matches(peer, operation, open, rules)? {
+        Ok(keys) => Ok(Some(keys)),
+        Err(status) => {
+            let response = nothing_sent(&operation.request, status);
+            peer.send(operation.context.id, |out| response.encode(out), None)?;
+            Ok(None)
+        }
+    }
+}
+
+fn matches(
+    peer: &mut Peer<'_, '_>,
+    operation: &Operation,
+    open: &OpenArea,
+    rules: Rules,
+) -> Result<Result<MatchKeys, Status>, Ended> {
+    let syntax = TransferSyntax::of(&operation.context.transfer_syntax);
+    let encoding = Encoding::of(syntax);
+    let service = operation.request.service.text();
+    let Some(model) = Model::of(operation.context.abstract_syntax.as_bytes()) else {
+        return Ok(Err(Status::SOP_CLASS_NOT_SUPPORTED));
+    };
+    let bytes = inflated(syntax, &operation.identifier).map_err(QueryError::Identifier);
+    let compiled = bytes.as_deref().map_err(|error| *error).and_then(|bytes| {
+        let item = Item::read(bytes, encoding).map_err(QueryError::Identifier)?;
+        Query::compile(&item, encoding, model, rules, Purpose::Retrieve)
+    });
+    let query = match compiled {
+        Ok(query) => query,
+        Err(error) => {
+            peer.narrator().complain(format_args!("C-{service} refused: {error}"));
+            return Ok(Err(answers::query_status(&error, rules)));
+        }
+    };
+    if let Err(reason) = open.area.barrier() {
+        peer.narrator().complain(format_args!("C-{service}: {reason}"));
+        return Ok(Err(Status::CANNOT_UNDERSTAND));
+    }
+    let (mut keys, mut cursor) = (MatchKeys::default(), Cursor::default());
+    loop {
+        match page(&query, open, &mut cursor, &mut keys) {
+            Ok(Progress::Done) => return Ok(Ok(keys.in_order_of_arrival())),
+            Ok(Progress::More) if keys.bytes() > RETRIEVE_KEYS_BYTES_MAX => {
+                let count = keys.len();
+                peer.narrator().complain(format_args!(
+                    "C-{service} refused: more than {count} instances match, which is too many"
+                ));
+                return Ok(Err(Status::TOO_MANY_MATCHES));
+            }
+            Ok(Progress::More) => {}
+            Err(error) => {
+                peer.narrator().complain(format_args!("C-{service}: {error}"));
+                return Ok(Err(Status::CANNOT_UNDERSTAND));
+            }
+        }
+        if peer.is_cancelled(operation.request.message_id)? {
+            return Ok(Err(Status::CANCEL));
+        }
+    }
+}
+
+/// One short transaction.
+fn page(
+    query: &Query<'_>,
+    open: &OpenArea,
+    cursor: &mut Cursor,
+    keys: &mut MatchKeys,
+) -> Result<Progress, IndexError> {
+    let reader = open.index.read()?;
+    query.page(&reader, cursor, |found| {
+        if let Some(instance) = found.instance() {
+            keys.push(instance.key());
+        }
+        true
+    })
+}
+
+impl MatchKeys {
+    /// In the order in which they arrived, where they are not too many to be put into it.
+    fn in_order_of_arrival(self) -> Self {
+        let is_ordered = self.iter().is_sorted_by_key(|key| key.number);
+        if is_ordered || self.len() > RETRIEVE_SORTED_INSTANCES_MAX {
+            return self;
+        }
+        let mut all: Vec<_> = self.iter().collect();
+        all.sort_unstable_by_key(|key| key.number);
+        let mut ordered = Self::default();
+        ordered.extend(all);
+        ordered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::InstanceKey;
+
+    /// Two series that arrived in turns are sent as they arrived.
+    #[test]
+    fn order_of_arrival() {
+        let key = |series, number| InstanceKey { series, number };
+        let mut keys = MatchKeys::default();
+        keys.extend([key(1, 1), key(1, 3), key(2, 2), key(2, 4)]);
+        let ordered: Vec<_> = keys.in_order_of_arrival().iter().collect();
+        assert_eq!(ordered, [key(1, 1), key(2, 2), key(1, 3), key(2, 4)]);
+    }
+}
