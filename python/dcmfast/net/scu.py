@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcmfast import _rust
+from dcmfast import __version__, _rust
 from dcmfast.errors import (
     AssociationRejected,
     AssociationTimeout,
@@ -43,6 +43,7 @@ def _prepare(settings: RequestorSettings) -> Log:
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
+    log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
     for warning in settings.warnings:
         log.line("W", warning)
     return log
@@ -62,6 +63,7 @@ def _associate(
     NetworkError
         Told already, in DCMTK's words.
     """
+    _tell_block(settings, log, contexts, None)
     log.line("I", "Requesting Association")
     try:
         link = association.request(settings, contexts, max_send_pdu_bytes=max_send_pdu_bytes)
@@ -74,7 +76,7 @@ def _associate(
             text = "0006:0317 Peer aborted Association (or never connected)"
         log.line("F", f"Association Request Failed: {text}")
         raise
-    tell_contexts(settings, link, log)
+    _tell_block(settings, log, contexts, link)
     if not any(syntax for _, _, _, syntax in link.contexts()):
         log.line("F", "No Acceptable Presentation Contexts")
         link.abort()
@@ -85,30 +87,35 @@ def _associate(
     return link
 
 
-def tell_contexts(settings: RequestorSettings, link: _rust.Association, log: Log) -> None:
-    """Show each context's answer: at -d, or at -v with ``+v``."""
+def _tell_block(
+    settings: RequestorSettings,
+    log: Log,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    link: _rust.Association | None,
+) -> None:
+    """Show the request, or with a `link` what was negotiated: at -d, or at -v with ``+v``."""
     letter = "I" if settings.is_verbose_pc else "D"
-    lines = ["Presentation Contexts:"]
-    for number, abstract_syntax, result, transfer_syntax in link.contexts():
-        lines.append(f"  Context ID:        {number} ({_RESULTS.get(result, 'Unknown Result')})")
-        lines.append(f"    Abstract Syntax: {_named(abstract_syntax)}")
-        if transfer_syntax:
-            lines.append(f"    Accepted Transfer Syntax: {_named(transfer_syntax)}")
-    log.line(letter, "\n".join(lines))
-
-
-#: Results of a presentation context in DCMTK's words, PS3.8 Table 9-18.
-_RESULTS = {
-    0: "Accepted",
-    1: "User Rejection",
-    2: "No Reason",
-    3: "Abstract Syntax Not Supported",
-    4: "Transfer Syntaxes Not Supported",
-}
-
-
-def _named(uid: str) -> str:
-    return f"={NAMES[uid]}" if uid in NAMES else uid
+    if not log.shows(letter):
+        return
+    proposed = [
+        (2 * at + 1, uid, None, list(syntaxes)) for at, (uid, syntaxes) in enumerate(contexts)
+    ]
+    block = _rust.association_block(
+        "A-ASSOCIATE-RQ" if link is None else "A-ASSOCIATE-AC",
+        calling=str(settings.ae_title),
+        called=str(settings.called_ae_title),
+        max_pdu_bytes=settings.max_pdu_bytes,
+        peer_max_pdu_bytes=0 if link is None else link.peer_max_pdu_bytes,
+        peer_implementation=("", "") if link is None else link.peer_implementation,
+        contexts=proposed
+        if link is None
+        else [
+            (number, uid, result, [syntax] if syntax else [])
+            for number, uid, result, syntax in link.contexts()
+        ],
+    )
+    title = "Request Parameters:" if link is None else "Association Parameters Negotiated:"
+    log.line(letter, f"{title}\n{block}")
 
 
 def _close(settings: RequestorSettings, link: _rust.Association, log: Log) -> bool:
@@ -313,7 +320,16 @@ def _store_file(
             f"(the file is in {name}, which the peer did not accept)",
         )
         return 1
-    log.line("I", f"Sending Store Request (MsgID {link.next_message_id}, {modality})")
+    message_id = link.next_message_id
+    log.line("I", f"Sending Store Request (MsgID {message_id}, {modality})")
+    affected = [
+        ("Affected SOP Class UID", NAMES.get(what.sop_class_uid, what.sop_class_uid)),
+        ("Affected SOP Instance UID", what.sop_instance_uid),
+    ]
+    if log.shows("D"):
+        request = [("Message Type", "C-STORE RQ"), ("Message ID", str(message_id)), *affected]
+        request += [("Data Set", "present"), ("Priority", "medium")]
+        log.line("D", _rust.message_block("OUTGOING", request))
     try:
         status = link.store(context_id, file.path, what, dots=log.shows_progress)
     except _rust.AssociationError as error:
@@ -322,7 +338,21 @@ def _store_file(
     except OSError as error:
         log.line("E", f"Store Failed, file: {file.path}:\n{error}")
         return _LOST
-    log.line("I", f"Received Store Response ({_rust.status_text('store', status)})")
+    text = _rust.status_text("store", status)
+    if log.shows("D"):
+        log.line("I", "Received Store Response")
+        # A response repeats the request's UIDs or leaves them out (PS3.7 §9.3.1.2).
+        response = [
+            ("Message Type", "C-STORE RSP"),
+            ("Presentation Context ID", str(context_id)),
+            ("Message ID Being Responded To", str(message_id)),
+            *affected,
+            ("Data Set", "none"),
+            ("DIMSE Status", f"0x{status:04x}: {text}"),
+        ]
+        log.line("D", _rust.message_block("INCOMING", response))
+    else:
+        log.line("I", f"Received Store Response ({text})")
     if status == 0 or status >> 12 == _WARNING:
         return None
     failure = DimseError(_rust.status_text("store", status), status=status)

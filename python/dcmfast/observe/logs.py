@@ -106,6 +106,12 @@ class Log:
         else:
             show("I", text)
 
+    def shows(self, letter: str) -> bool:
+        """Return True if events of this severity are shown, so that they are worth building."""
+        if self.events is not None:
+            return self.events.shows(_LEVELS[letter], self._logger)
+        return is_shown(letter, self.level)
+
     @property
     def shows_progress(self) -> bool:
         """True when DCMTK prints progress dots: at INFO exactly."""

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dcmfast_core::acse::block::{AssociationBlock, ContextBlock};
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::{Proposal, Requestor};
 use dcmfast_core::console::Console;
+use dcmfast_core::dimse::block::MessageBlock;
 use dcmfast_core::log::Sink;
 use dcmfast_core::net::tcp::{TransportOptions, resolve};
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{Cut, InputFormat, ReadError, StoredInstance, cut_of, inspect};
-use dcmfast_core::uid::{Uid, UidText};
+use dcmfast_core::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
+use dcmfast_core::ul::pdu::{APPLICATION_CONTEXT_NAME, PresentationResult, UidItem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -95,6 +98,63 @@ pub fn cut_of_file(
         }))
     };
     py.detach(look).map_err(|error| os_error(&error))
+}
+
+/// One context of a block: ID, abstract syntax, result or None in a request, transfer syntaxes.
+type Shown = (u8, String, Option<u8>, Vec<String>);
+
+/// An association as DCMTK's lines show it: `A-ASSOCIATE-RQ` as proposed, `-AC` as negotiated.
+#[pyfunction]
+#[pyo3(signature = (
+    kind, *, calling, called, max_pdu_bytes, peer_max_pdu_bytes, peer_implementation, contexts
+))]
+pub fn association_block(
+    kind: &str,
+    calling: &str,
+    called: &str,
+    max_pdu_bytes: u32,
+    peer_max_pdu_bytes: u32,
+    peer_implementation: (String, String),
+    contexts: Vec<Shown>,
+) -> PyResult<String> {
+    let is_request = kind == "A-ASSOCIATE-RQ";
+    let shown = |(id, abstract_syntax, result, syntaxes): Shown| -> PyResult<ContextBlock> {
+        let syntaxes = syntaxes.iter().map(|syntax| Ok(uid(syntax)?.text()));
+        Ok(ContextBlock {
+            id,
+            result: result.map(PresentationResult::from_byte),
+            abstract_syntax: UidItem::of(uid(&abstract_syntax)?),
+            proposed_role: None,
+            accepted_role: None,
+            transfer_syntaxes: syntaxes.collect::<PyResult<_>>()?,
+        })
+    };
+    let called = AeTitle::new(called.as_bytes());
+    let block = AssociationBlock {
+        kind: if is_request { "A-ASSOCIATE-RQ" } else { "A-ASSOCIATE-AC" },
+        our_implementation: (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME),
+        their_implementation: peer_implementation,
+        application_context: UidItem::of(Uid::known(APPLICATION_CONTEXT_NAME)),
+        calling: AeTitle::new(calling.as_bytes()),
+        called,
+        // DCMTK shows what it expects already in the request.
+        responding: Some(called),
+        max_pdu_bytes: (max_pdu_bytes, peer_max_pdu_bytes),
+        contexts: contexts.into_iter().map(shown).collect::<PyResult<_>>()?,
+        extended_negotiation: (Vec::new(), Vec::new()),
+        user_identity: None,
+    };
+    Ok(block.to_string())
+}
+
+/// A message as DCMTK's lines show it; `direction` is `INCOMING` or `OUTGOING`.
+#[pyfunction]
+pub fn message_block(direction: &str, fields: Vec<(String, String)>) -> String {
+    let mut block = MessageBlock::default();
+    for (name, value) in &fields {
+        block.field(name, format_args!("{value}"));
+    }
+    block.closed(direction)
 }
 
 /// One context: ID, abstract syntax, result, transfer syntax when accepted.
@@ -214,6 +274,14 @@ impl Association {
     fn peer_max_pdu_bytes(&self) -> PyResult<u32> {
         let guard = self.lock();
         Ok(guard.as_ref().ok_or_else(ended)?.peer_max_pdu_bytes().unwrap_or(0))
+    }
+
+    /// The peer's implementation class UID and version name.
+    #[getter]
+    fn peer_implementation(&self) -> PyResult<(String, String)> {
+        let guard = self.lock();
+        let (uid, name) = guard.as_ref().ok_or_else(ended)?.peer_implementation();
+        Ok((uid.to_owned(), name.to_owned()))
     }
 
     /// Message ID of the next request.

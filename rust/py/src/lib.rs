@@ -23,7 +23,9 @@ mod _rust {
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
-    use crate::client::{Association, FileInstance, cut_of_file, inspect_file};
+    use crate::client::{
+        Association, FileInstance, association_block, cut_of_file, inspect_file, message_block,
+    };
     #[pymodule_export]
     use crate::dataset::{
         ElementDictionary, rewrite_data_set, scan_data_set, scan_sequence, walk_fragments,

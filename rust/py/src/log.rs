@@ -186,6 +186,11 @@ impl EventLog {
         py.detach(|| self.logger.line_at_any_level(Level::Info, logger, text));
     }
 
+    /// True when events of this level and logger are shown.
+    fn shows(&self, level_name: &str, logger: &str) -> PyResult<bool> {
+        Ok(self.logger.enabled(level(level_name)?, logger))
+    }
+
     /// True when progress dots are shown: at INFO exactly.
     fn shows_progress(&self, logger: &str) -> bool {
         self.logger.shows_progress(logger)

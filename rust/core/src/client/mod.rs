@@ -17,7 +17,7 @@ use crate::dimse::service::{
 };
 use crate::dimse::status::Status;
 use crate::limits::STOP_GRACE_S;
-use crate::log::system_text;
+use crate::log::{escaped, system_text};
 use crate::net::buffer::{BlockPool, ReadBuffer};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
@@ -172,6 +172,7 @@ pub struct Requestor {
     fragmenter: Fragmenter,
     contexts: Vec<NegotiatedContext>,
     peer_max_pdu_bytes: Option<u32>,
+    peer_implementation: (String, String),
     dimse_timeout: Option<Duration>,
     socket_timeout: Option<Duration>,
     acse_timeout: Option<Duration>,
@@ -219,6 +220,7 @@ impl Requestor {
                 .map_err(ClientError::MaximumTooSmall)?,
             contexts: Vec::new(),
             peer_max_pdu_bytes: None,
+            peer_implementation: Default::default(),
             dimse_timeout: proposal.dimse_timeout,
             socket_timeout: proposal.socket_timeout,
             acse_timeout: proposal.acse_timeout,
@@ -242,6 +244,14 @@ impl Requestor {
         accept: &AssociateAc,
     ) -> Result<(), ClientError> {
         self.peer_max_pdu_bytes = accept.maximum_length();
+        if let Some(information) = &accept.user_information {
+            let uid = information.implementation_class_uid.text();
+            let name = information.implementation_version_name.as_deref().unwrap_or_default();
+            self.peer_implementation = (
+                uid.map_or_else(String::new, |uid| escaped(uid.as_bytes()).to_string()),
+                escaped(name).to_string(),
+            );
+        }
         let limit = match (accept.maximum_length(), proposal.max_send_pdu_bytes) {
             (Some(peer), Some(own)) => Some(peer.min(own)),
             (peer, own) => peer.or(own),
@@ -289,6 +299,11 @@ impl Requestor {
     /// The peer's maximum length; `None` for no limit.
     pub fn peer_max_pdu_bytes(&self) -> Option<u32> {
         self.peer_max_pdu_bytes
+    }
+
+    /// The peer's implementation class UID and version name, escaped.
+    pub fn peer_implementation(&self) -> (&str, &str) {
+        (&self.peer_implementation.0, &self.peer_implementation.1)
     }
 
     /// The message ID of the next request.
