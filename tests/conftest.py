@@ -20,7 +20,16 @@ from testkit.kinds import Connect, StartReceiver, StorescpOf
 from testkit.peer import ScriptedPeer
 
 #: Programs of Debian's dcmtk package that tests call.
-DCMTK_PROGRAMS = ("storescp", "dcmrecv", "storescu", "echoscu", "dcmsend", "dcmconv", "dcmdump", "dcmqrscp")
+DCMTK_PROGRAMS = (
+    "storescp",
+    "dcmrecv",
+    "storescu",
+    "echoscu",
+    "dcmsend",
+    "dcmconv",
+    "dcmdump",
+    "dcmqrscp",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
