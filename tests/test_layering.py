@@ -42,7 +42,7 @@ PYTHON_MAY_IMPORT: dict[str, set[str]] = {
         "errors", "types", "limits", "options", "config", "policy", "net", "archive", "observe",
         "dataset", "transcode", "uids",
     },
-    "__init__": {"dataset", "errors", "types", "_rust"},
+    "__init__": {"archive", "dataset", "errors", "types", "_rust"},
     "__main__": {"apps", "errors", "options"},
 }  # fmt: skip
 

@@ -15,10 +15,12 @@ STUBS = sorted([*PACKAGE.glob("*.pyi"), *(PACKAGE / "_cython").glob("*.pyi")])
 
 
 def test_the_public_names_are_those_of_the_readme() -> None:
-    assert dcmfast.__all__ == ["__version__", "read", "write"]
+    assert dcmfast.__all__ == ["Archive", "ArchiveServer", "__version__", "read", "write"]
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
     assert "dcmfast.read(" in readme
     assert "dcmfast.write(" in readme
+    assert "dcmfast.Archive(" in readme
+    assert "dcmfast.ArchiveServer(" in readme
 
 
 def test_every_public_name_is_there_and_described() -> None:

@@ -145,7 +145,7 @@ def run(settings: ArchiveSettings) -> int:
         if settings.tool == "serve":
             _open_or_fail(receiver, archive)
             if log.level not in ("off", "fatal"):
-                _tell_what_next(settings, archive)
+                _tell_what_next(settings, archive, receiver.port)
         else:
             # After that, because the index belongs to whoever serves it.
             for directory, why in receiver.open_areas():
@@ -181,17 +181,17 @@ def _open_or_fail(receiver: Any, archive: ArchiveTables) -> None:
         raise StorageAreaError(("F", f"cannot serve {place}: {why}"))
 
 
-def _tell_what_next(settings: ArchiveSettings, archive: ArchiveTables) -> None:
+def _tell_what_next(settings: ArchiveSettings, archive: ArchiveTables, port: int) -> None:
     """Say on standard output that the archive is there, and what to type in another terminal.
 
     The lines work with this package's tools and with DCMTK's.
     """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)
-    here = f"{host} {settings.port}"
+    here = f"{host} {port}"
     study = "-S -k QueryRetrieveLevel=STUDY -k StudyInstanceUID"
     directory = archive.applications[0].directory
     lines = [
-        f"Serving {directory} on {settings.bind} port {settings.port}; Ctrl-C stops.",
+        f"Serving {directory} on {settings.bind} port {port}; Ctrl-C stops.",
         "",
         "In another terminal:",
         f"  dcmfast storescu {here} FILE ...",

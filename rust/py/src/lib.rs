@@ -12,6 +12,7 @@ mod error;
 mod limits;
 mod log;
 mod protocol;
+mod query;
 mod server;
 
 /// Compiled core of dcmfast.
@@ -41,6 +42,8 @@ mod _rust {
     use crate::log::{EventLog, LogFileError};
     #[pymodule_export]
     use crate::protocol::{modality, negotiate, state_table, status_text};
+    #[pymodule_export]
+    use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]
     use crate::server::Receiver;
 }

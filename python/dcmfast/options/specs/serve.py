@@ -13,8 +13,11 @@ from dcmfast.options.option import FrontEnd, Option, Parameter, Text, Unsigned, 
 SERVE_PORT = Option(
     field="port_number",
     names=("--port", "-p"),
-    summary="[n]umber: integer (1..65535, default: 11112)\nport to listen on",
-    values=(Unsigned(minimum=1, maximum=65535),),
+    summary=(
+        "[n]umber: integer (0..65535, default: 11112)\n"
+        "port to listen on; 0 takes one that is free"
+    ),
+    values=(Unsigned(minimum=0, maximum=65535),),
     default=11112,
     source="dcmfast",
 )

@@ -1,0 +1,1 @@
+"""Storage areas for Python callers: query, open, verify, rebuild, serve."""

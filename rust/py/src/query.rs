@@ -1,0 +1,236 @@
+//! Queries of a storage area's index for Python callers, beside whatever server has it.
+//!
+//! The index is opened for reading. Identifiers travel as data sets in Explicit VR Little Endian and
+//! are matched by PS3.4's rules (§C.2.2.2), relational queries among them; each page is one short
+//! read transaction, so that an iterator that Python forgets holds nothing back. Called by
+//! `dcmfast.archive.storage_area`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::archive::layout;
+use dcmfast_core::dataset::identifier::{Encoding, Item};
+use dcmfast_core::dataset::transfer_syntax::TransferSyntax;
+use dcmfast_core::index::answer::{AnswerCharacterSet, Answerer};
+use dcmfast_core::index::query::{Model, Purpose, Query, QueryError, RuleSet, Rules};
+use dcmfast_core::index::search::{Cursor, Match, Progress};
+use dcmfast_core::index::{Access, FileLocation, Index, IndexError, IndexOptions, InstanceRecord};
+use dcmfast_core::limits::QUERY_MATCHES_PER_PAGE;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::server::uid;
+
+/// Explicit VR Little Endian.
+const TRANSFER_SYNTAX: &str = "1.2.840.10008.1.2.1";
+/// Patient Root, FIND: the model with every level.
+const MODEL: &[u8] = b"1.2.840.10008.5.1.4.1.2.1.1";
+/// PS3.4's rules with everything that extended negotiation could add.
+const RULES: Rules = Rules {
+    set: RuleSet::Standard,
+    checks_identifier: false,
+    is_relational: true,
+    combines_date_time: true,
+};
+
+/// Indexes that are open in this process: LMDB allows each once.
+static OPEN: Mutex<Vec<(PathBuf, Weak<Index>)>> = Mutex::new(Vec::new());
+
+/// SOP Class UID, SOP Instance UID, Transfer Syntax UID, path, bytes of the file, time of reception
+/// in microseconds since 1970, AE title of the sender.
+type Row = (String, String, String, OsString, u64, u64, String);
+
+fn index_error(error: &IndexError) -> PyErr {
+    PyOSError::new_err(error.to_string())
+}
+
+fn query_error(error: &QueryError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn opened(directory: &Path) -> Result<Arc<Index>, IndexError> {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.retain(|(_, index)| index.strong_count() > 0);
+    let known = open.iter().find(|(path, _)| path == directory);
+    if let Some(index) = known.and_then(|(_, index)| index.upgrade()) {
+        return Ok(index);
+    }
+    let path = directory.join(layout::INDEX);
+    let index = Index::open(&path, Access::Read, IndexOptions::default())?;
+    open.push((directory.to_owned(), Arc::downgrade(&index)));
+    Ok(index)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The index of a storage area, open for reading.
+#[pyclass(frozen, module = "dcmfast._rust")]
+pub struct ArchiveIndex {
+    index: Arc<Index>,
+    directory: PathBuf,
+}
+
+impl ArchiveIndex {
+    fn search(&self, identifier: Vec<u8>, purpose: Purpose) -> PyResult<ArchiveSearch> {
+        let search = ArchiveSearch {
+            index: Arc::clone(&self.index),
+            directory: self.directory.clone(),
+            identifier,
+            purpose,
+            place: Mutex::new((Cursor::default(), Progress::More)),
+        };
+        // Said now, and not by the first page.
+        search.compiled(search.encoding()?).map_err(|error| query_error(&error))?;
+        Ok(search)
+    }
+}
+
+#[pymethods]
+impl ArchiveIndex {
+    /// Opens the index of the storage area in `directory`, a real path.
+    #[new]
+    fn new(py: Python<'_>, directory: PathBuf) -> PyResult<Self> {
+        let index = py.detach(|| opened(&directory)).map_err(|error| index_error(&error))?;
+        Ok(Self { index, directory })
+    }
+
+    /// Numbers of patients, studies, series and instances, and the bytes of their files.
+    fn counts(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64)> {
+        let counters = py.detach(|| self.index.read()?.counters());
+        let counters = counters.map_err(|error| index_error(&error))?;
+        Ok((
+            counters.patients,
+            counters.studies,
+            counters.series,
+            counters.instances,
+            counters.file_bytes,
+        ))
+    }
+
+    /// Searches as C-FIND does; pages are encoded identifiers.
+    fn find(&self, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
+        self.search(identifier, Purpose::Find)
+    }
+
+    /// Searches as C-GET does; pages are instances.
+    fn select(&self, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
+        self.search(identifier, Purpose::Retrieve)
+    }
+
+    /// The instance of this SOP Instance UID, if it is listed.
+    fn instance(&self, py: Python<'_>, sop_instance_uid: &str) -> PyResult<Option<Row>> {
+        py.detach(|| {
+            let reader = self.index.read()?;
+            let record = reader.instance_of(sop_instance_uid.as_bytes())?;
+            Ok(record.map(|record| row(&self.directory, &record)))
+        })
+        .map_err(|error| index_error(&error))
+    }
+}
+
+fn row(directory: &Path, record: &InstanceRecord<'_>) -> Row {
+    let path = match record.location() {
+        FileLocation::Own(number) => directory.join(layout::own_file(number)),
+        FileLocation::Relative(path) => directory.join(path),
+        FileLocation::Absolute(path) => PathBuf::from(path),
+    };
+    (
+        text(record.sop_class()),
+        text(record.sop_instance()),
+        text(record.transfer_syntax().as_bytes()),
+        path.into_os_string(),
+        record.file_bytes(),
+        record.received_at_us(),
+        text(record.source_ae().as_bytes()),
+    )
+}
+
+/// A search that is under way.
+#[pyclass(frozen, module = "dcmfast._rust")]
+pub struct ArchiveSearch {
+    index: Arc<Index>,
+    directory: PathBuf,
+    identifier: Vec<u8>,
+    purpose: Purpose,
+    place: Mutex<(Cursor, Progress)>,
+}
+
+impl ArchiveSearch {
+    #[allow(clippy::unused_self, reason = "it belongs to the search, whatever it is")]
+    fn encoding(&self) -> PyResult<Encoding> {
+        Ok(Encoding::of(TransferSyntax::of(&uid(TRANSFER_SYNTAX)?)))
+    }
+
+    fn compiled(&self, encoding: Encoding) -> Result<Query<'_>, QueryError> {
+        let item = Item::read(&self.identifier, encoding).map_err(QueryError::Identifier)?;
+        let model = Model::of(MODEL).ok_or(QueryError::UnknownLevel)?;
+        Query::compile(&item, encoding, model, RULES, self.purpose)
+    }
+
+    /// Gives the matches of the next page to `take`; false when nothing is left.
+    fn page(
+        &self,
+        query: &Query<'_>,
+        mut take: impl FnMut(&Match<'_>, &dcmfast_core::index::Reader<'_>) -> Result<(), IndexError>,
+    ) -> Result<bool, IndexError> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cursor, progress) = &mut *place;
+        if *progress == Progress::Done {
+            return Ok(false);
+        }
+        let reader = self.index.read()?;
+        let mut failure = None;
+        let mut count = 0;
+        *progress = query.page(&reader, cursor, |found| {
+            failure = take(found, &reader).err();
+            count += 1;
+            failure.is_none() && count < QUERY_MATCHES_PER_PAGE
+        })?;
+        failure.map_or(Ok(true), Err)
+    }
+}
+
+#[pymethods]
+impl ArchiveSearch {
+    /// The next identifiers; `None` when nothing is left. A page may be empty.
+    fn identifiers<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyBytes>>>> {
+        let encoding = self.encoding()?;
+        let (found, pages) = py.detach(|| {
+            let query = self.compiled(encoding).map_err(|error| query_error(&error))?;
+            let policy = AnswerCharacterSet::default();
+            let mut answerer = Answerer::new(&query, AeTitle::new(b""), encoding, &policy);
+            let mut pages = Vec::new();
+            let found = self
+                .page(&query, |found, reader| {
+                    let mut out = Vec::new();
+                    answerer.append(found, reader, &mut out)?;
+                    pages.push(out);
+                    Ok(())
+                })
+                .map_err(|error| index_error(&error))?;
+            Ok::<_, PyErr>((found, pages))
+        })?;
+        Ok(found.then(|| pages.iter().map(|page| PyBytes::new(py, page)).collect()))
+    }
+
+    /// The next instances; `None` when nothing is left. A page may be empty.
+    fn instances(&self, py: Python<'_>) -> PyResult<Option<Vec<Row>>> {
+        let encoding = self.encoding()?;
+        py.detach(|| {
+            let query = self.compiled(encoding).map_err(|error| query_error(&error))?;
+            let mut rows = Vec::new();
+            let found = self
+                .page(&query, |found, _| {
+                    rows.extend(found.instance().map(|record| row(&self.directory, record)));
+                    Ok(())
+                })
+                .map_err(|error| index_error(&error))?;
+            Ok(found.then_some(rows))
+        })
+    }
+}
