@@ -2,12 +2,13 @@
 
 `Archive` reads the index that a server keeps, beside that server or without one.  What it gives are
 pydicom data sets.  Queries are matched by PS3.4's rules (§C.2.2.2) with everything that extended
-negotiation could add: any key at any level, combined dates and times, person names without regard to
-case.  Another process's latest stores appear within a tenth of a second.
+negotiation could add: any key at any level, combined dates and times, person names without regard
+to case.  Another process's latest stores appear within a tenth of a second.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -177,17 +178,21 @@ class Archive:
         return _data_sets(search)
 
     def instances(
-        self,
-        level: str = "IMAGE",
-        keys: Dataset | Mapping[str, Any] | None = None,
-        /,
-        **more: Any,
+        self, keys: Dataset | Mapping[str, Any] | None = None, /, **more: Any
     ) -> Iterator[StoredInstance]:
-        """Select, as C-GET does: every instance of what matches.
+        """Return every instance that matches; without keys, all instances of the archive.
 
-        The parameters are those of `find`; without any, all instances of the archive.
+        Parameters
+        ----------
+        keys, more
+            As for `find`; keys of every level may be mixed.
+
+        Raises
+        ------
+        ValueError
+            As for `find`.
         """
-        search = self._open.select(_identifier(level, keys, more))
+        search = self._open.find(_identifier("IMAGE", keys, more))
         return _instances(search)
 
     def instance(self, sop_instance_uid: str) -> StoredInstance | None:
@@ -227,9 +232,7 @@ class ArchiveServer:
         The server did not start; the message is its own.
     """
 
-    def __init__(
-        self, directory: str | os.PathLike[str], port: int = 11112, *options: str
-    ) -> None:
+    def __init__(self, directory: str | os.PathLike[str], port: int = 11112, *options: str) -> None:
         self.directory = os.path.realpath(directory)
         command = [sys.executable, "-m", "dcmfast", "serve", "--port", str(port), *options]
         self._process = subprocess.Popen(
@@ -281,7 +284,7 @@ def _identifier(
     else:
         more = {**(keys or {}), **more}
     for keyword, value in more.items():
-        if keyword not in identifier and not _is_keyword(keyword):
+        if not _is_keyword(keyword):
             raise ValueError(f"no attribute has the keyword {keyword!r}")
         setattr(identifier, keyword, "" if value is None else value)
     identifier.SpecificCharacterSet = _UTF8
@@ -302,7 +305,7 @@ def _is_keyword(keyword: str) -> bool:
 def _data_sets(search: _rust.ArchiveSearch) -> Iterator[Dataset]:
     while (page := search.identifiers()) is not None:
         for identifier in page:
-            yield read_dataset(DicomBytesIO(identifier), False, True)
+            yield read_dataset(io.BytesIO(identifier), False, True)
 
 
 def _instances(search: _rust.ArchiveSearch) -> Iterator[StoredInstance]:
@@ -310,12 +313,12 @@ def _instances(search: _rust.ArchiveSearch) -> Iterator[StoredInstance]:
         yield from map(_stored, page)
 
 
-def _stored(row: _rust.ArchiveRow) -> StoredInstance:
+def _stored(row: tuple[str, str, str, str, int, int, str]) -> StoredInstance:
     return StoredInstance(
         sop_class_uid=row[0],
         sop_instance_uid=row[1],
         transfer_syntax_uid=row[2],
-        path=os.fspath(row[3]),
+        path=row[3],
         file_bytes=row[4],
         received_at_us=row[5],
         source_ae_title=row[6],

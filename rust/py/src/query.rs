@@ -64,6 +64,10 @@ fn opened(directory: &Path) -> Result<Arc<Index>, IndexError> {
     Ok(index)
 }
 
+fn encoding() -> PyResult<Encoding> {
+    Ok(Encoding::of(TransferSyntax::of(&uid(TRANSFER_SYNTAX)?)))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -73,21 +77,6 @@ fn text(bytes: &[u8]) -> String {
 pub struct ArchiveIndex {
     index: Arc<Index>,
     directory: PathBuf,
-}
-
-impl ArchiveIndex {
-    fn search(&self, identifier: Vec<u8>, purpose: Purpose) -> PyResult<ArchiveSearch> {
-        let search = ArchiveSearch {
-            index: Arc::clone(&self.index),
-            directory: self.directory.clone(),
-            identifier,
-            purpose,
-            place: Mutex::new((Cursor::default(), Progress::More)),
-        };
-        // Said now, and not by the first page.
-        search.compiled(search.encoding()?).map_err(|error| query_error(&error))?;
-        Ok(search)
-    }
 }
 
 #[pymethods]
@@ -112,14 +101,17 @@ impl ArchiveIndex {
         ))
     }
 
-    /// Searches as C-FIND does; pages are encoded identifiers.
+    /// Searches as C-FIND does; pages are encoded identifiers, or instances at level IMAGE.
     fn find(&self, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
-        self.search(identifier, Purpose::Find)
-    }
-
-    /// Searches as C-GET does; pages are instances.
-    fn select(&self, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
-        self.search(identifier, Purpose::Retrieve)
+        let search = ArchiveSearch {
+            index: Arc::clone(&self.index),
+            directory: self.directory.clone(),
+            identifier,
+            place: Mutex::new((Cursor::default(), Progress::More)),
+        };
+        // Said now, and not by the first page.
+        search.compiled(encoding()?).map_err(|error| query_error(&error))?;
+        Ok(search)
     }
 
     /// The instance of this SOP Instance UID, if it is listed.
@@ -156,20 +148,14 @@ pub struct ArchiveSearch {
     index: Arc<Index>,
     directory: PathBuf,
     identifier: Vec<u8>,
-    purpose: Purpose,
     place: Mutex<(Cursor, Progress)>,
 }
 
 impl ArchiveSearch {
-    #[allow(clippy::unused_self, reason = "it belongs to the search, whatever it is")]
-    fn encoding(&self) -> PyResult<Encoding> {
-        Ok(Encoding::of(TransferSyntax::of(&uid(TRANSFER_SYNTAX)?)))
-    }
-
     fn compiled(&self, encoding: Encoding) -> Result<Query<'_>, QueryError> {
         let item = Item::read(&self.identifier, encoding).map_err(QueryError::Identifier)?;
         let model = Model::of(MODEL).ok_or(QueryError::UnknownLevel)?;
-        Query::compile(&item, encoding, model, RULES, self.purpose)
+        Query::compile(&item, encoding, model, RULES, Purpose::Find)
     }
 
     /// Gives the matches of the next page to `take`; false when nothing is left.
@@ -199,7 +185,7 @@ impl ArchiveSearch {
 impl ArchiveSearch {
     /// The next identifiers; `None` when nothing is left. A page may be empty.
     fn identifiers<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyBytes>>>> {
-        let encoding = self.encoding()?;
+        let encoding = encoding()?;
         let (found, pages) = py.detach(|| {
             let query = self.compiled(encoding).map_err(|error| query_error(&error))?;
             let policy = AnswerCharacterSet::default();
@@ -220,7 +206,7 @@ impl ArchiveSearch {
 
     /// The next instances; `None` when nothing is left. A page may be empty.
     fn instances(&self, py: Python<'_>) -> PyResult<Option<Vec<Row>>> {
-        let encoding = self.encoding()?;
+        let encoding = encoding()?;
         py.detach(|| {
             let query = self.compiled(encoding).map_err(|error| query_error(&error))?;
             let mut rows = Vec::new();

@@ -14,8 +14,7 @@ SERVE_PORT = Option(
     field="port_number",
     names=("--port", "-p"),
     summary=(
-        "[n]umber: integer (0..65535, default: 11112)\n"
-        "port to listen on; 0 takes one that is free"
+        "[n]umber: integer (0..65535, default: 11112)\nport to listen on; 0 takes one that is free"
     ),
     values=(Unsigned(minimum=0, maximum=65535),),
     default=11112,

@@ -1,0 +1,120 @@
+"""`dcmfast.Archive` and `dcmfast.ArchiveServer`: what a Python program sees of a storage area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+import dcmfast
+from testkit.process import run_tool, wait_until
+
+FILES = ("CT_small.dcm", "MR_small.dcm", "rtplan.dcm", "liver_1frame.dcm")
+
+
+@pytest.fixture(scope="module")
+def area(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A served area with a few of pydicom's own files."""
+    directory = tmp_path_factory.mktemp("archive") / "area"
+    with dcmfast.ArchiveServer(directory, 0, "--durability", "none") as server:
+        paths = [str(get_testdata_file(name)) for name in FILES]
+        sent = run_tool("dcmfast", "storescu", ["127.0.0.1", str(server.port), *paths])
+        assert sent.code == 0, sent.stderr
+        with dcmfast.Archive(directory) as archive:
+            # Another process's stores appear with its next commit.
+            wait_until(lambda: len(archive) == len(FILES), what="the stores are listed")
+        yield directory
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def archive(area: Path) -> Iterator[dcmfast.Archive]:
+    with dcmfast.Archive(area) as archive:
+        yield archive
+
+
+def test_counts(archive: dcmfast.Archive) -> None:
+    counts = archive.counts()
+    assert counts.instances == len(archive) == len(FILES)
+    assert counts.patients == len(list(archive.find("PATIENT")))
+    assert counts.studies == len(list(archive.find("STUDY")))
+    assert counts.series == len(list(archive.find("SERIES")))
+
+
+def test_find_gives_pydicom_data_sets(archive: dcmfast.Archive) -> None:
+    (study,) = archive.find(
+        "STUDY", PatientName="compressedsamples^ct1", StudyDate="20040101-20040201",
+        NumberOfStudyRelatedInstances=None, ModalitiesInStudy=None,
+    )  # fmt: skip
+    assert study.PatientName == "CompressedSamples^CT1"
+    assert study.NumberOfStudyRelatedInstances == 1
+    assert study.ModalitiesInStudy == "CT"
+
+
+def test_keys_of_every_level_may_be_mixed(archive: dcmfast.Archive) -> None:
+    (series,) = archive.find("SERIES", {"PatientID": "4MR1", "SOPInstanceUID": None})
+    assert series.QueryRetrieveLevel == "SERIES"
+    assert [one.sop_class_uid for one in archive.instances(PatientID="4MR1")] == [
+        "1.2.840.10008.5.1.4.1.1.4"
+    ]
+
+
+def test_an_identifier_may_be_a_data_set(archive: dcmfast.Archive) -> None:
+    keys = pydicom.Dataset()
+    keys.PatientID = "4MR*"
+    assert len(list(archive.find("PATIENT", keys))) == 1
+
+
+def test_instances_are_read_as_they_were_sent(archive: dcmfast.Archive) -> None:
+    by_uid = {}
+    for name in FILES:
+        data_set = pydicom.dcmread(get_testdata_file(name))
+        by_uid[str(data_set.SOPInstanceUID)] = data_set
+    for instance in archive:
+        assert instance.sop_instance_uid in archive
+        assert Path(instance.path).stat().st_size == instance.file_bytes
+        assert instance.read() == by_uid.pop(instance.sop_instance_uid)
+    assert not by_uid
+
+
+def test_what_is_not_there(archive: dcmfast.Archive) -> None:
+    assert "1.2.3" not in archive
+    assert archive.instance("1.2.3") is None
+    with pytest.raises(KeyError):
+        archive.read("1.2.3")
+    assert list(archive.find("STUDY", PatientID="nobody")) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "complaint"),
+    [
+        ("FRAME", {}, "no level named 'FRAME'"),
+        ("STUDY", {"PatientNam": "x"}, "no attribute has the keyword 'PatientNam'"),
+    ],
+)
+def test_mistakes_are_told(
+    archive: dcmfast.Archive, level: str, keys: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        list(archive.find(level, keys))
+
+
+def test_a_directory_without_an_index(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no index"):
+        dcmfast.Archive(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_archive_says_so(area: Path) -> None:
+    archive = dcmfast.Archive(area)
+    archive.close()
+    with pytest.raises(ValueError, match="closed"):
+        archive.counts()
+
+
+def test_a_server_that_cannot_start_says_why(area: Path) -> None:
+    with pytest.raises(RuntimeError, match="in use"):
+        dcmfast.ArchiveServer(area, 0)
