@@ -330,14 +330,16 @@ def find(peer: ScriptedPeer, asked: Question, message_id: int) -> tuple[int, lis
 class RunningArchive:
     """A dcmqrscp of either implementation with one storage area, called QR."""
 
-    def __init__(self, implementation: str, directory: Path, *options: str) -> None:
+    def __init__(
+        self, implementation: str, directory: Path, options: Sequence[str], entry: str
+    ) -> None:
         self.is_dcmtk = implementation == "dcmtk"
         area = directory / "area"
         area.mkdir(parents=True)
         self.port = process.free_port()
         configuration = directory / "dcmqrscp.cfg"
         configuration.write_text(
-            f"NetworkTCPPort = {self.port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+            f"NetworkTCPPort = {self.port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n{entry}\n"
             "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
             f"AETable BEGIN\nQR {area} RW (200, 1024mb) ANY\nAETable END\n"
         )
@@ -397,11 +399,11 @@ class Pair:
     made: list[Made]
 
 
-def started(directory: Path, made: list[Made], *options: str) -> Iterator[Pair]:
-    """Both archives with the same objects."""
-    dcmtk = RunningArchive("dcmtk", directory / "dcmtk", *options)
+def started(directory: Path, made: list[Made], *options: str, entry: str = "") -> Iterator[Pair]:
+    """Both archives with the same objects; `entry` is a line of their configuration."""
+    dcmtk = RunningArchive("dcmtk", directory / "dcmtk", options, entry)
     try:
-        ours = RunningArchive("dcmfast", directory / "dcmfast", *options)
+        ours = RunningArchive("dcmfast", directory / "dcmfast", options, entry)
         try:
             dcmtk.store(made)
             ours.store(made)
@@ -480,6 +482,18 @@ def test_random_finds_with_options(tmp_path: Path, options: tuple[str, ...]) -> 
     """Checked identifiers, and each character set of answers."""
     noise = random.Random(str(options))
     for pair in started(tmp_path, objects(noise), *options):
+        compare(pair, [question(noise, pair.made) for _ in range(150)])
+
+
+@pytest.mark.parametrize(
+    "words",
+    ['"ISO_IR 100"', '"ISO_IR 100", override', '"ISO_IR 144", override, fallback', "fallback"],
+)
+def test_random_finds_with_a_configured_character_set(tmp_path: Path, words: str) -> None:
+    """Each word of `SpecificCharacterSet`."""
+    noise = random.Random(words)
+    entry = f"SpecificCharacterSet = {words}"
+    for pair in started(tmp_path, objects(noise), entry=entry):
         compare(pair, [question(noise, pair.made) for _ in range(150)])
 
 

@@ -93,6 +93,8 @@ class CharacterSetEntry(Record):
 
     #: False: the request's character set comes first.
     is_override: bool = False
+    #: What the first choice cannot hold is tried in the other one.
+    falls_back: bool = True
     #: Defined term; empty for ASCII.
     character_set: str = ""
     is_discarding: bool = False
@@ -323,11 +325,13 @@ class _Reader:
     def _character_set(self, rest: str) -> None:
         changes: dict[str, dict[str, bool]] = {
             "override": {"is_override": True},
-            "fallback": {"is_override": False},
+            "fallback": {"falls_back": True},
             "abort": {"is_discarding": False, "is_transliterating": False},
             "discard": {"is_discarding": True},
             "transliterate": {"is_transliterating": True},
         }
+        # Each such line begins anew, and has no fall-back unless it says so (DCMTK 3.6.7).
+        self.character_set = CharacterSetEntry(falls_back=False)
         for word in self._all_tokens(rest):
             if word in changes:
                 self.character_set = self.character_set.replace(**changes[word])

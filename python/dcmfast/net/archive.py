@@ -57,6 +57,7 @@ def tables(settings: ArchiveSettings) -> ArchiveTables:
         is_shutdown_allowed=settings.is_shutdown_allowed,
         response_character_set=ResponseCharacterSet(
             follows_request=not character_set.is_override,
+            falls_back=character_set.falls_back,
             character_set=character_set.character_set,
             transliterates=character_set.is_transliterating,
             discards=character_set.is_discarding,

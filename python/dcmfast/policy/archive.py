@@ -57,6 +57,8 @@ class ResponseCharacterSet(Record):
 
     #: Answer in the request's character set, where that can hold the text.
     follows_request: bool = True
+    #: What the first choice cannot hold is tried in the other one.
+    falls_back: bool = True
     #: The defined term used otherwise; empty is ASCII, PS3.5 §6.1.2.1.
     character_set: str = ""
     #: A character that does not exist there becomes a similar one, where there is one.

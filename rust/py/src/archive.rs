@@ -46,6 +46,7 @@ struct ApplicationRecord {
 #[derive(FromPyObject)]
 struct ResponseCharacterSet {
     follows_request: bool,
+    falls_back: bool,
     character_set: String,
     transliterates: bool,
     discards: bool,
@@ -112,6 +113,7 @@ impl ResponseCharacterSet {
     fn compile(self) -> AnswerCharacterSet {
         AnswerCharacterSet {
             overrides: !self.follows_request,
+            falls_back: self.falls_back,
             character_set: self.character_set.into_bytes(),
             illegal: match (self.transliterates, self.discards) {
                 (false, false) => Illegal::Abort,
@@ -119,7 +121,6 @@ impl ResponseCharacterSet {
                 (false, true) => Illegal::Discard,
                 (true, true) => Illegal::TransliterateOrDiscard,
             },
-            ..AnswerCharacterSet::default()
         }
     }
 }

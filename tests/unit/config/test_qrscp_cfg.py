@@ -113,20 +113,22 @@ def test_no_associations_at_all(number: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("", (False, "", False, False)),
-        ("fallback", (False, "", False, False)),
-        ('"ISO_IR 192", override, discard, transliterate', (True, "ISO_IR 192", True, True)),
-        ("override fallback", (False, "", False, False)),
-        ("discard, abort", (False, "", False, False)),
-        ("abort, discard", (False, "", True, False)),
-        ("transliterate ISO_IR=100", (False, "100", False, True)),
-        ("one two", (False, "two", False, False)),
+        ("", (False, False, "", False, False)),
+        ("fallback", (False, True, "", False, False)),
+        ('"ISO_IR 192", override, discard, transliterate', (True, False, "ISO_IR 192", True, True)),
+        ("override fallback", (True, True, "", False, False)),
+        ("discard, abort", (False, False, "", False, False)),
+        ("abort, discard", (False, False, "", True, False)),
+        ("transliterate ISO_IR=100", (False, False, "100", False, True)),
+        ("one two", (False, False, "two", False, False)),
+        ("override\nSpecificCharacterSet = fallback", (False, True, "", False, False)),
     ],
 )
-def test_character_sets(words: str, expected: tuple[bool, str, bool, bool]) -> None:
+def test_character_sets(words: str, expected: tuple[bool, bool, str, bool, bool]) -> None:
     entry = qrscp_cfg.parse(f"SpecificCharacterSet = {words}\n").character_set
     assert (
         entry.is_override,
+        entry.falls_back,
         entry.character_set,
         entry.is_discarding,
         entry.is_transliterating,

@@ -165,21 +165,24 @@ def test_models_can_be_disabled_but_not_all() -> None:
 @pytest.mark.parametrize(
     ("typed", "line", "expected"),
     [
-        ("", "", (False, "", False, False)),
-        ("", '"ISO_IR 192", override, discard', (True, "ISO_IR 192", True, False)),
-        ("+Cr", '"ISO_IR 192", override', (False, "ISO_IR 192", False, False)),
-        ("-Cr +L1", '"ISO_IR 192"', (True, "ISO_IR 100", False, False)),
-        ("+U8 +A7", '"ISO_IR 192"', (False, "", False, False)),
-        ("+A7", '"ISO_IR 192"', (False, "", False, False)),
-        ("+C GB18030 -Ct -Cd", "", (False, "GB18030", True, True)),
-        ("+Cr -Cr", "", (True, "", False, False)),
+        ("", "", (False, True, "", False, False)),
+        ("", '"ISO_IR 192", override, discard', (True, False, "ISO_IR 192", True, False)),
+        ("+Cr", '"ISO_IR 192", override', (False, False, "ISO_IR 192", False, False)),
+        ("-Cr +L1", '"ISO_IR 192", fallback', (True, True, "ISO_IR 100", False, False)),
+        ("+U8 +A7", '"ISO_IR 192"', (False, False, "", False, False)),
+        ("+A7", '"ISO_IR 192"', (False, False, "", False, False)),
+        ("+C GB18030 -Ct -Cd", "", (False, True, "GB18030", True, True)),
+        ("+Cr -Cr", "", (True, True, "", False, False)),
     ],
 )
-def test_character_sets(typed: str, line: str, expected: tuple[bool, str, bool, bool]) -> None:
+def test_character_sets(
+    typed: str, line: str, expected: tuple[bool, bool, str, bool, bool]
+) -> None:
     config = f"SpecificCharacterSet = {line}\n{AREA}" if line else AREA
     entry = settings(*typed.split(), config=config).character_set
     assert (
         entry.is_override,
+        entry.falls_back,
         entry.character_set,
         entry.is_discarding,
         entry.is_transliterating,
