@@ -28,6 +28,7 @@ const PEERS: [usize; 3] = [1, 4, 16];
 const DURATION: Duration = Duration::from_millis(1500);
 
 type Store<'a> = Box<dyn Fn(u64, &[u8]) + Send + Sync + 'a>;
+type Make = fn(&Path, usize) -> Store<'static>;
 
 /// Waiters share what the first of them does: `write` for each, then one `sync`.
 struct Sharing<'a> {
@@ -177,7 +178,8 @@ fn measure(store: &Store<'_>, peers: usize, size: usize) -> (f64, f64) {
         std::thread::sleep(DURATION);
         is_over.store(true, Ordering::Relaxed);
     });
-    let stored = count.load(Ordering::Relaxed) as f64;
+    // Few enough for one measurement that every number is exact.
+    let stored = f64::from(u32::try_from(count.load(Ordering::Relaxed)).unwrap());
     (stored / started.elapsed().as_secs_f64(), (cpu_time() - cpu) / stored * 1e6)
 }
 
@@ -193,7 +195,6 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let base = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let only = arguments.next();
-    type Make = fn(&Path, usize) -> Store<'static>;
     let ways: [(&str, Make); 7] = [
         ("append, shared fdatasync", append),
         ("file: write, fdatasync", |path, _| file_each(path, false)),
@@ -208,7 +209,7 @@ fn main() {
             if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
                 continue;
             }
-            print!("{:>7} bytes  {name:<34}", size);
+            print!("{size:>7} bytes  {name:<34}");
             for peers in PEERS {
                 let directory = base.join(format!("dcmfast-durable-{}", std::process::id()));
                 fs::create_dir_all(&directory).unwrap();

@@ -13,12 +13,8 @@ use dcmfast_core::uid::Uid;
 use dcmfast_core::vr::Vr;
 use libfuzzer_sys::fuzz_target;
 
-const SYNTAXES: [&str; 4] = [
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.2",
-    "1.2.840.10008.1.2.1.99",
-];
+const SYNTAXES: [&str; 4] =
+    ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"];
 const MODELS: [Model; 3] = [Model::PatientRoot, Model::StudyRoot, Model::PatientStudyOnly];
 
 /// Can the signs of the pattern so far match the first `at` characters of the text?
