@@ -166,6 +166,9 @@ pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 * 1024;
 /// Size of one journal segment. 16 MiB are some ten thousand small objects; replaying them all after
 /// a crash takes less than a second.
 pub const JOURNAL_SEGMENT_BYTES: usize = 16 * 1024 * 1024;
+/// The first segment, so that a new area stores at once, and those on a disk that is nearly full. Some
+/// of the longest records fit.
+pub const JOURNAL_SMALL_SEGMENT_BYTES: usize = 1024 * 1024;
 /// Journal segments of an area: what may be stored while a checkpoint is under way.
 pub const JOURNAL_SEGMENTS_MAX: usize = 8;
 /// Records that are acknowledged but not in the index yet: who stores faster than they are applied

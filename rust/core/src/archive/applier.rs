@@ -38,6 +38,8 @@ pub struct Applier {
     applied_at_start: u64,
     /// Directories that are known to be there.
     known_directories: HashSet<u64>,
+    /// Records found at start whose file is gone: they are not listed.
+    lost: HashSet<u64>,
 }
 
 /// What could not be done.
@@ -53,6 +55,7 @@ impl Applier {
             shared: Arc::clone(shared),
             applied_at_start,
             known_directories: HashSet::new(),
+            lost: HashSet::new(),
         };
         spawn("dcmfast-applier", move || applier.run())
     }
@@ -112,7 +115,9 @@ impl Applier {
         }
         let Some(last) = jobs.last() else { return Ok(()) };
         let mut changes = Vec::with_capacity(jobs.len() + 1);
-        for job in jobs.iter().filter(|job| job.sequence > self.applied_at_start) {
+        let is_new =
+            |job: &&Job| job.sequence > self.applied_at_start && !self.lost.contains(&job.sequence);
+        for job in jobs.iter().filter(is_new) {
             match &job.change {
                 Change::Store(change) => {
                     changes.push(IndexOp::Put(Box::new(change.entry.clone())));
@@ -126,10 +131,13 @@ impl Applier {
                 }
             }
         }
-        changes.push(IndexOp::Applied(last.sequence));
-        crash_point("before_index_commit");
-        let outcomes = self.shared.listing.commit(&changes).map_err(Fault::Index)?;
-        crash_point("after_index_commit");
+        let mut outcomes = Vec::new();
+        if last.sequence > self.applied_at_start {
+            changes.push(IndexOp::Applied(last.sequence));
+            crash_point("before_index_commit");
+            outcomes = self.shared.listing.commit(&changes).map_err(Fault::Index)?;
+            crash_point("after_index_commit");
+        }
         for outcome in outcomes {
             if let Outcome::Replaced { previous } | Outcome::Removed { previous } = outcome {
                 self.delete(&previous);
@@ -165,13 +173,18 @@ impl Applier {
                 if let Err(error) = tree.rename(&layout::spool_file(*number), &name) {
                     // Done before the last crash.
                     let is_done = job.is_recovered && has_length(tree, &name, change);
-                    // Gone, and then nobody can help: the index says what is missing.
+                    // The store was refused and its spool file removed, but a write or sync that
+                    // failed had brought the record to the journal all the same.
                     let is_lost = error.kind() == io::ErrorKind::NotFound;
                     if is_lost && !is_done {
+                        self.lost.insert(job.sequence);
                         self.shared.options.logger.line(
-                            Level::Error,
+                            Level::Warn,
                             LOGGER,
-                            format_args!("{} is lost: {error}", tree.path_of(&name).display()),
+                            format_args!(
+                                "{} is in the journal but not on the disk: not listed ({error})",
+                                tree.path_of(&name).display()
+                            ),
                         );
                     }
                     if !is_done && !is_lost {
@@ -302,20 +315,31 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 /// Starts the thread that makes checkpoints.
 pub(super) fn start_checkpoints(shared: &Arc<Shared>) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
+    let mut pause = 0_u32;
     spawn("dcmfast-checkpoint", move || {
         while !shared.progress.is_stopping() {
             if shared.journal.full_count() > 0 {
                 // A failed sync has been noted by the journal, which refuses everything now.
                 let _ = checkpoint(&shared);
             }
-            let _ = shared.journal.prepare_segment();
+            // Where there is no room, trying all the time would take the last of it from others
+            // again and again; a store that needs the segment tries itself.
+            pause = pause.saturating_sub(1);
+            if pause == 0 && shared.journal.prepare_segment().is_err() {
+                pause = SEGMENT_RETRY_ROUNDS;
+            }
             shared.progress.wait_to_retry(Duration::from_millis(CHECKPOINT_INTERVAL_MS));
         }
     })
 }
 
+/// Rounds of the checkpoint thread between two attempts to make a journal segment ahead of need.
+const SEGMENT_RETRY_ROUNDS: u32 = 25;
+
 /// Makes everything that is applied safe without the journal, and frees the space of its records.
 pub(super) fn checkpoint(shared: &Shared) -> Result<(), JournalError> {
+    // A sync that passes after one that failed says nothing about what the first should have saved.
+    shared.journal.check()?;
     let applied = shared.progress.applied();
     crash_point("before_checkpoint");
     if shared.options.durability.is_durable() {

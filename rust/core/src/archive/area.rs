@@ -63,8 +63,6 @@ pub enum AreaError {
     Index(ListingError),
     /// The journal cannot be used.
     Journal(JournalError),
-    /// A record of the journal is whole but means nothing.
-    Record(u64, EntryError),
     /// Not all that was acknowledged is in the index; the journal keeps it for the next start.
     NotApplied(Arc<str>),
 }
@@ -78,7 +76,6 @@ impl fmt::Display for AreaError {
             }
             Self::Index(error) => error.fmt(formatter),
             Self::Journal(error) => error.fmt(formatter),
-            Self::Record(number, error) => write!(formatter, "journal record {number}: {error}"),
             Self::NotApplied(reason) => {
                 write!(formatter, "stored objects wait in the journal for the next start: {reason}")
             }
@@ -126,12 +123,6 @@ pub(super) struct Shared {
 }
 
 impl StorageArea {
-    /// Opens the area in the existing directory `directory` with a listing in memory, until the index
-    /// proper takes its place.
-    pub fn open(directory: &Path, options: AreaOptions) -> Result<Arc<Self>, AreaError> {
-        Self::open_with(directory, Arc::new(super::listing::MemoryListing::default()), options)
-    }
-
     /// Opens the area in the existing directory `directory`, makes what is missing in it, and brings
     /// to its end what an earlier process left half done.
     pub fn open_with(
@@ -174,27 +165,26 @@ impl StorageArea {
         }
         let applied = listing.applied()?;
         let mut jobs = Vec::new();
-        let mut unreadable = None;
-        let mut recovered =
-            journal::recover(&tree, layout::JOURNAL, 0, &mut |sequence, payload| {
-                match record::decode(sequence, payload) {
-                    Ok(change) => {
-                        let record = payload.to_vec();
-                        jobs.push(Job { sequence, record, change, is_recovered: true });
-                    }
-                    Err(error) => {
-                        unreadable.get_or_insert((sequence, error));
-                    }
+        let mut unreadable = Vec::new();
+        let mut recovered = journal::recover(&tree, layout::JOURNAL, &mut |sequence, payload| {
+            let record = payload.to_vec();
+            match record::decode(sequence, payload) {
+                Ok(change) => {
+                    jobs.push(Job { sequence, record, change, is_recovered: true });
                 }
-            })?;
-        if let Some((sequence, error)) = unreadable {
-            return Err(AreaError::Record(sequence, error));
+                Err(error) => unreadable.push((sequence, error, record)),
+            }
+        })?;
+        for (sequence, error, record) in unreadable {
+            quarantine(&*tree, &options.logger, sequence, &error, &record)?;
         }
-        if recovered.damaged_count > 0 {
+        // What is missing of records that are in the index was of no use any more.
+        let damaged = recovered.damaged.iter().filter(|sequence| **sequence > applied).count();
+        if damaged > 0 {
             options.logger.line(
                 Level::Warn,
                 LOGGER,
-                format_args!("{} journal records are damaged", recovered.damaged_count),
+                format_args!("{damaged} journal records are damaged"),
             );
         }
         let highest = layout::highest_own_number(&*tree).map_err(|source| IoFailure {
@@ -208,7 +198,7 @@ impl StorageArea {
             let progress = Arc::clone(&progress);
             Box::new(move |written| progress.push(written))
         };
-        let journal = Journal::open(recovered, options.durability, deliver)?;
+        let journal = Journal::open(recovered, options.durability, deliver);
         let shared = Arc::new(Shared { tree, listing, journal, progress, options });
         let has_recovered = !jobs.is_empty();
         shared.progress.push_jobs(jobs.into_iter());
@@ -278,6 +268,8 @@ impl StorageArea {
         if let Some(reason) = shared.progress.stalled() {
             return Err(AreaError::NotApplied(reason));
         }
+        // After a failed sync the journal alone has what was acknowledged: it stays as it is.
+        shared.journal.check()?;
         if shared.progress.applied() < shared.journal.last_sequence() {
             return Err(AreaError::NotApplied("the applier ended early".into()));
         }
@@ -412,6 +404,43 @@ impl Drop for StorageArea {
             self.shared.options.logger.line(Level::Error, LOGGER, format_args!("{error}"));
         }
     }
+}
+
+/// Keeps a whole record that means nothing to this program where a later one may look at it: it
+/// must not stand in the way of all others.
+fn quarantine(
+    tree: &dyn Tree,
+    logger: &Logger,
+    sequence: u64,
+    error: &EntryError,
+    record: &[u8],
+) -> Result<(), IoFailure> {
+    let name = layout::quarantined(sequence);
+    let keep = || {
+        tree.make_directory(layout::QUARANTINE, Access::Owner)?;
+        if let Err(error) = tree.remove(&name) {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return Err(error);
+            }
+        }
+        let mut file = tree.create(&name, Access::Owner)?;
+        file.append(&mut [std::io::IoSlice::new(record)])?;
+        // Before the journal's space is used again.
+        file.sync_data()?;
+        file.close()?;
+        tree.sync_directory(layout::QUARANTINE)
+    };
+    let path = tree.path_of(&name);
+    keep().map_err(|source| IoFailure { operation: Operation::Write, path, source })?;
+    logger.line(
+        Level::Error,
+        LOGGER,
+        format_args!(
+            "journal record {sequence} cannot be understood ({error}); it is kept as {}",
+            tree.path_of(&name).display()
+        ),
+    );
+    Ok(())
 }
 
 /// The name of the logger of this part.

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::area::{AreaError, AreaOptions, StorageArea};
+use super::area::{AreaError, AreaOptions, Quota, StorageArea};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError, StudyInstance};
-use super::quota::StudySummary;
+use super::quota::{self, DryRun, StudySummary};
 use crate::index::attributes::{Level, tags};
 use crate::index::{Access, EntityRecord, Index, IndexError, IndexOp, IndexOptions, Outcome};
 use crate::storage::backend::tree::DiskTree;
@@ -50,6 +50,16 @@ impl OpenArea {
         let listing = Arc::new(IndexListing(Arc::clone(&index)));
         Ok(Self { area: StorageArea::open_with(directory, listing, options)?, index })
     }
+}
+
+/// What would go of an indexed area if it had this quota and the next object were of a new study.
+/// Only reads: a server may be storing meanwhile.
+///
+/// # Errors
+///
+/// The index cannot be read.
+pub fn quota_dry_run(index: &Arc<Index>, quota: Quota) -> Result<Vec<DryRun>, ListingError> {
+    quota::dry_run(&IndexListing(Arc::clone(index)), quota)
 }
 
 struct IndexListing(Arc<Index>);

@@ -5,6 +5,7 @@
 //! DIR/.dcmfast/index/                 the LMDB environment
 //! DIR/.dcmfast/journal/               the redo log
 //! DIR/.dcmfast/spool/<16 hex>.part    large objects on their way
+//! DIR/.dcmfast/quarantine/            journal records that could not be understood
 //! DIR/.dcmfast/lock                   held by the process that serves the area
 //! ```
 //!
@@ -23,6 +24,8 @@ pub const INDEX: &str = ".dcmfast/index";
 pub const JOURNAL: &str = ".dcmfast/journal";
 /// Large objects on their way.
 pub const SPOOL: &str = ".dcmfast/spool";
+/// Journal records that could not be understood.
+pub const QUARANTINE: &str = ".dcmfast/quarantine";
 /// Held by the process that serves the area.
 pub const LOCK: &str = ".dcmfast/lock";
 /// The archive's own files.
@@ -46,6 +49,11 @@ pub fn own_parent(number: u64) -> String {
 /// The name of a spool file.
 pub fn spool_file(number: u64) -> String {
     format!("{SPOOL}/{number:016x}.part")
+}
+
+/// Where journal record `sequence` is kept when it cannot be understood.
+pub fn quarantined(sequence: u64) -> String {
+    format!("{QUARANTINE}/{sequence:016x}.record")
 }
 
 /// The name within the area of a file that the archive may delete; `None` for every other: one that

@@ -26,6 +26,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use self::frame::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, Walk};
 use crate::limits::{
     GROUP_OBJECTS_MAX, JOURNAL_RECORD_BYTES_MAX, JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENTS_MAX,
+    JOURNAL_SMALL_SEGMENT_BYTES,
 };
 use crate::storage::backend::tree::{Access, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
@@ -124,6 +125,7 @@ struct State<T> {
 struct Segment {
     slot: usize,
     file: Arc<dyn TreeFile>,
+    bytes: u64,
 }
 
 struct Active {
@@ -215,8 +217,8 @@ pub struct Recovered {
     segments: Vec<(Segment, Option<u64>)>,
     next_sequence: u64,
     link: u64,
-    /// Records that were torn, or are missing between two segments.
-    pub damaged_count: u64,
+    /// Numbers of records that were torn, and the first of those missing between two segments.
+    pub damaged: Vec<u64>,
 }
 
 impl Recovered {
@@ -231,12 +233,11 @@ impl Recovered {
     }
 }
 
-/// Reads the journal in `directory`, made when it is not there, and shows every whole record with a
-/// number above `after` to `visit`, in order.
+/// Reads the journal in `directory`, made when it is not there, and shows every whole record to
+/// `visit`, in order.
 pub fn recover(
     tree: &Arc<dyn Tree>,
     directory: &'static str,
-    after: u64,
     visit: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<Recovered, IoFailure> {
     let failure =
@@ -247,7 +248,12 @@ pub fn recover(
         tree.names(directory).map_err(|source| failure(Operation::Open, directory, source))?;
     let mut found = Vec::new();
     let mut unused = Vec::new();
-    let mut last_number = after;
+    let mut last_number = 0;
+    for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        // Its making was interrupted.
+        let path = format!("{directory}/{name}");
+        tree.remove(&path).map_err(|source| failure(Operation::Publish, &path, source))?;
+    }
     for slot in 0..JOURNAL_SEGMENTS_MAX {
         let name = segment_name(slot);
         if !names.contains(&name) {
@@ -256,23 +262,25 @@ pub fn recover(
         let path = format!("{directory}/{name}");
         let read = || -> io::Result<_> {
             let file = tree.open(&path, true)?;
-            let is_whole = file.bytes()? == JOURNAL_SEGMENT_BYTES as u64;
+            let bytes = file.bytes()?.min(JOURNAL_SEGMENT_BYTES as u64);
             let mut head = [0; SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES];
             file.read_at(&mut head, 0)?;
-            Ok((Arc::from(file), is_whole, frame::first_header(&head)))
+            Ok((Segment { slot, file: Arc::from(file), bytes }, frame::first_header(&head)))
         };
-        let (file, is_whole, header) =
-            read().map_err(|source| failure(Operation::Open, &path, source))?;
+        let (segment, header) = read().map_err(|source| failure(Operation::Open, &path, source))?;
         match header {
-            Some((header, false)) => {
-                last_number = last_number.max(header.first_sequence.saturating_sub(1));
-                unused.push(Segment { slot, file });
-            }
-            Some((header, true)) => found.push((Segment { slot, file }, header)),
-            None if is_whole => unused.push(Segment { slot, file }),
-            // Its making was interrupted.
-            None => {
-                tree.remove(&path).map_err(|source| failure(Operation::Publish, &path, source))?;
+            Some((header, true)) => found.push((segment, header)),
+            header => {
+                if let Some((header, _)) = header {
+                    last_number = last_number.max(header.first_sequence.saturating_sub(1));
+                }
+                if segment.bytes >= JOURNAL_SMALL_SEGMENT_BYTES as u64 {
+                    unused.push(segment);
+                } else {
+                    // Cut short by a power cut without durability: no record might fit.
+                    tree.remove(&path)
+                        .map_err(|source| failure(Operation::Publish, &path, source))?;
+                }
             }
         }
     }
@@ -283,17 +291,16 @@ pub fn recover(
         segments: unused.into_iter().map(|segment| (segment, None)).collect(),
         next_sequence: last_number + 1,
         link: 0,
-        damaged_count: 0,
+        damaged: Vec::new(),
     };
-    let mut bytes = vec![0; JOURNAL_SEGMENT_BYTES];
+    let largest = found.iter().map(|(segment, _)| segment.bytes).max().unwrap_or_default();
+    let mut bytes = vec![0; largest as usize];
     let mut expected = None;
     for at in 0..found.len() {
         let (segment, header) = &found[at];
         let end = found.get(at + 1).map_or(u64::MAX, |(_, next)| next.first_sequence);
         let first = header.first_sequence;
-        if expected.is_some_and(|expected| expected < first) && first > after + 1 {
-            recovered.damaged_count += 1;
-        }
+        recovered.damaged.extend(expected.filter(|expected| *expected < first));
         let path = format!("{directory}/{}", segment_name(segment.slot));
         let length = segment
             .file
@@ -303,12 +310,9 @@ pub fn recover(
         if let Some(mut walk) = Walk::new(&bytes[..length]) {
             for found in walk.by_ref().take_while(|found| found.sequence < end) {
                 next = found.sequence + 1;
-                if found.sequence <= after {
-                    continue;
-                }
                 match found.payload {
                     Some(payload) => visit(found.sequence, payload),
-                    None => recovered.damaged_count += 1,
+                    None => recovered.damaged.push(found.sequence),
                 }
             }
             recovered.link = walk.link();
@@ -324,14 +328,16 @@ fn segment_name(slot: usize) -> String {
     format!("{slot}.segment")
 }
 
+/// The end of the name of a segment that is not full of zeros yet.
+const UNFINISHED: &str = ".new";
+
 impl<T: Send> Journal<T> {
     /// The journal that goes on after what was recovered. All that was recovered keeps its space
     /// until it is released.
-    pub fn open(
-        recovered: Recovered,
-        durability: Durability,
-        deliver: Deliver<T>,
-    ) -> Result<Self, JournalError> {
+    ///
+    /// A first segment is not made here but by [`Self::prepare_segment`], or by the first record:
+    /// nobody waits for it who has nothing to store.
+    pub fn open(recovered: Recovered, durability: Durability, deliver: Deliver<T>) -> Self {
         let Recovered { tree, directory, segments, next_sequence, link, .. } = recovered;
         let mut state = State {
             waiting: Vec::new(),
@@ -352,7 +358,7 @@ impl<T: Send> Journal<T> {
                 None => state.free.push(segment),
             }
         }
-        let journal = Self {
+        Self {
             tree,
             directory,
             durability,
@@ -360,9 +366,7 @@ impl<T: Send> Journal<T> {
             state: Mutex::new(state),
             making: Mutex::default(),
             room: Condvar::new(),
-        };
-        journal.prepare_segment()?;
-        Ok(journal)
+        }
     }
 
     /// Makes another segment when none is free; called ahead of need, for it takes a while.
@@ -374,33 +378,47 @@ impl<T: Send> Journal<T> {
         drop(state);
         let slot = (0..JOURNAL_SEGMENTS_MAX).find(|slot| !used.contains(slot));
         let Some(slot) = slot.filter(|_| is_needed) else { return Ok(()) };
-        let segment = self.make_segment(slot)?;
+        let small = JOURNAL_SMALL_SEGMENT_BYTES;
+        let segment = if slot == 0 {
+            self.make_segment(slot, small)?
+        } else {
+            match self.make_segment(slot, JOURNAL_SEGMENT_BYTES) {
+                // A nearly full disk may have room for a little more.
+                Err(failure) if is_full(&failure.source) => self.make_segment(slot, small)?,
+                made => made?,
+            }
+        };
         lock(&self.state).free.push(segment);
         self.room.notify_all();
         Ok(())
     }
 
-    /// A file full of zeros that are on the device.
-    fn make_segment(&self, slot: usize) -> Result<Segment, JournalError> {
+    /// A file full of zeros that are on the device. It has its name only then.
+    fn make_segment(&self, slot: usize, bytes: usize) -> Result<Segment, IoFailure> {
         let name = format!("{}/{}", self.directory, segment_name(slot));
+        let unfinished = format!("{name}{UNFINISHED}");
         let make = || -> io::Result<Arc<dyn TreeFile>> {
-            let mut file = self.tree.create(&name, Access::Owner)?;
-            let zeros = vec![0; JOURNAL_SEGMENT_BYTES / 64];
-            for _ in 0..64 {
+            let mut file = self.tree.create(&unfinished, Access::Owner)?;
+            let zeros = vec![0; ZEROS_BYTES];
+            for _ in 0..bytes / ZEROS_BYTES {
                 file.append(&mut [IoSlice::new(&zeros)])?;
             }
             if self.durability.is_durable() {
                 file.sync_data()?;
+            }
+            self.tree.rename(&unfinished, &name)?;
+            if self.durability.is_durable() {
                 self.tree.sync_directory(self.directory)?;
             }
             Ok(Arc::from(file))
         };
         match make() {
-            Ok(file) => Ok(Segment { slot, file }),
+            Ok(file) => Ok(Segment { slot, file, bytes: bytes as u64 }),
             Err(source) => {
                 // Not there any more, or the next start removes it.
+                let _ = self.tree.remove(&unfinished);
                 let _ = self.tree.remove(&name);
-                Err(self.failure(Operation::Create, slot, source).into())
+                Err(self.failure(Operation::Create, slot, source))
             }
         }
     }
@@ -473,7 +491,7 @@ impl<T: Send> Journal<T> {
         let mut count = 0;
         for waiter in state.waiting.iter().take(members) {
             let bytes = frame::framed_bytes(waiter.record.len()) as u64;
-            if offset + bytes > JOURNAL_SEGMENT_BYTES as u64 {
+            if offset + bytes > segment.bytes {
                 break;
             }
             offset += bytes;
@@ -550,18 +568,30 @@ impl<T: Send> Journal<T> {
         loop {
             if let Some(active) = &state.active {
                 let offset = active.offset.max(SEGMENT_HEADER_BYTES as u64);
-                if offset + bytes <= JOURNAL_SEGMENT_BYTES as u64 {
+                if offset + bytes <= active.segment.bytes {
                     return Ok(state);
                 }
                 state.retire_active();
+            }
+            if let Some(failure) = &state.failure {
+                return Err(JournalError::Failed(Arc::clone(failure)));
             }
             if let Some(segment) = state.free.pop() {
                 let first_sequence = state.next_sequence;
                 state.active = Some(Active { segment, offset: 0, first_sequence });
             } else if state.slots().count() < JOURNAL_SEGMENTS_MAX {
                 drop(state);
-                self.prepare_segment()?;
+                let made = self.prepare_segment();
                 state = lock(&self.state);
+                if let Err(error) = made {
+                    if state.is_stalled || state.full.is_empty() {
+                        return Err(error);
+                    }
+                    if state.free.is_empty() && state.failure.is_none() {
+                        // There is no room for more, but soon for the same again.
+                        state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
             } else if state.is_stalled {
                 return Err(JournalError::NoRoom);
             } else {
@@ -610,11 +640,23 @@ impl<T: Send> Journal<T> {
         let mut state = lock(&self.state);
         while state.full.front().is_some_and(|full| full.last_sequence <= sequence) {
             if let Some(full) = state.full.pop_front() {
+                // So that the next start need not look through it. Nothing depends on it.
+                let first_sequence = full.last_sequence + 1;
+                let header = SegmentHeader { first_sequence, seed: state.link }.encode();
+                let _ = full.segment.file.write_at(&mut [IoSlice::new(&header)], 0);
                 state.free.push(full.segment);
             }
         }
         drop(state);
         self.room.notify_all();
+    }
+
+    /// An error when a sync has failed: no record is taken any more, and none may be given up.
+    pub fn check(&self) -> Result<(), JournalError> {
+        match &lock(&self.state).failure {
+            Some(failure) => Err(JournalError::Failed(Arc::clone(failure))),
+            None => Ok(()),
+        }
     }
 
     /// Full segments that wait for their release.
@@ -637,7 +679,10 @@ impl<T: Send> Journal<T> {
     pub fn fail(&self, failure: IoFailure) -> JournalError {
         let failure = Arc::new(failure);
         let mut state = lock(&self.state);
-        JournalError::Failed(Arc::clone(state.failure.get_or_insert(failure)))
+        let error = JournalError::Failed(Arc::clone(state.failure.get_or_insert(failure)));
+        drop(state);
+        self.room.notify_all();
+        error
     }
 
     /// Leaves a journal without records: to be called when all are released and nobody appends.
@@ -702,6 +747,17 @@ impl<T: Send> Drop for Handover<'_, T> {
             None => state.has_leader = false,
         }
     }
+}
+
+/// Zeros that are written at once.
+const ZEROS_BYTES: usize = 256 * 1024;
+
+/// True when the device or the user's share of it is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// The same error for another of the group.
