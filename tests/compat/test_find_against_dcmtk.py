@@ -9,27 +9,29 @@ answers beside it.
 from __future__ import annotations
 
 import random
-import select
-import struct
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from testkit import pdu, process
-from testkit.peer import ScriptedPeer
-from vectors.make import EXPLICIT, IMPLICIT, Syntax, uid
+from testkit import pdu
+from testkit.finds import (
+    CONTEXTS,
+    MODELS,
+    PATIENT_ROOT,
+    STUDY_ROOT,
+    Keys,
+    Made,
+    Question,
+    RunningArchive,
+    elements,
+    padded,
+)
+from vectors.make import EXPLICIT, Syntax, uid
 
 pytestmark = pytest.mark.dcmtk
 
-PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.1.1"
-STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
-PATIENT_STUDY_ONLY = "1.2.840.10008.5.1.4.1.2.3.1"
-MODELS = (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
 LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 
 #: Tag, VR and level of every key of DCMTK's, and of some that it ignores (level None).
@@ -136,14 +138,6 @@ MORE_KEYS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Made:
-    """An object: its UIDs and its data set in Explicit VR Little Endian."""
-
-    sop_instance_uid: str
-    data_set: bytes
-
-
 def objects(noise: random.Random) -> list[Made]:
     """Sixty instances of some patients, whose values sometimes disagree within a study."""
     write = Syntax.of(EXPLICIT)
@@ -181,51 +175,22 @@ def objects(noise: random.Random) -> list[Made]:
     return made
 
 
-def padded(vr: str, value: bytes) -> bytes:
-    """`value` in even length."""
-    return value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+def lacks_unique_key(asked: Question) -> bool:
+    """Whether the unique key of a level above is missing."""
+    text = asked.keys.get((0x0008, 0x0052), ("CS", b""))[1].decode().upper()
+    above = [at for at, level in enumerate(LEVELS) if text.startswith(level)]
+    first = 1 if asked.model == STUDY_ROOT else 0
+    return any(KEYS[key][0] not in asked.keys for at in above for key in UNIQUE[first:at])
 
 
-def identifier(syntax: str, keys: dict[tuple[int, int], tuple[str, bytes]]) -> bytes:
-    """An identifier in a transfer syntax."""
-    write = Syntax.of(syntax)
-    return b"".join(
-        write.element(tag, vr, padded(vr, value)) for tag, (vr, value) in sorted(keys.items())
+def shown(asked: Question) -> str:
+    """For a failed comparison."""
+    names = {tag: name for name, (tag, _, _) in KEYS.items()}
+    keys = ", ".join(
+        f"{names.get(tag, f'{tag[0]:04x},{tag[1]:04x}')}={value!r}"
+        for tag, (_, value) in sorted(asked.keys.items())
     )
-
-
-@dataclass(frozen=True)
-class Question:
-    """One C-FIND."""
-
-    context_id: int
-    model: str
-    syntax: str
-    keys: dict[tuple[int, int], tuple[str, bytes]]
-
-    def lacks_unique_key(self) -> bool:
-        """Whether the unique key of a level above is missing."""
-        text = self.keys.get((0x0008, 0x0052), ("CS", b""))[1].decode().upper()
-        above = [at for at, level in enumerate(LEVELS) if text.startswith(level)]
-        first = 1 if self.model == STUDY_ROOT else 0
-        return any(KEYS[key][0] not in self.keys for at in above for key in UNIQUE[first:at])
-
-    def shown(self) -> str:
-        """For a failed comparison."""
-        names = {tag: name for name, (tag, _, _) in KEYS.items()}
-        keys = ", ".join(
-            f"{names.get(tag, f'{tag[0]:04x},{tag[1]:04x}')}={value!r}"
-            for tag, (_, value) in sorted(self.keys.items())
-        )
-        return f"{MODELS.index(self.model)}: {keys}"
-
-
-CONTEXTS = tuple(
-    (2 * number + 1, model, [syntax])
-    for number, (model, syntax) in enumerate(
-        (model, syntax) for model in MODELS for syntax in (EXPLICIT, IMPLICIT, BIG_ENDIAN)
-    )
-)
+    return f"{MODELS.index(asked.model)}: {keys}"
 
 
 def question(noise: random.Random, made: Sequence[Made]) -> Question:
@@ -234,7 +199,7 @@ def question(noise: random.Random, made: Sequence[Made]) -> Question:
     level = noise.choice(LEVELS)
     depth = LEVELS.index(level)
     charset = noise.choice(["", "", *NAMES])
-    keys: dict[tuple[int, int], tuple[str, bytes]] = {}
+    keys: Keys = {}
 
     def add(key: str, value: bytes) -> None:
         tag, vr, _ = KEYS[key]
@@ -285,111 +250,6 @@ def question(noise: random.Random, made: Sequence[Made]) -> Question:
     return Question(context_id, model, syntax, keys)
 
 
-def find(peer: ScriptedPeer, asked: Question, message_id: int) -> tuple[int, list[bytes]]:
-    """Ask; the final status and the pending identifiers, sorted, each behind its status."""
-    command = pdu.command_set(
-        [
-            (pdu.SOP_CLASS, pdu.ui(asked.model)),
-            (pdu.COMMAND_FIELD, pdu.us(0x0020)),
-            (pdu.MESSAGE_ID, pdu.us(message_id)),
-            (pdu.PRIORITY, pdu.us(0)),
-            (pdu.DATA_SET_TYPE, pdu.us(1)),
-        ]
-    )
-    peer.send(
-        pdu.p_data(pdu.pdv(asked.context_id, command, command=True)),
-        *pdu.fragments(asked.context_id, identifier(asked.syntax, asked.keys)),
-    )
-    answers: list[bytes] = []
-    status = 0xFF00
-    parts = {True: bytearray(), False: bytearray()}
-    while True:
-        _, body = peer.expect_pdu(pdu.P_DATA_TF)
-        while body:
-            length = int.from_bytes(body[:4], "big")
-            control, fragment = body[5], body[6 : 4 + length]
-            body = body[4 + length :]
-            is_command = bool(control & 1)
-            parts[is_command] += fragment
-            if not control & 2:
-                continue
-            whole = bytes(parts[is_command])
-            parts[is_command].clear()
-            if is_command:
-                response = pdu.read_command(whole)
-                assert pdu.value_us(response, pdu.COMMAND_FIELD) == 0x8020
-                assert pdu.value_us(response, pdu.RESPONDED_ID) == message_id
-                status = pdu.value_us(response, pdu.STATUS)
-                if status & 0xFF00 != 0xFF00:
-                    assert pdu.value_us(response, pdu.DATA_SET_TYPE) == 0x0101
-                    return status, sorted(answers)
-            else:
-                answers.append(pdu.us(status) + whole)
-
-
-class RunningArchive:
-    """A dcmqrscp of either implementation with one storage area, called QR."""
-
-    def __init__(
-        self, implementation: str, directory: Path, options: Sequence[str], entry: str
-    ) -> None:
-        self.is_dcmtk = implementation == "dcmtk"
-        area = directory / "area"
-        area.mkdir(parents=True)
-        self.port = process.free_port()
-        configuration = directory / "dcmqrscp.cfg"
-        configuration.write_text(
-            f"NetworkTCPPort = {self.port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n{entry}\n"
-            "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
-            f"AETable BEGIN\nQR {area} RW (200, 1024mb) ANY\nAETable END\n"
-        )
-        line = [*process.command(implementation, "dcmqrscp"), "-c", str(configuration), *options]
-        self.process = subprocess.Popen(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=process.child_environment(),
-        )
-        assert self.process.stderr is not None
-        self.stderr = process.Output(self.process.stderr)
-        deadline = time.monotonic() + 30
-        while not process.is_listening(self.port):
-            assert self.process.poll() is None, self.stderr.text
-            assert time.monotonic() < deadline, f"{line} does not listen"
-            select.select([], [], [], 0.01)
-
-    def stop(self) -> None:
-        """End it, and wait until it has."""
-        self.process.terminate()
-        self.process.wait(20)
-
-    def store(self, made: Sequence[Made]) -> None:
-        """Store objects over one association."""
-        with ScriptedPeer(self.port) as peer:
-            peer.associate([(1, pdu.CT, [EXPLICIT])], called="QR")
-            for number, one in enumerate(made):
-                status = peer.store(1, pdu.CT, one.sop_instance_uid, one.data_set,
-                                    message_id=number + 1)  # fmt: skip
-                assert status == 0
-            peer.release()
-
-    def ask(self, questions: Sequence[Question]) -> list[tuple[int, list[bytes]]]:
-        """The answers to `questions`.
-
-        DCMTK 3.6.7 loses the association now and then when several finds in different character
-        sets follow each other, so it is asked anew each time; ours over one association.
-        """
-        groups = [[asked] for asked in questions] if self.is_dcmtk else [list(questions)]
-        answers = []
-        for group in groups:
-            with ScriptedPeer(self.port, answer_s=30) as peer:
-                peer.associate(CONTEXTS, called="QR")
-                answers += [find(peer, asked, number + 1) for number, asked in enumerate(group)]
-                peer.release()
-        return answers
-
-
 @dataclass(frozen=True)
 class Pair:
     """DCMTK's archive and ours."""
@@ -420,21 +280,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     yield from started(tmp_path_factory.mktemp("pair"), objects(random.Random(5)))
 
 
-def elements(syntax: str, data: bytes) -> dict[tuple[int, int], bytes]:
-    """The elements of an identifier without sequences."""
-    order = ">" if syntax == BIG_ENDIAN else "<"
-    found = {}
-    while data:
-        group, element = struct.unpack(order + "HH", data[:4])
-        if syntax == IMPLICIT:
-            (length,) = struct.unpack(order + "L", data[4:8])
-        else:
-            (length,) = struct.unpack(order + "H", data[6:8])
-        found[(group, element)] = data[8 : 8 + length]
-        data = data[8 + length :]
-    return found
-
-
 def is_legible(syntax: str, data: bytes) -> bool:
     """Whether every name is of the character set that the identifier names."""
     found = elements(syntax, data)
@@ -454,14 +299,14 @@ def compare(pair: Pair, questions: Sequence[Question]) -> int:
     for asked, their, our in zip(questions, theirs, ours, strict=True):
         # DIFFERENCES.md C9: DCMTK notices that a unique key is missing when a record matches the
         # levels above it; the answer does not depend on what is stored.
-        if our == (0xC000, []) and their == (0, []) and asked.lacks_unique_key():
+        if our == (0xC000, []) and their == (0, []) and lacks_unique_key(asked):
             continue
         # DCMTK converts value by value and stops at the first that it cannot: what it had
         # converted goes out in a character set that the answer does not name.
         if not all(is_legible(asked.syntax, answer[2:]) for answer in their[1]):
-            assert all(is_legible(asked.syntax, answer[2:]) for answer in our[1]), asked.shown()
+            assert all(is_legible(asked.syntax, answer[2:]) for answer in our[1]), shown(asked)
             continue
-        assert our == their, asked.shown()
+        assert our == their, shown(asked)
     return sum(1 for _, answers in theirs if answers)
 
 
@@ -518,7 +363,7 @@ def named(name: bytes, charset: bytes, instance: int = 1) -> Made:
 
 def by_name(name: bytes, charset: bytes = b"", **others: bytes) -> Question:
     """A STUDY query of the Study Root model."""
-    keys = {
+    keys: Keys = {
         (0x0008, 0x0052): ("CS", b"STUDY"),
         (0x0010, 0x0010): ("PN", name),
         (0x0020, 0x000D): ("UI", b""),

@@ -68,7 +68,9 @@ pub struct Peer<'p, 's> {
 impl<'p, 's> Peer<'p, 's> {
     /// The peer of `link`; `left_over` of the exchange is what came with the request itself.
     pub(super) fn new(link: &'p mut Link<'s>, exchange: &'p mut Exchange) -> Self {
-        let out = std::mem::take(&mut exchange.pdu);
+        // The buffer is the response's before; its bytes are sent already.
+        let mut out = std::mem::take(&mut exchange.pdu);
+        out.clear();
         Self { link, exchange, out, cancelled: None, answers: VecDeque::new(), end: None }
     }
 
