@@ -96,6 +96,8 @@ _RETRIEVE_INFORMATION = b"\x01"
 
 #: What can hold an identifier: compressed transfer syntaxes are for pixels.
 _UNCOMPRESSED = (EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE)
+#: What identifiers can be written in: the compressed ones are for pixels.
+_FOR_IDENTIFIERS = (*_UNCOMPRESSED, DEFLATED_LITTLE)
 
 #: What echoscu's ``--propose-ts`` takes the first n of.
 ECHO_TRANSFER_SYNTAXES: tuple[str, ...] = (
@@ -238,7 +240,7 @@ def archive_table(
     def at(transfer_syntaxes: tuple[str, ...]) -> int:
         return lists.setdefault(transfer_syntaxes, len(lists))
 
-    for_identifiers = at(tuple(one for one in wanted if one in _UNCOMPRESSED))
+    for_identifiers = at(tuple(one for one in wanted if one in _FOR_IDENTIFIERS))
     entries: dict[str, TableEntry] = {
         VERIFICATION_SOP_CLASS: (VERIFICATION_SOP_CLASS, for_identifiers, "", None)
     }

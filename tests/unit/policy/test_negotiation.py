@@ -316,7 +316,13 @@ def test_roles_matter_to_get_alone(is_get_enabled: bool, role: str) -> None:
 
 @pytest.mark.parametrize(
     ("preference", "tails"),
-    [("uncompr", "1 2 0"), ("big", "2 1 0"), ("implicit", "0"), ("lossless", "1 2 0")],
+    [
+        ("uncompr", "1 2 0"),
+        ("big", "2 1 0"),
+        ("implicit", "0"),
+        ("lossless", "1 2 0"),
+        ("deflated", "1.99 1 2 0"),
+    ],
 )
 def test_identifiers_are_never_compressed(preference: str, tails: str) -> None:
     table = archive(preference=preference)
