@@ -1,22 +1,19 @@
 //! A storage area on a real directory: what is stored is there, listed, and survives a reopening.
 
+mod area_kit;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dcmfast_core::ae_title::AeTitle;
-use dcmfast_core::archive::area::{AreaError, AreaOptions, StorageArea};
+use area_kit::{CT, data_set, options, request, store, store_as, uid};
+use dcmfast_core::archive::area::{AreaError, StorageArea};
 use dcmfast_core::archive::listing::{Listing, MemoryListing};
 use dcmfast_core::index::FileLocation;
-use dcmfast_core::log::{Level, Logger, NoSink};
 use dcmfast_core::storage::durability::Durability;
-use dcmfast_core::storage::writer::{
-    Duplicate, DuplicatePolicy, InstanceRequest, StoreError, StoreMode, Stored,
-};
-use dcmfast_core::uid::{Uid, UidText};
+use dcmfast_core::storage::writer::{Duplicate, DuplicatePolicy, InstanceRequest, StoreError};
 
-const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const MODES: [Durability; 3] = [Durability::None, Durability::Group, Durability::Each];
 
 /// A directory that goes away with the test.
@@ -58,73 +55,6 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn options(durability: Durability) -> AreaOptions {
-    AreaOptions {
-        durability,
-        duplicates: DuplicatePolicy::Replace,
-        quota: None,
-        mode: StoreMode::Normal,
-        logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
-    }
-}
-
-fn element(tag: [u8; 4], vr: [u8; 2], value: &[u8]) -> Vec<u8> {
-    let mut value = value.to_vec();
-    if value.len() % 2 == 1 {
-        value.push(0);
-    }
-    let mut out = tag.to_vec();
-    out.extend_from_slice(&vr);
-    out.extend_from_slice(&(value.len() as u16).to_le_bytes());
-    out.extend_from_slice(&value);
-    out
-}
-
-fn data_set(class: &str, instance: &str, pixels: usize, fill: u8) -> Vec<u8> {
-    let mut out = element([8, 0, 0x16, 0], *b"UI", class.as_bytes());
-    out.extend(element([8, 0, 0x18, 0], *b"UI", instance.as_bytes()));
-    out.extend(element([0x20, 0, 0x0d, 0], *b"UI", b"1.2.3.4"));
-    out.extend_from_slice(b"\xe0\x7f\x10\x00OB\0\0");
-    out.extend_from_slice(&(pixels as u32).to_le_bytes());
-    out.resize(out.len() + pixels, fill);
-    out
-}
-
-fn request(class: &str, instance: &str) -> InstanceRequest {
-    InstanceRequest {
-        sop_class: UidText::new(class.as_bytes()).expect("a UID"),
-        sop_instance: UidText::new(instance.as_bytes()).expect("a UID"),
-        transfer_syntax: Uid::known("1.2.840.10008.1.2.1"),
-        calling_ae_title: AeTitle::new(b"TEST"),
-    }
-}
-
-fn store_as(
-    area: &Arc<StorageArea>,
-    request: &InstanceRequest,
-    data_set: &[u8],
-) -> Result<Stored, StoreError> {
-    let mut receiver = area.begin(request);
-    for piece in data_set.chunks(20_000) {
-        let (one, other) = piece.split_at(piece.len() / 3);
-        receiver.append(&[one, other])?;
-    }
-    receiver.finish()
-}
-
-fn store(
-    area: &Arc<StorageArea>,
-    uid: &str,
-    pixels: usize,
-    fill: u8,
-) -> Result<Stored, StoreError> {
-    store_as(area, &request(CT, uid), &data_set(CT, uid, pixels, fill))
-}
-
-fn uid(text: &str) -> UidText {
-    UidText::new(text.as_bytes()).expect("a UID")
 }
 
 /// Sizes on both sides of the limit between journal and spool.

@@ -15,6 +15,7 @@
 use std::collections::HashSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ impl Applier {
         while let Some(jobs) = shared.progress.next_jobs() {
             let mut placed = 0;
             let mut is_stalled = false;
+            let mut pause_ms = APPLY_RETRY_FIRST_MS;
             loop {
                 match self.apply(&jobs, &mut placed) {
                     Ok(()) => break,
@@ -74,7 +76,8 @@ impl Applier {
                             // The journal has it.
                             return;
                         }
-                        shared.progress.wait_to_retry(Duration::from_millis(APPLY_RETRY_MS));
+                        shared.progress.wait_to_retry(Duration::from_millis(pause_ms));
+                        pause_ms = (2 * pause_ms).min(APPLY_RETRY_MS);
                     }
                 }
             }
@@ -166,7 +169,8 @@ impl Applier {
         match &change.source {
             FileSource::Record(range) => {
                 let content = job.record.get(range.clone()).unwrap_or_default();
-                write_file(tree, &name, content)
+                let is_new = self.shared.writes_anew.load(Ordering::Acquire);
+                write_file(tree, &name, content, is_new)
                     .map_err(|source| failure(Operation::Write, source))?;
             }
             FileSource::Spool(number) => {
@@ -271,10 +275,10 @@ const KNOWN_DIRECTORIES_MAX: usize = 1024;
 
 /// Writes a whole file. What has the name already is an attempt that failed or was interrupted: own
 /// numbers never come twice.
-fn write_file(tree: &dyn Tree, name: &str, content: &[u8]) -> io::Result<()> {
+fn write_file(tree: &dyn Tree, name: &str, content: &[u8], writes_anew: bool) -> io::Result<()> {
     let mut file = match tree.create(name, Access::Umask) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if has_content(tree, name, content)? {
+            if !writes_anew && has_content(tree, name, content)? {
                 return Ok(());
             }
             tree.remove(name)?;
@@ -325,13 +329,16 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>) -> JoinHandle<()> {
             // Where there is no room, trying all the time would take the last of it from others
             // again and again; a store that needs the segment tries itself.
             pause = pause.saturating_sub(1);
-            if pause == 0 && shared.journal.prepare_segment().is_err() {
+            if pause == 0 && shared.journal.prepare_ahead().is_err() {
                 pause = SEGMENT_RETRY_ROUNDS;
             }
             shared.progress.wait_to_retry(Duration::from_millis(CHECKPOINT_INTERVAL_MS));
         }
     })
 }
+
+/// The first pause after a fault; each is twice the one before, up to [`APPLY_RETRY_MS`].
+const APPLY_RETRY_FIRST_MS: u64 = 8;
 
 /// Rounds of the checkpoint thread between two attempts to make a journal segment ahead of need.
 const SEGMENT_RETRY_ROUNDS: u32 = 25;
@@ -340,14 +347,24 @@ const SEGMENT_RETRY_ROUNDS: u32 = 25;
 pub(super) fn checkpoint(shared: &Shared) -> Result<(), JournalError> {
     // A sync that passes after one that failed says nothing about what the first should have saved.
     shared.journal.check()?;
-    let applied = shared.progress.applied();
+    let Some(applied) = shared.progress.applied_whole() else {
+        // After a power cut the index is ahead of the files until all is written again.
+        return Ok(());
+    };
     crash_point("before_checkpoint");
     if shared.options.durability.is_durable() {
         shared.tree.sync_everything().map_err(|source| {
+            // The system may show contents that are not on the device, and takes them for safe.
+            // The next start must write them anew; after a power cut it would see what is missing.
+            let _ = shared.tree.create(layout::UNSAVED, Access::Owner);
             let failure =
                 IoFailure { operation: Operation::Sync, path: shared.tree.path_of(""), source };
             shared.journal.fail(failure)
         })?;
+        if shared.writes_anew.swap(false, Ordering::AcqRel) {
+            // Should it stay, the next start does too much.
+            let _ = shared.tree.remove(layout::UNSAVED);
+        }
     }
     crash_point("after_checkpoint");
     shared.journal.release(applied);

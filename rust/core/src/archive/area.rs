@@ -4,7 +4,7 @@
 
 use core::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -111,6 +111,9 @@ pub struct StorageArea {
     clock: Arc<dyn NameSource>,
     ledger: Ledger,
     lock: Mutex<Option<TreeLock>>,
+    /// The last record found at start, and the first number given since. Those between were torn, or
+    /// are taken by files: there is nothing to apply.
+    numbers: (u64, u64),
 }
 
 /// What associations and the area's own threads share.
@@ -120,6 +123,8 @@ pub(super) struct Shared {
     pub(super) journal: Journal<Change>,
     pub(super) progress: Arc<Progress>,
     pub(super) options: AreaOptions,
+    /// Files found at start are written again even if they look right: see [`layout::UNSAVED`].
+    pub(super) writes_anew: AtomicBool,
 }
 
 impl StorageArea {
@@ -193,13 +198,24 @@ impl StorageArea {
             source,
         })?;
         recovered.advance_to(applied.max(highest) + 1);
+        let last_found = jobs.last().map_or(0, |job| job.sequence);
+        let numbers = (last_found, recovered.next_sequence());
         let progress = Arc::new(Progress::new(applied));
         let deliver = {
             let progress = Arc::clone(&progress);
             Box::new(move |written| progress.push(written))
         };
         let journal = Journal::open(recovered, options.durability, deliver);
-        let shared = Arc::new(Shared { tree, listing, journal, progress, options });
+        let writes_anew = match tree.open(layout::UNSAVED, false) {
+            Ok(_) => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(source) => {
+                let path = tree.path_of(layout::UNSAVED);
+                return Err(IoFailure { operation: Operation::Open, path, source }.into());
+            }
+        };
+        let writes_anew = AtomicBool::new(writes_anew);
+        let shared = Arc::new(Shared { tree, listing, journal, progress, options, writes_anew });
         let has_recovered = !jobs.is_empty();
         shared.progress.push_jobs(jobs.into_iter());
         let mut threads = vec![Applier::start(&shared, applied)];
@@ -211,6 +227,7 @@ impl StorageArea {
             clock: Arc::new(SystemNameSource),
             ledger: Ledger::default(),
             lock: Mutex::new(lock),
+            numbers,
         });
         if has_recovered {
             // Stalled, then: stores are refused until room is made, queries see what is there.
@@ -270,7 +287,9 @@ impl StorageArea {
         }
         // After a failed sync the journal alone has what was acknowledged: it stays as it is.
         shared.journal.check()?;
-        if shared.progress.applied() < shared.journal.last_sequence() {
+        let (last_found, first_given) = self.numbers;
+        let last = Some(shared.journal.last_sequence()).filter(|last| *last >= first_given);
+        if shared.progress.applied_whole() < Some(last.unwrap_or(last_found)) {
             return Err(AreaError::NotApplied("the applier ended early".into()));
         }
         applier::checkpoint(shared)?;

@@ -6,6 +6,7 @@
 //! DIR/.dcmfast/journal/               the redo log
 //! DIR/.dcmfast/spool/<16 hex>.part    large objects on their way
 //! DIR/.dcmfast/quarantine/            journal records that could not be understood
+//! DIR/.dcmfast/unsaved                there after a sync that failed
 //! DIR/.dcmfast/lock                   held by the process that serves the area
 //! ```
 //!
@@ -26,6 +27,8 @@ pub const JOURNAL: &str = ".dcmfast/journal";
 pub const SPOOL: &str = ".dcmfast/spool";
 /// Journal records that could not be understood.
 pub const QUARANTINE: &str = ".dcmfast/quarantine";
+/// There while the system may show contents of files that are not on the device: a sync failed.
+pub const UNSAVED: &str = ".dcmfast/unsaved";
 /// Held by the process that serves the area.
 pub const LOCK: &str = ".dcmfast/lock";
 /// The archive's own files.

@@ -56,6 +56,8 @@ struct State {
     /// Written but not committed.
     open_records: usize,
     open_bytes: usize,
+    /// Of them, those found at start.
+    open_recovered: usize,
     written: u64,
     applied: u64,
     /// Somebody waits at the barrier for this number.
@@ -161,6 +163,7 @@ impl Progress {
         for job in jobs {
             state.open_records += 1;
             state.open_bytes += job.record.len();
+            state.open_recovered += usize::from(job.is_recovered);
             state.written = state.written.max(job.sequence);
             let sequence = job.sequence;
             match &job.change {
@@ -220,6 +223,7 @@ impl Progress {
         for job in jobs {
             state.open_records -= 1;
             state.open_bytes -= job.record.len();
+            state.open_recovered -= usize::from(job.is_recovered);
             match &job.change {
                 Change::Store(change) => state.forget(job.sequence, &change.entry.sop_instance),
                 Change::List(entry) => state.forget(job.sequence, &entry.sop_instance),
@@ -294,6 +298,13 @@ impl Progress {
     /// The number up to which the journal is in the index.
     pub fn applied(&self) -> u64 {
         self.lock().applied
+    }
+
+    /// The number up to which the journal is in the index, with all files; `None` while not all that
+    /// was found at start has been looked after.
+    pub fn applied_whole(&self) -> Option<u64> {
+        let state = self.lock();
+        (state.open_recovered == 0).then_some(state.applied)
     }
 
     /// Gives no claim any more, waits until those that were given are back, and lets the applier end

@@ -369,7 +369,17 @@ impl<T: Send> Journal<T> {
         }
     }
 
-    /// Makes another segment when none is free; called ahead of need, for it takes a while.
+    /// Makes another segment when one will be needed soon, for that takes a while. An area that
+    /// stores next to nothing never takes more than its first.
+    pub fn prepare_ahead(&self) -> Result<(), JournalError> {
+        let is_used = |active: &Active| active.offset > PREPARED_AHEAD_BYTES;
+        if lock(&self.state).active.as_ref().is_none_or(is_used) {
+            self.prepare_segment()?;
+        }
+        Ok(())
+    }
+
+    /// Makes another segment when none is free.
     pub fn prepare_segment(&self) -> Result<(), JournalError> {
         let _one_at_a_time = lock(&self.making);
         let state = lock(&self.state);
@@ -397,6 +407,10 @@ impl<T: Send> Journal<T> {
     fn make_segment(&self, slot: usize, bytes: usize) -> Result<Segment, IoFailure> {
         let name = format!("{}/{}", self.directory, segment_name(slot));
         let unfinished = format!("{name}{UNFINISHED}");
+        // Nobody uses this slot: what has its names is what an attempt that failed could not remove.
+        for name in [&unfinished, &name] {
+            let _ = self.tree.remove(name);
+        }
         let make = || -> io::Result<Arc<dyn TreeFile>> {
             let mut file = self.tree.create(&unfinished, Access::Owner)?;
             let zeros = vec![0; ZEROS_BYTES];
@@ -748,6 +762,9 @@ impl<T: Send> Drop for Handover<'_, T> {
         }
     }
 }
+
+/// From here on in a segment the next one is made.
+const PREPARED_AHEAD_BYTES: u64 = 64 * 1024;
 
 /// Zeros that are written at once.
 const ZEROS_BYTES: usize = 256 * 1024;

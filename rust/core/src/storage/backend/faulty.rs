@@ -24,6 +24,7 @@ pub struct Plan {
     pub os_error: i32,
     calls: AtomicU64,
     has_failed: AtomicBool,
+    is_over: AtomicBool,
     /// Called in the moment of the first fault, before anything is tidied up.
     at_fault: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -37,6 +38,7 @@ impl Plan {
             os_error,
             calls: AtomicU64::new(0),
             has_failed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             at_fault: None,
         })
     }
@@ -50,6 +52,7 @@ impl Plan {
             os_error: libc::EIO,
             calls: AtomicU64::new(0),
             has_failed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             at_fault: Some(at_fault),
         })
     }
@@ -64,9 +67,15 @@ impl Plan {
         self.has_failed.load(Ordering::SeqCst)
     }
 
-    fn call(&self) -> io::Result<()> {
+    /// Nothing fails from now on.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn call(&self) -> io::Result<()> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let is_due = self.fail_at != 0
+            && !self.is_over.load(Ordering::SeqCst)
             && (number == self.fail_at || (self.is_permanent && number > self.fail_at));
         if is_due {
             let is_first = !self.has_failed.swap(true, Ordering::SeqCst);

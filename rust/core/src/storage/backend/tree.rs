@@ -3,8 +3,8 @@
 //! The receivers' [`Backend`](super::Backend) knows part files and final names in one directory. An
 //! archive keeps more: journal segments that are written in place, spool files that become objects,
 //! directories that fan out. A [`Tree`] offers just these calls, by names relative to the area.
-//! [`DiskTree`] works on a directory, [`super::memory`] and [`super::faulty`] have doubles that
-//! forget and fail. In which order the calls are made is decided by `storage::journal` and
+//! [`DiskTree`] works on a directory, [`memory`] and [`faulty`] have doubles that forget and
+//! fail. In which order the calls are made is decided by `storage::journal` and
 //! `archive`.
 
 use std::ffi::CString;
@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::system;
+
+pub mod faulty;
+pub mod memory;
 
 /// Who may read a new file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
