@@ -188,6 +188,25 @@ pub const APPLY_RETRY_MS: u64 = 250;
 pub const CHECKPOINT_INTERVAL_MS: u64 = 200;
 /// Length from which a removal record takes no further instance; more take several records.
 pub const REMOVAL_RECORD_BYTES: usize = 64 * 1024;
+/// Names of one directory that are sorted at once when an area's files are looked through: some
+/// megabytes, and a directory of any size is taken in such portions.
+pub const DIRECTORY_PORTION_NAMES: usize = 65_536;
+/// Threads that read files for the tools of an index; more only wait for the same disk.
+pub const TOOL_THREADS_MAX: usize = 16;
+/// Files that a reading thread is given at once.
+pub const TOOL_BATCH_FILES: usize = 64;
+/// Instances of one page of a tool that goes through an index: a millisecond.
+pub const TOOL_PAGE_INSTANCES: usize = 2048;
+/// Entries of one commit of an index that is being made. Nobody waits for it.
+pub const TOOL_COMMIT_ENTRIES: usize = 8192;
+/// Instances whose order of arrival is sorted at once: 16 bytes each, and a larger index takes
+/// several passes over its keys.
+pub const ARRIVAL_WINDOW_INSTANCES: u64 = 1 << 22;
+/// Doubtful files that `verify` looks at again at its end; later ones are looked at once.
+pub const DOUBTFUL_FILES_MAX: usize = 10_000;
+/// Time given to a server to delete what its last commit made useless, before a file is called
+/// unlisted, in milliseconds.
+pub const DOUBTFUL_GRACE_MS: u64 = 500;
 
 // ---- Server -----------------------------------------------------------------------------------
 

@@ -26,6 +26,13 @@ pyo3::create_exception!(
     "We were about to break the protocol; nothing was sent."
 );
 
+pyo3::create_exception!(
+    _rust,
+    IndexToolError,
+    PyRuntimeError,
+    "A tool of an index failed; arguments: a word for what kind it is, and the text."
+);
+
 /// The system's error as OSError with its errno, which the front ends turn into their words.
 pub fn os_error(error: &io::Error) -> PyErr {
     match error.raw_os_error() {

@@ -9,6 +9,7 @@ mod archive;
 mod client;
 mod dataset;
 mod error;
+mod index;
 mod limits;
 mod log;
 mod protocol;
@@ -33,8 +34,13 @@ mod _rust {
     };
     #[pymodule_export]
     use crate::error::{
-        AssociationError, AssociationRejected, ConnectError, LocalProtocolError, PeerAborted,
-        PeerReleased, ProtocolError, TimedOut,
+        AssociationError, AssociationRejected, ConnectError, IndexToolError, LocalProtocolError,
+        PeerAborted, PeerReleased, ProtocolError, TimedOut,
+    };
+    #[pymodule_export]
+    use crate::index::{
+        IndexReader, Registrar, export_index, import_index, index_totals, rebuild_index,
+        verify_index,
     };
     #[pymodule_export]
     use crate::limits::limits_table;

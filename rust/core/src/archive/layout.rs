@@ -8,6 +8,7 @@
 //! DIR/.dcmfast/quarantine/            journal records that could not be understood
 //! DIR/.dcmfast/unsaved                there after a sync that failed
 //! DIR/.dcmfast/lock                   held by the process that serves the area
+//! DIR/.dcmfast/index.new/             an index that is being rebuilt
 //! ```
 //!
 //! A leaf holds 1024 files, so that no directory grows large, and objects that came together lie
@@ -31,12 +32,23 @@ pub const QUARANTINE: &str = ".dcmfast/quarantine";
 pub const UNSAVED: &str = ".dcmfast/unsaved";
 /// Held by the process that serves the area.
 pub const LOCK: &str = ".dcmfast/lock";
+/// An index that is being made, or the one that it replaced.
+pub const NEW_INDEX: &str = ".dcmfast/index.new";
+/// The replaced index, for a moment, where two directories cannot change places at one stroke.
+pub const OLD_INDEX: &str = ".dcmfast/index.old";
 /// The archive's own files.
 pub const OBJECTS: &str = "objects";
 
 /// The name of own file `number`.
 pub fn own_file(number: u64) -> String {
     format!("{}/{number:016x}.dcm", own_directory(number))
+}
+
+/// The number of the own file with this name; `None` for every other name.
+pub fn own_number(name: &str) -> Option<u64> {
+    let digits = name.rsplit('/').next()?.strip_suffix(".dcm")?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (own_file(number) == name).then_some(number)
 }
 
 /// The directory of own file `number`; its parent is [`own_parent`].
@@ -57,6 +69,14 @@ pub fn spool_file(number: u64) -> String {
 /// Where journal record `sequence` is kept when it cannot be understood.
 pub fn quarantined(sequence: u64) -> String {
     format!("{QUARANTINE}/{sequence:016x}.record")
+}
+
+/// How people are told of a file: by its path below the area, or its absolute one.
+pub fn display_name(location: &FileLocation) -> String {
+    match location {
+        FileLocation::Own(number) => own_file(*number),
+        FileLocation::Relative(path) | FileLocation::Absolute(path) => path.clone(),
+    }
 }
 
 /// The name within the area of a file that the archive may delete; `None` for every other: one that
@@ -114,6 +134,12 @@ mod tests {
         assert_eq!(own_file(0), "objects/0000/000/0000000000000000.dcm");
         assert_eq!(own_file(0x0012_3456), "objects/0001/08d/0000000000123456.dcm");
         assert_eq!(own_file(u64::MAX), "objects/fffffffffff/3ff/ffffffffffffffff.dcm");
+        for number in [0, 1, 0x0012_3456, u64::MAX] {
+            assert_eq!(own_number(&own_file(number)), Some(number));
+        }
+        for name in ["", "x.dcm", "objects/0000/001/0000000000000000.dcm", "0000000000000000.dcm"] {
+            assert_eq!(own_number(name), None, "{name}");
+        }
     }
 
     /// Only what lies inside the area is deleted, and nothing that the archive itself needs.

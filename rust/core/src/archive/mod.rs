@@ -18,14 +18,24 @@
 //! first passes the [barrier](area::StorageArea::barrier): what was acknowledged before it came is
 //! in the index then.
 //!
+//! Beside it stand the tools for an index: [`verify`], [`rebuild`], [`exchange`] (export, import)
+//! and [`register`]; what they share is in [`maintenance`].
+//!
 //! Called by `server` and the Python layer.
 
 pub mod applier;
 pub mod area;
+pub mod exchange;
+pub mod files;
 pub mod indexed;
 pub mod layout;
 pub mod listing;
+pub mod maintenance;
+mod parallel;
 pub mod progress;
 pub mod quota;
+pub mod rebuild;
 pub mod receiver;
 pub mod record;
+pub mod register;
+pub mod verify;

@@ -298,6 +298,7 @@ impl Environment {
         // called by a process that opens an index.
         let env = unsafe { open.open(path) }.map_err(|error| convert(error, "open", path))?;
         env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
+        refuse_cut_file(&env, path)?;
         let tables = open_tables(&env, path, access)?;
         if access == Access::Write {
             // The environment's own commits sync its file; that the file has a name is up to us.
@@ -520,6 +521,19 @@ fn convert(error: heed::Error, doing: &'static str, path: &Path) -> IndexError {
             IndexError::Damaged { path, what: "a value cannot be read" }
         }
     }
+}
+
+/// Refuses a file that ends before its last page: to read there is a signal and not an error.
+fn refuse_cut_file(env: &Env<WithoutTls>, path: &Path) -> Result<(), IndexError> {
+    let io = |source| IndexError::Io { doing: "open", path: path.to_owned(), source };
+    let pages = env.info().last_page_number as u64 + 1;
+    let page_bytes = u64::from(env.stat().page_size);
+    // LMDB writes pages before it names them, so a writer at work never makes this false.
+    let file_bytes = fs::metadata(path.join(DATA_FILE)).map_err(io)?.len();
+    if pages.saturating_mul(page_bytes) > file_bytes {
+        return Err(IndexError::Damaged { path: path.to_owned(), what: "its file is cut" });
+    }
+    Ok(())
 }
 
 /// Takes the writer's lock, or says who has it.

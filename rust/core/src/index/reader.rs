@@ -17,6 +17,7 @@ use super::schema::{
     split_secondary, table_of, variant,
 };
 use super::writer::Counters;
+use crate::dataset::attributes::{Attributes, AttributesRef};
 use crate::tag::Tag;
 
 /// One state of the index.
@@ -280,6 +281,44 @@ impl<'i> Reader<'i> {
             let number = key.last_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
             AttributeSet::new(number, bytes).ok_or_else(|| view.damaged("a variant is unreadable"))
         }))
+    }
+
+    /// All attributes of an instance, of every level: what its entry had when it was listed.
+    pub fn attributes_of(&self, record: &InstanceRecord<'_>) -> Result<Attributes, IndexError> {
+        let view = self.view();
+        let lost = || view.damaged("an instance has no series or study");
+        let sets = record.sets();
+        let series = self.entity(Level::Series, record.key().series)?.ok_or_else(lost)?;
+        let study = self.entity(Level::Study, series.parent())?.ok_or_else(lost)?;
+        // A study has the attributes of the patient, too.
+        let parts = [
+            self.set_of(Level::Study, &study, sets.study)?,
+            self.set_of(Level::Series, &series, sets.series)?,
+            record.attributes(),
+        ];
+        let mut all: Vec<(Tag, &[u8])> = parts.iter().flat_map(|part| part.iter()).collect();
+        all.sort_by_key(|(tag, _)| *tag);
+        let mut attributes = Attributes::new();
+        for (tag, value) in all {
+            attributes.set(tag, value);
+        }
+        Ok(attributes)
+    }
+
+    fn set_of<'r>(
+        &'r self,
+        level: Level,
+        entity: &EntityRecord<'r>,
+        number: u32,
+    ) -> Result<AttributesRef<'r>, IndexError> {
+        if entity.primary().number == number {
+            return Ok(entity.attributes());
+        }
+        let view = self.view();
+        let set = view
+            .get(Table::Variants, &variant(level, entity.id(), number))?
+            .and_then(|bytes| AttributeSet::new(number, bytes));
+        set.map(|set| set.attributes).ok_or_else(|| view.damaged("a variant is missing"))
     }
 
     /// An instance with the values of `set`, a set of the patient, study or series `entity`: the

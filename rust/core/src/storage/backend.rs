@@ -40,6 +40,7 @@ use crate::storage::naming::{AreaPath, LocalTime};
 
 pub mod faulty;
 pub mod memory;
+pub mod survey;
 pub mod tree;
 
 /// How a part file gets its final name.

@@ -225,7 +225,7 @@ fn uids_of(data_set: &[u8], transfer_syntax: Uid) -> (Option<UidText>, Option<Ui
 }
 
 /// The Explicit VR Little Endian element at `at`: tag, value (`None` when cut), end.
-fn explicit_element(bytes: &[u8], at: usize) -> Option<(Tag, Option<&[u8]>, usize)> {
+pub(crate) fn explicit_element(bytes: &[u8], at: usize) -> Option<(Tag, Option<&[u8]>, usize)> {
     let &[g0, g1, e0, e1, v0, v1, l0, l1] = bytes.get(at..)?.first_chunk::<8>()?;
     let tag = Tag::new(u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1]));
     let (start, length) = if Vr([v0, v1]).has_long_length() {

@@ -123,6 +123,13 @@ impl DiskTree {
         Ok(TreeLock { _file: file })
     }
 
+    /// Puts the directory `new` in the place of the directory `old` at one stroke; what was `old`
+    /// is `new` then. `Unsupported` where the file system cannot; `NotFound` without `old`.
+    pub fn exchange(&self, new: &str, old: &str) -> io::Result<()> {
+        let (new, old) = (CString::new(new)?, CString::new(old)?);
+        system::rename(&self.root, &new, &old, super::Publish::Exchange)
+    }
+
     /// The open directory that `name` lies in, and its last part.
     fn parent<'n>(&self, name: &'n str) -> io::Result<(Arc<OwnedFd>, &'n str)> {
         let (directory, last) = name.rsplit_once('/').unwrap_or((".", name));

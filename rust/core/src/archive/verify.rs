@@ -1,0 +1,670 @@
+//! Comparing an index with the files of its area, and repairing the index.
+//!
+//! First every listed instance is looked up on the disk (there, a regular file, its size; with
+//! [`Depth::Digest`] its bytes), then every file is looked up in what the first pass has met: a bit
+//! for each own file, a hash for each other. Only the index is ever repaired: rows without a file
+//! go, whole objects that are not listed are listed again. No file is deleted or changed.
+//!
+//! It may run beside a server: it reads in short transactions, and what it suspects is looked up
+//! once more in the newest state, so that an object that comes or goes meanwhile is no finding. To
+//! repair, the area must be free.
+//!
+//! Called by the Python layer.
+
+use core::fmt;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::files::{Unlistable, read_digest, read_entry};
+use super::indexed::OpenArea;
+use super::layout;
+use super::maintenance::{
+    Step, ToolError, Watch, area_error, index_error, io_error, journal_has_records, open_beside,
+    tell, tool_options,
+};
+use super::parallel;
+use super::rebuild::path_of;
+use crate::index::{
+    FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord,
+};
+use crate::limits::{
+    DOUBTFUL_FILES_MAX, DOUBTFUL_GRACE_MS, TOOL_BATCH_FILES, TOOL_COMMIT_ENTRIES,
+    TOOL_PAGE_INSTANCES,
+};
+use crate::log::Logger;
+use crate::storage::backend::survey::{self, Met, facts_of};
+use crate::storage::backend::tree::DiskTree;
+use crate::storage::durability::Operation;
+use crate::uid::UidText;
+
+/// How closely files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// That they are there, and their size.
+    Metadata,
+    /// Their bytes, too: the digest of each data set.
+    Digest,
+    /// What they say, too: UIDs, transfer syntax and indexed attributes.
+    Full,
+}
+
+/// What `verify` does.
+pub struct VerifyOptions {
+    /// How closely it looks.
+    pub depth: Depth,
+    /// Whether the index is repaired.
+    pub repairs: bool,
+    /// Threads that look at files.
+    pub threads: usize,
+    /// Where faults of the journal are told.
+    pub logger: Arc<Logger>,
+}
+
+impl VerifyOptions {
+    /// A look at the metadata with as many threads as there are processors.
+    pub fn new(logger: Arc<Logger>) -> Self {
+        Self {
+            depth: Depth::Metadata,
+            repairs: false,
+            threads: parallel::default_threads(),
+            logger,
+        }
+    }
+}
+
+/// What is wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Listed, but not there.
+    Missing,
+    /// Listed, and something else than a regular file.
+    NotRegular,
+    /// Listed with another size.
+    Size {
+        /// Bytes that the index says.
+        listed: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// Listed with another digest: its bytes have changed.
+    Digest,
+    /// Listed as something else than it says it is.
+    Content(&'static str),
+    /// Listed, and not to be read.
+    Unreadable(Unlistable),
+    /// An object that is not listed.
+    Unlisted,
+    /// Not listed, because another file of its SOP Instance UID is.
+    Duplicate {
+        /// That file.
+        listed: FileLocation,
+    },
+    /// Not listed, and no whole object.
+    Damaged(Unlistable),
+    /// A directory that cannot be read.
+    Directory(std::io::Error),
+    /// The index counts otherwise than it lists.
+    Count {
+        /// Instances that it counts.
+        counted: u64,
+        /// Instances that it lists.
+        listed: u64,
+    },
+}
+
+impl Problem {
+    /// A word for programs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::NotRegular => "not-a-file",
+            Self::Size { .. } => "size",
+            Self::Digest => "digest",
+            Self::Content(_) => "content",
+            Self::Unreadable(_) => "unreadable",
+            Self::Unlisted => "unlisted",
+            Self::Duplicate { .. } => "duplicate",
+            Self::Damaged(_) => "damaged",
+            Self::Directory(_) => "directory",
+            Self::Count { .. } => "count",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => formatter.write_str("listed, but there is no such file"),
+            Self::NotRegular => formatter.write_str("listed, but it is not a regular file"),
+            Self::Size { listed, found } => {
+                write!(formatter, "listed with {listed} bytes, but it has {found}")
+            }
+            Self::Digest => formatter.write_str("its bytes are not those that were stored"),
+            Self::Content(what) => write!(formatter, "listed with another {what}"),
+            Self::Unreadable(error) => write!(formatter, "listed, but cannot be read: {error}"),
+            Self::Unlisted => formatter.write_str("an object that is not listed"),
+            Self::Duplicate { listed } => write!(
+                formatter,
+                "not listed, for {} has the same SOP Instance UID",
+                layout::display_name(listed)
+            ),
+            Self::Damaged(error) => write!(formatter, "not listed, and no whole object: {error}"),
+            Self::Directory(error) => write!(formatter, "a directory that cannot be read: {error}"),
+            Self::Count { counted, listed } => {
+                write!(formatter, "the index counts {counted} instances and lists {listed}")
+            }
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug)]
+pub struct Finding {
+    /// The file it is about; the area itself for [`Problem::Count`].
+    pub location: FileLocation,
+    /// The SOP Instance UID, where it is known.
+    pub sop_instance: Option<UidText>,
+    /// What is wrong.
+    pub problem: Problem,
+    /// Whether the index was put right.
+    pub is_repaired: bool,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Instances listed.
+    pub instances: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Files below the area.
+    pub files: u64,
+    /// Files that are no objects: nothing is wrong with them.
+    pub others: u64,
+    /// Own files that came while the tool ran, or that the journal still knows.
+    pub pending: u64,
+    /// Findings.
+    pub findings: u64,
+    /// Findings that were repaired.
+    pub repaired: u64,
+}
+
+/// Compares the index of the area in `directory` with its files. Each finding is shown to `report`.
+pub fn verify(
+    directory: &Path,
+    options: &VerifyOptions,
+    report: &mut dyn FnMut(&Finding),
+    watch: Watch<'_>,
+) -> Result<Verified, ToolError> {
+    let held = options
+        .repairs
+        .then(|| OpenArea::open(directory, tool_options(Arc::clone(&options.logger))))
+        .transpose()
+        .map_err(|error| area_error(directory, error))?;
+    let index = match &held {
+        Some(open) => Arc::clone(&open.index),
+        None => open_beside(directory)?,
+    };
+    let tree = DiskTree::open(directory).map_err(io_error(Operation::Open, directory))?;
+    let applied = index.read()?.counters()?.applied;
+    let mut check = Check {
+        directory,
+        index: &index,
+        tree: &tree,
+        options,
+        report,
+        applied,
+        known: Known::default(),
+        doubtful: Vec::new(),
+        repairs: Vec::new(),
+        done: Verified::default(),
+    };
+    let outcome = check.all(watch).map_err(|error| match error {
+        ToolError::Index(error) => index_error(directory, error),
+        error => error,
+    });
+    let done = check.done;
+    if let Some(open) = held {
+        open.area.close().map_err(|error| area_error(directory, error))?;
+    }
+    outcome.map(|()| done)
+}
+
+/// The files that the first pass met.
+#[derive(Default)]
+struct Known {
+    /// Own files: a bit for each number, in rows of 1024.
+    own: HashMap<u64, Box<[u64; 16]>>,
+    /// Hashes of the other files' paths below the area.
+    relative: HashSet<u128>,
+}
+
+impl Known {
+    fn add(&mut self, location: &FileLocation) {
+        match location {
+            FileLocation::Own(number) => {
+                let row = self.own.entry(number >> 10).or_default();
+                row[(number >> 6 & 15) as usize] |= 1 << (number & 63);
+            }
+            FileLocation::Relative(path) => {
+                self.relative.insert(xxh3_128(path.as_bytes()));
+            }
+            FileLocation::Absolute(_) => {}
+        }
+    }
+
+    fn has(&self, location: &FileLocation) -> bool {
+        match location {
+            FileLocation::Own(number) => self
+                .own
+                .get(&(number >> 10))
+                .is_some_and(|row| row[(number >> 6 & 15) as usize] >> (number & 63) & 1 == 1),
+            FileLocation::Relative(path) => self.relative.contains(&xxh3_128(path.as_bytes())),
+            FileLocation::Absolute(_) => false,
+        }
+    }
+}
+
+/// An instance as the first pass takes it along.
+struct Row {
+    sop_instance: Option<UidText>,
+    location: FileLocation,
+    file_bytes: u64,
+    data_set_offset: u32,
+    digest: u128,
+    /// For [`Depth::Full`].
+    entry: Option<Box<InstanceEntry>>,
+}
+
+enum Work {
+    Rows(Vec<Row>),
+    Failed(IndexError),
+}
+
+enum Found {
+    Rows(Vec<(Row, Option<Problem>)>),
+    Failed(IndexError),
+}
+
+/// A file that nothing seems to list.
+struct Candidate {
+    location: FileLocation,
+    entry: Result<Box<InstanceEntry>, Unlistable>,
+}
+
+enum Strange {
+    Files(u64, Vec<Candidate>),
+    Other,
+    Directory(String, std::io::Error),
+}
+
+struct Check<'c> {
+    directory: &'c Path,
+    index: &'c Arc<Index>,
+    tree: &'c DiskTree,
+    options: &'c VerifyOptions,
+    report: &'c mut dyn FnMut(&Finding),
+    /// What the journal had in the index when the tool began.
+    applied: u64,
+    known: Known,
+    doubtful: Vec<Candidate>,
+    /// Changes of the index that wait for the next commit.
+    repairs: Vec<IndexOp>,
+    done: Verified,
+}
+
+impl Check<'_> {
+    fn all(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
+        self.look_up_files(watch)?;
+        self.look_up_rows(watch)?;
+        self.look_again()?;
+        self.commit()
+    }
+
+    // ---- First pass: is every row's file as the row says? -------------------------------------
+
+    fn look_up_files(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
+        let before = self.index.read()?.counters()?;
+        let (index, directory, depth) = (Arc::clone(self.index), self.directory, self.options.depth);
+        parallel::in_order(
+            self.options.threads,
+            |hand_over| produce_rows(&index, depth == Depth::Full, hand_over),
+            |work| match work {
+                Work::Failed(error) => Found::Failed(error),
+                Work::Rows(rows) => {
+                    let mut buffer = Vec::new();
+                    let look = |row: Row| {
+                        let problem = problem_of(directory, &row, depth, &mut buffer);
+                        (row, problem)
+                    };
+                    Found::Rows(rows.into_iter().map(look).collect())
+                }
+            },
+            |found| {
+                let rows = match found {
+                    Found::Rows(rows) => rows,
+                    Found::Failed(error) => return Err(error.into()),
+                };
+                for (row, problem) in rows {
+                    self.done.instances += 1;
+                    self.done.bytes += row.file_bytes;
+                    self.known.add(&row.location);
+                    if let Some(problem) = problem {
+                        self.found_wrong(row, problem)?;
+                    }
+                }
+                let total = before.instances.max(self.done.instances);
+                tell(watch, Step { phase: "index", done: self.done.instances, total: Some(total) })
+            },
+        )?;
+        let after = self.index.read()?.counters()?;
+        // Only an index that nobody has changed meanwhile can be counted.
+        if before == after && before.instances != self.done.instances {
+            let problem =
+                Problem::Count { counted: before.instances, listed: self.done.instances };
+            self.tell(FileLocation::Relative(String::new()), None, problem, false);
+        }
+        Ok(())
+    }
+
+    fn found_wrong(&mut self, row: Row, problem: Problem) -> Result<(), ToolError> {
+        let reader = self.index.read()?;
+        let uid = row.sop_instance;
+        let now = match &uid {
+            Some(uid) => reader.instance_of(uid.as_bytes())?.map(|record| record.location()),
+            None => None,
+        };
+        drop(reader);
+        if now.as_ref() != Some(&row.location) && uid.is_some() {
+            // Replaced or removed meanwhile.
+            return Ok(());
+        }
+        let is_without_file = matches!(problem, Problem::Missing | Problem::NotRegular);
+        let repairs = self.options.repairs && is_without_file;
+        if let Some(sop_instance) = uid.filter(|_| repairs) {
+            let only_at = Some(row.location.clone());
+            self.repair(IndexOp::Remove { sop_instance, only_at })?;
+        }
+        self.tell(row.location, uid, problem, repairs && uid.is_some());
+        Ok(())
+    }
+
+    // ---- Second pass: is every file listed? ---------------------------------------------------
+
+    fn look_up_rows(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
+        let known = core::mem::take(&mut self.known);
+        let (directory, applied) = (self.directory, self.applied);
+        let may_be_pending = journal_has_records(self.tree);
+        let mut pending = 0;
+        let total = self.done.instances;
+        parallel::in_order(
+            self.options.threads,
+            |hand_over| produce_files(directory, hand_over),
+            |met| match met {
+                Walked::Files(locations) => {
+                    let mut buffer = Vec::new();
+                    let count = locations.len() as u64;
+                    let mut candidates = Vec::new();
+                    for location in locations.into_iter().filter(|one| !known.has(one)) {
+                        let is_new = matches!(location, FileLocation::Own(number) if number > applied);
+                        let entry = if is_new && may_be_pending {
+                            Err(Unlistable::Changing)
+                        } else {
+                            let path = path_of(directory, &location);
+                            read_entry(&path, location.clone(), false, &mut buffer).map(Box::new)
+                        };
+                        candidates.push(Candidate { location, entry });
+                    }
+                    Strange::Files(count, candidates)
+                }
+                Walked::Other => Strange::Other,
+                Walked::Directory(path, error) => Strange::Directory(path, error),
+            },
+            |found| {
+                match found {
+                    Strange::Files(count, candidates) => {
+                        self.done.files += count;
+                        for candidate in candidates {
+                            let is_new = matches!(
+                                candidate.location,
+                                FileLocation::Own(number) if number > applied
+                            );
+                            if is_new && may_be_pending {
+                                pending += 1;
+                            } else {
+                                self.doubt(candidate)?;
+                            }
+                        }
+                    }
+                    Strange::Other => self.done.others += 1,
+                    Strange::Directory(path, error) => {
+                        let location = FileLocation::Relative(path);
+                        self.tell(location, None, Problem::Directory(error), false);
+                    }
+                }
+                let done = self.done.files;
+                tell(watch, Step { phase: "files", done, total: Some(total.max(done)) })
+            },
+        )?;
+        self.done.pending += pending;
+        Ok(())
+    }
+
+    /// Takes note of a file that the first pass did not meet.
+    fn doubt(&mut self, candidate: Candidate) -> Result<(), ToolError> {
+        match &candidate.entry {
+            Err(error) if error.is_gone() => return Ok(()),
+            Err(error) if error.is_other() && !matches!(candidate.location, FileLocation::Own(_)) => {
+                self.done.others += 1;
+                return Ok(());
+            }
+            _ => {}
+        }
+        if self.doubtful.len() < DOUBTFUL_FILES_MAX {
+            self.doubtful.push(candidate);
+            return Ok(());
+        }
+        self.judge(candidate)
+    }
+
+    /// Looks once more at what seemed wrong: a server deletes a file a moment after its last commit.
+    fn look_again(&mut self) -> Result<(), ToolError> {
+        if self.doubtful.is_empty() {
+            return Ok(());
+        }
+        if !self.options.repairs && journal_has_records(self.tree) {
+            thread::sleep(Duration::from_millis(DOUBTFUL_GRACE_MS));
+        }
+        core::mem::take(&mut self.doubtful).into_iter().try_for_each(|one| self.judge(one))
+    }
+
+    fn judge(&mut self, candidate: Candidate) -> Result<(), ToolError> {
+        let Candidate { location, entry } = candidate;
+        let is_there = facts_of(&path_of(self.directory, &location)).is_ok();
+        if !is_there {
+            return Ok(());
+        }
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.tell(location, None, Problem::Damaged(error), false);
+                return Ok(());
+            }
+        };
+        let uid = entry.sop_instance;
+        let reader = self.index.read()?;
+        let listed = reader.instance_of(uid.as_bytes())?.map(|record| record.location());
+        drop(reader);
+        match listed {
+            Some(listed) if listed == location => {}
+            // Its row goes with the next commit, for it has no file: this one takes its place.
+            Some(listed) if !self.is_removed(&uid) => {
+                self.tell(location, Some(uid), Problem::Duplicate { listed }, false);
+            }
+            _ => {
+                if self.options.repairs {
+                    self.repair(IndexOp::Put(entry))?;
+                }
+                self.tell(location, Some(uid), Problem::Unlisted, self.options.repairs);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_removed(&self, uid: &UidText) -> bool {
+        let removes =
+            |op: &IndexOp| matches!(op, IndexOp::Remove { sop_instance, .. } if sop_instance == uid);
+        self.repairs.iter().any(removes)
+    }
+
+    // ---- What was found -----------------------------------------------------------------------
+
+    fn tell(
+        &mut self,
+        location: FileLocation,
+        sop_instance: Option<UidText>,
+        problem: Problem,
+        is_repaired: bool,
+    ) {
+        self.done.findings += 1;
+        self.done.repaired += u64::from(is_repaired);
+        (self.report)(&Finding { location, sop_instance, problem, is_repaired });
+    }
+
+    fn repair(&mut self, op: IndexOp) -> Result<(), ToolError> {
+        self.repairs.push(op);
+        if self.repairs.len() >= TOOL_COMMIT_ENTRIES { self.commit() } else { Ok(()) }
+    }
+
+    fn commit(&mut self) -> Result<(), ToolError> {
+        if !self.repairs.is_empty() {
+            self.index.commit(&self.repairs)?;
+            self.repairs.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Shows all rows of the index, page by page.
+fn produce_rows(index: &Index, wants_entries: bool, hand_over: &mut dyn FnMut(Work) -> bool) {
+    let mut after = InstanceKey::default();
+    loop {
+        match page(index, wants_entries, &mut after) {
+            Ok(rows) if rows.is_empty() => return,
+            Ok(rows) => {
+                if !hand_over(Work::Rows(rows)) {
+                    return;
+                }
+            }
+            Err(error) => {
+                hand_over(Work::Failed(error));
+                return;
+            }
+        }
+    }
+}
+
+fn page(
+    index: &Index,
+    wants_entries: bool,
+    after: &mut InstanceKey,
+) -> Result<Vec<Row>, IndexError> {
+    let reader = index.read()?;
+    let count = if wants_entries { TOOL_BATCH_FILES } else { TOOL_PAGE_INSTANCES };
+    let mut rows = Vec::with_capacity(count);
+    for record in reader.all_instances(*after)?.take(count) {
+        let record: InstanceRecord<'_> = record?;
+        *after = record.key();
+        let entry = match wants_entries {
+            true => super::exchange::entry_of(&reader, &record)?.map(Box::new),
+            false => None,
+        };
+        rows.push(Row {
+            sop_instance: UidText::new(record.sop_instance()),
+            location: record.location(),
+            file_bytes: record.file_bytes(),
+            data_set_offset: record.data_set_offset(),
+            digest: record.digest(),
+            entry,
+        });
+    }
+    Ok(rows)
+}
+
+fn problem_of(directory: &Path, row: &Row, depth: Depth, buffer: &mut Vec<u8>) -> Option<Problem> {
+    let path = path_of(directory, &row.location);
+    let facts = match facts_of(&path) {
+        Ok(facts) => facts,
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Some(Problem::Missing);
+        }
+        Err(error) => return Some(Problem::Unreadable(error.into())),
+    };
+    if !facts.is_regular {
+        return Some(Problem::NotRegular);
+    }
+    if facts.bytes != row.file_bytes {
+        return Some(Problem::Size { listed: row.file_bytes, found: facts.bytes });
+    }
+    if depth == Depth::Metadata {
+        return None;
+    }
+    match read_digest(&path, row.data_set_offset, buffer) {
+        Ok((digest, _)) if digest == row.digest => {}
+        Ok(_) => return Some(Problem::Digest),
+        Err(error) if error.is_gone() => return Some(Problem::Missing),
+        Err(error) => return Some(Problem::Unreadable(error)),
+    }
+    let listed = row.entry.as_deref()?;
+    match read_entry(&path, row.location.clone(), true, buffer) {
+        Ok(found) => difference(listed, &found).map(Problem::Content),
+        Err(error) => Some(Problem::Unreadable(error)),
+    }
+}
+
+/// What a file says otherwise than the index.
+fn difference(listed: &InstanceEntry, found: &InstanceEntry) -> Option<&'static str> {
+    [
+        (listed.sop_instance == found.sop_instance, "SOP Instance UID"),
+        (listed.sop_class == found.sop_class, "SOP Class UID"),
+        (listed.transfer_syntax == found.transfer_syntax, "Transfer Syntax UID"),
+        (listed.data_set_offset == found.data_set_offset, "beginning of the data set"),
+        (listed.attributes == found.attributes, "indexed attributes"),
+    ]
+    .into_iter()
+    .find_map(|(is_same, what)| (!is_same).then_some(what))
+}
+
+enum Walked {
+    Files(Vec<FileLocation>),
+    Other,
+    Directory(String, std::io::Error),
+}
+
+fn produce_files(directory: &Path, hand_over: &mut dyn FnMut(Walked) -> bool) {
+    let mut batch = Vec::with_capacity(TOOL_BATCH_FILES);
+    let is_wanted = survey::walk(directory, "", &[layout::PRIVATE], &mut |met| match met {
+        Met::File(path) => {
+            let own = layout::own_number(&path).map(FileLocation::Own);
+            batch.push(own.unwrap_or(FileLocation::Relative(path)));
+            batch.len() < TOOL_PAGE_INSTANCES
+                || hand_over(Walked::Files(core::mem::take(&mut batch)))
+        }
+        Met::Strange(_) => hand_over(Walked::Other),
+        Met::Unreadable(path, error) => hand_over(Walked::Directory(path, error)),
+    });
+    if is_wanted && !batch.is_empty() {
+        hand_over(Walked::Files(batch));
+    }
+}
