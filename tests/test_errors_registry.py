@@ -26,6 +26,8 @@ EXPECTED = {
         "ConfigurationError": 10,
     },
     "serve": {},
+    "index": {"IndexToolFailure": 2},
+    "dcmqridx": {},
     "echoscu": dict.fromkeys(
         (
             "AssociationAborted",

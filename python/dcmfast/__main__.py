@@ -14,6 +14,8 @@ TOOLS: dict[str, tuple[str, str]] = {
     "dcmrecv": ("dcmfast.apps.dcmrecv", "receive objects by an association profile"),
     "dcmqrscp": ("dcmfast.apps.dcmqrscp", "archive by a configuration file; DCMTK's dcmqrscp"),
     "serve": ("dcmfast.apps.serve", "archive in a directory: store, find and retrieve"),
+    "index": ("dcmfast.apps.index", "an archive's index: show, verify, rebuild, export, import"),
+    "dcmqridx": ("dcmfast.apps.dcmqridx", "list files in an archive's index; DCMTK's dcmqridx"),
     "echoscu": ("dcmfast.apps.echoscu", "ask a peer whether it answers (C-ECHO)"),
     "storescu": ("dcmfast.apps.storescu", "send files to a peer (C-STORE)"),
     "man": ("dcmfast.apps.man", "print a tool's manual page"),

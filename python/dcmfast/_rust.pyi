@@ -4,7 +4,7 @@ Errors: what a receiver is told wrongly raises ValueError, what the system refus
 errno; associations that we request raise `AssociationError` and its classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 __all__ = [
@@ -19,25 +19,34 @@ __all__ = [
     "ElementDictionary",
     "EventLog",
     "FileInstance",
+    "IndexReader",
+    "IndexToolError",
+    "InstanceCursor",
     "LocalProtocolError",
     "LogFileError",
     "PeerAborted",
     "PeerReleased",
     "ProtocolError",
     "Receiver",
+    "Registrar",
     "TimedOut",
     "association_block",
     "cut_of_file",
+    "export_index",
+    "import_index",
+    "index_totals",
     "inspect_file",
     "limits_table",
     "message_block",
     "modality",
     "negotiate",
+    "rebuild_index",
     "rewrite_data_set",
     "scan_data_set",
     "scan_sequence",
     "state_table",
     "status_text",
+    "verify_index",
     "walk_fragments",
 ]
 
@@ -154,6 +163,51 @@ def negotiate(
 ) -> list[tuple[int, int, str | None]]: ...
 def state_table() -> list[tuple[str, str, str, str]]: ...
 def status_text(operation: str, status: int) -> str: ...
+
+# The tools of an index, for dcmfast.archive.index; `watch` is called with (phase, done, total).
+
+class IndexToolError(RuntimeError): ...
+
+_Watch = Callable[[str, int, int | None], object]
+
+@final
+class IndexReader:
+    def __new__(cls, directory: str) -> IndexReader: ...
+    def instances(self) -> InstanceCursor: ...
+    def studies(self) -> list[tuple[int, bytes, bytes, bytes, bytes, int, int, int]]: ...
+
+@final
+class InstanceCursor:
+    def page(self) -> list[tuple[int, str, str, int, int, dict[int, bytes]]]: ...
+
+@final
+class Registrar:
+    def __new__(cls, directory: str, log_level: str) -> Registrar: ...
+    def register(self, path: str) -> tuple[str, str]: ...
+    def close(self) -> None: ...
+
+def export_index(directory: str, target: str, watch: _Watch) -> int: ...
+def import_index(directory: str, source: str, log_level: str, watch: _Watch) -> int: ...
+def index_totals(directory: str) -> dict[str, int]: ...
+def rebuild_index(
+    directory: str,
+    *,
+    outside: Sequence[str],
+    threads: int | None,
+    log_level: str,
+    report: Callable[[str, str, str], object],
+    watch: _Watch,
+) -> dict[str, int]: ...
+def verify_index(
+    directory: str,
+    *,
+    depth: str,
+    repair: bool,
+    threads: int | None,
+    log_level: str,
+    report: Callable[[str, str, str | None, str, bool], object],
+    watch: _Watch,
+) -> dict[str, int]: ...
 
 # Element tables, for dcmfast._cython.element_view.
 

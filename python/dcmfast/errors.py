@@ -105,6 +105,10 @@ class StorageAreaError(StartupFailure):
     """A storage area cannot be served: it is in use, or its directory cannot be had."""
 
 
+class IndexToolFailure(StartupFailure):
+    """A tool of an index cannot do what was asked: the area is in use, or the index unusable."""
+
+
 class InputFileError(StartupFailure):
     """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
 
@@ -189,6 +193,9 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66},
     "dcmqrscp": {ListenError: 10, ArchiveConfigurationError: 10, ConfigurationError: 10},
     "serve": {},
+    # 1 is for findings, and for a command line that cannot be obeyed.
+    "index": {IndexToolFailure: 2},
+    "dcmqridx": {},
     "echoscu": {
         AssociationAborted: 70,
         AssociationTimeout: 70,

@@ -269,9 +269,10 @@ fn text(uid: dcmfast_core::uid::UidText) -> String {
 /// of the file; microseconds of its reception; attributes by tag.
 type Instance<'py> = (u64, &'static str, String, u64, u64, Bound<'py, PyDict>);
 
-/// A listed study: UID, patient ID, patient name, Specific Character Set of these, instances, bytes,
+/// A listed study: its number in order of arrival, UID, patient ID, patient name, Specific Character Set of these, instances, bytes,
 /// microseconds of the last reception.
 type Study<'py> = (
+    u64,
     Bound<'py, PyBytes>,
     Bound<'py, PyBytes>,
     Bound<'py, PyBytes>,
@@ -314,6 +315,7 @@ impl IndexReader {
             let Some(study) = reader.entity(Level::Study, id).map_err(failed)? else { continue };
             let value = |tag| PyBytes::new(py, study.attributes().value(tag));
             studies.push((
+                id,
                 value(tags::STUDY_INSTANCE_UID),
                 value(tags::PATIENT_ID),
                 value(tags::PATIENT_NAME),

@@ -39,8 +39,8 @@ mod _rust {
     };
     #[pymodule_export]
     use crate::index::{
-        IndexReader, Registrar, export_index, import_index, index_totals, rebuild_index,
-        verify_index,
+        IndexReader, InstanceCursor, Registrar, export_index, import_index, index_totals,
+        rebuild_index, verify_index,
     };
     #[pymodule_export]
     use crate::limits::limits_table;

@@ -10,11 +10,13 @@ from dcmfast.options.option import FrontEnd
 
 def all_front_ends() -> tuple[FrontEnd, ...]:
     """Return every front end, in the order in which they are listed."""
+    from dcmfast.options.specs.dcmqridx import DCMQRIDX
     from dcmfast.options.specs.dcmqrscp import DCMQRSCP
     from dcmfast.options.specs.dcmrecv import DCMRECV
     from dcmfast.options.specs.echoscu import ECHOSCU
+    from dcmfast.options.specs.index import INDEX
     from dcmfast.options.specs.serve import SERVE
     from dcmfast.options.specs.storescp import STORESCP
     from dcmfast.options.specs.storescu import STORESCU
 
-    return (STORESCP, DCMRECV, DCMQRSCP, SERVE, ECHOSCU, STORESCU)
+    return (STORESCP, DCMRECV, DCMQRSCP, SERVE, INDEX, DCMQRIDX, ECHOSCU, STORESCU)
