@@ -63,6 +63,11 @@ WORKING = {
         "-h --version -q -v -d -ll -p -b --peer --max-associations --matching --durability "
         "--duplicate"
     ),
+    "index": (
+        "-h --version -q -v -d -ll --json --studies --outside --digest --full --repair --threads "
+        "--dry-run --max-studies --max-study-bytes"
+    ),
+    "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p",
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
@@ -213,13 +218,13 @@ def dcmtks_usage(tool: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def options_of(lines: list[str]) -> dict[str, str]:
-    """Long spelling → short one, read off a usage text."""
+def options_of(lines: list[str], begins: int) -> dict[str, str]:
+    """Long spelling → short one, read off a usage text whose long ones begin in this column."""
     found = {}
     for line in lines:
         match = re.match(r" {2,4}([-+]\S+)? +(--\S+)(?: |$)", line)
         # Further right it is a word of a description.
-        if match and match.start(2) == 10:
+        if match and match.start(2) == begins:
             found[match[2]] = match[1] or ""
     return found
 
@@ -228,7 +233,7 @@ def options_of(lines: list[str]) -> dict[str, str]:
 @each_of_dcmtk
 def test_every_option_of_dcmtks_usage_is_known(front_end: FrontEnd) -> None:
     """And nothing else is, but what only a page has and dcmfast's own."""
-    theirs = options_of(dcmtks_usage(front_end.tool))
+    theirs = options_of(dcmtks_usage(front_end.tool), front_end.long_begins)
     ours = {
         option.long: option.short
         for option in front_end.options()

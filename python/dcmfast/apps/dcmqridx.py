@@ -10,7 +10,7 @@ import sys
 
 from dcmfast.apps import frame
 from dcmfast.errors import IndexToolFailure
-from dcmfast.observe.logs import Log, show
+from dcmfast.observe.logs import Log
 from dcmfast.options import index_settings
 from dcmfast.options.index_settings import RegisterSettings
 from dcmfast.options.specs.dcmqridx import DCMQRIDX
@@ -26,18 +26,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(what: RegisterSettings) -> int:
+    log = Log(what.log_level, tool="dcmqridx", table=what.log_table)
     if what.arguments_line is not None:
-        show("I", what.arguments_line)
-    log = Log(what.log_level)
+        log.line_at_any_level(what.arguments_line)
     if not os.path.isdir(what.directory):
         reason = os.strerror(20 if os.path.exists(what.directory) else 2)
         raise IndexToolFailure(("E", f"{what.directory}: {reason}"))
     if what.files or not what.is_printing:
         _register(what, log)
     if what.is_printing:
-        for line in _listing(what.directory):
-            sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
-        sys.stdout.buffer.flush()
+        try:
+            for line in _listing(what.directory):
+                sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # Who read it has had enough; Python would complain again at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -53,7 +57,7 @@ def _register(what: RegisterSettings, log: Log) -> None:
             outcome, text = registrar.register(file)
             if outcome == "refused":
                 log.line("E", f"cannot load dicom file: {file}")
-                log.line("E", f"dcmfast.archive: {file}: {text}")
+                log.line("E", f"{file}: {text}", logger="dcmfast.archive")
             elif outcome == "replaced":
                 log.line(
                     "W",
@@ -115,7 +119,7 @@ def _listing(directory: str) -> Iterator[str]:
         yield "*" * 54
         yield f"STUDY DESCRIPTOR: {number}"
         yield f"  Study UID: {study.study_instance_uid}"
-        yield f"  StudySize: {study.bytes}"
+        yield f"  StudySize: {study.file_bytes}"
         yield f"  LastRecDate: {study.last_reception_s:g}"
         yield f"  NumOfImages: {study.instances}"
     count = 0
@@ -124,7 +128,7 @@ def _listing(directory: str) -> Iterator[str]:
         yield f"RECORD NUMBER: {count}"
         yield "  Status: is new"
         yield f"  Filename: {one.path}"
-        yield f"  ImageSize: {one.bytes}"
+        yield f"  ImageSize: {one.file_bytes}"
         yield f"  RecordedDate: {one.received_s:g}"
         for name, tag in _FIELDS:
             yield f'    {name}: "{one.text(tag)}"'

@@ -5,6 +5,7 @@ Answers go to stdout, as text or as one JSON object per line; progress and failu
 
 from __future__ import annotations
 
+import os
 import sys
 
 from dcmfast.apps import frame
@@ -35,6 +36,10 @@ def main(arguments: list[str]) -> int:
 def _run(what: IndexSettings) -> int:
     try:
         return _COMMANDS[what.command](what)
+    except BrokenPipeError:
+        # Who read the answer has had enough; Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         sys.stderr.write("F: interrupted; the index is as it was\n")
         return INTERRUPTED
@@ -66,7 +71,7 @@ def _show(what: IndexSettings) -> int:
         for study in index.studies(what.directory):
             text = (
                 f"{_time(study.last_reception_s)}  {study.instances:>7} objects  "
-                f"{_size(study.bytes):>9}  {study.study_instance_uid}  "
+                f"{_size(study.file_bytes):>9}  {study.study_instance_uid}  "
                 f"{study.patient_id}  {study.patient_name}"
             )
             _say(what, text, study.as_dict())
@@ -169,9 +174,7 @@ def _import(what: IndexSettings) -> int:
     from dcmfast.archive import index
 
     with _bar(what) as watch:
-        count = index.import_(
-            what.directory, what.file, log_level=what.log_level, watch=watch
-        )
+        count = index.import_(what.directory, what.file, log_level=what.log_level, watch=watch)
     values = {"command": "import", "directory": what.directory, "instances": count}
     text = f"{count} instances listed; dcmfast index verify {what.directory} compares the files"
     _say(what, text, values)
@@ -184,10 +187,12 @@ def _quota(what: IndexSettings) -> int:
     studies = index.studies(what.directory)
     plan = quota.plan(studies, what.studies_max, what.study_bytes_max)
     for study in plan.studies:
-        text = f"study  {study.study_instance_uid}: {study.instances} objects, {_size(study.bytes)}"
+        size = _size(study.file_bytes)
+        text = f"study  {study.study_instance_uid}: {study.instances} objects, {size}"
         _say(what, text, {"would_go": "study", **study.as_dict()})
     for study, excess in plan.shrunk:
-        text = f"objects of study  {study.study_instance_uid}: {_size(excess)} of {_size(study.bytes)}"
+        size = f"{_size(excess)} of {_size(study.file_bytes)}"
+        text = f"objects of study  {study.study_instance_uid}: {size}"
         _say(what, text, {"would_go": "objects", "excess_bytes": excess, **study.as_dict()})
     text = (
         f"{len(plan.studies)} studies would go before a new study is stored, and objects of "

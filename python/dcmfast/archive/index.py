@@ -92,7 +92,7 @@ class Study(Record):
     patient_id: str
     patient_name: str
     instances: int
-    bytes: int
+    file_bytes: int
     #: Of the last object that came, in seconds since 1970.
     last_reception_s: float
 
@@ -105,7 +105,7 @@ class Instance(Record):
     #: own, relative or absolute.
     kind: str
     path: str
-    bytes: int
+    file_bytes: int
     #: In seconds since 1970.
     received_s: float
     #: Values by tag, as received.
@@ -138,7 +138,11 @@ def _unwatched(_phase: str, _done: int, _total: int | None) -> None:
 def totals(directory: str) -> Totals:
     """Return how much the index of the area in `directory` lists."""
     with _Failures():
-        return Totals(**_rust.index_totals(directory))
+        counts = _rust.index_totals(directory)
+    return Totals(
+        **{name: count for name, count in counts.items() if name != "journal_has_records"},
+        journal_has_records=bool(counts["journal_has_records"]),
+    )
 
 
 def studies(directory: str) -> list[Study]:
@@ -152,7 +156,7 @@ def studies(directory: str) -> list[Study]:
             patient_id=_decoded(patient_id, character_set),
             patient_name=_decoded(name, character_set),
             instances=instances,
-            bytes=file_bytes,
+            file_bytes=file_bytes,
             last_reception_s=last_us / 1e6,
         )
         for number, uid, patient_id, name, character_set, instances, file_bytes, last_us in rows
@@ -173,7 +177,7 @@ def instances(directory: str) -> Iterator[Instance]:
                 number=number,
                 kind=kind,
                 path=path,
-                bytes=file_bytes,
+                file_bytes=file_bytes,
                 received_s=received_us / 1e6,
                 attributes=attributes,
             )
@@ -209,9 +213,7 @@ def verify(
         Called with the progress, ten times a second at most.
     """
 
-    def show(
-        problem: str, path: str, uid: str | None, text: str, is_repaired: bool
-    ) -> None:
+    def show(problem: str, path: str, uid: str | None, text: str, is_repaired: bool) -> None:
         finding = Finding(
             problem=problem, path=path, sop_instance_uid=uid, text=text, is_repaired=is_repaired
         )
@@ -310,6 +312,6 @@ def _decoded(value: bytes, character_set: bytes) -> str:
 
     names = [name.strip() for name in character_set.decode("ascii", "replace").split("\\")]
     try:
-        return decode_bytes(value, convert_encodings(names), set("\\^="))
+        return decode_bytes(value, convert_encodings(names), {0x5C, 0x5E, 0x3D})
     except (LookupError, ValueError):
         return value.decode("utf-8", "backslashreplace")

@@ -35,16 +35,16 @@ def plan(
         if known is not None:
             one = one.replace(
                 instances=one.instances + known.instances,
-                bytes=one.bytes + known.bytes,
+                file_bytes=one.file_bytes + known.file_bytes,
                 last_reception_s=max(one.last_reception_s, known.last_reception_s),
             )
         by_uid[one.study_instance_uid] = one
     oldest = sorted(by_uid.values(), key=lambda one: (one.last_reception_s, one.study_instance_uid))
     excess = 0 if studies_max is None else max(len(oldest) - studies_max + 1, 0)
     gone, kept = oldest[:excess], oldest[excess:]
-    shrunk = (
-        ()
-        if study_bytes_max is None
-        else tuple((one, one.bytes - study_bytes_max) for one in kept if one.bytes > study_bytes_max)
+    limit = study_bytes_max
+    shrunk = [] if limit is None else [one for one in kept if one.file_bytes > limit]
+    return QuotaPlan(
+        studies=tuple(gone),
+        shrunk=tuple((one, one.file_bytes - (limit or 0)) for one in shrunk),
     )
-    return QuotaPlan(studies=tuple(gone), shrunk=shrunk)

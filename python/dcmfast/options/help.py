@@ -9,8 +9,6 @@ from __future__ import annotations
 import dcmfast
 from dcmfast.options.option import FrontEnd, Option, Section
 
-_LONG_BEGINS = 10
-
 
 def banner(front_end: FrontEnd) -> str:
     """Return the line that opens usage, version and error texts."""
@@ -34,7 +32,7 @@ def synopsis(front_end: FrontEnd) -> str:
 def usage(front_end: FrontEnd) -> str:
     """Return the text of ``--help``."""
     lines = [f"{header(front_end)}usage: {synopsis(front_end)}", "", "parameters:"]
-    width = _LONG_BEGINS + front_end.long_column
+    width = front_end.long_begins + front_end.long_column
     for one in front_end.parameters:
         first, *rest = one.summary.split("\n")
         lines.append(f"  {one.name}".ljust(width + 2) + first)
@@ -45,15 +43,17 @@ def usage(front_end: FrontEnd) -> str:
         for section in group.sections:
             if section.title:
                 lines.append(f"  {section.title}:")
-            lines += _section(section, section.long_column or front_end.long_column)
+            long_column = section.long_column or front_end.long_column
+            lines += _section(section, long_column, front_end.long_begins)
+    begins = front_end.long_begins
     renamed = [option for option in front_end.options() if option.aliases]
     if renamed:
         lines.append("spellings of 1998:")
-        lines += [f"  {' '.join(one.aliases)}".ljust(_LONG_BEGINS) + one.long for one in renamed]
+        lines += [f"  {' '.join(one.aliases)}".ljust(begins) + one.long for one in renamed]
     return "\n".join(lines) + "\n\n"
 
 
-def _section(section: Section, long_column: int) -> list[str]:
+def _section(section: Section, long_column: int, begins: int) -> list[str]:
     indent = 4 if section.title else 2
     lines = []
     for option in section.options:
@@ -62,9 +62,9 @@ def _section(section: Section, long_column: int) -> list[str]:
         short, long = option.short, option.long
         if not long.startswith("--"):
             short, long = long, ""
-        left = (" " * indent + short).ljust(_LONG_BEGINS) + long.ljust(long_column)
+        left = (" " * indent + short).ljust(begins) + long.ljust(long_column)
         lines.append(f"{left}  {first}".rstrip())
-        lines += [" " * (_LONG_BEGINS + long_column + 2) + line for line in rest]
+        lines += [" " * (begins + long_column + 2) + line for line in rest]
     return lines
 
 

@@ -14,6 +14,10 @@ from dcmfast.options.settings import built, parse, refuse_unavailable
 from dcmfast.options.specs.index import COMMANDS, FILE_COMMANDS
 from dcmfast.types import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dcmfast.config.log_cfg import LogTable
+
 #: What a letter behind a number of bytes means, as in a configuration of dcmqrscp.
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -43,6 +47,8 @@ class RegisterSettings(Record):
     """What dcmqridx will do."""
 
     log_level: str
+    #: How log events are formatted and where they go; None for DCMTK's form on stderr.
+    log_table: LogTable | None
     arguments_line: str | None
     directory: str
     #: As typed.
@@ -115,6 +121,7 @@ def dcmqridx(front_end: FrontEnd, arguments: list[str]) -> RegisterSettings | Pa
         refuse_unavailable(parsed)
         return RegisterSettings(
             log_level=parsed.log_level,
+            log_table=parsed.log_table,
             arguments_line=parsed.arguments_line,
             directory=os.path.abspath(parsed.parameters[0]),
             files=parsed.parameters[1:],

@@ -252,6 +252,8 @@ class FrontEnd(Record):
     checks: tuple[str | tuple[str, ...], ...]
     #: Width of the long spellings in the usage text.
     long_column: int = 20
+    #: Column in which they begin; DCMTK's is smaller where no short spelling is long.
+    long_begins: int = 10
     #: Without any argument the tool starts; otherwise it prints its usage.
     starts_bare: bool = False
     #: DCMTK has a program of this name, which it is held against.

@@ -255,9 +255,8 @@ pub fn import_index(
 ) -> PyResult<u64> {
     let logger = logger(log_level)?;
     let mut watcher = Watcher::new(watch);
-    let outcome = py.detach(|| {
-        exchange::import(&directory, &source, &logger, &mut |step| watcher.step(step))
-    });
+    let outcome = py
+        .detach(|| exchange::import(&directory, &source, &logger, &mut |step| watcher.step(step)));
     watcher.finish(outcome)
 }
 

@@ -31,6 +31,7 @@ DCMQRIDX = FrontEnd(
         ),
     ),
     long_column=12,
+    long_begins=7,
     groups=(group("options", *general.COMMON, PRINT, NOT_NEW),),
     checks=("arguments", "verbosity", "log_level", "log_config", "print", "not_new"),
 )

@@ -42,7 +42,7 @@ REPAIR = Option(
 THREADS = Option(
     field="threads",
     names=("--threads",),
-    summary="[n]umber: integer (1..16, default: one per processor)\nthreads that read files",
+    summary="[n]umber: integer (1..16)\nthreads that read files; else one per processor",
     values=(Unsigned(minimum=1, maximum=16),),
     source="dcmfast",
 )

@@ -19,8 +19,8 @@ use crate::dataset::scan::{ScanError, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::index::{FileLocation, InstanceEntry, attributes};
 use crate::limits::FILE_META_BYTES_MAX;
-use crate::storage::backend::survey::{FileFacts, open_regular};
 use crate::storage::backend::StoredFile;
+use crate::storage::backend::survey::{FileFacts, open_regular};
 use crate::storage::reader::{InputFormat, explicit_element, inspect};
 use crate::storage::writer::significant;
 use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
@@ -58,7 +58,11 @@ impl fmt::Display for Unlistable {
             Self::DataSet(error) => write!(formatter, "damaged data set: {error}"),
             Self::NoUid => formatter.write_str("no SOP Class UID or SOP Instance UID"),
             Self::NotStorage(uid) => {
-                write!(formatter, "not an object of a storage class: {}", uid.as_bytes().escape_ascii())
+                write!(
+                    formatter,
+                    "not an object of a storage class: {}",
+                    uid.as_bytes().escape_ascii()
+                )
             }
             Self::Changing => formatter.write_str("it changed while it was read"),
         }

@@ -207,9 +207,7 @@ pub(super) fn area_error(directory: &Path, error: AreaError) -> ToolError {
         AreaError::Io(failure) => ToolError::Io(failure),
         AreaError::Index(error) => match error.0.downcast::<IndexError>() {
             Ok(error) => index_error(directory, *error),
-            Err(other) => {
-                ToolError::Area(AreaError::Index(super::listing::ListingError(other)))
-            }
+            Err(other) => ToolError::Area(AreaError::Index(super::listing::ListingError(other))),
         },
         error => ToolError::Area(error),
     }

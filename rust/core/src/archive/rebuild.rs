@@ -158,12 +158,10 @@ fn produce(directory: &Path, outside: &[String], hand_over: &mut dyn FnMut(Work)
         Met::Strange(_) => hand_over(Work::Strange),
         Met::Unreadable(path, error) => hand_over(Work::Unreadable(path, error)),
     };
-    let is_wanted = survey::walk(
-        directory,
-        "",
-        &[layout::PRIVATE, layout::OBJECTS],
-        &mut |met| take(met, &mut batch),
-    ) && survey::walk(directory, layout::OBJECTS, &[], &mut |met| take(met, &mut batch));
+    let is_wanted =
+        survey::walk(directory, "", &[layout::PRIVATE, layout::OBJECTS], &mut |met| {
+            take(met, &mut batch)
+        }) && survey::walk(directory, layout::OBJECTS, &[], &mut |met| take(met, &mut batch));
     if is_wanted && !batch.is_empty() {
         hand_over(Work::Read(batch));
     }
@@ -178,7 +176,8 @@ fn fill(
     watch: Watch<'_>,
 ) -> Result<Rebuilt, ToolError> {
     let directory = hold.directory();
-    let mut list = Listing { index, directory, batch: Vec::new(), left_out, done: Rebuilt::default() };
+    let mut list =
+        Listing { index, directory, batch: Vec::new(), left_out, done: Rebuilt::default() };
     parallel::in_order(
         options.threads,
         |hand_over| produce(directory, &options.outside, hand_over),
@@ -242,7 +241,8 @@ impl Listing<'_> {
             self.done.files += 1;
             match entry {
                 Ok(entry) => self.batch.push(entry),
-                Err(error) if error.is_gone() && !matches!(location, FileLocation::Absolute(_)) => {}
+                Err(error) if error.is_gone() && !matches!(location, FileLocation::Absolute(_)) => {
+                }
                 Err(error) if error.is_other() && !matches!(location, FileLocation::Own(_)) => {
                     self.done.others += 1;
                 }

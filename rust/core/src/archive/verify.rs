@@ -331,7 +331,8 @@ impl Check<'_> {
 
     fn look_up_files(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
         let before = self.index.read()?.counters()?;
-        let (index, directory, depth) = (Arc::clone(self.index), self.directory, self.options.depth);
+        let (index, directory, depth) =
+            (Arc::clone(self.index), self.directory, self.options.depth);
         parallel::in_order(
             self.options.threads,
             |hand_over| produce_rows(&index, depth == Depth::Full, hand_over),
@@ -366,8 +367,7 @@ impl Check<'_> {
         let after = self.index.read()?.counters()?;
         // Only an index that nobody has changed meanwhile can be counted.
         if before == after && before.instances != self.done.instances {
-            let problem =
-                Problem::Count { counted: before.instances, listed: self.done.instances };
+            let problem = Problem::Count { counted: before.instances, listed: self.done.instances };
             self.tell(FileLocation::Relative(String::new()), None, problem, false);
         }
         Ok(())
@@ -412,7 +412,8 @@ impl Check<'_> {
                     let count = locations.len() as u64;
                     let mut candidates = Vec::new();
                     for location in locations.into_iter().filter(|one| !known.has(one)) {
-                        let is_new = matches!(location, FileLocation::Own(number) if number > applied);
+                        let is_new =
+                            matches!(location, FileLocation::Own(number) if number > applied);
                         let entry = if is_new && may_be_pending {
                             Err(Unlistable::Changing)
                         } else {
@@ -460,7 +461,9 @@ impl Check<'_> {
     fn doubt(&mut self, candidate: Candidate) -> Result<(), ToolError> {
         match &candidate.entry {
             Err(error) if error.is_gone() => return Ok(()),
-            Err(error) if error.is_other() && !matches!(candidate.location, FileLocation::Own(_)) => {
+            Err(error)
+                if error.is_other() && !matches!(candidate.location, FileLocation::Own(_)) =>
+            {
                 self.done.others += 1;
                 return Ok(());
             }
@@ -518,8 +521,7 @@ impl Check<'_> {
     }
 
     fn is_removed(&self, uid: &UidText) -> bool {
-        let removes =
-            |op: &IndexOp| matches!(op, IndexOp::Remove { sop_instance, .. } if sop_instance == uid);
+        let removes = |op: &IndexOp| matches!(op, IndexOp::Remove { sop_instance, .. } if sop_instance == uid);
         self.repairs.iter().any(removes)
     }
 

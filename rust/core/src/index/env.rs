@@ -527,7 +527,13 @@ fn convert(error: heed::Error, doing: &'static str, path: &Path) -> IndexError {
 fn refuse_cut_file(env: &Env<WithoutTls>, path: &Path) -> Result<(), IndexError> {
     let io = |source| IndexError::Io { doing: "open", path: path.to_owned(), source };
     let pages = env.info().last_page_number as u64 + 1;
-    let page_bytes = u64::from(env.stat().page_size);
+    let convert = |error| convert(error, "open", path);
+    let txn = env.read_txn().map_err(convert)?;
+    // The unnamed database is described in the meta page: no other page is read.
+    let main: Option<Rows0> = env.open_database(&txn, None).map_err(convert)?;
+    let Some(main) = main else { return Ok(()) };
+    let page_bytes = u64::from(main.stat(&txn).map_err(convert)?.page_size);
+    drop(txn);
     // LMDB writes pages before it names them, so a writer at work never makes this false.
     let file_bytes = fs::metadata(path.join(DATA_FILE)).map_err(io)?.len();
     if pages.saturating_mul(page_bytes) > file_bytes {
