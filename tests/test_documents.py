@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("rust/core/src/**/*.md")])
 DOCUMENTS = [path for path in DOCUMENTS if not {".venv", "build"} & set(path.parts)]
 #: Where the code and the tests refer to documents.
 SOURCES = sorted(

@@ -44,6 +44,7 @@ def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
         "log_level": settings.log_level,
         "log": log.events if log is not None else None,
         "verbose_contexts": settings.is_verbose_pc,
+        "verbose_responses": False,
         "table": receiver_table(
             preference=settings.preference,
             is_promiscuous=settings.is_promiscuous,

@@ -155,6 +155,10 @@ pub const MOVE_ASSOCIATIONS_MAX: usize = 32;
 /// Connecting to a move destination, resolving its name apart, in seconds, without `--timeout`.
 pub const MOVE_CONNECT_TIMEOUT_S: u32 = 10;
 
+/// Sequences within sequences of an identifier that the log shows; it recurses, and nobody reads
+/// deeper.
+pub const LOGGED_SEQUENCE_DEPTH_MAX: usize = 8;
+
 // ---- Archive -----------------------------------------------------------------------------------
 
 /// Longest object, with its file meta information, that is kept in memory and written into the

@@ -65,6 +65,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         FAILED_UIDS_BYTES_MAX,
         MOVE_ASSOCIATIONS_MAX,
         MOVE_CONNECT_TIMEOUT_S,
+        LOGGED_SEQUENCE_DEPTH_MAX,
         JOURNALED_OBJECT_BYTES_MAX,
         JOURNAL_RECORD_BYTES_MAX,
         JOURNAL_SEGMENT_BYTES,

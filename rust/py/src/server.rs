@@ -126,6 +126,7 @@ struct Plan {
     /// Replaces level and console where there is a logger configuration.
     log: Option<Py<EventLog>>,
     verbose_contexts: bool,
+    verbose_responses: bool,
     table: Table,
     max_pdu_bytes: u32,
     acse_timeout_s: u32,
@@ -300,6 +301,7 @@ impl Receiver {
             refuse: plan.refuse,
             reject_without_implementation_class_uid: plan.reject_without_implementation_class_uid,
             verbose_contexts: plan.verbose_contexts,
+            verbose_responses: plan.verbose_responses,
         };
         // One line instead of Rust's own report: a panic is told in the log's form, without values.
         std::panic::set_hook(Box::new(move |panic| {

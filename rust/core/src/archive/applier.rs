@@ -265,7 +265,20 @@ impl Applier {
                     format_args!("cannot delete {}: {error}", path.display()),
                 );
             }
-            _ => {}
+            Ok(()) => {
+                let path = self.shared.tree.path_of(&name);
+                // DCMTK's words, under the logger of the tool that it belongs to.
+                self.shared.options.logger.line(
+                    Level::Warn,
+                    "dcmtk.apps.dcmqrscp",
+                    format_args!(
+                        "Deleting file: {} due to quota or duplicate SOP instance UID",
+                        path.display()
+                    ),
+                );
+            }
+            // It was deleted before.
+            Err(_) => {}
         }
     }
 }

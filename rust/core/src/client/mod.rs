@@ -306,6 +306,11 @@ impl Requestor {
         (&self.peer_implementation.0, &self.peer_implementation.1)
     }
 
+    /// How messages are cut.
+    pub(crate) fn fragmenter(&self) -> Fragmenter {
+        self.fragmenter
+    }
+
     /// The message ID of the next request.
     pub fn next_message_id(&self) -> u16 {
         self.next_message_id

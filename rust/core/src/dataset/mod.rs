@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod character_set;
+pub mod dump;
 pub mod element_table;
 pub mod encode;
 pub mod identifier;

@@ -25,6 +25,7 @@ use super::store::{Exchange, Outcome};
 use super::{Objects, Service};
 use crate::acse::negotiation::{Negotiation, explanation, negotiate};
 use crate::acse::user_information::{LocalIdentity, associate_ac};
+use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dimse::service::QueryService;
 use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
 use crate::log::{Level, escaped};
@@ -94,7 +95,8 @@ pub(super) struct Link<'s> {
 pub fn serve(shared: &Shared, id: u64, connection: Connection) {
     let service = &shared.service;
     let narrator =
-        Narrator::new(Arc::clone(&service.logger), service.dialect, service.verbose_contexts);
+        Narrator::new(Arc::clone(&service.logger), service.dialect, service.verbose_contexts)
+            .with_responses(service.verbose_responses);
     let mut link = Link {
         shared,
         service,
@@ -481,6 +483,9 @@ impl<'s> Link<'s> {
         let mut agreed = exchange.agreed_information.iter();
         let agreed = agreed.find(|(uid, _)| *uid == class).map(|(_, bytes)| bytes.clone());
         let Some(open) = exchange.area.clone() else { return Err(self.abort(Abort::USER)) };
+        let Operation { context, request, identifier } = operation;
+        let syntax = TransferSyntax::of(&context.transfer_syntax);
+        self.narrator.query_identifiers(request.service, syntax, identifier);
         let mut peer = Peer::new(self, exchange);
         let result = match (&service.objects, operation.request.service) {
             (Objects::Directory(_), _) => Ok(()),
@@ -657,7 +662,9 @@ impl<'s> Link<'s> {
         accept: &'a AssociateAc,
     ) -> AssociationBlock<'a> {
         let mut block = self.block(request, "A-ASSOCIATE-AC");
-        block.responding = Some(request.called_ae_title());
+        // DCMTK's archive leaves it empty.
+        block.responding =
+            (self.service.dialect != Dialect::Dcmqrscp).then(|| request.called_ae_title());
         block.extended_negotiation.1 = extended_negotiation(accept.user_information.as_ref());
         block.contexts = negotiation
             .decisions

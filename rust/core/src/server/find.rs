@@ -11,7 +11,7 @@ use super::peer::{Ended, Operation, Peer};
 use crate::archive::area::StorageArea;
 use crate::dataset::identifier::{Encoding, Item, deflated, inflated};
 use crate::dataset::transfer_syntax::TransferSyntax;
-use crate::dimse::status::{Operation as StatusOf, Status};
+use crate::dimse::status::Status;
 use crate::index::answer::{AnswerCharacterSet, Answerer, Converted};
 use crate::index::query::{Model, Purpose, Query, QueryError, RuleSet, Rules};
 use crate::index::search::{Cursor, Progress};
@@ -62,9 +62,8 @@ pub fn find(
     index: &Index,
     settings: &FindSettings,
 ) -> Result<(), Ended> {
-    let mut responses = 0;
-    let status = answer(peer, operation, area, index, settings, &mut responses)?;
-    respond(peer, operation, status, None, &mut responses)
+    let status = answer(peer, operation, area, index, settings)?;
+    respond(peer, operation, status, None)
 }
 
 /// Queues one response.
@@ -73,12 +72,9 @@ fn respond(
     operation: &Operation,
     status: Status,
     identifier: Option<&[u8]>,
-    responses: &mut u64,
 ) -> Result<(), Ended> {
-    *responses += 1;
-    peer.narrator().query_response(operation.request.service, *responses, status);
     let response = operation.request.response(status, identifier.is_some());
-    peer.queue(operation.context.id, |out| response.encode(out), identifier)
+    peer.respond(operation, &response, identifier)
 }
 
 /// Sends all pending responses and returns the final status.
@@ -88,16 +84,12 @@ fn answer(
     area: &StorageArea,
     index: &Index,
     settings: &FindSettings,
-    responses: &mut u64,
 ) -> Result<Status, Ended> {
     let syntax = TransferSyntax::of(&operation.context.transfer_syntax);
     let encoding = Encoding::of(syntax);
     let fails = |peer: &Peer<'_, '_>, error: &QueryError| {
         let status = answers::query_status(error, settings.rules);
-        let text = status.text(StatusOf::Find);
-        let narrator = peer.narrator();
-        narrator.complain(format_args!("findSCP: Database: startFindRequest Failed ({text}):"));
-        narrator.explain(format_args!("C-FIND refused: {error}"));
+        peer.narrator().query_refused(operation.request.service, status, error);
         status
     };
     let bytes = match inflated(syntax, &operation.identifier) {
@@ -143,9 +135,9 @@ fn answer(
         for identifier in page.identifiers() {
             if syntax.is_deflated {
                 let identifier = deflated(identifier);
-                respond(peer, operation, pending, Some(&identifier), responses)?;
+                respond(peer, operation, pending, Some(&identifier))?;
             } else {
-                respond(peer, operation, pending, Some(identifier), responses)?;
+                respond(peer, operation, pending, Some(identifier))?;
             }
         }
         if progress == Progress::Done {

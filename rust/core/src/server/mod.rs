@@ -1,8 +1,8 @@
 //! The acceptor side: accept, negotiate, serve, answer, close.
 //!
 //! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE; `peer`
-//! is an association as an operation sees it that has many answers; `answers` is the one table of what each fault gets; `narration` says what happens in DCMTK's
-//! words.
+//! is an association as an operation sees it that has many answers; `answers` is the one table of what each fault gets; `narration` and
+//! `query_narration` say what happens in DCMTK's words.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub mod find;
 pub mod listener;
 pub mod narration;
 pub mod peer;
+pub mod query_narration;
 pub mod retrieve;
 pub mod store;
 
@@ -74,4 +75,6 @@ pub struct Service {
     pub reject_without_implementation_class_uid: bool,
     /// `--verbose-pc`: association blocks at INFO.
     pub verbose_contexts: bool,
+    /// `--very-verbose`: data sets of responses at INFO.
+    pub verbose_responses: bool,
 }

@@ -4,8 +4,8 @@
 //! story in different words, streams and levels; [`Dialect`] chooses. Source: DCMTK 3.6.7, checked against
 //! DCMTK 3.6.7 in `tests/compat/`. Lines that DCMTK does not have go through [`Narrator::explain`]
 //! under loggers `dcmfast.*`, from `-v` on (DIFFERENCES.md D18). Peers' text passes `log::escaped`;
-//! nothing of a data set but its SOP Instance UID is ever printed. Text is built only when its
-//! level is on.
+//! nothing of a stored data set but its SOP Instance UID is ever printed. Text is built only when
+//! its level is on. What dcmqrscp says of queries and retrieves is `query_narration`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use crate::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
-use crate::dimse::service::{Priority, QueryService};
+use crate::dimse::service::Priority;
 use crate::dimse::status::{Operation, Status};
 use crate::log::{Level, Logger, escaped};
 use crate::storage::writer::Dialect;
@@ -99,35 +99,28 @@ pub struct Narrator {
     dialect: Dialect,
     /// `--verbose-pc`.
     verbose_contexts: bool,
+    /// `--very-verbose` of dcmqrscp.
+    pub(super) verbose_responses: bool,
 }
 
 /// The modality code of file names; `OT` for an unknown class.
-fn modality(sop_class_uid: &[u8]) -> &'static str {
+pub(super) fn modality(sop_class_uid: &[u8]) -> &'static str {
     storage_prefix(sop_class_uid).unwrap_or("OT")
 }
 
 impl Narrator {
     /// A narrator in `dialect`.
     pub fn new(logger: Arc<Logger>, dialect: Dialect, verbose_contexts: bool) -> Self {
-        Self { logger, dialect, verbose_contexts }
+        Self { logger, dialect, verbose_contexts, verbose_responses: false }
     }
 
-    fn say(&self, level: Level, text: fmt::Arguments<'_>) {
+    /// The same, showing the data sets of responses from INFO on (`--very-verbose`).
+    pub fn with_responses(self, verbose_responses: bool) -> Self {
+        Self { verbose_responses, ..self }
+    }
+
+    pub(super) fn say(&self, level: Level, text: fmt::Arguments<'_>) {
         self.logger.line(level, logger_of(self.dialect), text);
-    }
-
-    /// One response of a C-FIND, C-MOVE or C-GET, counted from 1, the final one included.
-    pub fn query_response(&self, service: QueryService, number: u64, status: Status) {
-        if !self.enabled(Level::Info) {
-            return;
-        }
-        let operation = match service {
-            QueryService::Find => Operation::Find,
-            QueryService::Get => Operation::Get,
-            QueryService::Move => Operation::Move,
-        };
-        let (name, text) = (service.text(), status.text(operation));
-        self.say(Level::Info, format_args!("{name} SCP Response {number} [status: {text}]"));
     }
 
     /// True when lines of `level` are wanted.
@@ -445,8 +438,13 @@ impl Narrator {
 
     /// storescp tells the path before it writes, dcmrecv after.
     pub fn storing(&self, path: &dyn fmt::Display) {
-        if self.dialect != Dialect::Dcmrecv {
-            self.say(Level::Info, format_args!("storing DICOM file: {path}"));
+        match self.dialect {
+            Dialect::Storescp => {
+                self.say(Level::Info, format_args!("storing DICOM file: {path}"));
+            }
+            // DCMTK's archive does not say where an object goes.
+            Dialect::Dcmqrscp => self.explain(format_args!("stored as {path}")),
+            Dialect::Dcmrecv => {}
         }
     }
 
@@ -460,8 +458,10 @@ impl Narrator {
     /// A file of that name was there.
     pub fn overwriting(&self, path: &dyn fmt::Display, bit_preserving: bool) {
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp if bit_preserving => {}
-            Dialect::Storescp | Dialect::Dcmqrscp => self
+            Dialect::Storescp if bit_preserving => {}
+            // The deletion of what was there is told when it is done.
+            Dialect::Dcmqrscp => {}
+            Dialect::Storescp => self
                 .say(Level::Warn, format_args!("DICOM file already exists, overwriting: {path}")),
             Dialect::Dcmrecv => {
                 self.say(Level::Warn, format_args!("file already exists, overwriting: {path}"));
@@ -574,8 +574,11 @@ impl Narrator {
     /// We abort the association, for `why`.
     pub fn failure(&self, why: &dyn fmt::Display) {
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => {
+            Dialect::Storescp => {
                 self.say(Level::Error, format_args!("DIMSE failure (aborting association): {why}"));
+            }
+            Dialect::Dcmqrscp => {
+                self.say(Level::Error, format_args!("DIMSE Failure (aborting association): {why}"));
             }
             Dialect::Dcmrecv => self.complain(format_args!("aborting association: {why}")),
         }
@@ -610,7 +613,19 @@ impl Narrator {
         }
     }
 
-    fn message(&self, level: Level, direction: &str, fill: impl FnOnce(&mut MessageBlock)) {
+    /// What an object that was sent looks like: one character per data-set PDV.
+    pub(super) fn progress_sent(&self, pdvs: usize) {
+        if self.shows_progress() {
+            self.progress(&format!("XMIT: {}\n", ".".repeat(pdvs)));
+        }
+    }
+
+    pub(super) fn message(
+        &self,
+        level: Level,
+        direction: &str,
+        fill: impl FnOnce(&mut MessageBlock),
+    ) {
         if !self.enabled(level) {
             return;
         }

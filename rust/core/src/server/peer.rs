@@ -20,8 +20,9 @@ use super::narration::Narrator;
 use super::store::Exchange;
 use crate::acse::negotiation::{AcceptedContext, AcceptedContexts};
 use crate::ae_title::AeTitle;
+use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dimse::message::{Step, append_command};
-use crate::dimse::service::{Command, QueryRequest, command_name};
+use crate::dimse::service::{Command, QueryRequest, Response, command_name};
 use crate::dimse::status::Status;
 use crate::limits::{OPERATION_OUTPUT_BYTES, STOP_GRACE_S};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag};
@@ -62,6 +63,8 @@ pub struct Peer<'p, 's> {
     /// Message IDs that C-CANCEL-RQs named; only the one in hand is ever asked for.
     cancelled: Option<u16>,
     answers: VecDeque<StoreAnswer>,
+    /// Responses to the operation so far.
+    responses: u64,
     end: Option<End>,
 }
 
@@ -71,7 +74,15 @@ impl<'p, 's> Peer<'p, 's> {
         // The buffer is the response's before; its bytes are sent already.
         let mut out = std::mem::take(&mut exchange.pdu);
         out.clear();
-        Self { link, exchange, out, cancelled: None, answers: VecDeque::new(), end: None }
+        Self {
+            link,
+            exchange,
+            out,
+            cancelled: None,
+            answers: VecDeque::new(),
+            responses: 0,
+            end: None,
+        }
     }
 
     /// What is left to do when the operation has returned: sends what is queued, and says how the
@@ -152,6 +163,20 @@ impl<'p, 's> Peer<'p, 's> {
             fragmenter.append(&mut self.out, context_id, FragmentKind::DataSet, data_set);
         }
         if self.out.len() >= OPERATION_OUTPUT_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Queues one response to `operation`, and says so.
+    pub fn respond(
+        &mut self,
+        operation: &Operation,
+        response: &Response<'_>,
+        identifier: Option<&[u8]>,
+    ) -> Result<(), Ended> {
+        self.responses += 1;
+        let Operation { context, request, .. } = operation;
+        let shown = identifier.map(|bytes| (TransferSyntax::of(&context.transfer_syntax), bytes));
+        self.narrator().query_response(request.service, self.responses, response, shown);
+        self.queue(context.id, |out| response.encode(out), identifier)
     }
 
     /// Sends what is queued.

@@ -287,6 +287,7 @@ impl<'b> Block<'_, 'b> {
             let field = request.service.command_field();
             return self.refuse(context_id, field, response, request.data_set_type);
         }
+        self.narrator.query_request(&request);
         if !request.data_set_type.is_present() {
             let service = request.service.text();
             self.narrator.complain(format_args!("C-{service} refused: it has no identifier"));

@@ -39,9 +39,11 @@ use crate::log::system_text;
 use crate::net::tcp::{SLICE, StopFlag, TransportOptions};
 use crate::server::destinations::{Destination, Destinations};
 use crate::server::peer::{Ended, Operation, Peer};
+use crate::server::query_narration::SubOperation;
 use crate::tag::FAILED_SOP_INSTANCE_UID_LIST;
 use crate::uid::Uid;
 use crate::ul::pdu::Abort;
+use crate::ul::pdv::Fragmenter;
 use crate::vr::Vr;
 
 /// Whoever asked for the retrieve.
@@ -65,6 +67,9 @@ pub trait Asker {
 
     /// Tells the log.
     fn tell(&self, text: fmt::Arguments<'_>);
+
+    /// Tells the log of one step, in DCMTK's words.
+    fn tell_step(&self, _step: SubOperation<'_>) {}
 }
 
 /// The peer whose request is performed.
@@ -91,7 +96,7 @@ impl Asker for PeerAsker<'_, '_, '_> {
             sub_operations: Some(counts),
             ..request.response(status, identifier.is_some())
         };
-        self.peer.queue(context.id, |out| response.encode(out), identifier.as_deref())
+        self.peer.respond(self.operation, &response, identifier.as_deref())
     }
 
     fn flush(&mut self) -> Result<(), Ended> {
@@ -104,6 +109,10 @@ impl Asker for PeerAsker<'_, '_, '_> {
 
     fn tell(&self, text: fmt::Arguments<'_>) {
         self.peer.narrator().warn(text);
+    }
+
+    fn tell_step(&self, step: SubOperation<'_>) {
+        self.peer.narrator().sub_operation(self.operation.request.service, step);
     }
 }
 
@@ -189,6 +198,7 @@ impl<'d, A: Asker> MoveLine<'d, A> {
     /// Releases the association with the destination, if one is open.
     pub fn close(&mut self) {
         if let Some(requestor) = self.requestor.take() {
+            self.asker.tell_step(SubOperation::Releasing);
             if let Err(error) = requestor.release() {
                 self.asker.tell(format_args!("release of the sub-association: {error}"));
             }
@@ -238,12 +248,16 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             socket_timeout: self.options.socket_timeout,
             stop: Some(self.options.stop.clone()),
         };
+        self.asker.tell_step(SubOperation::Associating);
         match Requestor::associate(&addresses, &proposal) {
             Ok(requestor) => {
                 self.requestor = Some(requestor);
                 Ok(())
             }
-            Err(error) => Err(self.failed("no association with move destination", &error)),
+            Err(error) => {
+                self.asker.tell_step(SubOperation::NotAssociated(&error));
+                Err(self.failed("no association with move destination", &error))
+            }
         }
     }
 }
@@ -273,6 +287,7 @@ impl<A: Asker> Line for MoveLine<'_, A> {
 
     fn associate(&mut self, wanted: &[(Uid, Uid)]) -> Result<(), Failure<A::Ended>> {
         if let Some(requestor) = self.requestor.take() {
+            self.asker.tell_step(SubOperation::Releasing);
             // What was sent was answered; a release that fails takes nothing back.
             let _ = requestor.release();
         }
@@ -316,7 +331,12 @@ impl<A: Asker> Line for MoveLine<'_, A> {
             move_originator_message_id: Some(self.originator.message_id),
             ..store_request(held, 0)
         };
+        let pdvs = pdvs(&body, held, requestor.fragmenter());
         let result = requestor.begin_store(context_id, &request, data_set(&mut body));
+        if let Ok(message_id) = result {
+            let sop_class = &held.sop_class;
+            self.asker.tell_step(SubOperation::Sent { message_id, sop_class, pdvs });
+        }
         if let Body::Memory { bytes, .. } = body {
             self.spare = bytes;
         }
@@ -336,7 +356,10 @@ impl<A: Asker> Line for MoveLine<'_, A> {
             return Err(Failure::Object(self.lost.clone().unwrap_or_default()));
         };
         match requestor.store_status(message_id) {
-            Ok(status) => Ok(status),
+            Ok(status) => {
+                self.asker.tell_step(SubOperation::Answered(status));
+                Ok(status)
+            }
             Err(error) => Err(Failure::Object(self.lose("lost move destination", &error))),
         }
     }
@@ -413,6 +436,7 @@ impl Line for GetLine<'_, '_, '_> {
             ..store_request(held, self.message_id)
         };
         let peer = &mut *self.asker.peer;
+        let pdvs = pdvs(&body, held, *peer.wire().1);
         let result = match &body {
             // Together with the pending response before it, in one write.
             Body::Memory { bytes, start } if bytes.len() <= OPERATION_OUTPUT_BYTES => {
@@ -444,11 +468,16 @@ impl Line for GetLine<'_, '_, '_> {
         if let Body::Memory { bytes, .. } = body {
             self.spare = bytes;
         }
-        result.map(|()| self.message_id)
+        result?;
+        let (message_id, sop_class) = (self.message_id, &held.sop_class);
+        self.asker.tell_step(SubOperation::Sent { message_id, sop_class, pdvs });
+        Ok(message_id)
     }
 
     fn answer(&mut self, message_id: u16) -> Result<Status, Failure<Ended>> {
-        self.asker.peer.store_answer(message_id).map_err(Failure::Ended)
+        let status = self.asker.peer.store_answer(message_id).map_err(Failure::Ended)?;
+        self.asker.tell_step(SubOperation::Answered(status));
+        Ok(status)
     }
 
     fn spare(&mut self) -> Vec<u8> {
@@ -493,6 +522,18 @@ fn store_request(held: &Held, message_id: u16) -> StoreRequest {
         move_originator_message_id: None,
         data_set_type: DataSetType::Present,
     }
+}
+
+/// In how many PDVs the data set of `body` goes; for a stream, that of the file it comes from.
+fn pdvs(body: &Body, held: &Held, fragmenter: Fragmenter) -> usize {
+    let bytes = match body {
+        Body::Memory { bytes, start } => bytes.len().saturating_sub(*start),
+        Body::Stream(_) => {
+            let bytes = held.file_bytes.saturating_sub(u64::from(held.data_set_offset));
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        }
+    };
+    bytes.div_ceil(fragmenter.fragment_bytes_max())
 }
 
 fn data_set(body: &mut Body) -> DataSet<'_> {

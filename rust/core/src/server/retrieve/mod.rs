@@ -528,10 +528,9 @@ pub fn perform(
     stock: &dyn Stock,
     destinations: &Destinations,
 ) -> Result<(), Ended> {
-    let Operation { request, context, .. } = operation;
+    let Operation { request, .. } = operation;
     if keys.is_empty() {
-        let response = nothing_sent(request, Status::SUCCESS);
-        return peer.send(context.id, |out| response.encode(out), None);
+        return peer.respond(operation, &nothing_sent(request, Status::SUCCESS), None);
     }
     if request.service == QueryService::Get {
         let mut line = GetLine::new(PeerAsker { peer, operation });
@@ -543,9 +542,9 @@ pub fn perform(
     let destination = match destinations.find(request.move_destination, calling, host) {
         Ok(destination) => destination,
         Err(error) => {
-            peer.narrator().complain(format_args!("C-MOVE refused: {error}"));
+            peer.narrator().destination_refused(calling, &error);
             let response = nothing_sent(request, Status::MOVE_DESTINATION_UNKNOWN);
-            return peer.send(context.id, |out| response.encode(out), None);
+            return peer.respond(operation, &response, None);
         }
     };
     let options = MoveOptions {

@@ -34,7 +34,7 @@ pub fn select(
         Ok(keys) => Ok(Some(keys)),
         Err(status) => {
             let response = nothing_sent(&operation.request, status);
-            peer.send(operation.context.id, |out| response.encode(out), None)?;
+            peer.respond(operation, &response, None)?;
             Ok(None)
         }
     }
@@ -60,8 +60,9 @@ fn matches(
     let query = match compiled {
         Ok(query) => query,
         Err(error) => {
-            peer.narrator().complain(format_args!("C-{service} refused: {error}"));
-            return Ok(Err(answers::query_status(&error, rules)));
+            let status = answers::query_status(&error, rules);
+            peer.narrator().query_refused(operation.request.service, status, &error);
+            return Ok(Err(status));
         }
     };
     if let Err(reason) = open.area.barrier() {
