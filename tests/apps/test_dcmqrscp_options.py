@@ -17,7 +17,7 @@ from testkit import pdu
 from testkit.archive import Archive, keys, start_archive
 from testkit.kinds import StartReceiver
 from testkit.peer import ScriptedPeer
-from testkit.process import Finished, run_tool, wait_until
+from testkit.process import Finished, run_tool
 from vectors import make
 
 both = pytest.mark.parametrize("implementation", ["dcmtk", "dcmfast"])
@@ -111,7 +111,6 @@ def test_allow_shutdown(implementation: str, running_scp: StartReceiver, tmp_pat
     with ScriptedPeer(archive.server.port) as peer:
         peer.send(pdu.associate_rq([(1, SHUTDOWN, [pdu.IMPLICIT])], called="QR"))
         peer.expect_reject(1, 1, 1)
-        peer.half_close()
     code = archive.server.wait()
     assert 'I: Shutting down server ... (negotiated private "shut down" SOP class)' in (
         archive.server.stderr.lines
@@ -361,10 +360,9 @@ def test_acse_timeout(implementation: str, running_scp: StartReceiver, tmp_path:
         assert 0.9 < time.monotonic() - begun < 6
 
 
-@both
-def test_dimse_timeout(implementation: str, running_scp: StartReceiver, tmp_path: Path) -> None:
-    """`-td`: a data set that does not come ends the association."""
-    archive = start_archive(running_scp, tmp_path, "-td", "1", implementation=implementation)
+def test_dimse_timeout(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """`-td`: a data set that does not come ends the association (DIFFERENCES.md D1)."""
+    archive = start_archive(running_scp, tmp_path, "-td", "1")
     with ScriptedPeer(archive.server.port) as peer:
         peer.associate(called="QR")
         command = pdu.c_store_rq(ONE.sop_class_uid, ONE.sop_instance_uid)
@@ -422,8 +420,11 @@ def test_uid_padding(implementation: str, running_scp: StartReceiver, tmp_path: 
         assert padded != made.data_set
         assert peer.store(3, made.sop_class_uid, uid, padded) == 0
         peer.release()
-    found = archive.values("SOPInstanceUID", *keys("IMAGE", StudyInstanceUID=made.study_instance_uid,
-        SeriesInstanceUID=make.uid(7, 1, 0), SOPInstanceUID=uid))  # fmt: skip
+    found = archive.values(
+        "SOPInstanceUID",
+        *keys("IMAGE", StudyInstanceUID=made.study_instance_uid, SOPInstanceUID=uid),
+        *keys(SeriesInstanceUID=make.uid(7, 1, 0)),
+    )
     assert found == [uid]
 
 
@@ -439,23 +440,30 @@ def test_ignore(implementation: str, running_scp: StartReceiver, tmp_path: Path)
     assert list(archive.area.rglob("*.dcm")) == []
 
 
-@pytest.mark.parametrize("option", ["-B", "+B"])
-def test_bit_preserving(option: str, running_scp: StartReceiver, tmp_path: Path) -> None:
-    """`+B` checks nothing and keeps what came; `-B` refuses a data set that was cut (A4)."""
-    archive = start_archive(running_scp, tmp_path, option)
-    whole = ONE.data_set[:-10]
+@pytest.mark.parametrize(
+    ("option", "implementation"), [("-B", "dcmfast"), ("+B", "dcmfast"), ("+B", "dcmtk")]
+)
+def test_bit_preserving(
+    option: str, implementation: str, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """The data set is kept byte for byte: with `+B` as DCMTK does, with `-B` here alone (D7).
+
+    What was cut cannot be listed: both programs refuse it with `+B`, ours with `-B` too (A4).
+    """
+    archive = start_archive(running_scp, tmp_path, option, implementation=implementation)
+    write = make.Syntax()
+    odd = make.ct(1, tail=write.element((0xFFFC, 0xFFFC), "OB", bytes(8)))
     with ScriptedPeer(archive.server.port) as peer:
         peer.associate(called="QR")
-        status = peer.store(3, ONE.sop_class_uid, ONE.sop_instance_uid, whole)
+        assert peer.store(3, odd.sop_class_uid, odd.sop_instance_uid, odd.data_set) == 0
+        cut = make.ct(2)
+        status = peer.store(3, cut.sop_class_uid, cut.sop_instance_uid, cut.data_set[:-10])
         peer.release()
-    files = list((archive.area / "objects").rglob("*.dcm"))
-    if option == "-B":
-        assert (status, files) == (0xC000, [])
-    else:
-        assert status == 0
-        wait_until(lambda: bool(list((archive.area / "objects").rglob("*.dcm"))), what="the file")
-        (path,) = (archive.area / "objects").rglob("*.dcm")
-        assert path.read_bytes().endswith(whole)
+    assert archive.numbers() == [odd.study_instance_uid]
+    files = [path for path in archive.area.rglob("*.dcm") if path.stat().st_size > 0]
+    assert status == 0xC000
+    assert any(path.read_bytes().endswith(odd.data_set) for path in files)
+    assert not any(cut.sop_instance_uid.encode() in path.read_bytes() for path in files)
 
 
 @pytest.mark.parametrize("mode", ["none", "group", "each"])
@@ -484,6 +492,8 @@ def test_duplicate(
     assert "(Success)" in archive.store(two[0]).stderr
     assert f"({answer})" in archive.store(two[1]).stderr
     assert archive.get(*keys("STUDY", StudyInstanceUID=two[0].study_instance_uid)).code == 0
+    archive.server.stop()
+    assert ("W: Deleting file: " in archive.server.stderr.text) is (mode == "replace")
     (path,) = archive.received.iterdir()
     assert ("First", "Second")[kept].encode() in path.read_bytes()
 
@@ -501,7 +511,7 @@ def test_a_quota_drops_the_oldest_study(
     made = [make.ct(1, study=number) for number in (1, 2, 3)]
     for one in made:
         assert "(Success)" in archive.store(one).stderr
-    assert archive.numbers() == [one.study_instance_uid for one in made[1:]]
+    assert sorted(archive.numbers()) == [one.study_instance_uid for one in made[1:]]
     archive.server.stop()
     deleted = re.findall(r"W: Deleting file: (\S+) due to quota or duplicate SOP instance UID",
                          archive.server.stderr.text)  # fmt: skip
@@ -527,9 +537,44 @@ def test_a_quota_of_bytes_drops_the_oldest_of_the_study(
     made = [make.ct(number, rows=128, columns=160) for number in (1, 2, 3)]
     for one in made:
         assert "(Success)" in archive.store(one).stderr
-    found = archive.values("SOPInstanceUID", *keys("IMAGE", SOPInstanceUID="",
-        StudyInstanceUID=made[0].study_instance_uid, SeriesInstanceUID=make.uid(7, 1, 0)))  # fmt: skip
-    assert found == [one.sop_instance_uid for one in made[1:]]
+    found = archive.values(
+        "SOPInstanceUID",
+        *keys("IMAGE", StudyInstanceUID=made[0].study_instance_uid, SOPInstanceUID=""),
+        *keys(SeriesInstanceUID=make.uid(7, 1, 0)),
+    )
+    assert sorted(found) == [one.sop_instance_uid for one in made[1:]]
+
+
+# ---- Storage areas
+
+
+def test_two_titles_of_one_area(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """DIFFERENCES.md D23: one area, two titles, each with its rights; the first line's quota."""
+    archive = start_archive(
+        running_scp, tmp_path, quota="2, 1mb",
+        entries=(f"AGAIN {tmp_path}/area R (1, 1mb) ANY",),
+    )  # fmt: skip
+    made = [make.ct(1, study=number) for number in (1, 2)]
+    archive.store(*made)
+    wanted = [one.study_instance_uid for one in made]
+    assert archive.numbers() == wanted
+    done = archive.find(*keys("STUDY", StudyInstanceUID=""), called="AGAIN")
+    assert done.stderr.count("Find Response:") == 2
+    assert "No Acceptable Presentation Contexts" in archive.store(ONE, called="AGAIN").stderr
+
+
+def test_a_storage_area_can_be_moved(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """DIFFERENCES.md F4: nothing in it says where it was."""
+    archive = start_archive(running_scp, tmp_path / "here")
+    archive.store(ONE)
+    archive.server.stop()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "area").rename(tmp_path / "there" / "area")
+    moved = start_archive(running_scp, tmp_path / "there")
+    assert moved.numbers() == [ONE.study_instance_uid]
+    moved.get(*STUDY)
+    assert len(list(moved.received.iterdir())) == 1
+    assert {path.name for path in moved.area.iterdir()} == {"objects", ".dcmfast"}
 
 
 # ---- Queries
@@ -564,13 +609,12 @@ CHARACTER_SETS = [
     (("+Cr", "+U8"), "ISO_IR 100", b"M\xfcller", "ISO_IR 100"),
     (("-Cr", "+A7"), "ISO_IR 100", b"M\xfcller", "ISO_IR 100"),
     (("-Cr", "+A7", "-Cd"), "ISO_IR 100", b"Mller", ""),
-    (("-Cr", "+A7", "-Ct"), "ISO_IR 100", b'M"uller', ""),
+    (("-Cr", "+A7", "-Ct"), "ISO_IR 100", b"Muller", ""),
 ]
 
 
 @both
-@pytest.mark.parametrize(("options", "asked", "expected", "charset"), CHARACTER_SETS,
-                         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")  # fmt: skip
+@pytest.mark.parametrize(("options", "asked", "expected", "charset"), CHARACTER_SETS)
 def test_character_sets(
     options: tuple[str, ...],
     asked: str,
@@ -583,14 +627,15 @@ def test_character_sets(
     """`+Cr -Cr +A7 +U8 +L1 +C -Ct -Cd`: the character set of responses."""
     import pydicom
 
+    if implementation == "dcmtk" and {"-Ct", "-Cd"} & set(options):
+        pytest.skip("Debian's build of DCMTK can neither transliterate nor discard")
     archive = start_archive(
         running_scp, tmp_path / "archive", *options, implementation=implementation
     )
     with ScriptedPeer(archive.server.port) as peer:
         peer.associate(called="QR")
-        data_set = LATIN.data_set.replace("M\xfcller".encode(), b"M\xfcller")
-        if data_set == LATIN.data_set:
-            assert b"M\xfcller" in data_set
+        data_set = LATIN.data_set
+        assert b"M\xfcller" in data_set
         assert peer.store(3, LATIN.sop_class_uid, LATIN.sop_instance_uid, data_set) == 0
         peer.release()
     wanted = keys("STUDY", StudyInstanceUID="", PatientName="")
@@ -603,8 +648,6 @@ def test_character_sets(
     found = pydicom.dcmread(path, force=True)
     assert found.get("SpecificCharacterSet", "") == charset
     assert expected in path.read_bytes()
-    if implementation == "dcmtk" and "-Ct" in options:
-        assert found.PatientName
 
 
 # ---- What is said
@@ -630,12 +673,16 @@ def test_levels(
     tmp_path: Path,
 ) -> None:
     archive = start_archive(running_scp, tmp_path, *options, implementation=implementation)
-    archive.store(ONE)
     other = make.ct(1, study=1, seed=8, sop_instance_uid=ONE.sop_instance_uid)
-    archive.store(other)  # W
+    archive.store(ONE, other)  # W
     archive.find(*keys("NOWHERE", StudyInstanceUID=""))  # E
     archive.server.stop()
-    seen = {line[0] for line in archive.server.stderr.lines}
+    # DCMTK's parent and children write into each other's lines.
+    seen = {line[0] for line in archive.server.stderr.lines if re.match("[FEWIDT]: ", line)}
+    if implementation == "dcmtk":
+        # Of two files in one second it may have one (DIFFERENCES.md A1), and delete nothing.
+        letters = letters.replace("W", "")
+        seen -= {"W"}
     assert "".join(sorted(seen)) == letters
 
 

@@ -93,7 +93,7 @@ class Archive:
         for line in self.find(*arguments, model=model).lines:
             is_response = is_response or "Find Response:" in line
             if is_response and line.endswith(f" {keyword}"):
-                found.append(line.partition("[")[2].partition("]")[0])
+                found.append(line.partition("[")[2].partition("]")[0].rstrip("\0 "))
         return found
 
 

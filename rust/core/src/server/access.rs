@@ -135,7 +135,8 @@ impl StoringTurns {
 
     /// The turn of one association, unless another has it.
     fn begin(&self, title: AeTitle) -> Option<StoringTurn<'_>> {
-        self.titles().insert(title).then_some(StoringTurn { turns: self, title })
+        // Made only when it is had: dropping one gives the title free.
+        self.titles().insert(title).then(|| StoringTurn { turns: self, title })
     }
 }
 

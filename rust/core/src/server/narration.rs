@@ -115,6 +115,7 @@ impl Narrator {
     }
 
     /// The same, showing the data sets of responses from INFO on (`--very-verbose`).
+    #[must_use]
     pub fn with_responses(self, verbose_responses: bool) -> Self {
         Self { verbose_responses, ..self }
     }
