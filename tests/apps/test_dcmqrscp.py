@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pydicom
 import pytest
 
+from testkit.archive import keys, start_archive
 from testkit.kinds import StartReceiver
 from testkit.process import Finished, Receiver, free_port, run_tool
+from vectors import make
 
 both = pytest.mark.parametrize("implementation", ["dcmtk", "dcmfast"])
 IS_ROOT = os.geteuid() == 0
@@ -124,6 +128,29 @@ def test_an_area_that_is_missing_is_noticed_by_its_associations_alone(
     assert echo(server, "OPEN").code == 0
     server.stop()
     assert str(tmp_path / "missing") in server.stderr.text
+
+
+# ---- Storing
+
+
+def test_parallel_senders_lose_nothing(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """DIFFERENCES.md A1: of DCMTK's files of one second, one association's overwrite another's."""
+    archive = start_archive(running_scp, tmp_path / "archive")
+    folders = [tmp_path / f"sender-{number}" for number in range(4)]
+    for study, folder in enumerate(folders, 1):
+        folder.mkdir()
+        for number in range(10):
+            (folder / f"{number}.dcm").write_bytes(make.part10(make.ct(number + 1, study=study)))
+    with ThreadPoolExecutor(len(folders)) as senders:
+        done = list(senders.map(lambda folder: archive.run("storescu", "+sd", folder), folders))
+    assert [one.code for one in done] == [0] * len(folders)
+    for study in range(1, len(folders) + 1):
+        archive.get(*keys("STUDY", StudyInstanceUID=make.ct(1, study=study).study_instance_uid))
+    assert len(list(archive.received.iterdir())) == 40
+    for path in archive.received.iterdir():
+        data_set = pydicom.dcmread(path)
+        number, study = int(data_set.InstanceNumber), int(data_set.PatientID.removeprefix("ID"))
+        assert path.read_bytes().endswith(make.ct(number, study=study).data_set[-512:])
 
 
 # ---- Ending

@@ -180,7 +180,7 @@ def accepted_for(archive: Archive, *proposed: str) -> str:
     with ScriptedPeer(archive.server.port) as peer:
         answer = peer.associate([(1, pdu.CT, proposed)], called="QR")
         peer.release()
-    return answer.contexts[1].transfer_syntax
+    return str(answer.contexts[1].transfer_syntax)
 
 
 #: Option of incoming associations and the transfer syntax that it wants most.
