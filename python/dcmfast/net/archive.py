@@ -155,7 +155,11 @@ def run(settings: ArchiveSettings) -> int:
                     f"dcmfast.archive: storage area {directory}: {why}; "
                     "associations with it will be aborted",
                 )
-        receiver.run()
+        try:
+            receiver.run()
+        except OSError as error:
+            # What an area could not finish; the next start does.
+            raise StorageAreaError(("F", str(error))) from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

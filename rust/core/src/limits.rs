@@ -248,3 +248,7 @@ pub const CLOSE_TIMEOUT_S: u32 = 5;
 pub const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 /// A stop was asked for: the objects in hand may take this long, in seconds.
 pub const STOP_GRACE_S: u32 = 10;
+/// Associations that do not end after a stop was asked for are waited for so long, in milliseconds:
+/// longer than an object in hand may take ([`STOP_GRACE_S`] less one second), and short enough that
+/// the areas are closed and the process gone within the grace.
+pub const STOP_WAIT_MS: u64 = 9_300;

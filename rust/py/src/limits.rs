@@ -100,6 +100,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         CLOSE_TIMEOUT_S,
         DISCARD_BYTES_MAX,
         STOP_GRACE_S,
+        STOP_WAIT_MS,
     );
     Ok(table)
 }

@@ -218,10 +218,12 @@ impl Receiver {
     /// Brings what was acknowledged into the index, so that the next start has nothing to repair.
     fn close_areas(&self) -> PyResult<()> {
         let Objects::Areas(archive) = &self.shared.service.objects else { return Ok(()) };
-        for slot in &archive.areas {
-            slot.close().map_err(|error| PyOSError::new_err(error.to_string()))?;
+        // All of them, whatever becomes of one.
+        let failures: Vec<_> = archive.areas.iter().filter_map(|slot| slot.close().err()).collect();
+        match failures.first() {
+            Some(error) => Err(PyOSError::new_err(error.to_string())),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

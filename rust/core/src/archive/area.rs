@@ -197,6 +197,19 @@ impl StorageArea {
             path: tree.path_of(layout::OBJECTS),
             source,
         })?;
+        if applied == 0 && jobs.is_empty() && highest > 0 {
+            // Nothing is lost, and nothing is found either: whoever took the index away must be told.
+            let path = tree.path_of("");
+            options.logger.line(
+                Level::Warn,
+                LOGGER,
+                format_args!(
+                    "{} has objects and no index: queries do not find them until \
+                     `dcmfast index rebuild` was run",
+                    path.display()
+                ),
+            );
+        }
         recovered.advance_to(applied.max(highest) + 1);
         let last_found = jobs.last().map_or(0, |job| job.sequence);
         let numbers = (last_found, recovered.next_sequence());

@@ -108,8 +108,8 @@ fn answer(
         Err(error) => return Ok(fails(peer, &error)),
     };
     if let Err(reason) = area.barrier() {
-        peer.narrator().complain(format_args!("C-FIND: {reason}"));
-        return Ok(Status::CANNOT_UNDERSTAND);
+        // A full disk ends no queries (PROMISES.md P6): what is in the index is answered.
+        peer.narrator().warn(format_args!("C-FIND without the newest objects: {reason}"));
     }
     let pending =
         if query.has_unsupported_keys() { Status::PENDING_WITH_WARNING } else { Status::PENDING };

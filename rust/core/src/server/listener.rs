@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::association;
 use super::{Objects, Service};
-use crate::limits::{ASSOCIATION_STACK_BYTES, PENDING_CONNECTIONS_MAX, STOP_GRACE_S};
+use crate::limits::{ASSOCIATION_STACK_BYTES, PENDING_CONNECTIONS_MAX, STOP_WAIT_MS};
 use crate::log::Level;
 use crate::net::tcp::{self, Connection, SLICE, StopFlag};
 use crate::ul::pdu::Abort;
@@ -195,7 +195,7 @@ impl Server {
     }
 
     /// Accepts and serves until the stop flag is raised; then waits for the operations in hand, at
-    /// most [`STOP_GRACE_S`], or until the flag is raised a second time.
+    /// most [`STOP_WAIT_MS`], or until the flag is raised a second time.
     pub fn run(&self) {
         let socket = socket2::SockRef::from(&self.listener);
         // accept() then returns every slice, and the stop flag is seen.
@@ -296,12 +296,15 @@ impl Server {
 
     /// Waits for the threads to end; cuts the connections of those that do not.
     fn wait_for_threads(&self) {
-        let deadline = Instant::now() + Duration::from_secs(u64::from(STOP_GRACE_S));
+        // Counted from the signal, which is seen up to a slice later.
+        let patience = Duration::from_millis(STOP_WAIT_MS);
+        let deadline = Instant::now() + patience;
         for (_, stream) in lock(&self.shared.pending).iter() {
             let _ = stream.shutdown(Shutdown::Both);
         }
         let mut alive = lock(&self.shared.threads.0);
-        while *alive > 0 && Instant::now() < deadline && !self.shared.stop.is_final() {
+        while *alive > 0 && Instant::now() < deadline && !self.shared.stop.is_raised_since(patience)
+        {
             (alive, _) = self
                 .shared
                 .threads

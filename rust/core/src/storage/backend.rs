@@ -1000,9 +1000,17 @@ mod system {
 ///
 /// # Errors
 ///
-/// The system's: no such file, no permission.
+/// The system's: no such file, no permission; and what is no file.
 pub fn open_for_reading(path: &Path) -> io::Result<StoredFile> {
-    fs::File::open(path)
+    use std::os::unix::fs::OpenOptionsExt;
+
+    // Without O_NONBLOCK a named pipe in the place of an object would hold the thread for ever.
+    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
 }
 
 /// An open file; named here so that nobody else has to name `std::fs`.

@@ -66,8 +66,8 @@ fn matches(
         }
     };
     if let Err(reason) = open.area.barrier() {
-        peer.narrator().complain(format_args!("C-{service}: {reason}"));
-        return Ok(Err(Status::CANNOT_UNDERSTAND));
+        // A full disk ends no retrieval (PROMISES.md P6): what is in the index is sent.
+        peer.narrator().warn(format_args!("C-{service} without the newest objects: {reason}"));
     }
     let (mut keys, mut cursor) = (MatchKeys::default(), Cursor::default());
     loop {

@@ -1,0 +1,257 @@
+"""An archive and peers, files and moments that mean no good: what it answers, and that it goes on.
+
+Each test ends with an archive that is stopped by SIGTERM and must leave in order.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from testkit import pdu
+from testkit.kinds import Connect, StartReceiver
+from testkit.peer import ScriptedPeer
+from testkit.process import Receiver, free_port, run_tool, wait_until
+from vectors import make
+
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+CONTEXTS: tuple[pdu.Context, ...] = (
+    (1, pdu.VERIFICATION, [pdu.IMPLICIT]),
+    (3, pdu.CT, [pdu.EXPLICIT]),
+    (5, pdu.STUDY_ROOT_FIND, [pdu.EXPLICIT]),
+    (7, STUDY_ROOT_GET, [pdu.EXPLICIT]),
+)
+C_GET_RQ = 0x0010
+#: SCP role for CT, which C-GET needs (PS3.7 §D.3.3.4).
+CT_ROLE = pdu.item(0x54, len(pdu.CT).to_bytes(2, "big") + pdu.CT.encode() + b"\0\1")
+PENDING, SUCCESS, CANCELLED = 0xFF00, 0x0000, 0xFE00
+WRITE = make.Syntax()
+
+
+def query_rq(sop_class: str, command_field: int, message_id: int) -> bytes:
+    """Command set of C-FIND-RQ or C-GET-RQ (PS3.7 Tables 9.3-5, 9.3-8)."""
+    return pdu.command_set(
+        [
+            (pdu.SOP_CLASS, pdu.ui(sop_class)),
+            (pdu.COMMAND_FIELD, pdu.us(command_field)),
+            (pdu.MESSAGE_ID, pdu.us(message_id)),
+            (pdu.PRIORITY, pdu.us(0)),
+            (pdu.DATA_SET_TYPE, pdu.us(1)),
+        ]
+    )
+
+
+def studies(study_instance_uid: str = "") -> bytes:
+    """An identifier that asks for studies."""
+    return WRITE.element((0x0008, 0x0052), "CS", "STUDY") + WRITE.element(
+        (0x0020, 0x000D), "UI", study_instance_uid
+    )
+
+
+def find_rq(message_id: int, identifier: bytes) -> bytes:
+    """A C-FIND-RQ with its identifier, as PDUs."""
+    rq = query_rq(pdu.STUDY_ROOT_FIND, pdu.C_FIND_RQ, message_id)
+    command = pdu.p_data(pdu.pdv(5, rq, command=True))
+    return command + b"".join(pdu.fragments(5, identifier))
+
+
+def messages(peer: ScriptedPeer) -> Sequence[tuple[int, int, int]]:
+    """Every response up to the first that is not pending: command field, message ID, status."""
+    found = []
+    command = b""
+    while True:
+        _, body = peer.expect_pdu(pdu.P_DATA_TF)
+        while body:
+            length = int.from_bytes(body[:4], "big")
+            if body[5] & 1:
+                command += body[6 : 4 + length]
+            if body[5] & 3 == 3:
+                response = pdu.read_command(command)
+                command = b""
+                fields = (pdu.COMMAND_FIELD, pdu.RESPONDED_ID, pdu.STATUS)
+                found.append(tuple(pdu.value_us(response, field) for field in fields))
+            body = body[4 + length :]
+        if found and found[-1][2] != PENDING and not command:
+            return found  # type: ignore[return-value]
+
+
+@pytest.fixture
+def archive(running_scp: StartReceiver, tmp_path: Path) -> Receiver:
+    """An archive that acknowledges before the disk has it: these tests are not about the disk."""
+    return running_scp("serve", "--durability", "none", directory=tmp_path / "archive")
+
+
+def test_p11_a_request_is_answered_once_when_a_query_follows(
+    archive: Receiver, scripted_peer: Connect
+) -> None:
+    """The answer to a C-STORE or C-ECHO does not come again with those of the next request."""
+    made = make.ct()
+    peer = scripted_peer(archive)
+    peer.associate(CONTEXTS)
+    assert peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set) == 0
+    peer.send(find_rq(8, studies(made.study_instance_uid)))
+    assert messages(peer) == [(0x8020, 8, PENDING), (0x8020, 8, SUCCESS)]
+    peer.echo(message_id=9)
+    peer.send(find_rq(10, studies("1.2.3")))
+    assert messages(peer) == [(0x8020, 10, SUCCESS)]
+    peer.release()
+
+
+def fill(archive: Receiver, connect: Connect, count: int, **changes: object) -> None:
+    """Store `count` objects of one study."""
+    peer = connect(archive)
+    peer.associate(CONTEXTS)
+    for number in range(1, count + 1):
+        made = make.ct(number, **changes)  # type: ignore[arg-type]
+        assert peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set) == 0
+    peer.release()
+
+
+def get_study(archive: Receiver, connect: Connect) -> tuple[int, int, int]:
+    """C-GET of the study that `fill` makes: status, completed and failed sub-operations."""
+    peer = connect(archive)
+    peer.associate(CONTEXTS, user=pdu.user_information(extra=CT_ROLE))
+    command = pdu.p_data(pdu.pdv(7, query_rq(STUDY_ROOT_GET, C_GET_RQ, 1), command=True))
+    peer.send(command, *pdu.fragments(7, studies(make.uid(7, 1))))
+    while True:
+        _, body = peer.expect_pdu(pdu.P_DATA_TF)
+        if not body[5] & 1:
+            continue
+        length = int.from_bytes(body[:4], "big")
+        message = pdu.read_command(body[6 : 4 + length])
+        if pdu.value_us(message, pdu.COMMAND_FIELD) == 1:
+            response = [
+                (pdu.SOP_CLASS, message[pdu.SOP_CLASS]),
+                (pdu.COMMAND_FIELD, pdu.us(0x8001)),
+                (pdu.RESPONDED_ID, message[pdu.MESSAGE_ID]),
+                (pdu.DATA_SET_TYPE, pdu.us(0x0101)),
+                (pdu.STATUS, pdu.us(0)),
+                (pdu.SOP_INSTANCE, message[pdu.SOP_INSTANCE]),
+            ]
+            answer = pdu.pdv(3, pdu.command_set(response), command=True)
+            peer.send(pdu.p_data(answer))
+        elif (status := pdu.value_us(message, pdu.STATUS)) != PENDING:
+            peer.reset()
+            return status, pdu.value_us(message, 0x1021), pdu.value_us(message, 0x1022)
+
+
+def test_p14_what_is_no_file_any_more_is_a_failed_sub_operation(
+    archive: Receiver, scripted_peer: Connect
+) -> None:
+    """Cut, changed, gone, a named pipe, a directory: none sends bad bytes, none holds a thread."""
+    fill(archive, scripted_peer, 6)
+    objects = archive.directory / "objects"
+    wait_until(lambda: len(list(objects.rglob("*.dcm"))) == 6, what="all files in place")
+    cut, changed, gone, pipe, folder, _ = sorted(objects.rglob("*.dcm"))
+    os.truncate(cut, 100)
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 0xFF
+    changed.write_bytes(content)
+    for path in (gone, pipe, folder):
+        path.unlink()
+    os.mkfifo(pipe)
+    folder.mkdir()
+    assert get_study(archive, scripted_peer) == (0xB000, 1, 5)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.25])
+def test_an_index_that_was_cut_off_is_told_in_one_line(
+    kept: float, running_scp: StartReceiver, scripted_peer: Connect, tmp_path: Path
+) -> None:
+    """A mapped file that is too short is SIGBUS; the archive says what to do instead."""
+    directory = tmp_path / "archive"
+    server = running_scp("serve", directory=directory)
+    fill(server, scripted_peer, 20)
+    assert server.stop() == 0
+    index = directory / ".dcmfast" / "index" / "data.mdb"
+    os.truncate(index, int(index.stat().st_size * kept))
+    done = run_tool("dcmfast", "serve", [directory, "--port", str(free_port())], within_s=20)
+    assert done.code == 1
+    (line,) = done.lines
+    assert line.startswith(f"F: cannot serve {directory}: index: ")
+
+
+def test_objects_without_an_index_are_told_and_never_written_over(
+    running_scp: StartReceiver, scripted_peer: Connect, tmp_path: Path
+) -> None:
+    directory = tmp_path / "archive"
+    server = running_scp("serve", directory=directory)
+    fill(server, scripted_peer, 5)
+    assert server.stop() == 0
+    before = {path: path.read_bytes() for path in directory.rglob("*.dcm")}
+    assert len(before) == 5
+    shutil.rmtree(directory / ".dcmfast")
+    server = running_scp("serve", directory=directory)
+    fill(server, scripted_peer, 5, study=2)
+    assert server.stop() == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list(directory.rglob("*.dcm"))) == 10
+    assert f"W: dcmfast.archive: {directory} has objects and no index" in server.stderr.text
+
+
+def test_p17_a_peer_that_never_reads_does_not_hold_up_the_end(
+    archive: Receiver, scripted_peer: Connect
+) -> None:
+    # More than the kernel's buffers take.
+    fill(archive, scripted_peer, 1, rows=4096, columns=4096)
+    peer = ScriptedPeer.__new__(ScriptedPeer)
+    peer.socket = socket.socket()
+    # Before the connection, so that the window stays small.
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.socket.settimeout(10)
+    peer.socket.connect(("127.0.0.1", archive.port))
+    peer.associate(CONTEXTS, user=pdu.user_information(extra=CT_ROLE))
+    command = pdu.p_data(pdu.pdv(7, query_rq(STUDY_ROOT_GET, C_GET_RQ, 1), command=True))
+    peer.send(command, *pdu.fragments(7, studies(make.uid(7, 1))))
+    # The sub-operation has begun, and this is all of it that anybody reads.
+    assert peer.socket.recv(1) == b"\x04"
+    begun = time.monotonic()
+    archive.process.send_signal(signal.SIGTERM)
+    assert archive.wait(within_s=15) == 0
+    assert time.monotonic() - begun < 10
+    peer.socket.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 48 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_p6_queries_and_retrieval_go_on_when_the_disk_is_full(
+    small_disk: Path, running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    server = running_scp("serve", directory=small_disk / "archive", clean_exit=False)
+    fill(server, scripted_peer, 3)
+    peer = scripted_peer(server)
+    peer.associate(CONTEXTS)
+    # What is there, is found: the first objects are in the index before the disk is full.
+    peer.send(find_rq(1, studies()))
+    assert [status for _, _, status in messages(peer)] == [PENDING, SUCCESS]
+    accepted, refused = 0, 0
+    for number in range(10, 2000):
+        made = make.ct(number, study=2, rows=64, columns=256)
+        status = peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set)
+        assert status in (0, 0xA700)
+        accepted, refused = accepted + (status == 0), refused + (status != 0)
+        if refused == 3:
+            break
+    assert accepted > 0
+    assert refused == 3
+    peer.send(find_rq(2, studies(make.uid(7, 1))))
+    assert [status for _, _, status in messages(peer)] == [PENDING, SUCCESS]
+    assert get_study(server, scripted_peer) == (0, 3, 0)
