@@ -149,7 +149,9 @@ def test_p14_what_is_no_file_any_more_is_a_failed_sub_operation(
     """Cut, changed, gone, a named pipe, a directory: none sends bad bytes, none holds a thread."""
     fill(archive, scripted_peer, 6)
     objects = archive.directory / "objects"
-    wait_until(lambda: len(list(objects.rglob("*.dcm"))) == 6, what="all files in place")
+    wait_until(
+        lambda: len(list(objects.rglob("*.dcm"))) == 6, within_s=60, what="all files in place"
+    )
     cut, changed, gone, pipe, folder, _ = sorted(objects.rglob("*.dcm"))
     os.truncate(cut, 100)
     content = bytearray(changed.read_bytes())
