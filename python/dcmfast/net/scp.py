@@ -139,6 +139,6 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
 #: What a success response means, by durability.
 PROMISES = {
     "none": "a success response means that the object was handed to the operating system",
-    "group": "a success response means that file and directory are synced, shared by waiting peers",
-    "each": "a success response means that file and directory are synced, object by object",
+    "group": "a success response means that the object is synced to disk, shared by waiting peers",
+    "each": "a success response means that the object is synced to disk, object by object",
 }
