@@ -12,7 +12,7 @@ SOURCES := pyproject.toml ci/versions.txt ci/build ci/build_backend.py \
 	$(shell find rust cython -type d \( -name target -o -name corpus -o -name artifacts \) -prune \
 	  -o -type f \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.pyx' -o -name '*.pxd' \) -print)
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## Say what each target does
@@ -33,6 +33,11 @@ test: $(STAMP) ## Run the tests: Rust's, then Python's (with DCMTK as peer where
 check: $(STAMP) ## Do all that CI does: lint, types, layers, generated files, fuzz smoke, then the tests
 	@ci/check
 	@$(MAKE) --no-print-directory test
+
+soak: $(STAMP) ## Kill the archive and cut its power many more times than the tests do (an hour or so)
+	@cd rust && PATH="$$PATH:$$HOME/.cargo/bin" DCMFAST_SOAK=1 cargo test --release -p dcmfast-core \
+	  --test area_faults --test area_model
+	@DCMFAST_SOAK=1000 $(VENV)/bin/python -m pytest tests/storage/test_archive_faults.py
 
 bench: $(STAMP) ## Compare with DCMTK, Orthanc, pynetdicom and the machine's limit; writes benchmarks/results/
 	@ci/bench_peers

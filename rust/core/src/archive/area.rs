@@ -411,10 +411,16 @@ impl StorageArea {
             FileLocation::Own(number) => number <= self.shared.progress.applied(),
             _ => true,
         };
-        !is_applied
-            || self.open_instance(&listed.location).is_ok_and(|file| {
-                file.metadata().is_ok_and(|metadata| metadata.len() == listed.file_bytes)
-            })
+        if !is_applied {
+            return true;
+        }
+        let bytes = match layout::below_area(&listed.location) {
+            Some(name) => self.shared.tree.open(&name, false).and_then(|file| file.bytes()),
+            None => self
+                .open_instance(&listed.location)
+                .and_then(|file| file.metadata().map(|metadata| metadata.len())),
+        };
+        bytes.is_ok_and(|bytes| bytes == listed.file_bytes)
     }
 
     /// Removes what an earlier process left in the spool and no record names.
