@@ -1,0 +1,66 @@
+//! What an area does with an unusual journal at its start.
+
+mod area_kit;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use area_kit::{options, store};
+use dcmfast_core::archive::area::StorageArea;
+use dcmfast_core::archive::layout;
+use dcmfast_core::archive::listing::MemoryListing;
+use dcmfast_core::storage::backend::tree::memory::MemoryTree;
+use dcmfast_core::storage::durability::Durability;
+use dcmfast_core::storage::journal::frame::{RECORD_HEADER_BYTES, SegmentHeader, seal, sum_of};
+
+fn open(tree: &MemoryTree, listing: &Arc<MemoryListing>) -> Arc<StorageArea> {
+    let (tree, listing) = (Arc::new(tree.clone()), Arc::clone(listing) as Arc<_>);
+    StorageArea::with_parts(tree, listing, options(Durability::Group), None).expect("opens")
+}
+
+/// A record that is whole but means nothing is kept aside, and those around it are applied.
+#[test]
+fn a_record_that_means_nothing_stands_in_nobodys_way() {
+    let tree = MemoryTree::new(true);
+    let listing = Arc::new(MemoryListing::default());
+    let area = open(&tree, &listing);
+    store(&area, "1.1", 100, 1).expect("stored");
+    area.close().expect("closes");
+    let mut segment = SegmentHeader { first_sequence: 2, seed: 5 }.encode().to_vec();
+    let mut record = vec![0; RECORD_HEADER_BYTES];
+    record.extend_from_slice(b"\xf0 from a later version");
+    let sum = sum_of(&record);
+    seal(&mut record, sum, 2, 5);
+    segment.extend_from_slice(&record);
+    segment.resize(1 << 20, 0);
+    tree.put(".dcmfast/journal/0.segment", &segment);
+    for _ in 0..2 {
+        let area = open(&tree, &listing);
+        let kept = tree.read(&layout::quarantined(2)).expect("kept aside");
+        assert_eq!(kept, b"\xf0 from a later version");
+        store(&area, "1.2", 100, 2).expect("stored");
+        area.close().expect("closes");
+    }
+    assert_eq!(listing.instances().len(), 2);
+    assert_eq!(layout::quarantined(2), tree.below(layout::QUARANTINE)[0]);
+}
+
+/// After a power cut with thousands of objects in the journal the area is ready in less than two seconds.
+#[test]
+fn a_long_journal_is_read_soon() {
+    let tree = MemoryTree::new(true);
+    let listing = Arc::new(MemoryListing::default());
+    let area = open(&tree, &listing);
+    for number in 0..5_000 {
+        store(&area, &format!("1.{number}"), 100, 1).expect("stored");
+    }
+    area.barrier().expect("applied");
+    let after = tree.after_power_cut(&mut |_| 0);
+    let began = Instant::now();
+    let again = open(&after, &listing);
+    let elapsed = began.elapsed();
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    again.close().expect("closes");
+    let count = after.below(layout::OBJECTS).len();
+    assert_eq!(count, 5_000);
+}
