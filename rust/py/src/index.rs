@@ -95,7 +95,7 @@ impl Watcher {
 
 /// Totals of the index of the area in `directory`, and what it takes.
 #[pyfunction]
-pub fn index_totals<'py>(py: Python<'py>, directory: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+pub fn index_totals(py: Python<'_>, directory: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     let (counters, used_bytes, has_journal) = py.detach(|| {
         let index = maintenance::open_beside(&directory).map_err(|error| tool_error(&error))?;
         let counters = index

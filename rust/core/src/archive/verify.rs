@@ -583,17 +583,14 @@ fn page(
     for record in reader.all_instances(*after)?.take(count) {
         let record: InstanceRecord<'_> = record?;
         *after = record.key();
-        let entry = match wants_entries {
-            true => super::exchange::entry_of(&reader, &record)?.map(Box::new),
-            false => None,
-        };
+        let entry = if wants_entries { super::exchange::entry_of(&reader, &record)? } else { None };
         rows.push(Row {
             sop_instance: UidText::new(record.sop_instance()),
             location: record.location(),
             file_bytes: record.file_bytes(),
             data_set_offset: record.data_set_offset(),
             digest: record.digest(),
-            entry,
+            entry: entry.map(Box::new),
         });
     }
     Ok(rows)
