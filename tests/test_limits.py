@@ -3,12 +3,69 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
-from dcmfast import limits
+import pytest
 
-SOURCE = Path(__file__).resolve().parent.parent / "rust" / "core" / "src" / "limits.rs"
+from dcmfast import limits
+from dcmfast.options.option import BadValueError
+from dcmfast.options.specs import all_front_ends
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "rust" / "core" / "src" / "limits.rs"
+#: Edges that the engine's public functions show, one row each.
+TABLE = ROOT / "rust" / "core" / "tests" / "bounds.rs"
+
+#: Bounds whose edge is tested beside a private part, or by a peer: where.
+EDGES = {
+    "MAX_PDU_BYTES_MIN": "tests/test_limits.py::test_the_range_of_max_pdu",
+    "INFLATED_RATIO_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
+    "INFLATED_BYTES_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
+    "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer.rs::edge_of_what_is_held",
+    "COMPARE_BLOCK_BYTES": "rust/core/src/storage/backend.rs::COMPARE_BLOCK_BYTES",
+    "PENDING_CONNECTIONS_MAX": "tests/protocol/test_neighbours.py::PENDING_CONNECTIONS_MAX",
+    "JOURNAL_RECORD_BYTES_MAX": "rust/core/src/storage/journal/frame.rs::the_length_is_bounded",
+    "RETRIEVE_HELD_BYTES_MAX": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
+    "RETRIEVE_PAGE_INSTANCES": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
+    "FAILED_UIDS_BYTES_MAX": "rust/core/tests/retrieve.rs::many_failures_are_bounded",
+    "RETRIEVE_SORTED_INSTANCES_MAX": ("rust/core/src/server/retrieve/select.rs::edge_of_sorting"),
+}
+#: Bounds without a test of their edge, by the reason.
+WITHOUT_EDGE = {
+    "a default, which has no edge": """
+        MAX_PDU_BYTES_DEFAULT ACSE_TIMEOUT_S_DEFAULT SOCKET_TIMEOUT_S_DEFAULT ASSOCIATIONS_MAX
+    """,
+    "the size of a buffer or block of ours, which decides how often, never what": """
+        INFLATE_BUFFER_BYTES REWRITE_BLOCK_BYTES CHECK_BLOCK_BYTES ASSOCIATION_STACK_BYTES
+        IDLE_READ_BUFFER_BYTES MESSAGE_READ_BUFFER_BYTES OPERATION_OUTPUT_BYTES
+        JOURNAL_SEGMENT_BYTES JOURNAL_SMALL_SEGMENT_BYTES
+    """,
+    "how much is done at a time; what is left over comes next": """
+        GROUP_OBJECTS_MAX COMMIT_ENTRIES_MAX QUERY_MATCHES_PER_PAGE REMOVAL_RECORD_BYTES
+        RETRIEVE_WINDOW_INSTANCES DIRECTORY_PORTION_NAMES TOOL_THREADS_MAX TOOL_BATCH_FILES
+        TOOL_PAGE_INSTANCES TOOL_COMMIT_ENTRIES ARRIVAL_WINDOW_INSTANCES DOUBTFUL_FILES_MAX
+    """,
+    "a cache of ours, which begins anew when it is full": """
+        SYNCED_DIRECTORIES_MAX HOST_NAMES_MAX
+    """,
+    "a time; that it ends is measured in tests/protocol/test_deadlines.py and test_stop.py": """
+        PDU_TIMEOUT_S SLOWEST_PEER_BYTES_PER_S WRITE_TIMEOUT_S CLOSE_TIMEOUT_S STOP_GRACE_S
+        MOVE_CONNECT_TIMEOUT_S
+    """,
+    "a rhythm of ours, which nobody outside can change": """
+        GROUP_GATHER_US_MAX AREA_LOOK_MS STALE_PART_AGE_S COMMIT_DELAY_MS_MAX APPLY_RETRY_MS
+        CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS
+    """,
+    "the number of what our own code asks for, cut there": """
+        WANTED_TAGS_MAX
+    """,
+    "not tested at its edge yet: beyond it one waits, is refused, or a plainer way is taken": """
+        NAME_ATTEMPTS_MAX INFLATED_DATA_SET_BYTES_MAX QUERY_CANDIDATES_MAX RETRIEVE_KEYS_BYTES_MAX
+        MOVE_ASSOCIATIONS_MAX JOURNAL_SEGMENTS_MAX APPLIER_RECORDS_MAX
+        APPLIER_BYTES_MAX LOGGED_SEQUENCE_DEPTH_MAX DISCARD_BYTES_MAX
+    """,
+}
 
 
 def test_python_sees_every_bound_of_the_engine() -> None:
@@ -24,3 +81,32 @@ def test_every_bound_stands_with_its_reason() -> None:
     for above, line in pairwise(lines):
         if line.startswith("pub const "):
             assert above.startswith("///"), line
+
+
+def test_every_bound_has_a_test_of_its_edge_or_a_reason() -> None:
+    """A new bound belongs into one of the three; what is gone belongs into none."""
+    written = set(re.findall(r"^pub const (\w+):", SOURCE.read_text(), re.MULTILINE))
+    shown = set(re.findall(r"^    ([A-Z_]+) at ", TABLE.read_text(), re.MULTILINE))
+    reasons = [name for names in WITHOUT_EDGE.values() for name in names.split()]
+    assert len(reasons) == len(set(reasons))
+    places = [shown, set(EDGES), set(reasons)]
+    for one, other in combinations(places, 2):
+        assert not one & other
+    assert set().union(*places) == written
+    for name, place in EDGES.items():
+        path, function = place.split("::")
+        text = (ROOT / path).read_text()
+        assert function in text, place
+        assert name in text, place
+
+
+def test_the_range_of_max_pdu() -> None:
+    """MAX_PDU_BYTES_MIN and MAX_PDU_BYTES_MAX on a command line, at n - 1, n and n + 1."""
+    front_end = next(one for one in all_front_ends() if one.tool == "storescp")
+    value = next(one for one in front_end.options() if one.long == "--max-pdu").values[0]
+    for bound, outside in (("MAX_PDU_BYTES_MIN", -1), ("MAX_PDU_BYTES_MAX", 1)):
+        edge = limits.LIMITS[bound]
+        for number in (edge, edge - outside):
+            assert value.parse(str(number)) == number
+        with pytest.raises(BadValueError):
+            value.parse(str(edge + outside))

@@ -18,6 +18,9 @@ use dcmfast_core::dimse::message::{MessageAssembler, Step, append_command};
 use dcmfast_core::dimse::service::{Command, Priority, StoreRequest, SubOperations};
 use dcmfast_core::dimse::status::Status;
 use dcmfast_core::index::{FileLocation, InstanceKey};
+use dcmfast_core::limits::{
+    FAILED_UIDS_BYTES_MAX, RETRIEVE_HELD_BYTES_MAX, RETRIEVE_PAGE_INSTANCES,
+};
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions};
 use dcmfast_core::policy::{AcceptorEntry, AcceptorTable};
 use dcmfast_core::server::destinations::{Destination, Destinations};
@@ -611,5 +614,32 @@ fn many_failures_are_bounded() {
     let (status, remaining, completed, failed, warning, list) = log.answers.last().unwrap();
     assert_eq!((*status, *remaining), (0xA702, None));
     assert_eq!((*completed, *failed, *warning), (0, u16::MAX, 0));
-    assert!(list.len() <= 0xFFFE && list.len() > 0xFFF0, "{}", list.len());
+    // The next one found no room.
+    assert!(list.len() <= FAILED_UIDS_BYTES_MAX, "{}", list.len());
+    assert!(list.len() + 1 + "1.2.3.70000".len() > FAILED_UIDS_BYTES_MAX, "{}", list.len());
+}
+
+/// limits::RETRIEVE_PAGE_INSTANCES and RETRIEVE_HELD_BYTES_MAX, at n - 1, n and n + 1: all arrive.
+#[test]
+fn edges_of_pages_and_of_what_is_held() {
+    for count in RETRIEVE_PAGE_INSTANCES - 1..=RETRIEVE_PAGE_INSTANCES + 1 {
+        let scp = destination(Script::good());
+        let (_, log) = Move::default().run(&shelf(count), scp.port);
+        let done = u16::try_from(count).unwrap();
+        assert_eq!(log.answers.last(), Some(&answer(0x0000, None, [done, 0, 0], "")));
+    }
+    // The head of a file and that of its pixel data.
+    let around = 132 + data_set(0).len();
+    let mut shelf = Shelf::default();
+    for bytes in RETRIEVE_HELD_BYTES_MAX - 1..=RETRIEVE_HELD_BYTES_MAX + 1 {
+        let (held, _) = shelf.add(CT, EXPLICIT, bytes - around);
+        assert_eq!(held.file_bytes, bytes as u64);
+    }
+    let scp = destination(Script::good());
+    let (_, log) = Move::default().run(&shelf, scp.port);
+    assert_eq!(log.answers.last(), Some(&answer(0x0000, None, [3, 0, 0], "")));
+    let received = scp.received.lock().unwrap();
+    for (at, (_, _, bytes)) in received.objects.iter().enumerate() {
+        assert_eq!(*bytes, data_set(RETRIEVE_HELD_BYTES_MAX - 1 + at - around));
+    }
 }

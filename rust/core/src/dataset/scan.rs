@@ -1244,6 +1244,22 @@ mod tests {
         assert!(inflated_bytes <= INFLATED_FREE_BYTES + INFLATE_BUFFER_BYTES as u64);
     }
 
+    /// limits::INFLATED_RATIO_MAX and INFLATED_BYTES_MAX, at n - 1, n and n + 1.
+    #[test]
+    fn edges_of_inflation() {
+        let deflated = INFLATED_FREE_BYTES;
+        // The ratio is a whole number: it is passed by another whole time.
+        for (ratio, is_over) in [(-1_i64, false), (0, false), (1, true)] {
+            let ratio = INFLATED_RATIO_MAX.saturating_add_signed(ratio);
+            let deflated = deflated / INFLATED_RATIO_MAX + 1;
+            assert_eq!(is_inflated_too_far(ratio * deflated, deflated), is_over, "{ratio}");
+        }
+        for (bytes, is_over) in [(-1, false), (0, false), (1, true)] {
+            let bytes = INFLATED_BYTES_MAX.saturating_add_signed(bytes);
+            assert_eq!(is_inflated_too_far(bytes, INFLATED_BYTES_MAX), is_over, "{bytes}");
+        }
+    }
+
     // ---- Any split ---------------------------------------------------------------------------
 
     /// Elements, sequences and items as a tree, so that most generated data is nearly good.

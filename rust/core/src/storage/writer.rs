@@ -888,6 +888,19 @@ mod tests {
         assert!(memory.files()["CT.1.2.3"].ends_with(&data));
     }
 
+    /// limits::HEAD_HOLD_BYTES_MAX: as much is held, one byte more is written.
+    #[test]
+    fn edge_of_what_is_held() {
+        for (length, is_held) in [(-1, true), (0, true), (1, false)] {
+            let (_memory, store) = in_memory(|_| {});
+            let length = HEAD_HOLD_BYTES_MAX.saturating_add_signed(length);
+            let early = element(8, 0x0001, "UN", &vec![0; length]);
+            let mut writer = store.begin(&request("1.2.3"));
+            writer.append(&[&early[..length]]).unwrap();
+            assert_eq!(writer.held.len() == length, is_held, "{length}");
+        }
+    }
+
     /// More fragments than one write takes.
     #[test]
     fn many_fragments_at_once() {

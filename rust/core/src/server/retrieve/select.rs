@@ -137,4 +137,17 @@ mod tests {
         let ordered: Vec<_> = keys.in_order_of_arrival().iter().collect();
         assert_eq!(ordered, [key(1, 1), key(2, 2), key(1, 3), key(2, 4)]);
     }
+
+    /// limits::RETRIEVE_SORTED_INSTANCES_MAX are put in order, one more is left as it is.
+    #[test]
+    fn edge_of_sorting() {
+        for (count, is_sorted) in [(-1, true), (0, true), (1, false)] {
+            let count = RETRIEVE_SORTED_INSTANCES_MAX.saturating_add_signed(count);
+            let mut keys = MatchKeys::default();
+            keys.extend((1..=count).rev().map(|number| InstanceKey { series: 1, number }));
+            let keys = keys.in_order_of_arrival();
+            assert_eq!(keys.len(), count);
+            assert_eq!(keys.iter().is_sorted_by_key(|key| key.number), is_sorted, "{count}");
+        }
+    }
 }

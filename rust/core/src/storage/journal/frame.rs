@@ -241,14 +241,17 @@ mod tests {
         assert_eq!(walked(&bytes), [(1, Some(vec![1; 16])), (2, None), (3, Some(vec![3; 16]))]);
     }
 
-    /// A length beyond the bound is no record, before anything is made of it.
+    /// limits::JOURNAL_RECORD_BYTES_MAX: a longer one is no record, before anything is made of it.
     #[test]
     fn the_length_is_bounded() {
-        let mut bytes = SegmentHeader { first_sequence: 1, seed: 0 }.encode().to_vec();
-        let mut record = vec![0; RECORD_HEADER_BYTES + JOURNAL_RECORD_BYTES_MAX + 1];
-        let sum = sum_of(&record);
-        seal(&mut record, sum, 1, 0);
-        bytes.extend_from_slice(&record);
-        assert_eq!(walked(&bytes), []);
+        for (length, is_record) in [(-1, true), (0, true), (1, false)] {
+            let length = JOURNAL_RECORD_BYTES_MAX.saturating_add_signed(length);
+            let mut bytes = SegmentHeader { first_sequence: 1, seed: 0 }.encode().to_vec();
+            let mut record = vec![0; RECORD_HEADER_BYTES + length];
+            let sum = sum_of(&record);
+            seal(&mut record, sum, 1, 0);
+            bytes.extend_from_slice(&record);
+            assert_eq!(walked(&bytes).len(), usize::from(is_record), "{length}");
+        }
     }
 }
