@@ -2,7 +2,8 @@
 
 Starts ``dcmfast storescp``, sends it the files that come with pydicom by ``dcmfast storescu``,
 shows what arrived where and how fast, compares each stored data set with its source, and stops the
-receiver. Exit code 0 means that every byte was where it should be.
+receiver. Then an archive is served, stored into, asked and verified (``archive.py``). Exit code 0
+means that every byte was where it should be.
 """
 
 from __future__ import annotations
@@ -191,10 +192,17 @@ def main() -> int:
         if code != 0:
             raise DemoError(f"the receiver ended with exit code {code}")
         print("the receiver stopped in order")
+    with tempfile.TemporaryDirectory(prefix="dcmfast-demo-") as temporary:
+        # Here, because it uses what this file has.
+        import archive
+
+        archive.demonstrate(Path(temporary) / "archive", sent)
     return 0
 
 
 if __name__ == "__main__":
+    # `archive` imports this file by its name.
+    sys.modules["run"] = sys.modules["__main__"]
     try:
         sys.exit(main())
     except DemoError as error:
