@@ -43,6 +43,35 @@ fn a_full_map_grows() {
     assert_eq!(index.read().unwrap().counters().unwrap().instances, 2000);
 }
 
+/// A file that was cut anywhere is an error or an index that answers, never the end of the process.
+#[test]
+fn a_cut_file() {
+    for part in [1, 2, 3, 7, 8] {
+        let scratch = Scratch::new(&format!("index-cut-{part}"));
+        let index = open(scratch.path());
+        index.commit(&(0..2000).map(put).collect::<Vec<_>>()).unwrap();
+        drop(index);
+        let data = scratch.path().join("data.mdb");
+        let file = std::fs::OpenOptions::new().write(true).open(&data).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        file.set_len(bytes * part / 8).unwrap();
+        let opened = Index::open(scratch.path(), Access::Write, SMALL);
+        let read = opened.and_then(|index| {
+            let reader = index.read()?;
+            let mut found = 0;
+            for number in 0..2000 {
+                found +=
+                    usize::from(reader.instance_of(format!("1.2.{number}").as_bytes())?.is_some());
+            }
+            Ok(found)
+        });
+        match read {
+            Ok(found) => assert_eq!((found, part), (2000, 8)),
+            Err(error) => assert!(part < 8, "{error}"),
+        }
+    }
+}
+
 /// One process opens an index once, for whatever it is.
 #[test]
 fn twice_in_one_process() {

@@ -298,7 +298,7 @@ impl Environment {
         // called by a process that opens an index.
         let env = unsafe { open.open(path) }.map_err(|error| convert(error, "open", path))?;
         env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
-        refuse_cut_file(&env, path)?;
+        complete_file(&env, path)?;
         let tables = open_tables(&env, path, access)?;
         if access == Access::Write {
             // The environment's own commits sync its file; that the file has a name is up to us.
@@ -523,8 +523,11 @@ fn convert(error: heed::Error, doing: &'static str, path: &Path) -> IndexError {
     }
 }
 
-/// Refuses a file that ends before its last page: to read there is a signal and not an error.
-fn refuse_cut_file(env: &Env<WithoutTls>, path: &Path) -> Result<(), IndexError> {
+/// Lengthens a file that ends before its last page: to read there is a signal and not an error.
+///
+/// LMDB does not write pages that one transaction took and gave back, so a sound file may end so, too.
+/// What was cut off reads as zeros, which LMDB finds to be no page: the index is damaged then.
+fn complete_file(env: &Env<WithoutTls>, path: &Path) -> Result<(), IndexError> {
     let io = |source| IndexError::Io { doing: "open", path: path.to_owned(), source };
     let pages = env.info().last_page_number as u64 + 1;
     let convert = |error| convert(error, "open", path);
@@ -534,10 +537,20 @@ fn refuse_cut_file(env: &Env<WithoutTls>, path: &Path) -> Result<(), IndexError>
     let Some(main) = main else { return Ok(()) };
     let page_bytes = u64::from(main.stat(&txn).map_err(convert)?.page_size);
     drop(txn);
-    // LMDB writes pages before it names them, so a writer at work never makes this false.
-    let file_bytes = fs::metadata(path.join(DATA_FILE)).map_err(io)?.len();
-    if pages.saturating_mul(page_bytes) > file_bytes {
-        return Err(IndexError::Damaged { path: path.to_owned(), what: "its file is cut" });
+    let data = path.join(DATA_FILE);
+    let file_bytes = fs::metadata(&data).map_err(io)?.len();
+    let missing = pages.saturating_mul(page_bytes).saturating_sub(file_bytes);
+    if missing == 0 {
+        return Ok(());
+    }
+    let file = OpenOptions::new().write(true).open(&data).map_err(io)?;
+    let damaged = |_| IndexError::Damaged { path: path.to_owned(), what: "its size is none" };
+    let from = libc::off_t::try_from(file_bytes).map_err(damaged)?;
+    let missing = libc::off_t::try_from(missing).map_err(damaged)?;
+    // SAFETY: fallocate reads no memory; the descriptor is open as long as `file` lives. Unlike
+    // ftruncate it never shortens a file that somebody lengthens meanwhile.
+    if unsafe { libc::fallocate(file.as_raw_fd(), 0, from, missing) } != 0 {
+        return Err(io(io::Error::last_os_error()));
     }
     Ok(())
 }
