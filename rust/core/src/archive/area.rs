@@ -197,7 +197,8 @@ impl StorageArea {
             path: tree.path_of(layout::OBJECTS),
             source,
         })?;
-        if applied == 0 && jobs.is_empty() && highest > 0 {
+        // Tools that make an index anew hold the lock themselves, and know.
+        if lock.is_some() && applied == 0 && jobs.is_empty() && highest > 0 {
             // Nothing is lost, and nothing is found either: whoever took the index away must be told.
             let path = tree.path_of("");
             options.logger.line(
