@@ -22,7 +22,7 @@ from testkit.profiles import BASE, ERRORS, GOOD
 
 pytestmark = pytest.mark.dcmtk
 
-#: dcmqridx fails where it opens its storage area: tests/apps/test_dcmqridx.py runs it beside DCMTK's.
+#: dcmqridx fails where it opens its storage area: tests/apps/test_dcmqridx.py compares that.
 FRONT_ENDS = {one.tool: one for one in all_front_ends() if one.tool != "dcmqridx"}
 MISSING = "/nonexistent"
 
