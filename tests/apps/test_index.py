@@ -266,6 +266,8 @@ def test_a_bad_export_leaves_the_index(change: Any, why: str, area: Path, tmp_pa
 _IN_A_CHILD = """
 import os, signal, sys
 from dcmfast.archive import index
+# A runner that was started in the background ignores it, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def watch(*_):
     os.kill(os.getpid(), signal.{signal})
 index.rebuild(sys.argv[1], report=print, watch=watch)

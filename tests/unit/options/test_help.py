@@ -26,8 +26,13 @@ def test_the_banner_names_us() -> None:
 @pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=lambda one: one.tool)
 def test_the_usage_shows_every_spelling_once(front_end: FrontEnd) -> None:
     lines = texts.usage(front_end).splitlines()
+    begins = front_end.long_begins
     for option in front_end.options():
-        shown = [line for line in lines if option.long in line[:10].split() + line[10:].split()[:1]]
+        shown = [
+            line
+            for line in lines
+            if option.long in line[:begins].split() + line[begins:].split()[:1]
+        ]
         assert len(shown) == 1 + len(option.aliases[:1]), option.long
         for alias in option.aliases:
             assert sum(alias in line.split() for line in lines) == 1, alias
