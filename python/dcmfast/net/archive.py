@@ -8,14 +8,12 @@ index belongs to whoever serves it.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from dcmfast import __version__
 from dcmfast.errors import ConfigurationError, StorageAreaError
-from dcmfast.net.scp import PROMISES, stopper
+from dcmfast.net.scp import PROMISES, StoppedBySignals, listening
 from dcmfast.observe.logs import Log
-from dcmfast.options.settings import cannot_listen
 from dcmfast.policy import access, move, negotiation
 from dcmfast.policy.archive import (
     Application,
@@ -121,27 +119,11 @@ def run(settings: ArchiveSettings) -> int:
     ConfigurationError
         User or group cannot be changed to.
     """
-    from dcmfast._rust import Receiver
-
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     _tell_start(settings, log)
     archive = _located(tables(settings), log)
-    try:
-        receiver = Receiver(**plan(settings, archive, log))
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise cannot_listen(
-            settings.tool,
-            settings.port,
-            os.strerror(error.errno),
-            is_privilege=isinstance(error, PermissionError),
-        ) from None
-    previous = {
-        number: signal.signal(number, stopper(receiver))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    receiver = listening(settings, plan(settings, archive, log))
+    with StoppedBySignals(receiver):
         change_user(settings.user_name, settings.group_name)
         if settings.tool == "serve":
             _open_or_fail(receiver, archive)
@@ -160,9 +142,6 @@ def run(settings: ArchiveSettings) -> int:
         except OSError as error:
             # What an area could not finish; the next start does.
             raise StorageAreaError(("F", str(error))) from None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     return 0
 
 

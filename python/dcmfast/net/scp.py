@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from dcmfast._rust import Receiver
+    from dcmfast.options.archive_settings import ArchiveSettings
     from dcmfast.options.settings import ReceiverSettings
 
 #: Our words for naming → the engine's.
@@ -80,12 +82,26 @@ def run(settings: ReceiverSettings) -> int:
     ListenError
         The port cannot be opened.
     """
-    from dcmfast._rust import Receiver
-
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     _tell_start(settings, log)
+    receiver = listening(settings, plan(settings, log))
+    with StoppedBySignals(receiver):
+        receiver.run()
+    return 0
+
+
+def listening(settings: ReceiverSettings | ArchiveSettings, plan: dict[str, Any]) -> Receiver:
+    """Return the server of `plan`, whose port is open.
+
+    Raises
+    ------
+    ListenError
+        The port cannot be opened.
+    """
+    from dcmfast._rust import Receiver
+
     try:
-        receiver = Receiver(**plan(settings, log))
+        return Receiver(**plan)
     except OSError as error:
         if error.errno is None:
             raise
@@ -95,30 +111,29 @@ def run(settings: ReceiverSettings) -> int:
             os.strerror(error.errno),
             is_privilege=isinstance(error, PermissionError),
         ) from None
-    previous = {
-        number: signal.signal(number, stopper(receiver))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        receiver.run()
-    finally:
-        for number, handler in previous.items():
+
+
+class StoppedBySignals:
+    """While it is entered, SIGINT and SIGTERM stop a server: in order, the second one at once."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._calls = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._stop)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-    return 0
 
-
-def stopper(receiver: Any) -> Any:
-    """Return a signal handler: the first call stops in order, the second ends the process."""
-    calls = 0
-
-    def stop(number: int, _frame: object) -> None:
-        nonlocal calls
-        calls += 1
-        receiver.stop()
-        if calls > 1:
+    def _stop(self, number: int, _frame: object) -> None:
+        self._calls += 1
+        self._receiver.stop()
+        if self._calls > 1:
             os._exit(128 + number)
-
-    return stop
 
 
 def _tell_start(settings: ReceiverSettings, log: Log) -> None:
