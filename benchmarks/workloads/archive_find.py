@@ -37,7 +37,14 @@ def _measure(peer: Peer, context: Context, *, objects: int) -> Measures:
             if not answers_right(peer, query):
                 continue
             requests = requests_for(peer, context, _REQUESTS, query)
-            answer = find(archive.running, context, query, span=archive.objects, requests=requests)
+            answer = find(
+                archive.running,
+                context,
+                query,
+                span=archive.objects,
+                requests=requests,
+                cpus=ONE_CORE,
+            )
             measures |= {
                 f"{query.name}_finds_per_s": answer["requests_per_s"],
                 f"{query.name}_latency_p99_us": answer["latency_us_p99"],
