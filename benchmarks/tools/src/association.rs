@@ -7,7 +7,10 @@ use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use openssl::ssl::SslConnector;
+
 use crate as wire;
+use crate::stream::Stream;
 use crate::{PDU_HEADER_BYTES, PDV_HEADER_BYTES};
 
 /// A peer that says nothing for this long has failed.
@@ -19,8 +22,7 @@ const READ_BYTES: usize = 256 * 1024;
 /// An accepted association.
 pub struct Association {
     /// TCP_NODELAY is set, and a deadline for reading and writing.
-    pub stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Stream>,
     /// Largest PDU body that the peer takes.
     pub peer_max: usize,
     body: Vec<u8>,
@@ -54,19 +56,21 @@ impl Message {
     }
 }
 
-/// Associates with one context per abstract syntax; all must be accepted.
+/// Associates with one context per abstract syntax, over TLS where a connector is given; all must be
+/// accepted.
 pub fn associate(
     port: u16,
     called: &str,
     abstract_syntaxes: &[&str],
     as_scp: &[&str],
+    tls: Option<&SslConnector>,
 ) -> io::Result<Association> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = Stream::connect(stream, tls)?;
     stream.write_all(&wire::associate_rq(called, abstract_syntaxes, as_scp))?;
-    let mut reader = BufReader::with_capacity(READ_BYTES, stream.try_clone()?);
+    let mut reader = BufReader::with_capacity(READ_BYTES, stream);
     let mut body = Vec::new();
     match wire::read_pdu(&mut reader, &mut body)? {
         Some(wire::A_ASSOCIATE_AC) => {}
@@ -78,19 +82,24 @@ pub fn associate(
     }
     // 0 means no limit (PS3.8 Annex D.1); DCMTK's largest is a sensible choice then.
     let peer_max = if peer_max == 0 { 131_072 } else { peer_max as usize };
-    Ok(Association { stream, reader, peer_max, body: Vec::new() })
+    Ok(Association { reader, peer_max, body: Vec::new() })
 }
 
 /// Asks for the release of an association and waits for the answer.
-pub fn release(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(&wire::pdu(wire::A_RELEASE_RQ, &[0; 4]))?;
-    match wire::read_pdu(&mut stream, &mut Vec::new())? {
+pub fn release(mut association: Association) -> io::Result<()> {
+    association.stream().write_all(&wire::pdu(wire::A_RELEASE_RQ, &[0; 4]))?;
+    match wire::read_pdu(&mut association.reader, &mut Vec::new())? {
         Some(wire::A_RELEASE_RP) => Ok(()),
         other => Err(io::Error::other(format!("PDU type {other:?} for our release request"))),
     }
 }
 
 impl Association {
+    /// Where to write.
+    pub fn stream(&mut self) -> &mut Stream {
+        self.reader.get_mut()
+    }
+
     /// Reads one whole message into `message`, whose buffers are used again.
     pub fn read(&mut self, message: &mut Message) -> io::Result<()> {
         match read_message(&mut self.reader, &mut self.body, message)? {

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 
 pub mod association;
 pub mod instances;
+pub mod stream;
 
 /// P-DATA-TF, PS3.8 Table 9-22.
 pub const P_DATA_TF: u8 = 0x04;

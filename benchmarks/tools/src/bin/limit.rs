@@ -10,12 +10,14 @@
 //! out the last two. `--journal` writes no files: each object is appended to one preallocated file,
 //! and one fdatasync serves all associations that wait for it.
 //!
-//! Usage: `limit [--sync|--sync-file|--journal] [--block BYTES] PORT DIRECTORY`. A thread per
+//! `--tls` receives through the system's OpenSSL.
+//!
+//! Usage: `limit [--sync|--sync-file|--journal] [--block BYTES] [--tls CERTIFICATE KEY] PORT DIRECTORY`. A thread per
 //! association.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use std::thread;
 
 use dcmfast_bench_tools as wire;
 use wire::instances::file_meta;
+use wire::stream::{Stream, acceptor};
 use wire::{PDU_HEADER_BYTES, PDV_HEADER_BYTES, Proposed};
 
 /// Most slices in one vectored write: Linux takes 1024 (IOV_MAX).
@@ -115,6 +118,7 @@ impl Journal {
 fn main() -> io::Result<()> {
     let mut promise = String::new();
     let mut block_bytes = BLOCK_BYTES;
+    let mut tls = None;
     let mut places = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -124,12 +128,18 @@ fn main() -> io::Result<()> {
                 let text = arguments.next().unwrap_or_default();
                 block_bytes = text.parse().map_err(io::Error::other)?;
             }
+            "--tls" => {
+                let certificate = arguments.next().unwrap_or_default();
+                let key = arguments.next().unwrap_or_default();
+                tls = Some(Arc::new(acceptor(&certificate, &key)?));
+            }
             _ => places.push(argument),
         }
     }
     let [port, directory] = places.as_slice() else {
         return Err(io::Error::other(
-            "usage: limit [--sync|--sync-file|--journal] [--block BYTES] PORT DIRECTORY",
+            "usage: limit [--sync|--sync-file|--journal] [--block BYTES] [--tls CERTIFICATE KEY] \
+             PORT DIRECTORY",
         ));
     };
     let directory = PathBuf::from(directory);
@@ -143,9 +153,11 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port.parse().map_err(io::Error::other)?))?;
     for stream in listener.incoming() {
         let stream = stream?;
-        let target = Arc::clone(&target);
+        let (target, tls) = (Arc::clone(&target), tls.clone());
         thread::Builder::new().stack_size(256 * 1024).spawn(move || {
-            if let Err(error) = Association::new(stream, &target, block_bytes).run() {
+            let served = Stream::accept(stream, tls.as_deref())
+                .and_then(|stream| Association::new(stream, &target, block_bytes).run());
+            if let Err(error) = served {
                 eprintln!("limit: {error}");
             }
         })?;
@@ -170,7 +182,7 @@ enum Object {
 }
 
 struct Association<'a> {
-    stream: TcpStream,
+    stream: Stream,
     target: &'a Target,
     block: Vec<u8>,
     contexts: Vec<Proposed>,
@@ -184,7 +196,7 @@ struct Association<'a> {
 }
 
 impl<'a> Association<'a> {
-    fn new(stream: TcpStream, target: &'a Target, block_bytes: usize) -> Self {
+    fn new(stream: Stream, target: &'a Target, block_bytes: usize) -> Self {
         Association {
             stream,
             target,
@@ -199,7 +211,6 @@ impl<'a> Association<'a> {
     }
 
     fn run(mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
         let mut body = Vec::new();
         if wire::read_pdu(&mut self.stream, &mut body)? != Some(wire::A_ASSOCIATE_RQ) {
             return Ok(()); // A probe that only connected.

@@ -9,8 +9,10 @@
 //! all of them and is patched into command set and data set.
 //!
 //! Usage: `load --port P [--called AE] INSTANCES --associations N --objects M [--first F] [--queue]`
-//! `[--refusals] [--hold]`. Prints one line of JSON.
+//! `[--refusals] [--hold] [--short] [--tls AUTHORITY]`. Prints one line of JSON.
 //!
+//! `--short` gives each object an association of its own. `--tls` speaks TLS to a peer whose certificate
+//! is signed by the authority in a PEM file.
 //! With `--refusals` a status other than 0000H is counted and ends nothing.
 //! With `--first` the objects of all associations are numbered on from F, so that studies are sent
 //! one after the other; without it an association's number stands in its first three digits.
@@ -22,14 +24,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use dcmfast_bench_tools as wire;
+use openssl::ssl::SslConnector;
 use wire::association::{Association, Message, associate, pdv_header, put_pdv, release};
 use wire::instances::Instances;
+use wire::stream::connector;
 use wire::{PDU_HEADER_BYTES, PDV_HEADER_BYTES};
 
 /// Up to here a message is prepared as one buffer; above, it is sent as slices of the pattern, so
@@ -52,6 +55,8 @@ struct Plan {
     queue: bool,
     refusals: bool,
     hold: bool,
+    short: bool,
+    tls: Option<SslConnector>,
 }
 
 /// What one association did.
@@ -69,14 +74,14 @@ fn main() -> io::Result<()> {
     let plan = Arc::new(read_arguments().map_err(io::Error::other)?);
     let barrier = Arc::new(Barrier::new(plan.associations));
     let connected_from = Instant::now();
-    let kept: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let kept: Arc<Mutex<Vec<Association>>> = Arc::default();
     let workers: Vec<_> = (0..plan.associations)
         .map(|number| {
             let (plan, barrier, kept) =
                 (Arc::clone(&plan), Arc::clone(&barrier), Arc::clone(&kept));
             thread::spawn(move || {
                 let mut outcome = Outcome::default();
-                match associate(plan.port, &plan.called, &[&plan.instances.sop_class], &[]) {
+                match plan.associate() {
                     Ok(mut association) => {
                         if !plan.queue {
                             barrier.wait();
@@ -86,11 +91,11 @@ fn main() -> io::Result<()> {
                             outcome.failure = Some(error.to_string());
                         }
                         if plan.queue {
-                            if let Err(error) = release(association.stream) {
+                            if let Err(error) = release(association) {
                                 outcome.failure.get_or_insert(error.to_string());
                             }
                         } else if let Ok(mut kept) = kept.lock() {
-                            kept.push(association.stream);
+                            kept.push(association);
                         }
                     }
                     Err(error) => {
@@ -118,9 +123,9 @@ fn main() -> io::Result<()> {
         io::stdin().read_to_end(&mut Vec::new())?;
     }
     if let Ok(mut kept) = kept.lock() {
-        for stream in kept.drain(..) {
+        for association in kept.drain(..) {
             // What counted is reported already; a peer that is gone by now is not an error.
-            let _ = release(stream);
+            let _ = release(association);
         }
     }
     Ok(())
@@ -137,6 +142,8 @@ fn read_arguments() -> Result<Plan, String> {
         queue: false,
         refusals: false,
         hold: false,
+        short: false,
+        tls: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -144,6 +151,7 @@ fn read_arguments() -> Result<Plan, String> {
             "--queue" => plan.queue = true,
             "--refusals" => plan.refusals = true,
             "--hold" => plan.hold = true,
+            "--short" => plan.short = true,
             _ => {
                 let value = arguments.next().ok_or(format!("{name} wants a value"))?;
                 let number = || value.parse::<usize>().map_err(|error| format!("{name}: {error}"));
@@ -155,6 +163,11 @@ fn read_arguments() -> Result<Plan, String> {
                     "--objects" => plan.objects = number()?,
                     "--first" => plan.first = Some(number()?),
                     "--called" => plan.called = value,
+                    "--tls" => {
+                        let made =
+                            connector(&value).map_err(|error| format!("{value}: {error}"))?;
+                        plan.tls = Some(made);
+                    }
                     _ if plan.instances.take_argument(&name, &value)? => {}
                     _ => return Err(format!("unknown argument {name}")),
                 }
@@ -166,6 +179,11 @@ fn read_arguments() -> Result<Plan, String> {
 }
 
 impl Plan {
+    fn associate(&self) -> io::Result<Association> {
+        let classes = [self.instances.sop_class.as_str()];
+        associate(self.port, &self.called, &classes, &[], self.tls.as_ref())
+    }
+
     /// The number of an object: counted on from `--first`, or three digits for the association and
     /// eight for the object.
     fn number(&self, association: usize, object: usize) -> usize {
@@ -191,13 +209,17 @@ fn send_all(
     outcome.latencies_us.reserve(plan.objects);
     outcome.started = Some(Instant::now());
     for object in 0..plan.objects {
+        if plan.short && object > 0 {
+            let before = std::mem::replace(association, plan.associate()?);
+            release(before)?;
+        }
         let n = plan.number(number, object);
         let message_id = (object % 0xFFFF) as u16 + 1;
         let sent_from = Instant::now();
         match &mut message {
             Some(prepared) => {
                 prepared.patch(&plan.instances, n, message_id);
-                association.stream.write_all(&prepared.bytes)?;
+                association.stream().write_all(&prepared.bytes)?;
             }
             None => send_streamed(association, plan, n, message_id)?,
         }
@@ -226,7 +248,7 @@ fn send_streamed(
     let pattern = &plan.instances.pattern;
     let mut start = Vec::new();
     put_pdv(&mut start, CONTEXT_ID, 0b11, &store_rq(&plan.instances, n, message_id).0);
-    association.stream.write_all(&start)?;
+    association.stream().write_all(&start)?;
 
     let fragment_max = association.peer_max - PDV_HEADER_BYTES;
     let total = plan.instances.bytes();
@@ -261,7 +283,7 @@ fn send_streamed(
         }
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
-            let written = association.stream.write_vectored(rest)?;
+            let written = association.stream().write_vectored(rest)?;
             IoSlice::advance_slices(&mut rest, written);
         }
     }

@@ -78,9 +78,9 @@ fn main() -> io::Result<()> {
     }
     let sop_class = instances.sop_class.as_str();
     let mut association = if plan.service == Service::Get {
-        associate(plan.port, &plan.called, &[&plan.model, sop_class], &[sop_class])?
+        associate(plan.port, &plan.called, &[&plan.model, sop_class], &[sop_class], None)?
     } else {
-        associate(plan.port, &plan.called, &[&plan.model], &[])?
+        associate(plan.port, &plan.called, &[&plan.model], &[], None)?
     };
     let mut outcome = Outcome::default();
     let failure = run(&plan, &instances, &received, &mut association, &mut outcome).err();
@@ -89,7 +89,7 @@ fn main() -> io::Result<()> {
         io::stdin().read_to_end(&mut Vec::new())?;
     }
     if failure.is_none() {
-        let _ = release(association.stream);
+        let _ = release(association);
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ fn run(
         put_pdv(&mut bytes, 1, 0b11, &request_command(plan, message_id));
         put_pdv(&mut bytes, 1, 0b10, &identifier);
         let sent = Instant::now();
-        association.stream.write_all(&bytes)?;
+        association.stream().write_all(&bytes)?;
         let mut asked = Asked {
             plan,
             identifier: &identifier,
@@ -195,7 +195,7 @@ fn run(
             association.read(&mut message)?;
             if message.command_field() == wire::C_STORE_RQ {
                 received.take(instances, &message);
-                association.stream.write_all(&store_response(&message))?;
+                association.stream().write_all(&store_response(&message))?;
             } else {
                 if message.u16(0x0120) != Some(message_id) {
                     return Err(io::Error::other("response to another message"));
