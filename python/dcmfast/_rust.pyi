@@ -46,6 +46,7 @@ __all__ = [
     "scan_sequence",
     "state_table",
     "status_text",
+    "use_dictionary",
     "verify_index",
     "walk_fragments",
 ]
@@ -216,6 +217,9 @@ class ElementDictionary:
     def __new__(cls, sequences: Sequence[int], others: Sequence[int]) -> ElementDictionary: ...
 
 def rewrite_data_set(data: bytes, source: str, target: str) -> bytes: ...
+def use_dictionary(
+    entries: Sequence[tuple[int, int, int, int, int, int, str, str, str]],
+) -> bool: ...
 def scan_data_set(
     data: bytes, start: int, base: int, end: int, flags: int, dictionary: ElementDictionary
 ) -> bytes: ...

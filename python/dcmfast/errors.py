@@ -127,8 +127,13 @@ class CutFileError(DcmfastError):
 class AssociationConfigurationError(DcmfastError):
     """The text of an association negotiation file breaks its grammar.
 
-    The text is DCMTK's.  The tools wrap it into a `ProfileError` with their own wording.
+    The text is DCMTK's.  The tools wrap it into a `ProfileError` with their own wording, and a line
+    of ours says where: `place` is file, line and what stands there, or nothing.
     """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class NetworkError(DcmfastError):

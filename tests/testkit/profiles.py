@@ -223,3 +223,42 @@ ERRORS: dict[str, tuple[str, str]] = {
         "extended negotiation defined twice for abstract syntax UID: CTImageStorage",
     ),
 }  # fmt: skip
+
+#: Where each of those faults stands: number and text of the line.
+PLACES: dict[str, str] = {
+    "empty": "line 0: end of file",
+    "foreign": "line 2: end of file",
+    "no contexts": "line 10: end of file",
+    "no profiles": "line 10: end of file",
+    "bracket left open": "line 10: end of file",
+    "transfer syntax without a meaning": "line 3: TransferSyntax1 = Bogus",
+    "comment behind a value": "line 3: TransferSyntax1 = LittleEndianImplicit # x",
+    "value continued": "line 3: TransferSyntax1 = 1.2",
+    "no number 1": "line 6: PresentationContext1 = CTImageStorage\\U",
+    "leading zero": "line 6: PresentationContext1 = CTImageStorage\\U",
+    "line without an equals sign": "line 7: PresentationContext1 = CTImageStorage\\U",
+    "no backslash": "line 6: PresentationContext1 = CTImageStorage",
+    "abstract syntax without a meaning": "line 6: PresentationContext1 = Foo\\U",
+    "list that is not there": "line 6: PresentationContext1 = CTImageStorage\\V",
+    "two faults in one entry": "line 6: PresentationContext1 = Foo\\V",
+    "second backslash": "line 6: PresentationContext1 = CTImageStorage\\U\\x",
+    "indented section after an entry": "line 7: PresentationContext2 = VerificationSOPClass\\U",
+    "129 contexts": "line 134: PresentationContext129 = 1.2.129\\U",
+    "profile without contexts": "line 9: [P]",
+    "indented comment": "line 9: [P]",
+    "contexts that are not there": "line 10: PresentationContexts = D",
+    "profile twice": "line 11: [P]",
+    "roles that are not there": "line 11: SCPSCURoleSelection = Q",
+    "role with a blank": "line 10: Role1 = CTImageStorage\\SCP",
+    "role without a backslash": "line 10: Role1 = CTImageStorage",
+    "role twice": "line 11: Role2 = CTImageStorage\\SCU",
+    "role of another class": "line 14: SCPSCURoleSelection = R",
+    "extended negotiation that is not there": "line 11: ExtendedNegotiation = E",
+    "odd number of digits": "line 10: ExtendedNegotiation1 = CTImageStorage\\001",
+    "no digits": "line 10: ExtendedNegotiation1 = CTImageStorage\\00 1g",
+    "extended negotiation too long": (
+        "line 10: ExtendedNegotiation1 = CTImageStorage\\" + "0" * 42 + "..."
+    ),
+    "extended negotiation of another class": "line 14: ExtendedNegotiation = E",
+    "extended negotiation twice": "line 11: ExtendedNegotiation2 = CTImageStorage\\00",
+}

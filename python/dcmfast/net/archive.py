@@ -12,6 +12,7 @@ import sys
 
 from dcmfast import __version__
 from dcmfast.errors import ConfigurationError, StorageAreaError
+from dcmfast.net import dictionaries
 from dcmfast.net.scp import PROMISES, StoppedBySignals, listening
 from dcmfast.observe.logs import Log
 from dcmfast.policy import access, move, negotiation
@@ -75,6 +76,8 @@ def plan(
 ) -> dict[str, Any]:
     """Return the keyword arguments of ``_rust.Receiver`` for an archive."""
     mode = "bit_preserving" if settings.is_bit_preserving else "normal"
+    if settings.is_ignoring:
+        mode = "ignore"
     return {
         "tool": settings.tool,
         "port": settings.port,
@@ -102,7 +105,7 @@ def plan(
         "associations_max": settings.associations_max,
         "tcp_no_delay": settings.is_tcp_nodelay,
         "tcp_buffer_bytes": settings.tcp_buffer_bytes,
-        "mode": "ignore" if settings.is_ignoring else mode,
+        "mode": mode,
         "durability": settings.durability,
         "duplicate": settings.duplicate,
         "archive": archive,
@@ -298,6 +301,7 @@ def _tell_start(settings: ArchiveSettings, log: Log) -> None:
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
     log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    dictionaries.use(settings, log)
     for warning in settings.warnings:
         log.line("W", warning)
     if settings.config_file:

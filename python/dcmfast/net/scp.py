@@ -11,6 +11,7 @@ import os
 import signal
 
 from dcmfast import __version__
+from dcmfast.net import dictionaries
 from dcmfast.observe.logs import Log
 from dcmfast.options.settings import cannot_listen
 from dcmfast.policy.negotiation import receiver_table
@@ -141,6 +142,7 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
     log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    dictionaries.use(settings, log)
     if settings.tool == "dcmrecv":
         log.line("I", "configuring service class provider ...")
     for warning in settings.warnings:
@@ -149,6 +151,10 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
     log.line("I", promise, logger="dcmfast.durability")
     if settings.tool == "dcmrecv":
         log.line("I", "starting service class provider and listening ...")
+        if settings.dictionary is not None and not settings.dictionary.is_loaded:
+            # DCMTK's library says it once more.
+            text = "No data dictionary loaded, check environment variable: DCMDICTPATH"
+            log.line("W", text, logger="dcmtk.dcmnet")
 
 
 #: What a success response means, by durability.

@@ -14,7 +14,7 @@ from dcmfast.errors import (
     NetworkError,
 )
 from dcmfast.limits import MAX_PDU_BYTES_MAX, PRESENTATION_CONTEXTS_MAX
-from dcmfast.net import association, inputs
+from dcmfast.net import association, dictionaries, inputs
 from dcmfast.observe.logs import Log
 from dcmfast.observe.progress import FileBar
 from dcmfast.policy.negotiation import (
@@ -44,6 +44,7 @@ def _prepare(settings: RequestorSettings) -> Log:
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
     log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    dictionaries.use(settings, log)
     for warning in settings.warnings:
         log.line("W", warning)
     return log

@@ -31,6 +31,7 @@ from dcmfast.options.settings import (
     parse,
     refuse_unavailable,
     seconds,
+    stands_at,
 )
 from dcmfast.types import AETitle
 
@@ -313,7 +314,9 @@ def _profiles(path: str, incoming: str, outgoing: str) -> tuple[NegotiationProfi
     try:
         profiles = assoc_cfg.read(path)
     except AssociationConfigurationError as error:
-        raise ProfileError(("F", f"cannot read association config file: {error}")) from None
+        raise ProfileError(
+            ("F", f"cannot read association config file: {error}"), *stands_at("F", error.place)
+        ) from None
     found = []
     for name in (incoming, outgoing):
         profile = profiles.get(assoc_cfg.reference(name))
@@ -328,7 +331,8 @@ def _profiles(path: str, incoming: str, outgoing: str) -> tuple[NegotiationProfi
                     f"profile '{incoming}' is not valid for incoming use, "
                     "duplicate abstract syntaxes found"
                 ),
-            )
+            ),
+            *stands_at("F", found[0].repetition),
         )
     return tuple(found)
 

@@ -31,6 +31,10 @@ _ENVIRONMENT = (
     ),
     ("TCP_BUFFER_LENGTH", "send and receive buffer of every socket in bytes; 0 means 65536."),
     (
+        "DCMDICTPATH",
+        "data dictionaries in DCMTK's format, separated by colons, instead of the built-in one.",
+    ),
+    (
         "DCMFAST_LOCAL_BYTE_ORDER",
         "big or little: what local byte order means, instead of the host's own.",
     ),

@@ -94,6 +94,11 @@ def _scan(text: str, *, any_base: bool) -> int | None:
     return -number if negative else number
 
 
+def leading_number(text: str) -> int | None:
+    """Return the decimal number that `text` begins with, as sscanf reads it; None for none."""
+    return _scan(text, any_base=False)
+
+
 def _within(number: int | None, text: str, minimum: int, maximum: int) -> int:
     """Compare `number` with its range; the message repeats `text` as it was typed."""
     if number is None:

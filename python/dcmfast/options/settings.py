@@ -23,7 +23,7 @@ from dcmfast.errors import (
     ProfileError,
 )
 from dcmfast.options import grammar
-from dcmfast.options.option import BadValueError, FrontEnd, Integer
+from dcmfast.options.option import FrontEnd, leading_number
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.types import AETitle, PeerAddress, Record
 
@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from dcmfast.config.assoc_cfg import NegotiationProfile
+    from dcmfast.config.dictionary import Dictionary
     from dcmfast.config.log_cfg import LogTable
 
     Settings = TypeVar("Settings")
 
 #: Longest time that is told apart from "without end", in seconds (68 years).
 SECONDS_MAX = 2**31 - 1
+#: Largest number that a socket option takes.
+_C_INT_MAX = 2**31 - 1
 #: What DCMTK takes TCP_BUFFER_LENGTH=0 for.
 _TCP_BUFFER_BYTES_DEFAULT = 65536
 #: DCMTK's warning, and the cure.
@@ -64,6 +67,8 @@ class GeneralSettings(Record):
     is_tcp_nodelay: bool
     #: Send and receive buffer of every socket; None leaves them to the system.
     tcp_buffer_bytes: int | None
+    #: What ``DCMDICTPATH`` puts in the place of the built-in data dictionary; None for nothing.
+    dictionary: Dictionary | None
     #: Texts for WARN events, to be shown before anything else happens.
     warnings: tuple[str, ...]
 
@@ -176,14 +181,19 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
 
     def build() -> ReceiverSettings:
         refuse_unavailable(parsed)
+        common = general(parsed)
+        # Shown before the directory is looked at.
+        before = common["dictionary"].lines if common["dictionary"] is not None else ()
         directory = _directory(parsed)
         is_ignoring = parsed.flag("ignore")
         if not os.path.isdir(directory):
-            raise OutputDirectoryError(("F", "specified output directory does not exist"))
+            raise OutputDirectoryError(*before, ("F", "specified output directory does not exist"))
         if not is_ignoring and not os.access(directory, os.W_OK | os.X_OK):
-            raise OutputDirectoryError(("F", "specified output directory is not writeable"))
+            raise OutputDirectoryError(
+                *before, ("F", "specified output directory is not writeable")
+            )
         return ReceiverSettings(
-            **general(parsed),
+            **common,
             **_receiver(parsed),
             is_called_title_used=False,
             preference=parsed.choice("preference"),
@@ -216,7 +226,10 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
         refuse_unavailable(parsed)
         common = general(parsed)
         # These lines are shown before anything can fail.
-        before: list[tuple[str, str]] = [("I", "configuring service class provider ...")]
+        before: list[tuple[str, str]] = []
+        if common["dictionary"] is not None:
+            before += common["dictionary"].lines
+        before.append(("I", "configuring service class provider ..."))
         profile = None
         if parsed.flag("profile"):
             path, name = parsed.values("profile")
@@ -287,7 +300,9 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
         try:
             assoc_cfg.read(path)
         except AssociationConfigurationError as error:
-            raise ProfileError(("E", f"reading config file: {error}")) from None
+            raise ProfileError(
+                ("E", f"reading config file: {error}"), *stands_at("E", error.place)
+            ) from None
 
     parsed = parse(front_end, arguments, {"profile": read_profile})
     if parsed.exclusive:
@@ -431,6 +446,7 @@ def general(parsed: ParsedOptions) -> dict[str, Any]:
         "arguments_line": parsed.arguments_line,
         "is_tcp_nodelay": is_nodelay,
         "tcp_buffer_bytes": buffer_bytes,
+        "dictionary": dictionary(os.environ),
         "warnings": tuple(warnings),
     }
 
@@ -490,11 +506,21 @@ def _directory(parsed: ParsedOptions) -> str:
     return typed.rstrip("/") or ("/" if typed else ".")
 
 
+def stands_at(letter: str, place: str) -> tuple[tuple[str, str], ...]:
+    """Return the log line that says where the fault of the line before it stands, if that is known.
+
+    A line of its own, because scripts know DCMTK's by heart.
+    """
+    return ((letter, f"dcmfast.config: {place}"),) if place else ()
+
+
 def _storescp_profile(path: str, name: str) -> NegotiationProfile:
     try:
         profiles = assoc_cfg.read(path)
     except AssociationConfigurationError as error:
-        raise ProfileError(("F", f"cannot read config file: {error}")) from None
+        raise ProfileError(
+            ("F", f"cannot read config file: {error}"), *stands_at("F", error.place)
+        ) from None
     key = assoc_cfg.reference(name)
     profile = profiles.get(key)
     if profile is None:
@@ -504,7 +530,8 @@ def _storescp_profile(path: str, name: str) -> NegotiationProfile:
             (
                 "F",
                 f"profile '{key}' is not valid for SCP use, duplicate abstract syntaxes found",
-            )
+            ),
+            *stands_at("F", profile.repetition),
         )
     return profile
 
@@ -520,6 +547,7 @@ def _dcmrecv_profile(path: str, name: str, before: list[tuple[str, str]]) -> Neg
         raise ProfileError(
             *before,
             ("E", f"Unable to parse association configuration file: {path}: {error}"),
+            *stands_at("E", error.place),
             ("F", f"{last}{error}"),
         ) from None
     profile = profiles.get(assoc_cfg.reference(name))
@@ -533,8 +561,22 @@ def _dcmrecv_profile(path: str, name: str, before: list[tuple[str, str]]) -> Neg
     else:
         why = f'The association profile named "{name}" is not a valid SCP association profile'
     raise ProfileError(
-        *before, ("E", why), ("F", f"{last}Invalid or non-existing SCP Association Profile")
+        *before,
+        ("E", why),
+        *stands_at("E", "" if profile is None else profile.repetition),
+        ("F", f"{last}Invalid or non-existing SCP Association Profile"),
     )
+
+
+def dictionary(environment: Mapping[str, str]) -> Dictionary | None:
+    """Return the data dictionary that the environment names; None for the built-in one."""
+    paths = environment.get("DCMDICTPATH")
+    if not paths:
+        return None
+    # Imported here: most run without.
+    from dcmfast.config import dictionary as files
+
+    return files.read(paths)
 
 
 def tcp_environment(environment: Mapping[str, str], warnings: list[str]) -> tuple[bool, int | None]:
@@ -553,11 +595,11 @@ def tcp_environment(environment: Mapping[str, str], warnings: list[str]) -> tupl
         text = environment.get(name)
         if text is None:
             return None
-        try:
-            return Integer(minimum=-SECONDS_MAX, maximum=SECONDS_MAX).parse(text)
-        except BadValueError:
+        found = leading_number(text)
+        if found is None:
             warnings.append(f"DUL: cannot parse environment variable {name}={text}")
             return None
+        return max(-_C_INT_MAX, min(found, _C_INT_MAX))
 
     nodelay = number("TCP_NODELAY")
     buffer_bytes = number("TCP_BUFFER_LENGTH")

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 mod archive;
 mod client;
 mod dataset;
+mod dictionary;
 mod error;
 mod index;
 mod limits;
@@ -32,6 +33,8 @@ mod _rust {
     use crate::dataset::{
         ElementDictionary, rewrite_data_set, scan_data_set, scan_sequence, walk_fragments,
     };
+    #[pymodule_export]
+    use crate::dictionary::use_dictionary;
     #[pymodule_export]
     use crate::error::{
         AssociationError, AssociationRejected, ConnectError, IndexToolError, LocalProtocolError,

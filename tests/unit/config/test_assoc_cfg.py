@@ -16,7 +16,7 @@ from dcmfast import uids
 from dcmfast.config import assoc_cfg, byte_order
 from dcmfast.config.assoc_cfg import NegotiationProfile, ProfileContext
 from dcmfast.errors import AssociationConfigurationError
-from testkit.profiles import BASE, ERRORS, GOOD
+from testkit.profiles import BASE, ERRORS, GOOD, PLACES
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -49,6 +49,95 @@ def test_errors(name: str) -> None:
     with pytest.raises(AssociationConfigurationError) as caught:
         assoc_cfg.parse(text)
     assert str(caught.value) == error
+    assert caught.value.place == PLACES[name]
+
+
+def test_places_count_comments_and_line_ends_of_every_kind() -> None:
+    text = BASE.replace("[P]", "# one\r# two\r\n[P]").replace("= C\n", "= D\n")
+    with pytest.raises(AssociationConfigurationError) as caught:
+        assoc_cfg.parse(text)
+    assert caught.value.place == "line 12: PresentationContexts = D"
+
+
+def test_what_is_shown_of_a_line_is_short_and_printable() -> None:
+    with pytest.raises(AssociationConfigurationError) as caught:
+        assoc_cfg.parse(BASE.replace("LittleEndianImplicit", "\x1b[31m" + "x" * 500))
+    assert caught.value.place == f"line 3: TransferSyntax1 = ?[31m{'x' * 57}..."
+
+
+def written(directory: Path, **files: str) -> str:
+    """Write files; return the path of the one called main."""
+    for name, text in files.items():
+        path = directory / name.replace("__", "/")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return str(directory / "main")
+
+
+def including(*names: str) -> str:
+    entries = "".join(f"File{number} = {name}\n" for number, name in enumerate(names, 1))
+    return f"[[Includes]]\n[Common]\n{entries}"
+
+
+SYNTAXES, REST = BASE.split("[[PresentationContexts]]")
+CONTEXTS, PROFILES = REST.split("[[Profiles]]")
+CONTEXTS, PROFILES = "[[PresentationContexts]]" + CONTEXTS, "[[Profiles]]" + PROFILES
+
+
+def test_a_file_may_include_others(tmp_path: Path) -> None:
+    """Their sections stand before its own, whatever place the includes have; paths are theirs."""
+    path = written(
+        tmp_path,
+        main=PROFILES + including("sub/contexts", "syntaxes"),
+        sub__contexts=CONTEXTS + including("../syntaxes"),
+        syntaxes=SYNTAXES,
+    )
+    assert assoc_cfg.read(path) == assoc_cfg.parse(BASE)
+
+
+def test_what_is_included_is_told_by_file_and_line(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, main=including("one") + BASE, one=SYNTAXES.replace("LittleEndian", "Little")
+    )
+    with pytest.raises(AssociationConfigurationError) as caught:
+        assoc_cfg.read(path)
+    assert str(caught.value) == "not a valid transfer syntax UID: LittleImplicit"
+    assert caught.value.place == f"{tmp_path}/one, line 3: TransferSyntax1 = LittleImplicit"
+
+
+@pytest.mark.parametrize(
+    ("files", "text", "place"),
+    [
+        (
+            {"main": including("main")},
+            "configuration file includes itself: {}/main",
+            "main, line 3",
+        ),
+        (
+            {"main": including("a"), "a": including("b"), "b": including("a")},
+            "configuration file includes itself: {}/a",
+            "b, line 3",
+        ),
+        ({"main": including("no")}, "unable to open configuration file: {}/no", "main, line 3"),
+        (
+            {
+                "main": including(*[f"f{n}" for n in range(assoc_cfg.FILES_MAX)]),
+                **{f"f{n}": "" for n in range(assoc_cfg.FILES_MAX)},
+            },
+            f"more than {assoc_cfg.FILES_MAX} configuration files included",
+            f"main, line {assoc_cfg.FILES_MAX + 2}",
+        ),
+    ],
+    ids=["itself", "in a circle", "missing", "too many"],
+)
+def test_includes_that_cannot_be(
+    files: dict[str, str], text: str, place: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, **files)
+    with pytest.raises(AssociationConfigurationError) as caught:
+        assoc_cfg.read(path)
+    assert str(caught.value) == text.format(tmp_path)
+    assert caught.value.place.startswith(f"{tmp_path}/{place}: File")
 
 
 def test_roles_and_extended_negotiation() -> None:
@@ -71,7 +160,11 @@ def test_a_gap_in_the_numbers_ends_the_list() -> None:
 def test_an_acceptor_needs_each_abstract_syntax_once() -> None:
     text = BASE.replace("VerificationSOPClass", "CTImageStorage")
     assert not assoc_cfg.parse(text)["P"].is_for_acceptor()
+    assert (
+        assoc_cfg.parse(text)["P"].repetition == "line 7: PresentationContext2 = CTImageStorage\\U"
+    )
     assert assoc_cfg.parse(BASE)["P"].is_for_acceptor()
+    assert assoc_cfg.parse(BASE)["P"].repetition == ""
 
 
 @pytest.mark.parametrize(("order", "first"), [("little", ".1"), ("big", ".2")])

@@ -63,6 +63,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """The defaults of the manual page, one by one."""
     monkeypatch.delenv("TCP_NODELAY", raising=False)
     monkeypatch.delenv("TCP_BUFFER_LENGTH", raising=False)
+    monkeypatch.delenv("DCMDICTPATH", raising=False)
     assert storescp("11112").as_dict() == {
         "tool": "storescp",
         "log_level": "warn",
@@ -71,6 +72,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "arguments_line": None,
         "is_tcp_nodelay": True,
         "tcp_buffer_bytes": None,
+        "dictionary": None,
         "warnings": (),
         "port": 11112,
         "ae_title": "STORESCP",
@@ -238,10 +240,13 @@ def test_an_output_directory_that_is_not_writable(
 def test_profiles_that_cannot_be_used(
     profile: str, name: str, storescp_text: str, dcmrecv_text: str
 ) -> None:
+    second = "line 10: PresentationContext2 = CTImageStorage\\U"
+    where = f"dcmfast.config: {profile}, {second}"
+    is_twice = name == "Twice"
     assert failure(storescp, "1", "-xf", profile, name) == (
         ProfileError,
         1,
-        (("F", storescp_text),),
+        (("F", storescp_text), *((("F", where),) if is_twice else ())),
     )
     assert failure(dcmrecv, "1", "-xf", profile, name) == (
         ProfileError,
@@ -249,6 +254,7 @@ def test_profiles_that_cannot_be_used(
         (
             ("I", "configuring service class provider ..."),
             ("E", dcmrecv_text),
+            *((("E", where),) if is_twice else ()),
             (
                 "F",
                 (
@@ -358,6 +364,7 @@ def test_log_json_excludes_a_logger_configuration(tmp_path: Path) -> None:
         ({"TCP_NODELAY": "0"}, False, None, None),
         ({"TCP_NODELAY": "1"}, True, None, None),
         ({"TCP_NODELAY": "-1x"}, True, None, None),
+        ({"TCP_NODELAY": "0x10"}, False, None, None),
         ({"TCP_NODELAY": "x"}, True, None, "TCP_NODELAY=x"),
         ({"TCP_NODELAY": ""}, True, None, "TCP_NODELAY="),
         ({"TCP_BUFFER_LENGTH": "12k"}, True, 12, None),
@@ -437,3 +444,38 @@ def test_storescu_refuses_a_profile_file_that_is_wrong(profile: str) -> None:
     )
     with pytest.raises(NotAvailableYet, match="--config-file"):
         settings.storescu(STORESCU, ["peer", "104", "f", "-xf", profile, "good"])
+
+
+def test_where_a_fault_of_a_profile_stands_is_a_line_of_ours(tmp_path: Path) -> None:
+    """Behind DCMTK's line, with the logger's name, so that a script can leave it out."""
+    path = tmp_path / "bad.cfg"
+    path.write_text(PROFILE.replace("LittleEndianImplicit", "Bogus"))
+    place = f"dcmfast.config: {path}, line 4: TransferSyntax1 = Bogus"
+    for read, what, letter in (
+        (storescp, "cannot read config file: ", "F"),
+        (dcmrecv, f"Unable to parse association configuration file: {path}: ", "E"),
+    ):
+        with pytest.raises(ProfileError) as caught:
+            read("11112", "-xf", str(path), "Good")
+        lines = caught.value.lines
+        at = lines.index((letter, f"{what}not a valid transfer syntax UID: Bogus"))
+        assert lines[at + 1] == (letter, place)
+    path.write_text(PROFILE)
+    for read in (storescp, dcmrecv):
+        with pytest.raises(ProfileError) as caught:
+            read("11112", "-xf", str(path), "Twice")
+        texts = [text for _, text in caught.value.lines]
+        assert f"dcmfast.config: {path}, line 10: PresentationContext2 = CTImageStorage\\U" in texts
+
+
+def test_the_dictionary_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.dic"
+    path.write_text("(0010,0010)\tPN\tName\t1\n")
+    monkeypatch.setenv("DCMDICTPATH", str(path))
+    made = storescp("11112", "-od", str(tmp_path))
+    assert made.dictionary is not None
+    assert made.dictionary.entries == ((16, 16, 0, 16, 16, 0, "", "PN", "Name"),)
+    monkeypatch.setenv("DCMDICTPATH", "")
+    assert storescp("11112", "-od", str(tmp_path)).dictionary is None

@@ -8,7 +8,8 @@ use std::fmt::{self, Write as _};
 
 use super::identifier::{Element, Encoding, Item, inflated};
 use super::transfer_syntax::{ByteOrder, TransferSyntax};
-use crate::dictionary::elements::{DictionaryVr, keyword_of, vr_of};
+use crate::dictionary::elements::DictionaryVr;
+use crate::dictionary::{keyword_of, vr_of};
 use crate::limits::LOGGED_SEQUENCE_DEPTH_MAX;
 use crate::log::escaped;
 use crate::vr::Vr;

@@ -1,0 +1,23 @@
+"""Put the data dictionary that ``DCMDICTPATH`` names in the place of the built-in one."""
+
+from __future__ import annotations
+
+from dcmfast import _rust
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dcmfast.observe.logs import Log
+    from dcmfast.options.settings import GeneralSettings
+
+
+def use(settings: GeneralSettings, log: Log) -> None:
+    """Tell what reading the files has shown, and hand their entries to the engine, if any.
+
+    A process has one dictionary for as long as it lives.
+    """
+    if settings.dictionary is None:
+        return
+    for letter, text in settings.dictionary.lines:
+        # The reader is a library's in DCMTK, and the warning the tool's own.
+        log.line(letter, text, logger="dcmtk.dcmdata" if letter == "E" else "")
+    _rust.use_dictionary(list(settings.dictionary.entries))

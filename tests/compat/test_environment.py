@@ -1,0 +1,102 @@
+"""Environment variables: what DCMTK's tools say about them, and what they do to sockets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testkit import pdu
+from testkit.kinds import StartReceiver
+from testkit.peer import ScriptedPeer
+from testkit.process import run_tool
+
+pytestmark = pytest.mark.dcmtk
+
+#: Tool and a command line that ends by itself, behind everything that is said of dictionaries.
+ENDING = {
+    "storescp": ["11112", "-od", "/nonexistent"],
+    "dcmrecv": ["11112", "-od", "/nonexistent"],
+    "echoscu": ["127.0.0.1", "1"],
+    "storescu": ["127.0.0.1", "1", "/nonexistent/file"],
+}
+OURS = "dcmfast."
+
+
+def told(lines: list[str]) -> list[str]:
+    """Lines without those that are ours alone, and without the cure that one of ours names (D6)."""
+    return [line.split(" (--")[0] for line in lines if not line[3:].startswith(OURS)]
+
+
+@pytest.mark.parametrize("tool", ENDING)
+def test_dcmdictpath_without_a_dictionary(tool: str, tmp_path: Path) -> None:
+    """What cannot be read is told before anything else, and the tool goes on."""
+    broken = tmp_path / "broken.dic"
+    broken.write_text("(0010,0010)\tPN\n")
+    for paths in ("/nonexistent/a", f"/nonexistent/a:{broken}", f"{broken}:/dev/null", ":", ""):
+        results = []
+        for implementation in ("dcmtk", "dcmfast"):
+            done = run_tool(implementation, tool, ENDING[tool], environment={"DCMDICTPATH": paths})
+            results.append((done.code, told(done.lines)))
+        assert results[0] == results[1], paths
+
+
+def test_dcmdictpath_of_a_receiver_that_starts(running_scp: StartReceiver) -> None:
+    """DCMTK's dcmrecv says it twice."""
+    environment = {"DCMDICTPATH": "/nonexistent/a"}
+    lines = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        receiver = running_scp(
+            "dcmrecv", "-v", implementation=implementation, environment=environment
+        )
+        receiver.stderr.wait_for(r"^W: No data dictionary loaded")
+        receiver.stop()
+        lines[implementation] = told(receiver.stderr.lines)
+    assert lines["dcmfast"] == lines["dcmtk"]
+
+
+@pytest.mark.parametrize("value", ["0", "1", "", "x", "0x10", " 7", "-1"])
+@pytest.mark.parametrize("name", ["TCP_NODELAY", "TCP_BUFFER_LENGTH"])
+def test_values_that_are_no_numbers_are_told(
+    name: str, value: str, running_scp: StartReceiver
+) -> None:
+    """The same values are refused; DCMTK says so for every association, we do at start."""
+    told_of = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        receiver = running_scp("storescp", implementation=implementation, environment={name: value})
+        with ScriptedPeer(receiver.port) as peer:
+            peer.associate()
+            peer.echo()
+            peer.release()
+        receiver.stop()
+        lines = [line for line in receiver.stderr.lines if "environment variable" in line]
+        told_of[implementation] = set(lines)
+    assert told_of["dcmfast"] == told_of["dcmtk"]
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="ss (iproute2) shows a socket's buffers")
+def test_tcp_buffer_length(running_scp: StartReceiver) -> None:
+    """Both buffers of an association's socket; what the kernel makes of it is twice the number."""
+    sizes = {}
+    for setting in (None, "0", "20000"):
+        receiver = running_scp("storescp", environment={"TCP_BUFFER_LENGTH": setting})  # type: ignore[dict-item]
+        with ScriptedPeer(receiver.port) as peer:
+            peer.associate()
+            sizes[setting] = buffers(receiver.port)
+            peer.send(pdu.abort())
+    assert sizes["20000"] == (40000, 40000)
+    assert sizes["0"] == (131072, 131072)
+    assert sizes[None] != sizes["20000"]
+
+
+def buffers(port: int) -> tuple[int, int]:
+    """Receive and send buffer of the receiver's end of the one connection, as the kernel says."""
+    done = subprocess.run(
+        ["ss", "-tnmH", "sport", "=", f":{port}"], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"skmem:\(r\d+,rb(\d+),t\d+,tb(\d+)", done.stdout)
+    assert found is not None, done.stdout
+    return int(found[1]), int(found[2])
