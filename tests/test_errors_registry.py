@@ -18,7 +18,7 @@ TOOLS = [front_end.tool for front_end in all_front_ends()]
 
 #: Exit codes by tool: DCMTK's manual pages and programs (the classes not named end with 1).
 EXPECTED = {
-    "storescp": {},
+    "storescp": {"StandardStreamsError": 99},
     "dcmrecv": {"OutputDirectoryError": 45, "ListenError": 64, "ProfileError": 66},
     "dcmqrscp": {
         "ListenError": 10,

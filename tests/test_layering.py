@@ -305,6 +305,7 @@ def test_sockets_files_and_python_have_their_places() -> None:
             f"{core}/storage/backend",
             f"{core}/index/env.rs",
             f"{core}/log/appenders.rs",
+            f"{core}/server/host_access.rs",
         },
     )
     named_only_in(r"\bpyo3\b", {"py"})
@@ -321,6 +322,7 @@ def test_unsafe_has_its_places_and_its_reasons() -> None:
             "core/src/net/resolve.rs",
             "core/src/net/tcp.rs",
             "core/src/server/listener.rs",
+            "core/src/server/shared_numbers.rs",
             "core/src/index/env.rs",
             "py/src/dataset.rs",
         },

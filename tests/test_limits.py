@@ -26,6 +26,8 @@ EDGES = {
     "COMPARE_BLOCK_BYTES": "rust/core/src/storage/backend.rs::COMPARE_BLOCK_BYTES",
     "PENDING_CONNECTIONS_MAX": "tests/protocol/test_neighbours.py::PENDING_CONNECTIONS_MAX",
     "JOURNAL_RECORD_BYTES_MAX": "rust/core/src/storage/journal/frame.rs::the_length_is_bounded",
+    "HOST_LOOKUPS_MAX": "rust/core/src/net/resolve.rs::a_stuck_resolver_is_given_up_on",
+    "HOST_ACCESS_FILE_BYTES_MAX": "rust/core/src/server/host_access.rs::a_broken_file_at_start",
     "RETRIEVE_HELD_BYTES_MAX": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "RETRIEVE_PAGE_INSTANCES": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "FAILED_UIDS_BYTES_MAX": "rust/core/tests/retrieve.rs::many_failures_are_bounded",
@@ -55,7 +57,7 @@ WITHOUT_EDGE = {
     """,
     "a rhythm of ours, which nobody outside can change": """
         GROUP_GATHER_US_MAX AREA_LOOK_MS STALE_PART_AGE_S COMMIT_DELAY_MS_MAX APPLY_RETRY_MS
-        CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS
+        CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS HOST_NAME_AGE_S
     """,
     "the number of what our own code asks for, cut there": """
         WANTED_TAGS_MAX

@@ -37,17 +37,19 @@ ONLY_ON_PAGES = {
 WORKING = {
     "storescp": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
-        "+v --single-process -xf +x= +xe +xb +xs +xy +xx +xv "
-        "+xw +xt +xu +xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi +xa -te -tb -ac -ts -ta -td "
-        "-aet -pdu -b -dhl --refuse --reject --ignore -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
+        "+v --single-process --fork -id -xf +x= +xe +xb +xs +xy +xx +xv "
+        "+xw +xt +xu +xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi +xa -te -tb -ac +ac "
+        "-ts -ta -td "
+        "-aet -pdu -b -dhl --refuse --reject --ignore --sleep-after --sleep-during -s +s "
+        "--abort-after --abort-during -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
         "+g= +e -p -uc -uf +uf -tn -fe --durability --duplicate "
-        "--max-associations"
+        "--max-associations --fault --fault-seed"
     ),
     "dcmrecv": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "+v -xf -aet -uca -ta -td -pdu -dhl -tls -od -s +ssd "
         "+fd +fu +fsu +fst -fe -B +B --ignore --durability --duplicate "
-        "--max-associations"
+        "--max-associations --fault --fault-seed"
     ),
     "dcmqrscp": (
         "-h --version --arguments -q -v -vv -d -ll -lc --log-json "
@@ -55,13 +57,13 @@ WORKING = {
         "--disable-get --allow-shutdown -XF --no-check-find -XM --no-check-move "
         "--move-unrestricted -ZA -ZH -ZV -QP -QS -QO -xf +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu "
         "+xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi -x= -xe -xb -xi -xs -xy -xx -xv -xw -xt "
-        "-xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -ac -to -ta -td -pdu -dhl --refuse "
+        "-xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -ac +ac -to -ta -td -pdu -dhl --refuse "
         "--reject --ignore -up +Cr -Cr +A7 +U8 +L1 +C -Ct -Cd -B +B +F +t= +u +g= +e -p --matching "
-        "--durability --duplicate --max-associations"
+        "--durability --duplicate --max-associations --fault --fault-seed"
     ),
     "serve": (
-        "-h --version -q -v -d -ll -p -b --peer --max-associations --matching --durability "
-        "--duplicate"
+        "-h --version -q -v -d -ll -lc --log-json -p -b --peer "
+        "--max-associations --fault --fault-seed --matching --durability --duplicate"
     ),
     "index": (
         "-h --version -q -v -d -ll --json --studies --outside --digest --full --repair --threads "

@@ -29,6 +29,9 @@ class DcmfastError(Exception):
     #: The logger configuration in force when the error arose (``config.log_cfg.LogTable``).
     log_table: Any = None
 
+    #: Standard error must not be written to (``--inetd``): it may be the association.
+    is_discarded: bool = False
+
     def exit_code_of(self, tool: str) -> int:
         """Return the exit code with which `tool` ends on this error."""
         return EXIT_CODES.get(tool, {}).get(type(self), self.exit_code)
@@ -71,6 +74,10 @@ class LogConfigurationError(StartupFailure):
 
 class HostAccessError(StartupFailure):
     """An access control file has a rule that cannot be followed."""
+
+
+class StandardStreamsError(StartupFailure):
+    """The standard streams cannot be replaced by the null device (``--inetd``)."""
 
 
 class OutputDirectoryError(StartupFailure):
@@ -194,7 +201,7 @@ class DimseError(NetworkError):
 
 #: Exit codes by tool, where they differ from the class's own (reference: DCMTK's manual pages).
 EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
-    "storescp": {},
+    "storescp": {StandardStreamsError: 99},
     "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66},
     "dcmqrscp": {ListenError: 10, ArchiveConfigurationError: 10, ConfigurationError: 10},
     "serve": {},

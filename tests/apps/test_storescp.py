@@ -462,9 +462,8 @@ def test_options_that_name_todays_behaviour(option: str, running_scp: StartRecei
 @pytest.mark.parametrize(
     "options",
     [
-        ["+tls", "key", "cert"], ["--inetd"], ["--fork"], ["+te"],
+        ["+tls", "key", "cert"], ["+te"],
         ["+g"], ["+p", "256", "16"], ["-ss", "ST"], ["-su", "ST"], ["-sp"], ["-xcr", "true"],
-        ["--sleep-after", "1"], ["--abort-after"], ["+ac"],
     ],
     ids=str,
 )  # fmt: skip

@@ -73,7 +73,9 @@ def _answer(parsed: ParsedOptions) -> int:
 
 
 def report(front_end: FrontEnd, error: DcmfastError) -> None:
-    """Say on stderr why the tool ends."""
+    """Say on stderr, or where a logger configuration says, why the tool ends."""
+    if error.is_discarded and error.log_table is None:
+        return
     try:
         log = Log(error.log_level or "warn", tool=front_end.tool, table=error.log_table)
     except LogConfigurationError as cannot_log:
@@ -83,13 +85,14 @@ def report(front_end: FrontEnd, error: DcmfastError) -> None:
     if error.arguments_line is not None:
         log.line_at_any_level(error.arguments_line)
     if isinstance(error, CommandLineError):
-        if not error.is_silent:
+        if not error.is_silent and not error.is_discarded:
             from dcmfast.options import help as texts
 
             sys.stderr.write(f"{texts.header(front_end)}error: {error}\n")
     elif isinstance(error, NotAvailableYet):
         # Whatever the level: an option that is refused must not be taken for one that works.
-        sys.stderr.write(f"error: {error}\n")
+        if not error.is_discarded:
+            sys.stderr.write(f"error: {error}\n")
     elif isinstance(error, StartupFailure):
         if isinstance(error, ArchiveConfigurationError):
             # DCMTK's own words for a bad file belong to no log, and no level hides them.

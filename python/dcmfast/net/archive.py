@@ -99,9 +99,14 @@ def plan(
         # dcmqrscp has no option for it; DCMTK's library default holds.
         "socket_timeout_s": 60,
         "host_lookup": settings.is_host_looked_up,
+        "host_access": settings.host_access,
         "refuse": settings.is_refusing,
+        "faults": settings.faults,
+        "fault_seed": settings.fault_seed,
         "reject_without_implementation_class_uid": settings.is_rejecting_anonymous,
         "one_at_a_time": settings.is_single_process,
+        # One index and one quota for each area: threads serve (DIFFERENCES.md B9).
+        "processes": 0,
         "associations_max": settings.associations_max,
         "tcp_no_delay": settings.is_tcp_nodelay,
         "tcp_buffer_bytes": settings.tcp_buffer_bytes,

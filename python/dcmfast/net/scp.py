@@ -11,6 +11,7 @@ import os
 import signal
 
 from dcmfast import __version__
+from dcmfast.errors import HostAccessError, StandardStreamsError
 from dcmfast.net import dictionaries
 from dcmfast.observe.logs import Log
 from dcmfast.options.settings import cannot_listen
@@ -18,7 +19,7 @@ from dcmfast.policy.negotiation import receiver_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
     from dcmfast._rust import Receiver
     from dcmfast.options.archive_settings import ArchiveSettings
@@ -43,7 +44,7 @@ def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
         mode = "ignore"
     return {
         "tool": settings.tool,
-        "port": settings.port,
+        "port": None if settings.process_model == "inetd" else settings.port,
         "log_level": settings.log_level,
         "log": log.events if log is not None else None,
         "verbose_contexts": settings.is_verbose_pc,
@@ -58,9 +59,13 @@ def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
         "dimse_timeout_s": settings.dimse_timeout_s,
         "socket_timeout_s": settings.socket_timeout_s,
         "host_lookup": settings.is_host_looked_up,
+        "host_access": settings.host_access,
         "refuse": settings.is_refusing,
+        "faults": settings.faults,
+        "fault_seed": settings.fault_seed,
         "reject_without_implementation_class_uid": settings.is_rejecting_anonymous,
-        "one_at_a_time": settings.is_single_process,
+        "one_at_a_time": settings.process_model == "single",
+        "processes": _processes(settings),
         "associations_max": settings.associations_max,
         "tcp_no_delay": settings.is_tcp_nodelay,
         "tcp_buffer_bytes": settings.tcp_buffer_bytes,
@@ -75,6 +80,15 @@ def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
     }
 
 
+def _processes(settings: ReceiverSettings) -> int:
+    """Return how many processes may be forked."""
+    if settings.process_model != "fork":
+        return 0
+    from dcmfast.net.processes import places
+
+    return places(settings.associations_max)
+
+
 def run(settings: ReceiverSettings) -> int:
     """Serve as `settings` say until told to stop; return the exit code.
 
@@ -82,13 +96,48 @@ def run(settings: ReceiverSettings) -> int:
     ------
     ListenError
         The port cannot be opened.
+    StandardStreamsError
+        The standard streams cannot be given up (``--inetd``).
     """
+    if settings.process_model == "inetd":
+        discard_standard_output()
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     _tell_start(settings, log)
     receiver = listening(settings, plan(settings, log))
+    if settings.process_model in ("fork", "inetd"):
+        # Other receivers need none of it.
+        from dcmfast.net import processes
+
+        if settings.process_model == "inetd":
+            processes.serve_given(receiver)
+        else:
+            count = processes.places(settings.associations_max)
+            with processes.Children(receiver, log, processes=count) as children:
+                children.run()
+        return 0
     with StoppedBySignals(receiver):
         receiver.run()
     return 0
+
+
+def discard_standard_output() -> None:
+    """Let nothing that is printed reach an association that inetd started this process for.
+
+    Raises
+    ------
+    StandardStreamsError
+        There is no null device.
+    """
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(null, stream)
+        if null > 2:
+            os.close(null)
+    except OSError as error:
+        failure = StandardStreamsError(("F", f"cannot give up the standard streams: {error}"))
+        failure.is_discarded = True
+        raise failure from None
 
 
 def listening(settings: ReceiverSettings | ArchiveSettings, plan: dict[str, Any]) -> Receiver:
@@ -98,11 +147,15 @@ def listening(settings: ReceiverSettings | ArchiveSettings, plan: dict[str, Any]
     ------
     ListenError
         The port cannot be opened.
+    HostAccessError
+        The rules of access control cannot be followed.
     """
-    from dcmfast._rust import Receiver
+    from dcmfast._rust import HostRuleError, Receiver
 
     try:
         return Receiver(**plan)
+    except HostRuleError as error:
+        raise HostAccessError(("F", f"cannot read access control file: {error}")) from None
     except OSError as error:
         if error.errno is None:
             raise
@@ -122,9 +175,10 @@ class StoppedBySignals:
         self._calls = 0
         self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._stop)
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
@@ -134,7 +188,11 @@ class StoppedBySignals:
         self._calls += 1
         self._receiver.stop()
         if self._calls > 1:
+            self._end_now()
             os._exit(128 + number)
+
+    def _end_now(self) -> None:
+        """Do what must be done even if the process ends at once."""
 
 
 def _tell_start(settings: ReceiverSettings, log: Log) -> None:

@@ -6,6 +6,8 @@ name and return its settings, or raise what the tool must say, in DCMTK's words.
 
 from __future__ import annotations
 
+import os
+
 from dcmfast.config import assoc_cfg, qrscp_cfg
 from dcmfast.config.qrscp_cfg import (
     CharacterSetEntry,
@@ -26,7 +28,9 @@ from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import (
     GeneralSettings,
     built,
+    faults,
     general,
+    host_access,
     number,
     parse,
     refuse_unavailable,
@@ -38,6 +42,7 @@ from dcmfast.types import AETitle
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dcmfast.config.assoc_cfg import NegotiationProfile
+    from dcmfast.config.faults import FaultRule
 
 #: Where a configuration is looked for when none is named: the manual's place, then DCMTK's.
 CONFIG_FILES = ("./dcmqrscp.cfg", "/etc/dcmtk/dcmqrscp.cfg")
@@ -106,6 +111,11 @@ class ArchiveSettings(GeneralSettings):
     duplicate: str
     #: 0 refuses every association.
     associations_max: int
+    #: The tool's name in the rules, hosts.allow and hosts.deny; None lets in every host.
+    host_access: tuple[str, str, str] | None = None
+    #: What fails on purpose, and the seed of its rates.
+    faults: tuple[FaultRule, ...] = ()
+    fault_seed: int = 1
 
 
 def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | ParsedOptions:
@@ -175,6 +185,9 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
             durability=parsed.text("durability"),
             duplicate=parsed.text("duplicate"),
             associations_max=associations_max,
+            host_access=host_access(parsed, os.environ),
+            faults=faults(parsed),
+            fault_seed=number(parsed, "fault_seed"),
         )
 
     return built(parsed, build)
@@ -253,6 +266,8 @@ def _serve(parsed: ParsedOptions) -> ArchiveSettings:
         durability=parsed.text("durability"),
         duplicate=parsed.text("duplicate"),
         associations_max=number(parsed, "associations_max"),
+        faults=faults(parsed),
+        fault_seed=number(parsed, "fault_seed"),
     )
 
 

@@ -212,6 +212,8 @@ class _Checks:
         except DcmfastError as error:
             error.log_level = self.log_level
             error.arguments_line = self._line()
+            # From here on the standard streams are given up: they are the association.
+            error.is_discarded = "inetd" in typed_fields
             raise
         return ParsedOptions(
             front_end=self.front_end,
@@ -313,6 +315,9 @@ class _Checks:
             # An archive's port stands in its configuration; inetd's association comes without any.
             if not self.front_end.starts_bare and "inetd" not in self.chosen:
                 self._fail("Missing parameter port")
+            return
+        if "inetd" in self.chosen:
+            # As DCMTK's program: not looked at.
             return
         text = self.parameters[at]
         try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from dcmfast.config.assoc_cfg import NegotiationProfile
     from dcmfast.config.dictionary import Dictionary
+    from dcmfast.config.faults import FaultRule
     from dcmfast.config.log_cfg import LogTable
 
     Settings = TypeVar("Settings")
@@ -44,6 +45,11 @@ SECONDS_MAX = 2**31 - 1
 _C_INT_MAX = 2**31 - 1
 #: What DCMTK takes TCP_BUFFER_LENGTH=0 for.
 _TCP_BUFFER_BYTES_DEFAULT = 65536
+#: Files of access rules (``+ac``): hosts_access(5), and variables that name others.
+HOST_ACCESS_FILES = (
+    ("DCMFAST_HOSTS_ALLOW", "/etc/hosts.allow"),
+    ("DCMFAST_HOSTS_DENY", "/etc/hosts.deny"),
+)
 #: DCMTK's warning, and the cure.
 DCMRECV_WITHOUT_PROFILE = (
     "no configuration file specified, SCP will only support the Verification SOP Class "
@@ -97,8 +103,9 @@ class ReceiverSettings(GeneralSettings):
     is_ignoring: bool
     #: Space-padded UIDs are compared without the padding.
     is_uid_padding_allowed: bool
-    #: One association at a time; only if ``--single-process`` was typed.
-    is_single_process: bool
+    #: ``threads``; ``single``: one association at a time; ``fork``: a process for each;
+    #: ``inetd``: the one on standard input.
+    process_model: str
     #: Without a trailing separator; exists and is writable.
     output_directory: str
     is_bit_preserving: bool
@@ -115,6 +122,11 @@ class ReceiverSettings(GeneralSettings):
     #: ``replace``, ``keep`` or ``reject``.
     duplicate: str
     associations_max: int
+    #: The tool's name in the rules, hosts.allow and hosts.deny; None lets in every host.
+    host_access: tuple[str, str, str] | None = None
+    #: What fails on purpose, and the seed of its rates.
+    faults: tuple[FaultRule, ...] = ()
+    fault_seed: int = 1
 
 
 class RequestorSettings(GeneralSettings):
@@ -192,9 +204,16 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
             raise OutputDirectoryError(
                 *before, ("F", "specified output directory is not writeable")
             )
+        process_model = "threads"
+        if parsed.flag("inetd"):
+            process_model = "inetd"
+        elif parsed.flag("process_model"):
+            process_model = parsed.choice("process_model")
+        receiver = _receiver(parsed)
+        receiver["faults"] += _dials(parsed)
         return ReceiverSettings(
             **common,
-            **_receiver(parsed),
+            **receiver,
             is_called_title_used=False,
             preference=parsed.choice("preference"),
             is_promiscuous=parsed.flag("promiscuous"),
@@ -204,13 +223,13 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
             is_rejecting_anonymous=parsed.flag("reject"),
             is_ignoring=is_ignoring,
             is_uid_padding_allowed=parsed.flag("uid_padding"),
-            is_single_process=parsed.flag("process_model")
-            and parsed.choice("process_model") == "single",
+            process_model=process_model,
             output_directory=directory,
             is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
             is_meta_written=parsed.choice("file_format") == "file",
             naming="time" if parsed.flag("timenames") else parsed.choice("naming"),
             subdirectory="none",
+            host_access=host_access(parsed, os.environ),
         )
 
     return built(parsed, build)
@@ -260,7 +279,7 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
             is_rejecting_anonymous=False,
             is_ignoring=mode == "ignore",
             is_uid_padding_allowed=False,
-            is_single_process=False,
+            process_model="threads",
             output_directory=directory,
             is_bit_preserving=mode == "bit-preserving",
             is_meta_written=True,
@@ -425,6 +444,7 @@ def built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:
         error.log_level = parsed.log_level
         error.log_table = parsed.log_table
         error.arguments_line = parsed.arguments_line
+        error.is_discarded = "inetd" in parsed.chosen
         raise
 
 
@@ -452,9 +472,9 @@ def general(parsed: ParsedOptions) -> dict[str, Any]:
 
 
 def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
-    assert parsed.port is not None, "both receivers check their port"
     return {
-        "port": parsed.port,
+        # Checked, but with --inetd, which needs none.
+        "port": parsed.port or 0,
         "ae_title": AETitle.cut(parsed.text("ae_title")),
         "acse_timeout_s": seconds(parsed, "acse_timeout_s"),
         "dimse_timeout_s": seconds(parsed, "dimse_timeout_s"),
@@ -464,6 +484,8 @@ def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
         "durability": parsed.text("durability"),
         "duplicate": parsed.text("duplicate"),
         "associations_max": number(parsed, "associations_max"),
+        "faults": faults(parsed),
+        "fault_seed": number(parsed, "fault_seed"),
     }
 
 
@@ -577,6 +599,50 @@ def dictionary(environment: Mapping[str, str]) -> Dictionary | None:
     from dcmfast.config import dictionary as files
 
     return files.read(paths)
+
+
+def faults(parsed: ParsedOptions) -> tuple[FaultRule, ...]:
+    """Return what ``--fault`` asks for, and storescp's own options of that kind behind it."""
+    rules = []
+    if parsed.flag("faults"):
+        # Not needed by anybody else on the way to listening.
+        from dcmfast.config.faults import FaultRuleError
+        from dcmfast.config.faults import parse as parse_rule
+
+        for (text,) in parsed.all_values("faults"):
+            try:
+                rules.append(parse_rule(str(text)))
+            except FaultRuleError as error:
+                raise CommandLineError(
+                    f"Invalid value for option --fault ({text}): {error}"
+                ) from None
+    return tuple(rules)
+
+
+def _dials(parsed: ParsedOptions) -> tuple[FaultRule, ...]:
+    """Return what ``--sleep-after`` and its kind ask for, as rules."""
+    asked_for: list[dict[str, Any]] = []
+    for field, place in (("sleep_during_s", "fragment"), ("sleep_after_s", "next")):
+        if number(parsed, field):
+            asked_for.append({"place": place, "delay_ms": number(parsed, field) * 1000})
+    for field, place in (("abort_during", "data"), ("abort_after", "response")):
+        if parsed.flag(field):
+            asked_for.append({"place": place, "ending": "abort"})
+    if not asked_for:
+        return ()
+    from dcmfast.config.faults import FaultRule
+
+    return tuple(FaultRule(event="store", is_dial=True, **fields) for fields in asked_for)
+
+
+def host_access(
+    parsed: ParsedOptions, environment: Mapping[str, str]
+) -> tuple[str, str, str] | None:
+    """Return the tool's name in the rules of ``+ac``, and the files that hold them."""
+    if parsed.choice("access_control") != "tcp-wrapper":
+        return None
+    allow, deny = (environment.get(name) or path for name, path in HOST_ACCESS_FILES)
+    return (parsed.front_end.tool, allow, deny)
 
 
 def tcp_environment(environment: Mapping[str, str], warnings: list[str]) -> tuple[bool, int | None]:

@@ -224,6 +224,14 @@ pub const PENDING_CONNECTIONS_MAX: usize = 512;
 /// Host names of peers remembered for log lines, all forgotten when full: a forgotten one is asked
 /// for again.
 pub const HOST_NAMES_MAX: usize = 1024;
+/// Time after which a host name is asked for again, in seconds: rules of access control follow the
+/// name service, as the caches of other programs do.
+pub const HOST_NAME_AGE_S: u64 = 60;
+/// Lookups of host names under way, a thread each; beyond them a name is taken for unknown, as it
+/// would be after the wait.
+pub const HOST_LOOKUPS_MAX: usize = 64;
+/// Longest file of access rules, in bytes; the system's own have a few hundred.
+pub const HOST_ACCESS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Stack of an association's thread, in bytes; nothing recurses on input.
 pub const ASSOCIATION_STACK_BYTES: usize = 512 * 1024;
 /// Read buffer of an association between messages, in bytes.

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use crate::uid::Uid;
 use crate::ul::pdu::PresentationResult;
 
+pub mod host_access;
+
 /// What an acceptor accepts.
 #[derive(Clone, Debug)]
 pub struct AcceptorTable {

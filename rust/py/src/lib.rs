@@ -10,6 +10,7 @@ mod client;
 mod dataset;
 mod dictionary;
 mod error;
+mod faults;
 mod index;
 mod limits;
 mod log;
@@ -54,5 +55,5 @@ mod _rust {
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]
-    use crate::server::Receiver;
+    use crate::server::{HostRuleError, Receiver, host_verdict};
 }

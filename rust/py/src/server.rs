@@ -4,9 +4,10 @@
 //! only crossing is `run`, which lets Python's signal handlers have their turn ten times a second.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use dcmfast_core::log::{Level, Logger};
 use dcmfast_core::net::buffer::BlockPool;
 use dcmfast_core::net::resolve::HostNames;
 use dcmfast_core::net::tcp::TransportOptions;
+use dcmfast_core::policy::host_access::HostName;
 use dcmfast_core::policy::{AcceptedRoles, AcceptorEntry, AcceptorTable, Hints, Promiscuous};
 use dcmfast_core::server::areas::AreaSlot;
-use dcmfast_core::server::{Dialect, Objects, Server, Service, Shared};
+use dcmfast_core::server::{Dialect, HostAccess, Objects, Server, Service, Shared, Source};
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
 use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreError, StoreMode, StoreOptions};
@@ -29,6 +31,7 @@ use pyo3::types::PyDict;
 
 use crate::archive::Tables;
 use crate::error::os_error;
+use crate::faults::{self, FaultRecord};
 use crate::log::EventLog;
 
 /// How often Python's signal handlers may run while the server does.
@@ -121,7 +124,8 @@ impl Table {
 #[pyo3(from_item_all)]
 struct Plan {
     tool: String,
-    port: u16,
+    /// `None` takes the connection on standard input.
+    port: Option<u16>,
     log_level: String,
     /// Replaces level and console where there is a logger configuration.
     log: Option<Py<EventLog>>,
@@ -133,9 +137,15 @@ struct Plan {
     dimse_timeout_s: Option<u32>,
     socket_timeout_s: Option<u32>,
     host_lookup: bool,
+    /// The program's name in the rules, and the two files of rules.
+    host_access: Option<(String, PathBuf, PathBuf)>,
     refuse: bool,
+    faults: Vec<FaultRecord>,
+    fault_seed: u64,
     reject_without_implementation_class_uid: bool,
     one_at_a_time: bool,
+    /// How many processes may be forked; 0 serves all associations in this one.
+    processes: usize,
     associations_max: usize,
     tcp_no_delay: bool,
     tcp_buffer_bytes: Option<usize>,
@@ -214,7 +224,70 @@ impl DirectoryPlan {
     }
 }
 
+pyo3::create_exception!(
+    _rust,
+    HostRuleError,
+    PyValueError,
+    "A file of access rules cannot be followed: file, line and reason."
+);
+
+fn open_rules(daemon: &str, allow: &Path, deny: &Path) -> PyResult<HostAccess> {
+    HostAccess::open(daemon, allow.to_owned(), deny.to_owned())
+        .map_err(|error| HostRuleError::new_err(error.to_string()))
+}
+
+/// What the rules of access control say, without a connection; names are given, not looked up.
+///
+/// A name may be `unknown` or `paranoid`. Returns whether the client may connect, and file and line
+/// of the rule that says so.
+#[pyfunction]
+pub fn host_verdict(
+    daemon: &str,
+    files: (PathBuf, PathBuf),
+    server: (IpAddr, u16, String),
+    client: (IpAddr, String),
+) -> PyResult<(bool, Option<String>)> {
+    let access = open_rules(daemon, &files.0, &files.1)?;
+    let (logger, (ours, port, our_name)) = (Logger::new(Level::Off, Arc::new(Console)), server);
+    let name_of = |address: IpAddr| match if address == client.0 { &*client.1 } else { &our_name } {
+        "unknown" => HostName::Unknown,
+        "paranoid" => HostName::Paranoid,
+        name => HostName::Known(name.to_owned()),
+    };
+    let verdict = access.verdict((ours, port).into(), client.0, &logger, &name_of);
+    Ok((verdict.is_allowed, verdict.rule))
+}
+
 impl Receiver {
+    /// Runs `work` in a thread, and Python's signal handlers in this one until it has ended.
+    fn while_signals_are_handled(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Server) + Send,
+    ) -> PyResult<()> {
+        thread::scope(|scope| {
+            let (waiter, is_done) = (thread::current(), AtomicBool::new(false));
+            let is_done = Arc::new(is_done);
+            let tell = Arc::clone(&is_done);
+            scope.spawn(move || {
+                work(&self.server);
+                tell.store(true, Ordering::Release);
+                waiter.unpark();
+            });
+            loop {
+                py.detach(|| thread::park_timeout(SIGNAL_CHECK));
+                if is_done.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+                if let Err(error) = py.check_signals() {
+                    self.shared.stop.raise();
+                    self.shared.stop.raise();
+                    return Err(error);
+                }
+            }
+        })
+    }
+
     /// Brings what was acknowledged into the index, so that the next start has nothing to repair.
     fn close_areas(&self) -> PyResult<()> {
         let Objects::Areas(archive) = &self.shared.service.objects else { return Ok(()) };
@@ -255,6 +328,10 @@ impl Receiver {
         };
         let panic_logger = Arc::clone(&logger);
         let storing = plan.storing()?;
+        let host_access = match &plan.host_access {
+            Some((daemon, allow, deny)) => Some(open_rules(daemon, allow, deny)?),
+            None => None,
+        };
         let archive = given.get_item("archive")?;
         let objects = if let Some(tables) = archive {
             let tables: Tables = tables.extract()?;
@@ -286,6 +363,7 @@ impl Receiver {
             dialect,
             logger,
             host_names: HostNames::new(plan.host_lookup),
+            host_access,
             transport: TransportOptions {
                 no_delay: plan.tcp_no_delay,
                 buffer_bytes: plan.tcp_buffer_bytes,
@@ -300,7 +378,9 @@ impl Receiver {
             dimse_timeout: plan.dimse_timeout_s.map(seconds),
             associations_max: plan.associations_max,
             one_at_a_time: plan.one_at_a_time,
+            is_forking: plan.processes > 0,
             refuse: plan.refuse,
+            faults: faults::compile(plan.faults, plan.fault_seed)?,
             reject_without_implementation_class_uid: plan.reject_without_implementation_class_uid,
             verbose_contexts: plan.verbose_contexts,
             verbose_responses: plan.verbose_responses,
@@ -314,7 +394,9 @@ impl Receiver {
                 format_args!("internal fault at {place}"),
             );
         }));
-        let server = Server::bind(bind, plan.port, service).map_err(|error| os_error(&error))?;
+        let source = plan.port.map_or(Source::StandardInput, |port| Source::Port(bind, port));
+        let server =
+            Server::bind(source, plan.processes, service).map_err(|error| os_error(&error))?;
         let shared = server.shared();
         Ok(Self { server, shared })
     }
@@ -345,24 +427,55 @@ impl Receiver {
     /// Serves until `stop` was called and what was in hand is done. Releases the interpreter;
     /// signal handlers of the main thread run while it waits.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        thread::scope(|scope| {
-            let waiter = thread::current();
-            let server = scope.spawn(move || {
-                self.server.run();
-                waiter.unpark();
-            });
-            loop {
-                py.detach(|| thread::park_timeout(SIGNAL_CHECK));
-                if server.is_finished() {
-                    return py.detach(|| self.close_areas());
-                }
-                if let Err(error) = py.check_signals() {
-                    self.shared.stop.raise();
-                    self.shared.stop.raise();
-                    return Err(error);
-                }
-            }
-        })
+        self.while_signals_are_handled(py, Server::run)?;
+        py.detach(|| self.close_areas())
+    }
+
+    /// Waits a moment for a connection, for `serve_accepted` in a process that is forked then; true
+    /// if there is one. Starts no thread.
+    fn accept(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.server.accept())
+    }
+
+    /// Forgets the connection that was accepted.
+    fn forget_accepted(&self) {
+        self.server.forget_accepted();
+    }
+
+    /// Serves the connection that was accepted, or that is given, until it ends.
+    fn serve_accepted(&self, py: Python<'_>, place: usize) -> PyResult<()> {
+        self.while_signals_are_handled(py, |server| server.serve_accepted(place))
+    }
+
+    /// Removes what a crashed receiver left in the output directory.
+    fn clear_stale_parts(&self, py: Python<'_>) {
+        py.detach(|| self.server.clear_stale_parts());
+    }
+
+    /// The place of a process, from 1, is about to be used, or free again.
+    fn clear_place(&self, place: usize) {
+        self.server.clear_place(place);
+    }
+
+    /// True if the process at a place has no association, and will get none from now on.
+    fn evict(&self, place: usize) -> bool {
+        self.server.evict(place)
+    }
+
+    /// True if the process at a place has an association.
+    fn is_associated(&self, place: usize) -> bool {
+        self.server.is_associated(place)
+    }
+
+    /// Closes the port.
+    fn stop_listening(&self) {
+        self.server.stop_listening();
+    }
+
+    /// True once `stop` was called.
+    #[getter]
+    fn is_stopping(&self) -> bool {
+        self.shared.stop.is_raised()
     }
 
     /// Asks the server to stop: once to finish what is in hand, twice to stop at once.

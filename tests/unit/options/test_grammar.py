@@ -199,4 +199,4 @@ def test_any_command_line_is_obeyed_or_refused(arguments: list[str]) -> None:
         parsed = parse(*arguments)
     except CommandLineError:
         return
-    assert parsed.exclusive or parsed.port is not None or "--inetd" in parsed.unavailable
+    assert parsed.exclusive or parsed.port is not None or parsed.flag("inetd")

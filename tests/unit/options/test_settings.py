@@ -89,7 +89,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "is_rejecting_anonymous": False,
         "is_ignoring": False,
         "is_uid_padding_allowed": False,
-        "is_single_process": False,
+        "process_model": "threads",
         "output_directory": ".",
         "is_bit_preserving": False,
         "is_meta_written": True,
@@ -99,6 +99,9 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "durability": "none",
         "duplicate": "replace",
         "associations_max": 512,
+        "host_access": None,
+        "faults": (),
+        "fault_seed": 1,
     }
 
 
@@ -126,7 +129,9 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         ("+R", "is_rejecting_anonymous", True),
         ("-i", "is_ignoring", True),
         ("-up", "is_uid_padding_allowed", True),
-        ("--single-process", "is_single_process", True),
+        ("--single-process", "process_model", "single"),
+        ("--fork", "process_model", "fork"),
+        ("--inetd", "process_model", "inetd"),
         ("+B", "is_bit_preserving", True),
         ("-F", "is_meta_written", False),
         ("+uf", "naming", "unique"),
@@ -303,11 +308,6 @@ def test_a_title_that_is_none_is_refused(title: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "option"),
     [
-        ("--fork", "--fork"),
-        ("-id", "--inetd"),
-        ("+ac", "--access-control"),
-        ("-s 1", "-s"),
-        ("--abort-after", "--abort-after"),
         ("+tls key certificate", "--enable-tls"),
         ("+te", "--write-xfer-little"),
         ("-u", "--disable-new-vr"),

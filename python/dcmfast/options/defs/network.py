@@ -21,14 +21,12 @@ FORK = Option(
     names=("--fork",),
     summary="fork child process for each association",
     choice="fork",
-    available=False,
 )
 INETD = Option(
     field="inetd",
     names=("--inetd", "-id"),
     summary="run from inetd super server (not with --fork)",
     conflicts=(in_force("--fork"),),
-    available=False,
 )
 
 # ---- Who may connect
@@ -45,7 +43,6 @@ ACCESS_CONTROL = Option(
     names=("--access-control", "+ac"),
     summary="enforce host access control rules",
     choice="tcp-wrapper",
-    available=False,
 )
 
 # ---- Titles; each tool has its own default
@@ -139,7 +136,6 @@ SLEEP_AFTER = Option(
     summary="[s]econds: integer\nsleep s seconds after store (default: 0)",
     values=(Unsigned(minimum=0),),
     default=0,
-    available=False,
 )
 SLEEP_DURING = Option(
     field="sleep_during_s",
@@ -147,19 +143,42 @@ SLEEP_DURING = Option(
     summary="[s]econds: integer\nsleep s seconds during store (default: 0)",
     values=(Unsigned(minimum=0),),
     default=0,
-    available=False,
 )
 ABORT_AFTER = Option(
     field="abort_after",
     names=("--abort-after",),
     summary="abort association after receipt of C-STORE-RQ\n(but before sending response)",
-    available=False,
 )
 ABORT_DURING = Option(
     field="abort_during",
     names=("--abort-during",),
     summary="abort association during receipt of C-STORE-RQ",
-    available=False,
+)
+FAULT = Option(
+    field="faults",
+    names=("--fault",),
+    summary=(
+        "[r]ule: string\nfail on purpose, to test senders; may be given\n"
+        "many times. EVENT [CONDITION ...] ACTION ..., as in\n"
+        '"store every=10 class=CTImageStorage status=A700".\n'
+        "Events: association, echo, store. Conditions:\n"
+        "every=N, rate=P (0..1 or 0%..100%), class=UID,\n"
+        "calling=TITLE. Actions: delay=SECONDS,\n"
+        "slow-read=BYTES a second, and one of status=XXXX,\n"
+        "reject=R/S/R, abort, close, truncate. at=response\n"
+        "(default), data, fragment or next says when"
+    ),
+    values=(Text(),),
+    repeatable=True,
+    source="dcmfast",
+)
+FAULT_SEED = Option(
+    field="fault_seed",
+    names=("--fault-seed",),
+    summary="[n]umber: integer (default: 1)\nthe same rates fail at the same events again",
+    values=(Unsigned(minimum=0),),
+    default=1,
+    source="dcmfast",
 )
 PROMISCUOUS = Option(
     field="promiscuous",

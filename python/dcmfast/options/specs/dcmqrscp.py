@@ -270,6 +270,8 @@ DCMQRSCP = FrontEnd(
                 ),
                 default=None,
             ),
+            network.FAULT,
+            network.FAULT_SEED,
         ),
     ),
     checks=(
@@ -320,5 +322,7 @@ DCMQRSCP = FrontEnd(
         "durability",
         "duplicate",
         "associations_max",
+        "faults",
+        "fault_seed",
     ),
 )

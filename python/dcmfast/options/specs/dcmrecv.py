@@ -106,6 +106,8 @@ DCMRECV = FrontEnd(
             output.DURABILITY,
             output.DUPLICATE,
             output.MAX_ASSOCIATIONS,
+            network.FAULT,
+            network.FAULT_SEED,
         ),
     ),
     checks=(
@@ -131,5 +133,7 @@ DCMRECV = FrontEnd(
         "durability",
         "duplicate",
         "associations_max",
+        "faults",
+        "fault_seed",
     ),
 )

@@ -6,7 +6,7 @@ areas writes a configuration for dcmqrscp.
 
 from __future__ import annotations
 
-from dcmfast.options.defs import archive, general, output
+from dcmfast.options.defs import archive, general, network, output
 from dcmfast.options.defs.archive import DIRECTORY_DEFAULT
 from dcmfast.options.option import FrontEnd, Option, Parameter, Text, Unsigned, group
 
@@ -66,8 +66,18 @@ SERVE = FrontEnd(
             general.VERBOSE,
             general.DEBUG,
             general.LOG_LEVEL,
+            general.LOG_CONFIG,
+            general.LOG_JSON,
         ),
-        group("network options", SERVE_PORT, SERVE_BIND, SERVE_PEER, output.MAX_ASSOCIATIONS),
+        group(
+            "network options",
+            SERVE_PORT,
+            SERVE_BIND,
+            SERVE_PEER,
+            output.MAX_ASSOCIATIONS,
+            network.FAULT,
+            network.FAULT_SEED,
+        ),
         group(
             "archive options",
             archive.MATCHING.replace(
@@ -81,10 +91,14 @@ SERVE = FrontEnd(
     checks=(
         "verbosity",
         "log_level",
+        "log_config",
+        "log_json",
         "port_number",
         "bind",
         "peers",
         "associations_max",
+        "faults",
+        "fault_seed",
         "matching",
         "durability",
         "duplicate",

@@ -224,6 +224,8 @@ STORESCP = FrontEnd(
             output.DURABILITY,
             output.DUPLICATE,
             output.MAX_ASSOCIATIONS,
+            network.FAULT,
+            network.FAULT_SEED,
         ),
     ),
     checks=(
@@ -278,5 +280,7 @@ STORESCP = FrontEnd(
         "durability",
         "duplicate",
         "associations_max",
+        "faults",
+        "fault_seed",
     ),
 )

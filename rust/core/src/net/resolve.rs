@@ -2,76 +2,152 @@
 //!
 //! DCMTK asks the resolver for every association unless `--disable-host-lookup` is given, and waits
 //! as long as the resolver likes (DIFFERENCES.md E3). Here a name is asked for only when a log line
-//! wants it, by a thread of its own, is remembered, and is given up on after [`LOOKUP_WAIT`]: the
-//! address stands in its place. Called by `server`.
+//! or a rule of access control wants it, by a thread of its own, is remembered for a while, and is
+//! given up on after [`LOOKUP_WAIT`] or [`VERIFICATION_WAIT`]: a line shows the address in its
+//! place, a rule takes the name for unknown. Who waits holds up nobody else. Called by `server`.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 
-use crate::limits::HOST_NAMES_MAX;
+use crate::limits::{HOST_LOOKUPS_MAX, HOST_NAME_AGE_S, HOST_NAMES_MAX};
 
-/// Longest wait for a name.
+/// Longest wait for a name that is only shown.
 pub const LOOKUP_WAIT: Duration = Duration::from_secs(1);
-/// Names by address; `None` while a lookup runs.
-type Names = HashMap<IpAddr, Option<Arc<str>>>;
+/// Longest wait for a name that decides: one attempt of the system's resolver.
+pub const VERIFICATION_WAIT: Duration = Duration::from_secs(5);
+
+/// What is known of a host's name that must be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifiedName {
+    /// A name that leads back to the address.
+    Known(Arc<str>),
+    /// There is none, or not in time.
+    Unknown,
+    /// The name does not lead back to the address: who controls the address chose it.
+    Paranoid,
+}
 
 /// The resolver of one server.
 #[derive(Clone)]
 pub struct HostNames {
     enabled: bool,
-    shared: Arc<(Mutex<Names>, Condvar)>,
+    names: Arc<Lookups<Option<Arc<str>>>>,
+    verified: Arc<Lookups<VerifiedName>>,
 }
 
 impl HostNames {
-    /// A resolver; with `enabled` false it only prints addresses (`--disable-host-lookup`).
+    /// A resolver; with `enabled` false lines show addresses (`--disable-host-lookup`).
     pub fn new(enabled: bool) -> Self {
-        Self { enabled, shared: Arc::default() }
+        let shown = |address| reverse_lookup(address).filter(|name| is_legal(name)).map(Arc::from);
+        Self {
+            enabled,
+            names: Arc::new(Lookups::new(shown)),
+            verified: Arc::new(Lookups::new(verify)),
+        }
+    }
+
+    /// False with `--disable-host-lookup`.
+    pub fn are_looked_up(&self) -> bool {
+        self.enabled
     }
 
     /// The name of `address`, or the address itself when lookups are off, fail or take too long.
     pub fn name(&self, address: IpAddr) -> Arc<str> {
-        let fallback = || Arc::from(address.to_string());
+        let found = self.enabled.then(|| self.names.ask(address, LOOKUP_WAIT)).flatten().flatten();
+        found.unwrap_or_else(|| Arc::from(address.to_string()))
+    }
+
+    /// The name of `address` if it leads back there; without lookups every name is unknown, to
+    /// rules, too, as to DCMTK's.
+    pub fn verified(&self, address: IpAddr) -> VerifiedName {
         if !self.enabled {
-            return fallback();
+            return VerifiedName::Unknown;
         }
-        let (names, ready) = &*self.shared;
-        let mut known = names.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get(&address) {
-            Some(Some(name)) => return name.clone(),
+        self.verified.ask(address, VERIFICATION_WAIT).unwrap_or(VerifiedName::Unknown)
+    }
+}
+
+/// One kind of question to the resolver, with its answers.
+struct Lookups<T> {
+    look_up: fn(IpAddr) -> T,
+    known: Mutex<Known<T>>,
+    ready: Condvar,
+}
+
+struct Known<T> {
+    /// When and what was answered; `None` while a lookup runs.
+    answers: HashMap<IpAddr, Option<(Instant, T)>>,
+    /// Lookups under way: a resolver that is stuck must not be given threads without end.
+    running: usize,
+}
+
+impl<T: Clone + Send + 'static> Lookups<T> {
+    fn new(look_up: fn(IpAddr) -> T) -> Self {
+        let known = Known { answers: HashMap::new(), running: 0 };
+        Self { look_up, known: Mutex::new(known), ready: Condvar::new() }
+    }
+
+    /// The answer, from memory or within `wait`.
+    fn ask(self: &Arc<Self>, address: IpAddr, wait: Duration) -> Option<T> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.answers.get(&address) {
+            Some(Some((at, answer))) if at.elapsed() < Duration::from_secs(HOST_NAME_AGE_S) => {
+                return Some(answer.clone());
+            }
             Some(None) => {}
-            None => {
-                if known.len() >= HOST_NAMES_MAX {
-                    known.clear();
+            Some(Some(_)) | None => {
+                if known.running >= HOST_LOOKUPS_MAX {
+                    return None;
                 }
-                known.insert(address, None);
-                let shared = Arc::clone(&self.shared);
-                let lookup = move || {
-                    let name = reverse_lookup(address);
-                    let (names, ready) = &*shared;
-                    let mut known = names.lock().unwrap_or_else(PoisonError::into_inner);
-                    let name = name.unwrap_or_else(|| address.to_string());
-                    known.insert(address, Some(Arc::from(name)));
-                    ready.notify_all();
+                if known.answers.len() >= HOST_NAMES_MAX {
+                    known.answers.clear();
+                }
+                let lookups = Arc::clone(self);
+                let run = move || {
+                    let answer = (lookups.look_up)(address);
+                    let mut known = lookups.known.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.running -= 1;
+                    known.answers.insert(address, Some((Instant::now(), answer)));
+                    lookups.ready.notify_all();
                 };
-                if thread::Builder::new().name("host name".into()).spawn(lookup).is_err() {
-                    known.remove(&address);
-                    return fallback();
-                }
+                thread::Builder::new().name("host name".into()).spawn(run).ok()?;
+                known.running += 1;
+                known.answers.insert(address, None);
             }
         }
-        let (known, _) = ready
-            .wait_timeout_while(known, LOOKUP_WAIT, |names| {
-                matches!(names.get(&address), Some(None))
+        let (known, _) = self
+            .ready
+            .wait_timeout_while(known, wait, |known| {
+                matches!(known.answers.get(&address), Some(None))
             })
             .unwrap_or_else(PoisonError::into_inner);
-        known.get(&address).and_then(Clone::clone).unwrap_or_else(fallback)
+        known.answers.get(&address)?.as_ref().map(|(_, answer)| answer.clone())
     }
+}
+
+/// The name of `address`, if it leads back to it.
+fn verify(address: IpAddr) -> VerifiedName {
+    let Some(name) = reverse_lookup(address) else { return VerifiedName::Unknown };
+    // A name that is an address would match rules for that address.
+    if !is_legal(&name) || name.parse::<IpAddr>().is_ok() {
+        return VerifiedName::Paranoid;
+    }
+    let leads_back = (&*name, 0)
+        .to_socket_addrs()
+        .is_ok_and(|mut all| all.any(|one| one.ip().to_canonical() == address));
+    if leads_back { VerifiedName::Known(name.into()) } else { VerifiedName::Paranoid }
+}
+
+/// A name comes from a resolver that a peer may influence: only host name characters pass.
+fn is_legal(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    !name.is_empty() && name.bytes().all(legal)
 }
 
 /// Asks the system for the name of `address`.
@@ -97,10 +173,7 @@ fn reverse_lookup(address: IpAddr) -> Option<String> {
     }
     // SAFETY: getnameinfo succeeded, so the buffer holds a string with its terminator.
     let name = unsafe { CStr::from_ptr(host.as_ptr()) };
-    let name = name.to_str().ok()?;
-    // A name comes from a resolver that a peer may influence: only host name characters pass.
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
-    (!name.is_empty() && name.bytes().all(legal)).then(|| name.to_owned())
+    Some(name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -121,5 +194,45 @@ mod tests {
         let first = names.name("127.0.0.1".parse().unwrap());
         assert!(!first.is_empty());
         assert_eq!(names.name("127.0.0.1".parse().unwrap()), first);
+    }
+
+    /// What is believed leads back; with `-dhl` nothing is asked.
+    #[test]
+    fn a_verified_name_leads_back() {
+        let address: IpAddr = "127.0.0.1".parse().unwrap();
+        if let VerifiedName::Known(name) = HostNames::new(true).verified(address) {
+            let mut all = (&*name, 0).to_socket_addrs().unwrap();
+            assert!(all.any(|one| one.ip() == address));
+        }
+        assert_eq!(HostNames::new(false).verified(address), VerifiedName::Unknown);
+        // 192.0.2.0/24 is nobody's (RFC 5737), so that no name can lead back there.
+        let nobody = verify("192.0.2.77".parse().unwrap());
+        assert!(!matches!(nobody, VerifiedName::Known(_)));
+    }
+
+    /// A stuck resolver costs who asks the wait, nobody else, and a bounded number of threads; an
+    /// answer that comes late is there for the next one who asks.
+    #[test]
+    fn a_stuck_resolver_is_given_up_on() {
+        static GATE: Mutex<()> = Mutex::new(());
+        let closed = GATE.lock().unwrap();
+        let lookups = Arc::new(Lookups::new(|address| {
+            if address != IpAddr::from([0, 0, 0, 0]) {
+                drop(GATE.lock());
+            }
+            7
+        }));
+        let wait = Duration::from_millis(1);
+        let stuck = |number: usize| IpAddr::from([10, 0, 0, u8::try_from(number).unwrap() + 1]);
+        assert_eq!(lookups.ask(stuck(0), wait), None);
+        assert_eq!(lookups.ask([0, 0, 0, 0].into(), Duration::from_secs(10)), Some(7));
+        for number in 0..HOST_LOOKUPS_MAX + 5 {
+            assert_eq!(lookups.ask(stuck(number), wait), None);
+        }
+        assert_eq!(lookups.known.lock().unwrap().running, HOST_LOOKUPS_MAX);
+        // Beyond the bound nobody waits.
+        assert_eq!(lookups.ask([11, 0, 0, 1].into(), Duration::from_secs(1000)), None);
+        drop(closed);
+        assert_eq!(lookups.ask(stuck(0), Duration::from_secs(10)), Some(7));
     }
 }

@@ -154,6 +154,12 @@ impl Connection {
         self.peer
     }
 
+    /// Our own end; not specified where the system cannot say.
+    pub fn local(&self) -> SocketAddr {
+        let unspecified = || SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0);
+        self.stream.local_addr().map_or_else(|_| unspecified(), canonical)
+    }
+
     /// A second handle on the stream, with which another thread may shut it down.
     pub fn handle(&self) -> Arc<TcpStream> {
         Arc::clone(&self.stream)

@@ -24,6 +24,7 @@ pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
             | Refusal::Shutdown,
             _,
         ) => AssociateRj::NO_REASON,
+        (Refusal::Fault(rejection), _) => rejection,
         // DIFFERENCES.md C4: for the calling title and the host, too.
         (Refusal::BadAeService, _) => AssociateRj::CALLED_AE_TITLE_NOT_RECOGNIZED,
         (Refusal::ApplicationContext, Dialect::Storescp) => {

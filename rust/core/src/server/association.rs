@@ -7,6 +7,7 @@
 //! totals for the request and for each PDU, restarted by progress between and within messages.
 //! Every way in which an association can end is an [`End`].
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,7 +15,9 @@ use std::time::{Duration, Instant};
 use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
 use super::areas::OpenArea;
+use super::faults::{Effects, Ending, Event, pause, time_for};
 use super::find;
+use super::host_access::name_for_rules;
 use super::listener::{Admission, Refused, Shared};
 use super::narration::{
     AssociationBlock, ContextBlock, Narrator, NoAssociation, Refusal, UserIdentityBlock,
@@ -31,6 +34,7 @@ use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
 use crate::log::{Level, escaped};
 use crate::net::buffer::ReadBuffer;
 use crate::net::tcp::{Connection, ReadEnd, WriteEnd};
+use crate::policy::host_access::HostName;
 use crate::storage::writer::Dialect;
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRq, UserInformation};
@@ -89,6 +93,10 @@ pub(super) struct Link<'s> {
     pub(super) buffer: ReadBuffer,
     /// When the PDU at the front of the buffer was first seen incomplete.
     pub(super) pdu_begun: Option<Instant>,
+    /// Bytes a second that are read, as a fault rule says.
+    pace: Option<NonZeroU32>,
+    /// A fault rule slows us down: no PDU of the peer's is late.
+    is_slow: bool,
 }
 
 /// Serves one transport connection from its first byte to its close.
@@ -96,7 +104,8 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
     let service = &shared.service;
     let narrator =
         Narrator::new(Arc::clone(&service.logger), service.dialect, service.verbose_contexts)
-            .with_responses(service.verbose_responses);
+            .with_responses(service.verbose_responses)
+            .in_child(service.is_forking);
     let mut link = Link {
         shared,
         service,
@@ -105,8 +114,12 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
         ul: UpperLayer::acceptor(service.max_pdu_bytes),
         buffer: ReadBuffer::new(service.blocks.clone()),
         pdu_begun: None,
+        pace: None,
+        is_slow: false,
     };
-    if let Some(request) = link.receive_request() {
+    if !link.is_host_allowed() {
+        // Nothing was read and nothing is answered: the peer sees the end of the connection.
+    } else if let Some(request) = link.receive_request() {
         shared.deregister(id);
         if let Some(Established { admission, storing, mut exchange }) = link.establish(&request) {
             let end = link.operate(&mut exchange);
@@ -142,7 +155,7 @@ impl<'s> Link<'s> {
         };
         if self.buffer.unread().is_empty() {
             self.pdu_begun = None;
-        } else if !matches!(waiting, Waiting::Request(_)) {
+        } else if !matches!(waiting, Waiting::Request(_)) && !self.is_slow {
             // A PDU has its own total: bytes do not restart it (slowloris).
             let begun = *self.pdu_begun.get_or_insert(now);
             let total = self.service.dimse_timeout.unwrap_or_else(|| {
@@ -165,9 +178,17 @@ impl<'s> Link<'s> {
             return Err(ReadEnd::Stopped);
         }
         let stop = Some((&self.shared.stop, patience));
-        let space = self.buffer.space(wanted_bytes);
+        let mut space = self.buffer.space(wanted_bytes);
+        if let Some(pace) = self.pace {
+            // Eight times a second.
+            let most = usize::try_from(pace.get() / 8).unwrap_or(usize::MAX).clamp(1, space.len());
+            space = &mut space[..most];
+        }
         let count = self.connection.read(space, deadline, stop)?;
         self.buffer.filled(count);
+        if let Some(pace) = self.pace {
+            pause(&self.shared.stop, time_for(count, pace));
+        }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline)
             && matches!(waiting, Waiting::Request(_))
         {
@@ -175,6 +196,30 @@ impl<'s> Link<'s> {
             return Err(ReadEnd::TimedOut);
         }
         Ok(())
+    }
+
+    /// What the rules of access control say of the peer's host; a refusal is told.
+    fn is_host_allowed(&self) -> bool {
+        let Some(access) = &self.service.host_access else { return true };
+        let (address, names) = (self.connection.peer().ip(), &self.service.host_names);
+        let name_of = |address| name_for_rules(names, address);
+        let logger = &self.service.logger;
+        let verdict = access.verdict(self.connection.local(), address, logger, &name_of);
+        if verdict.is_allowed {
+            return true;
+        }
+        let host = match name_of(address) {
+            HostName::Known(name) => name,
+            HostName::Unknown if !names.are_looked_up() => "unknown".to_owned(),
+            HostName::Unknown | HostName::Paranoid => address.to_string(),
+        };
+        self.shared.counters.rejections.fetch_add(1, Ordering::Relaxed);
+        let host = format!("{host} ({address})");
+        self.narrator.no_association(&NoAssociation::DeniedHost(host));
+        if let Some(rule) = verdict.rule {
+            self.narrator.explain(format_args!("host {address} denied by {rule}"));
+        }
+        false
     }
 
     /// Waits for the A-ASSOCIATE-RQ; tells and answers everything else.
@@ -238,13 +283,13 @@ impl<'s> Link<'s> {
         let begun = !self.buffer.unread().is_empty();
         match end {
             ReadEnd::TimedOut => {
-                self.narrator.no_association(NoAssociation::Timeout);
+                self.narrator.no_association(&NoAssociation::Timeout);
                 if begun {
                     let _ = self.connection.write(&encode_abort(Abort::NOT_SPECIFIED));
                 }
             }
             ReadEnd::Closed | ReadEnd::Broken(_) if begun => {
-                self.narrator.no_association(NoAssociation::Closed);
+                self.narrator.no_association(&NoAssociation::Closed);
             }
             ReadEnd::Closed | ReadEnd::Broken(_) | ReadEnd::Stopped => {}
         }
@@ -253,10 +298,10 @@ impl<'s> Link<'s> {
     fn tell_fault_before_association(&self, fault: &Fault) {
         match fault {
             Fault::Invalid(DecodeError::UnknownPduType(pdu_type)) => {
-                self.narrator.no_association(NoAssociation::UnrecognizedPdu(*pdu_type));
+                self.narrator.no_association(&NoAssociation::UnrecognizedPdu(*pdu_type));
             }
             Fault::Invalid(DecodeError::LengthAboveBound { length, .. }) => {
-                self.narrator.no_association(NoAssociation::TooLarge(*length));
+                self.narrator.no_association(&NoAssociation::TooLarge(*length));
             }
             _ => self.narrator.explain(format_args!("no association: {fault}")),
         }
@@ -281,6 +326,16 @@ impl<'s> Link<'s> {
         };
         if service.refuse {
             return self.refuse(Refusal::Forced, request);
+        }
+        let faults = self.faults(request);
+        pause(&self.shared.stop, faults.response.delay);
+        match faults.response.ending {
+            Some(Ending::Reject(rejection)) => {
+                return self.refuse(Refusal::Fault(rejection), request);
+            }
+            Some(Ending::Abort) => return self.abort_unanswered(),
+            Some(Ending::Close) => return None,
+            Some(Ending::Truncate | Ending::Status(_)) | None => {}
         }
         let mut negotiation = negotiate(request, &service.acceptor);
         let application = match &service.objects {
@@ -345,6 +400,10 @@ impl<'s> Link<'s> {
                 return None;
             }
         };
+        if faults.response.ending == Some(Ending::Truncate) {
+            let _ = self.connection.write(&pdu[..pdu.len() / 2]);
+            return None;
+        }
         if self.connection.write(&pdu).is_err() {
             self.narrator.aborted();
             return None;
@@ -361,7 +420,31 @@ impl<'s> Link<'s> {
         let area = application.and_then(|(archive, application)| self.area(archive, application));
         let mut exchange = Exchange::new(accepted, fragmenter, titles, area);
         exchange.agreed_information = agreed_information(request, &accept);
-        Some(Established { admission, storing, exchange })
+        exchange.slow_read = faults.slow_read;
+        pause(&self.shared.stop, faults.next.delay);
+        match faults.next.ending {
+            Some(Ending::Abort) => self.abort_unanswered(),
+            Some(_) => None,
+            None => Some(Established { admission, storing, exchange }),
+        }
+    }
+
+    /// What fault rules make of this association.
+    fn faults(&self, request: &AssociateRq) -> Effects {
+        let Some(faults) = &self.service.faults else { return Effects::default() };
+        let proposes =
+            |uid| request.contexts.iter().any(|one| one.abstract_syntax.text() == Some(uid));
+        let calling = request.calling_ae_title();
+        let (effects, fired) = faults.effects(Event::Association, &calling, proposes);
+        self.narrator.fault(Event::Association, &fired);
+        effects
+    }
+
+    /// A-ABORT in the place of an association, as a fault rule says.
+    fn abort_unanswered<T>(&mut self) -> Option<T> {
+        self.narrator.failure(&"a fault rule says so");
+        self.abort(Abort::USER);
+        None
     }
 
     /// The application that is called, if this peer may call it.
@@ -470,6 +553,8 @@ impl<'s> Link<'s> {
             } else {
                 Waiting::RestOfMessage
             };
+            self.is_slow = exchange.is_slow();
+            self.pace = exchange.slow_read;
             if let Err(end) = self.read(wanted_bytes, waiting) {
                 return self.read_ended(exchange, &end);
             }
@@ -510,7 +595,7 @@ impl<'s> Link<'s> {
 
     /// Handles the complete PDUs in the buffer, up to one that begins an operation.
     fn handle_block(&mut self, exchange: &mut Exchange) -> Result<Handled, End> {
-        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun } = self;
+        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun, .. } = self;
         let unread = buffer.unread();
         let mut consumed = 0;
         let mut left_over: &[u8] = &[];
@@ -543,6 +628,8 @@ impl<'s> Link<'s> {
                             let reaction = ul.abort(abort);
                             break Err((reaction, End::Aborted));
                         }
+                        Outcome::AbortTold(abort) => break Err((ul.abort(abort), End::Aborted)),
+                        Outcome::Close => break Err((Reaction::NONE, End::Aborted)),
                         Outcome::PeerGone => break Err((Reaction::NONE, End::PeerGone)),
                         Outcome::Operate(operation) => break Ok(Handled::UpTo(operation)),
                     }

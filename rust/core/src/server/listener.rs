@@ -1,6 +1,8 @@
 //! Accepting connections, limiting them, and stopping.
 //!
-//! A thread per connection with a small stack. Two counts bound them: connections that have not
+//! A thread per connection with a small stack; with `--fork` a process per connection, which the
+//! front end forks between [`Server::accept`] and [`Server::serve_accepted`], while there is no
+//! other thread. Two counts bound them: connections that have not
 //! associated yet (the oldest is dropped when there are too many, so idle ones use up nothing) and
 //! associations (the peer beyond the limit is rejected, by `server/association.rs`). Out of
 //! descriptors, a spare one is given up to accept and close, so that `accept` never spins. Source
@@ -9,6 +11,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,9 +19,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::association;
+use super::shared_numbers::SharedNumbers;
 use super::{Objects, Service};
 use crate::limits::{ASSOCIATION_STACK_BYTES, PENDING_CONNECTIONS_MAX, STOP_WAIT_MS};
-use crate::log::Level;
+use crate::log::{Level, system_text};
 use crate::net::tcp::{self, Connection, SLICE, StopFlag};
 use crate::ul::pdu::Abort;
 use crate::ul::pdu_codec::encode_abort;
@@ -48,14 +52,82 @@ pub struct Shared {
     pub stop: StopFlag,
     /// Observable numbers.
     pub counters: Counters,
-    /// Associations established now.
-    associated: AtomicUsize,
+    /// What processes of this server are doing; without `--fork` there is one.
+    places: Places,
     /// Connections without an association, not yet or no longer, oldest first.
     pending: Mutex<VecDeque<(u64, Arc<TcpStream>)>>,
     /// Whose turn it is, with `--single-process`.
     turn: Turn,
     /// Threads alive, and the signal that one ended.
     threads: (Mutex<usize>, Condvar),
+}
+
+/// Associations of all processes of a server. Each process keeps its own state, so that one that
+/// dies costs its place only, until its parent clears it.
+struct Places {
+    /// The number of associations of a server that does not fork, and then a state for each process
+    /// of one that does.
+    numbers: SharedNumbers,
+    /// The place of this process; 0 in one that does not fork, and in the parent.
+    own: AtomicUsize,
+}
+
+/// A process serves a connection that has not associated, or not any more.
+const PENDING: u64 = 0;
+/// It has an association.
+const ASSOCIATED: u64 = 1;
+/// It must make room for a later connection.
+const EVICTED: u64 = 2;
+
+impl Places {
+    fn new(processes: usize) -> io::Result<Self> {
+        Ok(Self { numbers: SharedNumbers::new(processes + 1)?, own: AtomicUsize::new(0) })
+    }
+
+    /// The state of the process at a place, which are counted from 1.
+    fn of(&self, place: usize) -> Option<&AtomicU64> {
+        if place == 0 { None } else { self.numbers.all().get(place) }
+    }
+
+    fn own(&self) -> Option<&AtomicU64> {
+        self.of(self.own.load(Ordering::Relaxed))
+    }
+
+    /// Counts an association in, unless there are `limit` already.
+    fn enter(&self, limit: u64) -> bool {
+        let Some(own) = self.own() else {
+            let more = |count: u64| (count < limit).then_some(count + 1);
+            return self.numbers.all().first().is_some_and(|number| {
+                number.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+            });
+        };
+        if !changed(own, PENDING, ASSOCIATED) {
+            // The parent is about to end this process.
+            return false;
+        }
+        let states = self.numbers.all().iter().skip(1);
+        let count = states.filter(|state| state.load(Ordering::Acquire) == ASSOCIATED).count();
+        // Of two that come to the last place at the same time, both may be refused.
+        if count as u64 > limit {
+            own.store(PENDING, Ordering::Release);
+            return false;
+        }
+        true
+    }
+
+    fn leave(&self) {
+        match (self.own(), self.numbers.all().first()) {
+            (Some(own), _) => own.store(PENDING, Ordering::Release),
+            (None, Some(number)) => {
+                number.fetch_sub(1, Ordering::AcqRel);
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+fn changed(number: &AtomicU64, from: u64, to: u64) -> bool {
+    number.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 /// One association at a time, for `--single-process`.
@@ -87,7 +159,7 @@ pub struct Admission<'a> {
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        self.shared.associated.fetch_sub(1, Ordering::AcqRel);
+        self.shared.places.leave();
         if self.holds_turn {
             *lock(&self.shared.turn.taken) = false;
             self.shared.turn.freed.notify_one();
@@ -104,14 +176,7 @@ impl Shared {
         if self.stop.is_raised() {
             return Err(Refused::Stopping);
         }
-        let limit = self.service.associations_max;
-        let admitted = self
-            .associated
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < limit).then_some(count + 1)
-            })
-            .is_ok();
-        if !admitted {
+        if !self.places.enter(self.service.associations_max as u64) {
             return Err(Refused::LocalLimit);
         }
         let mut admission = Admission { shared: self, holds_turn: false };
@@ -153,40 +218,71 @@ impl Shared {
     }
 }
 
-/// A bound server; [`Server::run`] serves until the stop flag is raised.
+/// A server; [`Server::run`] serves until the stop flag is raised.
 pub struct Server {
-    listener: TcpListener,
+    /// `None` where the connection is given (inetd), and in a forked process.
+    listener: Mutex<Option<Arc<TcpListener>>>,
+    /// The connection that [`Server::accept`] left for [`Server::serve_accepted`].
+    accepted: Mutex<Option<TcpStream>>,
+    /// A descriptor to give up when there are no others.
+    spare: Mutex<Option<TcpListener>>,
+    port: u16,
     shared: Arc<Shared>,
 }
 
+/// Where a server's connections come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// A port (0 lets the system choose) on an address, or on every address of the host, IPv4 and
+    /// IPv6.
+    Port(Option<IpAddr>, u16),
+    /// Standard input is the connection (`--inetd`).
+    StandardInput,
+}
+
 impl Server {
-    /// Opens the port (0 lets the system choose) on `address`, or on every address of the host,
-    /// IPv4 and IPv6.
+    /// Opens the port, or takes the connection that is there.
+    ///
+    /// With `processes` this many may be forked beside each other.
     ///
     /// # Errors
     ///
     /// The system's: port in use, no privilege.
-    pub fn bind(address: Option<IpAddr>, port: u16, service: Service) -> io::Result<Self> {
-        let listener = match address {
-            Some(address) => tcp::listen_on((address, port).into())?,
-            None => tcp::listen(port)?,
-        };
+    pub fn bind(source: Source, processes: usize, service: Service) -> io::Result<Self> {
+        let (mut listener, mut accepted) = (None, None);
+        match source {
+            Source::Port(Some(address), port) => {
+                listener = Some(Arc::new(tcp::listen_on((address, port).into())?));
+            }
+            Source::Port(None, port) => listener = Some(Arc::new(tcp::listen(port)?)),
+            Source::StandardInput => {
+                accepted = Some(io::stdin().as_fd().try_clone_to_owned()?.into());
+            }
+        }
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         raise_descriptor_limit();
         let shared = Shared {
             service,
             stop: StopFlag::default(),
             counters: Counters::default(),
-            associated: AtomicUsize::new(0),
+            places: Places::new(processes)?,
             pending: Mutex::default(),
             turn: Turn::default(),
             threads: (Mutex::new(0), Condvar::new()),
         };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        let spare = listener.as_ref().and_then(|listener| listener.try_clone().ok());
+        Ok(Self {
+            spare: Mutex::new(spare),
+            listener: Mutex::new(listener),
+            accepted: Mutex::new(accepted),
+            port: address.map_or(0, |address| address.port()),
+            shared: Arc::new(shared),
+        })
     }
 
     /// The port that is open.
     pub fn port(&self) -> u16 {
-        self.listener.local_addr().map_or(0, |address| address.port())
+        self.port
     }
 
     /// The shared state, for stopping and observing from another thread.
@@ -197,60 +293,127 @@ impl Server {
     /// Accepts and serves until the stop flag is raised; then waits for the operations in hand, at
     /// most [`STOP_WAIT_MS`], or until the flag is raised a second time.
     pub fn run(&self) {
-        let socket = socket2::SockRef::from(&self.listener);
-        // accept() then returns every slice, and the stop flag is seen.
-        let _ = socket.set_read_timeout(Some(SLICE));
-        self.clear_stale_parts();
-        let mut spare = self.listener.try_clone().ok();
+        self.clear_stale_parts_beside();
         let mut next_id = 0;
         while !self.shared.stop.is_raised() {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    next_id += 1;
-                    self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-                    self.spawn(next_id, stream);
-                }
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE) => {
-                        self.say(format_args!(
-                            "out of descriptors, refusing a connection: {error}"
-                        ));
-                        drop(spare.take());
-                        let _ = self.listener.accept();
-                        spare = self.listener.try_clone().ok();
-                    }
-                    Some(libc::EAGAIN | libc::EINTR | libc::ECONNABORTED | libc::EPROTO) => {}
-                    _ => self.say(format_args!("cannot accept a connection: {error}")),
-                },
+            if let Some(stream) = self.next_connection() {
+                next_id += 1;
+                self.spawn(next_id, stream);
             }
         }
-        // Nobody is kept waiting in the queue of a server that will not answer: from here on peers
-        // are refused by the system. (Linux ends listening on shutdown.)
-        let _ = socket.shutdown(Shutdown::Both);
+        self.stop_listening();
         self.wait_for_threads();
     }
 
-    /// Removes what a crashed receiver left, beside the first associations, so that a directory of
-    /// millions delays no start.
-    fn clear_stale_parts(&self) {
-        let Objects::Directory(store) = &self.shared.service.objects else { return };
-        let (shared, store) = (self.shared(), Arc::clone(store));
-        let clear = move || {
-            if let Err(error) = store.remove_stale_parts() {
-                shared.service.logger.line(
-                    Level::Warn,
-                    "dcmfast.server",
-                    format_args!("cannot remove part files of a crashed receiver: {error}"),
-                );
+    /// Waits a slice for a connection, for [`Server::serve_accepted`]; true if there is one.
+    pub fn accept(&self) -> bool {
+        let stream = self.next_connection();
+        let is_there = stream.is_some();
+        *lock(&self.accepted) = stream;
+        is_there
+    }
+
+    /// Forgets the connection that was accepted: a child serves it.
+    pub fn forget_accepted(&self) {
+        *lock(&self.accepted) = None;
+    }
+
+    /// Serves the one connection that was accepted, in a process of its own at `place` (0 where
+    /// nobody else is), until it ends or, after a stop was asked for, for [`STOP_WAIT_MS`].
+    pub fn serve_accepted(&self, place: usize) {
+        // The port is the parent's: it may be closed and opened again while this one still serves.
+        *lock(&self.listener) = None;
+        *lock(&self.spare) = None;
+        self.shared.places.own.store(place, Ordering::Relaxed);
+        let Some(stream) = lock(&self.accepted).take() else { return };
+        if !self.shared.service.is_forking {
+            self.clear_stale_parts_beside();
+        }
+        self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        self.spawn(1, stream);
+        let mut alive = lock(&self.shared.threads.0);
+        while *alive > 0 && !self.shared.stop.is_raised() {
+            (alive, _) = self
+                .shared
+                .threads
+                .1
+                .wait_timeout(alive, SLICE)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(alive);
+        self.wait_for_threads();
+    }
+
+    /// The place is a process's that is about to be forked, or nobody's any more.
+    pub fn clear_place(&self, place: usize) {
+        if let Some(state) = self.shared.places.of(place) {
+            state.store(PENDING, Ordering::Release);
+        }
+    }
+
+    /// True if the process at `place` has no association, and will get none from now on.
+    pub fn evict(&self, place: usize) -> bool {
+        self.shared.places.of(place).is_some_and(|state| changed(state, PENDING, EVICTED))
+    }
+
+    /// True if the process at `place` has an association.
+    pub fn is_associated(&self, place: usize) -> bool {
+        let state = self.shared.places.of(place);
+        state.is_some_and(|state| state.load(Ordering::Acquire) == ASSOCIATED)
+    }
+
+    /// Closes the port. Nobody is kept waiting in the queue of a server that will not answer: from
+    /// here on peers are refused by the system. (Linux ends listening on shutdown.)
+    pub fn stop_listening(&self) {
+        if let Some(listener) = lock(&self.listener).take() {
+            let _ = socket2::SockRef::from(&*listener).shutdown(Shutdown::Both);
+        }
+        *lock(&self.spare) = None;
+    }
+
+    /// Waits a slice for a connection.
+    fn next_connection(&self) -> Option<TcpStream> {
+        let listener = lock(&self.listener).clone()?;
+        // accept() then returns every slice, and the stop flag is seen.
+        let _ = socket2::SockRef::from(&*listener).set_read_timeout(Some(SLICE));
+        match listener.accept() {
+            Ok((stream, _)) => {
+                self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+                return Some(stream);
             }
-        };
-        let name = "stale part files".into();
-        if thread::Builder::new()
-            .name(name)
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => {
+                    self.say(format_args!("out of descriptors, refusing a connection: {error}"));
+                    self.refuse_with_the_spare(&listener);
+                }
+                Some(libc::EAGAIN | libc::EINTR | libc::ECONNABORTED | libc::EPROTO) => {}
+                _ => self.say(format_args!("cannot accept a connection: {error}")),
+            },
+        }
+        None
+    }
+
+    /// Out of descriptors: the spare one is given up to accept a connection and close it.
+    fn refuse_with_the_spare(&self, listener: &TcpListener) {
+        let mut spare = lock(&self.spare);
+        *spare = None;
+        let _ = listener.accept();
+        *spare = listener.try_clone().ok();
+    }
+
+    /// Removes what a crashed receiver left, and says if it cannot.
+    pub fn clear_stale_parts(&self) {
+        clear_stale_parts(&self.shared.service);
+    }
+
+    /// The same beside the first associations, so that a directory of millions delays no start.
+    fn clear_stale_parts_beside(&self) {
+        let shared = self.shared();
+        let spawned = thread::Builder::new()
+            .name("stale part files".into())
             .stack_size(ASSOCIATION_STACK_BYTES)
-            .spawn(clear)
-            .is_err()
-        {
+            .spawn(move || clear_stale_parts(&shared.service));
+        if spawned.is_err() {
             self.say(format_args!("cannot start a thread: part files of a crashed receiver stay"));
         }
     }
@@ -261,9 +424,22 @@ impl Server {
 
     /// Serves one connection in a thread of its own.
     fn spawn(&self, id: u64, stream: TcpStream) {
-        let Ok(connection) = Connection::new(stream, self.shared.service.transport) else {
+        let number = stream.as_raw_fd();
+        let connection = match Connection::new(stream, self.shared.service.transport) {
+            Ok(connection) => connection,
+            // What inetd gave us is no connection.
+            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+                let code = "Receiving Association failed: 0006:031c TCP Initialization Error";
+                let why = system_text(&error);
+                self.shared.service.logger.line(
+                    Level::Error,
+                    "dcmtk.apps.storescp",
+                    format_args!("{code}: {why}, getpeername failed on socket {number}"),
+                );
+                return;
+            }
             // The peer is gone already.
-            return;
+            Err(_) => return,
         };
         self.shared.register(id, connection.handle());
         let shared = Arc::clone(&self.shared);
@@ -312,6 +488,17 @@ impl Server {
                 .wait_timeout(alive, SLICE)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+fn clear_stale_parts(service: &Service) {
+    let Objects::Directory(store) = &service.objects else { return };
+    if let Err(error) = store.remove_stale_parts() {
+        service.logger.line(
+            Level::Warn,
+            "dcmfast.server",
+            format_args!("cannot remove part files of a crashed receiver: {error}"),
+        );
     }
 }
 

@@ -19,17 +19,22 @@ pub mod answers;
 pub mod areas;
 pub mod association;
 pub mod destinations;
+pub mod faults;
 pub mod find;
+pub mod host_access;
 pub mod listener;
 pub mod narration;
 pub mod peer;
 pub mod query_narration;
 pub mod retrieve;
+pub mod shared_numbers;
 pub mod store;
 
 pub use crate::storage::writer::Dialect;
 pub use access::Archive;
-pub use listener::{Counters, Server, Shared};
+pub use faults::Faults;
+pub use host_access::HostAccess;
+pub use listener::{Counters, Server, Shared, Source};
 
 /// Where a server's objects go.
 pub enum Objects {
@@ -47,6 +52,8 @@ pub struct Service {
     pub logger: Arc<Logger>,
     /// Names of peers.
     pub host_names: HostNames,
+    /// Which hosts may connect (`--access-control`); `None` lets in all.
+    pub host_access: Option<HostAccess>,
     /// Options of every socket.
     pub transport: TransportOptions,
     /// Large read buffers, shared by all associations.
@@ -67,10 +74,14 @@ pub struct Service {
     pub dimse_timeout: Option<Duration>,
     /// Associations at once.
     pub associations_max: usize,
+    /// `--fork`: this process, or its children, serve one connection each.
+    pub is_forking: bool,
     /// `--single-process`: one association at a time.
     pub one_at_a_time: bool,
     /// `--refuse`: reject every association.
     pub refuse: bool,
+    /// `--fault` and its kind; `None` where none was asked for.
+    pub faults: Option<Faults>,
     /// `--reject`: reject a request without implementation class UID.
     pub reject_without_implementation_class_uid: bool,
     /// `--verbose-pc`: association blocks at INFO.

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::faults::Event;
 pub use crate::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
@@ -18,6 +19,7 @@ use crate::dimse::status::{Operation, Status};
 use crate::log::{Level, Logger, escaped};
 use crate::storage::writer::Dialect;
 use crate::uid::UidText;
+use crate::ul::pdu::AssociateRj;
 
 /// The logger that the tool's own lines belong to.
 const fn logger_of(dialect: Dialect) -> &'static str {
@@ -37,7 +39,7 @@ const fn progress_logger_of(dialect: Dialect) -> &'static str {
 }
 
 /// Why no association came of a connection, as DCMTK numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAssociation {
     /// The first byte names no PDU.
     UnrecognizedPdu(u8),
@@ -47,6 +49,8 @@ pub enum NoAssociation {
     Timeout,
     /// The peer closed in the middle of the request.
     Closed,
+    /// The rules of access control refuse this host.
+    DeniedHost(String),
 }
 
 impl fmt::Display for NoAssociation {
@@ -56,18 +60,22 @@ impl fmt::Display for NoAssociation {
             Self::TooLarge(_) => formatter.write_str("A-ASSOCIATE PDU too large"),
             Self::Timeout => formatter.write_str("DUL network read timeout"),
             Self::Closed => formatter.write_str("DUL network closed"),
+            Self::DeniedHost(host) => {
+                write!(formatter, "TCP wrapper: denied connection from {host}")
+            }
         }
     }
 }
 
 impl NoAssociation {
     /// Module and code of the condition.
-    const fn code(self) -> &'static str {
+    const fn code(&self) -> &'static str {
         match self {
             Self::UnrecognizedPdu(_) => "0006:0321",
             Self::TooLarge(_) => "0006:0437",
             Self::Timeout => "0006:031a",
             Self::Closed => "0006:0310",
+            Self::DeniedHost(_) => "0006:0324",
         }
     }
 }
@@ -77,6 +85,8 @@ impl NoAssociation {
 pub enum Refusal {
     /// `--refuse`.
     Forced,
+    /// `--fault association reject`.
+    Fault(AssociateRj),
     /// Application context name not the DICOM one.
     ApplicationContext,
     /// `--reject` and no implementation class UID.
@@ -101,6 +111,8 @@ pub struct Narrator {
     verbose_contexts: bool,
     /// `--very-verbose` of dcmqrscp.
     pub(super) verbose_responses: bool,
+    /// A process of its own serves this association (`--fork`).
+    is_child: bool,
 }
 
 /// The modality code of file names; `OT` for an unknown class.
@@ -111,7 +123,13 @@ pub(super) fn modality(sop_class_uid: &[u8]) -> &'static str {
 impl Narrator {
     /// A narrator in `dialect`.
     pub fn new(logger: Arc<Logger>, dialect: Dialect, verbose_contexts: bool) -> Self {
-        Self { logger, dialect, verbose_contexts, verbose_responses: false }
+        Self { logger, dialect, verbose_contexts, verbose_responses: false, is_child: false }
+    }
+
+    /// The same, for the process of one association.
+    #[must_use]
+    pub fn in_child(self, is_child: bool) -> Self {
+        Self { is_child, ..self }
     }
 
     /// The same, showing the data sets of responses from INFO on (`--very-verbose`).
@@ -152,6 +170,11 @@ impl Narrator {
     /// A request arrived, or a connection ended before one did (then the titles are empty).
     pub fn association_received(&self, host: &str, calling: &[u8], called: &[u8]) {
         match self.dialect {
+            Dialect::Storescp if self.is_child => {
+                let pid = std::process::id();
+                let what = "Association Received in child process";
+                self.say(Level::Info, format_args!("{what} (pid: {pid})"));
+            }
             Dialect::Storescp => self.say(Level::Info, format_args!("Association Received")),
             // A connection of which no association came is not one that was received.
             Dialect::Dcmqrscp if calling.is_empty() && called.is_empty() => {}
@@ -216,6 +239,7 @@ impl Narrator {
                 "Refusing Association (internal error)".to_owned()
             }
             (_, Refusal::Forced) => "Refusing Association (forced via command line)".to_owned(),
+            (_, Refusal::Fault(_)) => "Refusing Association (fault rule)".to_owned(),
             (_, Refusal::ApplicationContext) => format!(
                 "Association Rejected: Bad Application Context Name: {}",
                 escaped(application_context)
@@ -255,6 +279,7 @@ impl Narrator {
             Refusal::NoContexts
             | Refusal::BadAeService
             | Refusal::LocalLimit
+            | Refusal::Fault(_)
             | Refusal::Stopping => {}
         }
         let code = match refusal {
@@ -265,10 +290,23 @@ impl Narrator {
             Refusal::ApplicationContext => "BadAppContext",
             Refusal::BadAeService => "BadAEService",
             Refusal::LocalLimit => "TooManyAssociations",
+            Refusal::Fault(_) => "fault rule",
             // Ours: DCMTK's program stops without a word to anybody.
             Refusal::Stopping => "shutting down",
         };
         self.say(Level::Info, format_args!("Refusing Association ({code})"));
+    }
+
+    /// `--abort-after`, `--abort-during`.
+    pub fn abort_asked_for(&self) {
+        self.say(Level::Info, format_args!("ABORT initiated (due to command line options)"));
+    }
+
+    /// Rules that fired, by their numbers on the command line.
+    pub fn fault(&self, event: Event, fired: &[usize]) {
+        for number in fired {
+            self.explain(format_args!("fault rule {number} fires: {event}"));
+        }
     }
 
     /// dcmrecv's words before it refuses for want of contexts.
@@ -292,8 +330,8 @@ impl Narrator {
     }
 
     /// No association came of the connection.
-    pub fn no_association(&self, why: NoAssociation) {
-        if let NoAssociation::TooLarge(bytes) = why {
+    pub fn no_association(&self, why: &NoAssociation) {
+        if let NoAssociation::TooLarge(bytes) = *why {
             self.logger.line(
                 Level::Error,
                 "dcmtk.dcmnet",
@@ -755,7 +793,7 @@ mod tests {
     fn connections_of_dcmqrscp_without_an_association() {
         let story = |narrator: &Narrator| {
             narrator.association_received("localhost", b"", b"");
-            narrator.no_association(NoAssociation::UnrecognizedPdu(0x47));
+            narrator.no_association(&NoAssociation::UnrecognizedPdu(0x47));
         };
         assert_eq!(
             told(Level::Info, story),

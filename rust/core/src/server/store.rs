@@ -6,10 +6,13 @@
 //! promise: the file is published (A), nothing is indexed here (B is empty), then the response
 //! leaves (C). Every answer's number comes from `answers`. Source: PS3.7 §9.1.1, §9.1.5, §9.3.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::answers;
 use super::areas::OpenArea;
+use super::faults::{Effect, Effects, Ending, Event, pause, time_for};
 use super::listener::Shared;
 use super::narration::Narrator;
 use super::peer::Operation;
@@ -22,7 +25,7 @@ use crate::dimse::service::{
     Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, Response, StoreRequest,
     command_name,
 };
-use crate::dimse::status::Status;
+use crate::dimse::status::{Status, StatusClass};
 use crate::limits::IDENTIFIER_BYTES_MAX;
 use crate::log::system_text;
 use crate::net::tcp::Connection;
@@ -45,6 +48,10 @@ pub enum Outcome {
     GoOn,
     /// The association must be aborted, for the reason given.
     Abort(Abort, String),
+    /// A-ABORT, told already.
+    AbortTold(Abort),
+    /// The connection ends without a word, as a fault rule says.
+    Close,
     /// A response could not be sent.
     PeerGone,
     /// An operation with many answers begins; the loop runs it.
@@ -69,6 +76,8 @@ pub struct Exchange {
     pub(super) left_over: Vec<u8>,
     /// Length of the PDU at the front of the buffer, as far as it is known.
     pub(super) wanted_bytes: usize,
+    /// Bytes a second that are read, by a fault rule on the association.
+    pub(super) slow_read: Option<NonZeroU32>,
 }
 
 /// A request whose data set is on its way.
@@ -88,6 +97,10 @@ struct StoreInHand {
     writer: Option<ObjectWriter>,
     /// The first failure; the rest of the data set is swallowed, then its status is sent.
     failure: Option<StoreError>,
+    /// What fault rules make of it.
+    effects: Option<Box<Effects>>,
+    /// A fragment of the data set has come.
+    is_begun: bool,
 }
 
 /// What takes the bytes of one object.
@@ -136,7 +149,20 @@ impl Exchange {
             agreed_information: Vec::new(),
             left_over: Vec::new(),
             wanted_bytes: PDU_HEADER_BYTES,
+            slow_read: None,
         }
+    }
+
+    /// True while a fault rule has the peer's bytes read slowly: what is late then is not its
+    /// fault.
+    pub fn is_slow(&self) -> bool {
+        let is_store_slow = match &self.in_hand {
+            Some(InHand::Store(store)) => {
+                store.effects.as_ref().is_some_and(|one| one.slow_read.is_some())
+            }
+            _ => false,
+        };
+        is_store_slow || self.slow_read.is_some()
     }
 
     /// True between messages.
@@ -172,6 +198,14 @@ impl Exchange {
     }
 }
 
+/// How a fault rule ends an association.
+fn ended(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Abort => Outcome::Abort(Abort::USER, "a fault rule says so".into()),
+        Ending::Close | Ending::Truncate | Ending::Status(_) | Ending::Reject(_) => Outcome::Close,
+    }
+}
+
 /// A request that is answered here; owns what it needs.
 enum Request {
     Echo(EchoRequest),
@@ -197,6 +231,9 @@ impl<'b> Block<'_, 'b> {
         let (context_id, command) = match self.exchange.assembler.feed(pdv) {
             Ok(Step::Progress) => return Outcome::GoOn,
             Ok(Step::DataSet { is_last, .. }) => {
+                if let Some(outcome) = self.fault_at_fragment(pdv.fragment.len()) {
+                    return outcome;
+                }
                 self.fragments.push(pdv.fragment);
                 return if is_last { self.complete() } else { Outcome::GoOn };
             }
@@ -263,9 +300,64 @@ impl<'b> Block<'_, 'b> {
 
     fn echo(&mut self, context_id: u8, request: &EchoRequest) -> Outcome {
         self.narrator.echo_request(context_id, request.message_id);
-        self.narrator.response(None, context_id, request.message_id, Status::SUCCESS);
-        let response = request.response(Status::SUCCESS);
-        self.answer_now_or_later(context_id, response, request.data_set_type)
+        let effects = self.effects(Event::Echo, None).unwrap_or_default();
+        pause(&self.shared.stop, effects.response.delay);
+        let status = match effects.response.ending {
+            Some(Ending::Status(status)) => status,
+            Some(Ending::Truncate) | None => Status::SUCCESS,
+            Some(ending) => return ended(ending),
+        };
+        self.narrator.response(None, context_id, request.message_id, status);
+        let response = request.response(status);
+        if effects.response.ending == Some(Ending::Truncate) {
+            return self.send_half(context_id, &response);
+        }
+        match self.answer_now_or_later(context_id, response, request.data_set_type) {
+            Outcome::GoOn => self.fault_behind_response(effects.next),
+            outcome => outcome,
+        }
+    }
+
+    /// What fault rules make of a request; `None` of nearly all.
+    fn effects(&self, event: Event, sop_class: Option<UidText>) -> Option<Box<Effects>> {
+        let faults = self.service.faults.as_ref()?;
+        let calling = &self.exchange.calling_ae_title;
+        let (effects, fired) = faults.effects(event, calling, |uid| sop_class == Some(uid));
+        self.narrator.fault(event, &fired);
+        (effects != Effects::default()).then(|| Box::new(effects))
+    }
+
+    /// A fragment of a data set came: fault rules may delay it, or end the association at the
+    /// first.
+    fn fault_at_fragment(&mut self, bytes: usize) -> Option<Outcome> {
+        let Some(InHand::Store(store)) = &mut self.exchange.in_hand else { return None };
+        let effects = *store.effects.as_deref()?;
+        let is_first = !std::mem::replace(&mut store.is_begun, true);
+        // Nothing more is read meanwhile, and the peer's network is full soon.
+        let slowed = effects.slow_read.map_or(Duration::ZERO, |pace| time_for(bytes, pace));
+        pause(&self.shared.stop, effects.fragment + slowed);
+        if !is_first {
+            return None;
+        }
+        pause(&self.shared.stop, effects.data.delay);
+        let ending = effects.data.ending?;
+        self.exchange.in_hand = None;
+        Some(self.end_store(ending, effects.is_dial))
+    }
+
+    /// A C-STORE is not answered, and its association ends.
+    fn end_store(&self, ending: Ending, is_dial: bool) -> Outcome {
+        self.narrator.progress_end();
+        if is_dial && ending == Ending::Abort {
+            self.narrator.abort_asked_for();
+            return Outcome::AbortTold(Abort::USER);
+        }
+        ended(ending)
+    }
+
+    fn fault_behind_response(&self, effect: Effect) -> Outcome {
+        pause(&self.shared.stop, effect.delay);
+        effect.ending.map_or(Outcome::GoOn, ended)
     }
 
     /// A command that this server does not perform: 0211H, and the association lives.
@@ -359,7 +451,18 @@ impl<'b> Block<'_, 'b> {
                 None => return Outcome::Abort(Abort::USER, NO_AREA.into()),
             },
         };
-        let store = StoreInHand { request, context_id, writer: Some(writer), failure: None };
+        let effects = self.effects(Event::Store, Some(class));
+        if let Some(effects) = &effects {
+            pause(&self.shared.stop, effects.fragment);
+        }
+        let store = StoreInHand {
+            request,
+            context_id,
+            writer: Some(writer),
+            failure: None,
+            effects,
+            is_begun: false,
+        };
         self.exchange.in_hand = Some(InHand::Store(Box::new(store)));
         Outcome::GoOn
     }
@@ -384,8 +487,28 @@ impl<'b> Block<'_, 'b> {
 
     fn finish_store(&mut self, store: StoreInHand) -> Outcome {
         panic_point("store");
-        let StoreInHand { request, context_id, writer, failure } = store;
+        let StoreInHand { request, context_id, writer, failure, effects, .. } = store;
+        let effects = effects.map_or_else(Effects::default, |effects| *effects);
+        pause(&self.shared.stop, effects.fragment);
+        let status_asked_for = match effects.response.ending {
+            Some(Ending::Status(status)) => Some(status),
+            Some(Ending::Truncate) | None => None,
+            Some(ending) => {
+                // Nothing is kept of an object that is not answered for.
+                drop(writer);
+                pause(&self.shared.stop, effects.response.delay);
+                return self.end_store(ending, effects.is_dial);
+            }
+        };
         self.narrator.progress_end();
+        let is_refused = |status: &Status| {
+            !matches!(status.class(), StatusClass::Success | StatusClass::Warning)
+        };
+        if let Some(status) = status_asked_for.filter(is_refused) {
+            drop(writer);
+            self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return self.answer_store(&request, context_id, status, &effects);
+        }
         let result = match (failure, writer) {
             (Some(error), _) => Err(error),
             (None, Some(writer)) => writer.finish(),
@@ -407,15 +530,35 @@ impl<'b> Block<'_, 'b> {
                 answers::store_status(dialect, error)
             }
         };
-        let uids = (request.affected_sop_class_uid, request.affected_sop_instance_uid);
-        self.narrator.response(Some(uids), context_id, request.message_id, status);
-        crash_point("before_response");
-        let outcome = self.send(context_id, &request.response(status));
-        crash_point("after_response");
-        match outcome {
+        // A status that a rule asks for takes the place of success only.
+        let status = status_asked_for.filter(|_| result.is_ok()).unwrap_or(status);
+        match self.answer_store(&request, context_id, status, &effects) {
             Outcome::GoOn if aborts => {
                 Outcome::Abort(Abort::USER, "the object could not be written".into())
             }
+            outcome => outcome,
+        }
+    }
+
+    fn answer_store(
+        &mut self,
+        request: &StoreRequest,
+        context_id: u8,
+        status: Status,
+        effects: &Effects,
+    ) -> Outcome {
+        pause(&self.shared.stop, effects.response.delay);
+        let uids = (request.affected_sop_class_uid, request.affected_sop_instance_uid);
+        self.narrator.response(Some(uids), context_id, request.message_id, status);
+        let response = request.response(status);
+        if effects.response.ending == Some(Ending::Truncate) {
+            return self.send_half(context_id, &response);
+        }
+        crash_point("before_response");
+        let outcome = self.send(context_id, &response);
+        crash_point("after_response");
+        match outcome {
+            Outcome::GoOn => self.fault_behind_response(effects.next),
             outcome => outcome,
         }
     }
@@ -457,6 +600,16 @@ impl<'b> Block<'_, 'b> {
             }
             error => self.narrator.complain(format_args!("object refused: {error}")),
         }
+    }
+
+    /// Sends half of a response, and ends the connection (a fault).
+    fn send_half(&mut self, context_id: u8, response: &Response<'_>) -> Outcome {
+        let Exchange { pdu, fragmenter, .. } = &mut *self.exchange;
+        pdu.clear();
+        append_command(pdu, fragmenter, context_id, |out| response.encode(out));
+        pdu.truncate(pdu.len() / 2);
+        let _ = self.connection.write(pdu);
+        Outcome::Close
     }
 
     /// Sends one response in one write.
