@@ -46,6 +46,7 @@ RULES = (
     "association calling=ACLOSE close",
     "association calling=AHALF truncate",
     "association calling=ANEXT at=next abort",
+    "association calling=ASLOW slow-read=8000",
     "association calling=MRONLY class=MRImageStorage reject=1/1/2",
 )
 
@@ -137,9 +138,10 @@ def test_a_close_and_half_an_answer(title: str, receiver: Receiver, scripted_pee
         assert names(receiver, 25)
 
 
-def test_slow_reading(receiver: Receiver, scripted_peer: Connect) -> None:
-    """A data set of 4 KB at 8000 bytes a second; the association after it is as fast as before."""
-    peer = calling(scripted_peer, receiver, "SLOW")
+@pytest.mark.parametrize("title", ["SLOW", "ASLOW"])
+def test_slow_reading(title: str, receiver: Receiver, scripted_peer: Connect) -> None:
+    """A data set of 4 KB at 8000 bytes a second."""
+    peer = calling(scripted_peer, receiver, title)
     data = make.ct(26, rows=64, columns=32).data_set
     begun = time.monotonic()
     assert peer.store(3, pdu.CT, make.ct(26).sop_instance_uid, data) == 0

@@ -46,6 +46,7 @@ def all_gone(receiver: Receiver) -> None:
 def test_fork(implementation: str, running_scp: StartReceiver, scripted_peer: Connect) -> None:
     """A child per association, beside each other; each is reaped when its peer is gone."""
     receiver = running_scp("storescp", "--fork", "-v", implementation=implementation)
+    all_gone(receiver)
     first, second = scripted_peer(receiver), scripted_peer(receiver)
     first.associate()
     second.associate()
@@ -75,8 +76,9 @@ def test_the_rightmost_process_model_counts(
 
 
 def test_a_crash_costs_one_association(running_scp: StartReceiver, scripted_peer: Connect) -> None:
-    """A child that is killed in the middle of an object takes nobody with it."""
-    receiver = running_scp("storescp", "--fork")
+    """Whoever is killed in the middle of an object takes nobody along, and leaves nothing."""
+    receiver = running_scp("storescp", "--fork", "--durability", "group")
+    all_gone(receiver)
     victim = scripted_peer(receiver)
     victim.associate()
     (child,) = children(receiver)
@@ -85,9 +87,10 @@ def test_a_crash_costs_one_association(running_scp: StartReceiver, scripted_peer
     one = make.ct(3)
     message = pdu.p_data(
         pdu.pdv(3, pdu.c_store_rq(pdu.CT, one.sop_instance_uid), command=True),
-        pdu.pdv(3, one.data_set[:64], last=False),
+        pdu.pdv(3, one.data_set[: len(one.data_set) // 2], last=False),
     )
     victim.send(message)
+    wait_until(lambda: any(".part" in name for name in receiver.names()), what="a part file")
     os.kill(child, signal.SIGKILL)
     victim.expect_closed(reset_allowed=True)
     assert store(neighbour, 4) == 0
@@ -98,7 +101,7 @@ def test_a_crash_costs_one_association(running_scp: StartReceiver, scripted_peer
     later = scripted_peer(receiver)
     later.associate()
     assert store(later, 5) == 0
-    assert len(receiver.names()) == 2
+    wait_until(lambda: len(receiver.names()) == 2, what="the part file is removed")
 
 
 def test_the_number_of_associations_is_limited(
@@ -173,6 +176,7 @@ def test_the_second_signal_ends_all_at_once(
     running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:
     receiver = running_scp("storescp", "--fork", clean_exit=False)
+    all_gone(receiver)
     peer = scripted_peer(receiver)
     peer.associate()
     one = make.ct(7)
@@ -331,6 +335,15 @@ def test_inetd_that_cannot_start(
     peer, started = inetd(implementation, "-id", "-od", archive_dir, *options).connect()
     assert started.wait(10) == 1
     assert peer.drain() == b""
+
+
+def test_inetd_with_an_unknown_option(archive_dir: Path) -> None:
+    """DCMTK's program tells the peer; ours nobody but who types it at a terminal."""
+    peer, started = inetd("dcmfast", "-id", "-od", archive_dir, "--bogus").connect()
+    assert started.wait(10) == 1
+    assert peer.drain() == b""
+    typed = run_tool("dcmfast", "storescp", ["-id", "--bogus"])
+    assert (typed.code, typed.lines[-1]) == (1, "error: Unknown option --bogus")
 
 
 @BOTH

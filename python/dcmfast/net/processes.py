@@ -45,12 +45,14 @@ class Children(StoppedBySignals):
         self._places: dict[int, int] = {}
         self._free = list(range(processes, 0, -1))
         self._parent = os.getpid()
+        #: Somebody died, at first whoever was here before us.
+        self._is_cleared = False
 
     def run(self) -> None:
         """Accept and fork until a stop was asked for; then wait for the children."""
         signal.signal(FINISH, self._finish)
-        self._fork(0)
         while not self._receiver.is_stopping:
+            self._clear_up()
             if self._receiver.accept():
                 self._reap()
                 self._make_room()
@@ -94,6 +96,12 @@ class Children(StoppedBySignals):
             # Nothing of the parent's is undone here.
             os._exit(code)
 
+    def _clear_up(self) -> None:
+        """Have removed what the dead left in the output directory, by one process at a time."""
+        if not self._is_cleared and 0 not in self._places.values():
+            self._is_cleared = True
+            self._fork(0)
+
     def _make_room(self) -> None:
         """End the oldest process without an association if there are too many of them."""
         if len(self._places) < PENDING_MAX:
@@ -126,6 +134,7 @@ class Children(StoppedBySignals):
             self._free.append(place)
         code = os.waitstatus_to_exitcode(status)
         if is_told and place and code:
+            self._is_cleared = False
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             text = f"the process of an association ended by {how} (pid: {process}); others go on"
             self._log.line("E", text, logger="dcmfast.server")

@@ -24,6 +24,26 @@ Log lines go to the standard error stream, each with its severity letter: F fata
 W warning, I information, D debug, T trace.  By default W and graver appear; -v adds I, -d adds D,
 -q leaves F."""
 
+#: For tools with ``--fault``; the option's own text names the parts of a rule.
+_FAULTS = """\
+A rule of --fault is an event (association, echo or store), conditions, and actions, separated by
+blanks or commas; text between quotation marks is one word.
+
+Conditions narrow it: calling=TITLE to a calling AE title; class=UID (or its name, such as
+CTImageStorage) to a SOP class, of an association to one that it proposes; of the events that are
+left, every=N takes every n-th and rate=P each with this chance. The chances depend on --fault-seed
+and on how many events the rule has seen, so that the same run fails at the same places again.
+
+Actions: delay=SECONDS waits; slow-read=N reads N bytes a second; status=XXXX answers this status
+(of a C-STORE a failure keeps nothing, a warning keeps the object); reject=RESULT/SOURCE/REASON, or
+reject alone, rejects an association; abort sends A-ABORT; close ends the connection; truncate
+sends half of the answer and then ends it. Of the last five a rule has one at most.
+
+at=response, which is meant where nothing is said, acts in the place of the answer or before it;
+at=next behind it; at=data, of a store, at the first fragment of the data set; at=fragment delays at
+its begin, at each fragment and at its end. Of an event every rule that fires acts, in the order of
+the command line: delays add up, and the first of the last five actions counts."""
+
 _ENVIRONMENT = (
     (
         "TCP_NODELAY",
@@ -33,6 +53,10 @@ _ENVIRONMENT = (
     (
         "DCMDICTPATH",
         "data dictionaries in DCMTK's format, separated by colons, instead of the built-in one.",
+    ),
+    (
+        "DCMFAST_HOSTS_ALLOW, DCMFAST_HOSTS_DENY",
+        "files that +ac reads instead of /etc/hosts.allow and /etc/hosts.deny.",
     ),
     (
         "DCMFAST_LOCAL_BYTE_ORDER",
@@ -64,6 +88,8 @@ def page(front_end: FrontEnd) -> str:
                 lines += _option(option)
     lines += [".SH COMMAND LINE", *_paragraphs(_COMMAND_LINE)]
     lines += [".SH LOGGING", *_paragraphs(_LOGGING)]
+    if any(option.long == "--fault" for option in front_end.options()):
+        lines += [".SH FAULTS", *_paragraphs(_FAULTS)]
     lines.append(".SH ENVIRONMENT")
     for name, text in _ENVIRONMENT:
         lines += [".TP", f".B {_escaped(name)}", _escaped(text)]

@@ -431,9 +431,20 @@ def parse(
             },
         )
     except DcmfastError as error:
+        if _is_for_inetd(front_end, arguments):
+            error.is_discarded = True
         error.log_table = log_table(error.log_level or grammar.DEFAULT_LOG_LEVEL)
         raise
     return parsed.replace(log_table=log_table(parsed.log_level))
+
+
+def _is_for_inetd(front_end: FrontEnd, arguments: list[str]) -> bool:
+    """Return True if what goes to standard error may reach a peer, whatever else is wrong."""
+    names = {
+        name for one in front_end.options() if one.field == "inetd" for name in one.names
+    }.intersection(arguments)
+    # File type "socket"; the module `stat` is not needed for one number.
+    return bool(names) and os.fstat(2).st_mode & 0o170000 == 0o140000
 
 
 def built(parsed: ParsedOptions, build: Callable[[], Settings]) -> Settings:

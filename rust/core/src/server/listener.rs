@@ -533,3 +533,41 @@ fn raise_descriptor_limit() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit holds over processes, each of which knows its own place; what a dead one had is
+    /// free when its place is cleared, and an evicted one gets in no more.
+    #[test]
+    fn places_of_processes() {
+        let places = Places::new(3).unwrap();
+        let state = |place| places.of(place).unwrap();
+        let enter_as = |place| {
+            places.own.store(place, Ordering::Relaxed);
+            places.enter(2)
+        };
+        assert!(enter_as(1) && enter_as(2) && !enter_as(3));
+        assert_eq!(state(3).load(Ordering::Relaxed), PENDING);
+        places.own.store(2, Ordering::Relaxed);
+        places.leave();
+        assert!(enter_as(3) && !enter_as(2));
+        // The process at 1 is killed, and its parent sees it.
+        state(1).store(PENDING, Ordering::Relaxed);
+        assert!(changed(state(2), PENDING, EVICTED));
+        assert!(!enter_as(2));
+        assert!(enter_as(1));
+        assert!(!changed(state(1), PENDING, EVICTED), "it has an association");
+        assert!(places.of(0).is_none() && places.of(4).is_none());
+    }
+
+    /// Threads of one process are counted.
+    #[test]
+    fn places_of_threads() {
+        let places = Places::new(0).unwrap();
+        assert!(places.enter(2) && places.enter(2) && !places.enter(2));
+        places.leave();
+        assert!(places.enter(2) && !places.enter(2));
+    }
+}
