@@ -253,13 +253,23 @@ def test_other_receivers_have_faults_too(
         config.write_text(f"AETable BEGIN\nANY-SCP {area} RW (9, 9mb) ANY\nAETable END\n")
         options = ("-c", str(config))
     receiver = running_scp(
-        tool, *options, "--fault", "echo every=2 status=0110", "--fault-seed", "9", directory=area
+        tool, *options, "--fault", "echo every=2 status=0110", "--fault", "store every=2 status=A700",
+        "--fault-seed", "9", directory=area,
+    )  # fmt: skip
+    receiver.stderr.wait_for(
+        r"^W: dcmfast\.faults: 2 rules of --fault at work: failures are on purpose \(seed 9\)$"
     )
     with ScriptedPeer(receiver.port) as peer:
-        peer.associate(pdu.CONTEXTS[:1])
+        peer.associate(pdu.CONTEXTS[:1] if tool == "dcmrecv" else pdu.CONTEXTS)
         peer.echo()
         peer.send(pdu.p_data(pdu.pdv(1, pdu.c_echo_rq(5), command=True)))
         assert pdu.value_us(peer.expect_message(), pdu.STATUS) == 0x0110
+        if tool != "dcmrecv":
+            assert [store(peer, 1), store(peer, 2)] == [0, 0xA700]
+            peer.release()
+            # Once it has ended, what was acknowledged stands in files.
+            assert receiver.stop() == 0
+            assert sum(path.is_file() for path in (area / "objects").rglob("*")) == 1
 
 
 # ---- storescp's own options

@@ -126,3 +126,23 @@ def test_quiet_is_quiet(running_scp: StartReceiver, tmp_path: Path) -> None:
     assert run_tool("dcmtk", "echoscu", ["127.0.0.1", str(server.port)]).code == 0
     assert server.stop() == 0
     assert (server.stdout.text, server.stderr.text) == ("", "")
+
+
+def test_its_log_is_configured_as_any(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """``--log-json`` and ``-lc``."""
+    server = running_scp("serve", "-v", "--log-json", directory=tmp_path / "archive")
+    assert run_tool("dcmtk", "echoscu", ["127.0.0.1", str(server.port)]).code == 0
+    server.stderr.wait_for(r'^\{.*"Received Echo SCP RQ: MsgID 1".*\}$')
+    assert server.stop() == 0
+    log = tmp_path / "log"
+    config = tmp_path / "logger.cfg"
+    config.write_text(
+        "log4cplus.rootLogger = INFO, out\nlog4cplus.appender.out = log4cplus::FileAppender\n"
+        f"log4cplus.appender.out.File = {log}\n"
+        "log4cplus.appender.out.layout = log4cplus::SimpleLayout\n"
+    )
+    server = running_scp("serve", "-lc", str(config), directory=tmp_path / "archive")
+    assert run_tool("dcmtk", "echoscu", ["127.0.0.1", str(server.port)]).code == 0
+    assert server.stop() == 0
+    assert "INFO - Received Echo SCP RQ: MsgID 1" in log.read_text().splitlines()
+    assert server.stderr.text == ""

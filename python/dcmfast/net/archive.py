@@ -13,7 +13,7 @@ import sys
 from dcmfast import __version__
 from dcmfast.errors import ConfigurationError, StorageAreaError
 from dcmfast.net import dictionaries
-from dcmfast.net.scp import PROMISES, StoppedBySignals, listening
+from dcmfast.net.scp import PROMISES, StoppedBySignals, listening, tell_faults
 from dcmfast.observe.logs import Log
 from dcmfast.policy import access, move, negotiation
 from dcmfast.policy.archive import (
@@ -309,6 +309,7 @@ def _tell_start(settings: ArchiveSettings, log: Log) -> None:
     dictionaries.use(settings, log)
     for warning in settings.warnings:
         log.line("W", warning)
+    tell_faults(settings, log)
     if settings.config_file:
         log.line("I", f"read from {settings.config_file}", logger="dcmfast.config")
     promise = f"{settings.durability}: {PROMISES[settings.durability]}"

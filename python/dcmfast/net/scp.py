@@ -205,6 +205,7 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
         log.line("I", "configuring service class provider ...")
     for warning in settings.warnings:
         log.line("W", warning)
+    tell_faults(settings, log)
     promise = f"{settings.durability}: {PROMISES[settings.durability]}"
     log.line("I", promise, logger="dcmfast.durability")
     if settings.tool == "dcmrecv":
@@ -213,6 +214,15 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
             # DCMTK's library says it once more.
             text = "No data dictionary loaded, check environment variable: DCMDICTPATH"
             log.line("W", text, logger="dcmtk.dcmnet")
+
+
+def tell_faults(settings: ReceiverSettings | ArchiveSettings, log: Log) -> None:
+    """Warn that things will go wrong on purpose, with what it takes to have them again."""
+    count = sum(not rule.is_dial for rule in settings.faults)
+    if count:
+        rules = "1 rule" if count == 1 else f"{count} rules"
+        text = f"{rules} of --fault at work: failures are on purpose (seed {settings.fault_seed})"
+        log.line("W", text, logger="dcmfast.faults")
 
 
 #: What a success response means, by durability.
