@@ -253,8 +253,8 @@ def test_other_receivers_have_faults_too(
         config.write_text(f"AETable BEGIN\nANY-SCP {area} RW (9, 9mb) ANY\nAETable END\n")
         options = ("-c", str(config))
     receiver = running_scp(
-        tool, *options, "--fault", "echo every=2 status=0110", "--fault", "store every=2 status=A700",
-        "--fault-seed", "9", directory=area,
+        tool, *options, "--fault", "echo every=2 status=0110",
+        "--fault", "store every=2 status=A700", "--fault-seed", "9", directory=area,
     )  # fmt: skip
     receiver.stderr.wait_for(
         r"^W: dcmfast\.faults: 2 rules of --fault at work: failures are on purpose \(seed 9\)$"
@@ -316,10 +316,8 @@ ABORTED = r"ABORT initiated \(due to command line options\)"
     ("option", "least_s", "is_before"),
     [
         ("--sleep-after", 1, False),
-        ("-s", 1, False),
         # Once at the begin, at the one fragment, and at the end.
         ("--sleep-during", 3, True),
-        ("+s", 3, True),
     ],
 )
 def test_sleeps(
@@ -327,8 +325,6 @@ def test_sleeps(
     running_scp: StartReceiver, scripted_peer: Connect,
 ) -> None:  # fmt: skip
     """Before the response, or between it and the next command."""
-    if implementation == "dcmtk" and not option.startswith("--"):
-        pytest.skip("spelled so in 1998")
     receiver = running_scp("storescp", option, "1", implementation=implementation)
     peer = calling(scripted_peer, receiver, "X")
     begun = time.monotonic()

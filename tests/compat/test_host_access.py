@@ -170,7 +170,7 @@ def test_random_files(libwrap: LibWrap, tmp_path: Path) -> None:
             lines.append(f"{listed(DAEMONS)}: {listed(PATTERNS)}{option}\n")
         return "".join(lines)
 
-    for _ in range(600):
+    for _ in range(300):
         allow, deny, client = rules(), rules(), chance.choice(CLIENTS)
         theirs, ours = both(libwrap, tmp_path, allow, deny, client)
         assert ours == theirs, (allow, deny, client)

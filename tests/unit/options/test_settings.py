@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmfast.config.faults import FaultRule
 from dcmfast.errors import (
     CommandLineError,
     DcmfastError,
@@ -328,6 +329,41 @@ def test_what_is_still_to_come_is_refused_by_name(typed: str, option: str) -> No
     assert str(caught.value) == f"{option} is not available yet"
     with pytest.raises(CommandLineError):
         storescp("1", *typed.split(), "-pdu", "1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "fields"),
+    [
+        ("--sleep-after 2", {"place": "next", "delay_ms": 2000}),
+        ("-s 2", {"place": "next", "delay_ms": 2000}),
+        ("--sleep-during 2", {"place": "fragment", "delay_ms": 2000}),
+        ("+s 2", {"place": "fragment", "delay_ms": 2000}),
+        ("--abort-after", {"place": "response", "ending": "abort"}),
+        ("--abort-during", {"place": "data", "ending": "abort"}),
+        ("--sleep-after 2 --sleep-after 0", None),
+        ("-s 0", None),
+    ],
+)
+def test_options_that_fail_on_purpose_are_rules(
+    typed: str, fields: dict[str, object] | None
+) -> None:
+    """How they act is shown in ``tests/apps/test_faults.py``."""
+    rule = None if fields is None else FaultRule(event="store", is_dial=True, **fields)
+    assert storescp("1", *typed.split()).faults == (() if rule is None else (rule,))
+
+
+def test_typed_rules_stand_before_the_options() -> None:
+    settings = storescp("1", "--abort-after", "--fault", "echo abort", "--fault", "store close")
+    assert [one.event for one in settings.faults] == ["echo", "store", "store"]
+    assert [one.is_dial for one in settings.faults] == [False, False, True]
+
+
+def test_the_files_of_access_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert storescp("1", "-ac").host_access is None
+    assert storescp("1", "+ac").host_access == ("storescp", "/etc/hosts.allow", "/etc/hosts.deny")
+    monkeypatch.setenv("DCMFAST_HOSTS_ALLOW", "/a")
+    monkeypatch.setenv("DCMFAST_HOSTS_DENY", "")
+    assert storescp("1", "+ac").host_access == ("storescp", "/a", "/etc/hosts.deny")
 
 
 def test_a_logger_configuration_is_looked_at(tmp_path: Path) -> None:
