@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from testkit import process
+from testkit.authority import Pki
 from testkit.kinds import Connect, StartReceiver, StorescpOf
 from testkit.peer import ScriptedPeer
 
@@ -51,6 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def dcmtk_is_missing_in_ci() -> None:
     """Fail: in CI a silent skip would hide that the comparison was not made."""
     pytest.fail("DCMTK's programs are missing in CI: apt-get install dcmtk")
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Authorities, keys and certificates, made once."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl program is missing: apt-get install openssl")
+    return Pki(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture

@@ -19,7 +19,12 @@ TOOLS = [front_end.tool for front_end in all_front_ends()]
 #: Exit codes by tool: DCMTK's manual pages and programs (the classes not named end with 1).
 EXPECTED = {
     "storescp": {"StandardStreamsError": 99},
-    "dcmrecv": {"OutputDirectoryError": 45, "ListenError": 64, "ProfileError": 66},
+    "dcmrecv": {
+        "OutputDirectoryError": 45,
+        "ListenError": 64,
+        "ProfileError": 66,
+        "TlsLayerError": 71,
+    },
     "dcmqrscp": {
         "ListenError": 10,
         "ArchiveConfigurationError": 10,
@@ -32,6 +37,7 @@ EXPECTED = {
         (
             "AssociationAborted",
             "AssociationTimeout",
+            "SecurityFailed",
             "ProtocolError",
             "RemoteProtocolError",
             "LocalProtocolError",
@@ -42,6 +48,7 @@ EXPECTED = {
         (
             "AssociationAborted",
             "AssociationTimeout",
+            "SecurityFailed",
             "ProtocolError",
             "RemoteProtocolError",
             "LocalProtocolError",
@@ -59,6 +66,8 @@ def made(kind: type[errors.DcmfastError]) -> errors.DcmfastError:
         return kind(("F", "why"))
     if kind is errors.AssociationRejected:
         return errors.AssociationRejected("why", result=1, source=1, reason=1)
+    if kind is errors.SecurityFailed:
+        return errors.SecurityFailed("why", explanation="because")
     if kind is errors.DimseError:
         return errors.DimseError("why", status=0x0122)
     return kind("why")

@@ -309,6 +309,7 @@ def test_sockets_files_and_python_have_their_places() -> None:
         },
     )
     named_only_in(r"\bpyo3\b", {"py"})
+    named_only_in(r"\bopenssl\w*\b", {f"{core}/net/tls"})
     named_only_in(r"\bheed\b|\blmdb\w*\b", {f"{core}/index/env.rs", "lmdb-sys"})
 
 
@@ -321,6 +322,7 @@ def test_unsafe_has_its_places_and_its_reasons() -> None:
             "core/src/log/system.rs",
             "core/src/net/resolve.rs",
             "core/src/net/tcp.rs",
+            "core/src/net/tls/seed.rs",
             "core/src/server/listener.rs",
             "core/src/server/shared_numbers.rs",
             "core/src/index/env.rs",

@@ -31,6 +31,7 @@ EDGES = {
     "RETRIEVE_HELD_BYTES_MAX": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "RETRIEVE_PAGE_INSTANCES": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "FAILED_UIDS_BYTES_MAX": "rust/core/tests/retrieve.rs::many_failures_are_bounded",
+    "TLS_FILE_BYTES_MAX": "tests/unit/net/test_tls.py::test_the_longest_file",
     "RETRIEVE_SORTED_INSTANCES_MAX": ("rust/core/src/server/retrieve/select.rs::edge_of_sorting"),
 }
 #: Bounds without a test of their edge, by the reason.
@@ -41,7 +42,7 @@ WITHOUT_EDGE = {
     "the size of a buffer or block of ours, which decides how often, never what": """
         INFLATE_BUFFER_BYTES REWRITE_BLOCK_BYTES CHECK_BLOCK_BYTES ASSOCIATION_STACK_BYTES
         IDLE_READ_BUFFER_BYTES MESSAGE_READ_BUFFER_BYTES OPERATION_OUTPUT_BYTES
-        JOURNAL_SEGMENT_BYTES JOURNAL_SMALL_SEGMENT_BYTES
+        JOURNAL_SEGMENT_BYTES JOURNAL_SMALL_SEGMENT_BYTES TLS_RECORD_BYTES_MAX TLS_WRITE_BYTES
     """,
     "how much is done at a time; what is left over comes next": """
         GROUP_OBJECTS_MAX COMMIT_ENTRIES_MAX QUERY_MATCHES_PER_PAGE REMOVAL_RECORD_BYTES
@@ -49,7 +50,7 @@ WITHOUT_EDGE = {
         TOOL_PAGE_INSTANCES TOOL_COMMIT_ENTRIES ARRIVAL_WINDOW_INSTANCES DOUBTFUL_FILES_MAX
     """,
     "a cache of ours, which begins anew when it is full": """
-        SYNCED_DIRECTORIES_MAX HOST_NAMES_MAX
+        SYNCED_DIRECTORIES_MAX HOST_NAMES_MAX TLS_SESSIONS_MAX
     """,
     "a time; that it ends is measured in tests/protocol/test_deadlines.py and test_stop.py": """
         PDU_TIMEOUT_S SLOWEST_PEER_BYTES_PER_S WRITE_TIMEOUT_S CLOSE_TIMEOUT_S STOP_GRACE_S
@@ -66,6 +67,7 @@ WITHOUT_EDGE = {
         NAME_ATTEMPTS_MAX INFLATED_DATA_SET_BYTES_MAX QUERY_CANDIDATES_MAX RETRIEVE_KEYS_BYTES_MAX
         MOVE_ASSOCIATIONS_MAX JOURNAL_SEGMENTS_MAX APPLIER_RECORDS_MAX
         APPLIER_BYTES_MAX LOGGED_SEQUENCE_DEPTH_MAX DISCARD_BYTES_MAX
+        TLS_CERTIFICATE_CHAIN_MAX TLS_SUITES_SHOWN_MAX
     """,
 }
 

@@ -33,6 +33,11 @@ ONLY_ON_PAGES = {
     # Of the 3.5.4 page.
     "dcmqrscp": {"-vv"},
 }
+#: The TLS options that acceptors and requestors share, which all work.
+_TLS = (
+    " +tls +ps +pw -pw -pem -der +cf +cd +crl +crv +cra +pg +pm +py +px +pz +pb +pa +pn +cc +cs "
+    "+rs +ws +wf -rc -ic "
+)
 #: Options that work, beside those that name today's behaviour; the rest is still to come.
 WORKING = {
     "storescp": (
@@ -43,13 +48,13 @@ WORKING = {
         "-aet -pdu -b -dhl --refuse --reject --ignore --sleep-after --sleep-during -s +s "
         "--abort-after --abort-during -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
         "+g= +e -p -uc -uf +uf -tn -fe --durability --duplicate "
-        "--max-associations --fault --fault-seed"
+        "--max-associations --fault --fault-seed" + _TLS + "+dp -vc --expect-sni"
     ),
     "dcmrecv": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "+v -xf -aet -uca -ta -td -pdu -dhl -tls -od -s +ssd "
         "+fd +fu +fsu +fst -fe -B +B --ignore --durability --duplicate "
-        "--max-associations --fault --fault-seed"
+        "--max-associations --fault --fault-seed" + _TLS + "+dp -vc"
     ),
     "dcmqrscp": (
         "-h --version --arguments -q -v -vv -d -ll -lc --log-json "
@@ -73,13 +78,15 @@ WORKING = {
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
-        "--abort -tls"
+        "--abort -tls" + _TLS + "+tla +vc +rc --no-sni --request-sni"
     ),
     "storescu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "+v +f +fo -f +sd +sp -r +r -rn -aet -aec -x= -xe "
         "-xb -xi -xs -xy -xx -xv -xw -xt -xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -R +C +u "
         "-to -ts -ta -td -pdu --max-send-pdu --repeat --abort -nh -up -tls"
+        + _TLS
+        + "+tla --no-sni --request-sni"
     ),
 }
 

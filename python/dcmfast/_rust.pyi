@@ -31,6 +31,10 @@ __all__ = [
     "Receiver",
     "Registrar",
     "TimedOut",
+    "TlsContext",
+    "TlsFailed",
+    "TlsPasswordNeeded",
+    "TlsStartError",
     "association_block",
     "cut_of_file",
     "export_index",
@@ -48,6 +52,10 @@ __all__ = [
     "scan_sequence",
     "state_table",
     "status_text",
+    "tls_cipher_suites",
+    "tls_is_root_certificate",
+    "tls_library",
+    "tls_random_bytes",
     "use_dictionary",
     "verify_index",
     "walk_fragments",
@@ -59,6 +67,9 @@ VERSION: Final[str]
 class AssociationError(RuntimeError): ...
 class ConnectError(AssociationError): ...
 class AssociationRejected(AssociationError): ...
+class TlsFailed(AssociationError): ...
+class TlsPasswordNeeded(ValueError): ...
+class TlsStartError(ValueError): ...
 class PeerAborted(AssociationError): ...
 class PeerReleased(AssociationError): ...
 class TimedOut(AssociationError): ...
@@ -150,12 +161,15 @@ class Association:
         socket_timeout_s: int | None = None,
         tcp_no_delay: bool = True,
         tcp_buffer_bytes: int | None = None,
+        tls: TlsContext | None = None,
     ) -> Association: ...
     def contexts(self) -> list[tuple[int, str, int, str | None]]: ...
     @property
     def peer_max_pdu_bytes(self) -> int: ...
     @property
     def peer_implementation(self) -> tuple[str, str]: ...
+    @property
+    def secured(self) -> str | None: ...
     @property
     def next_message_id(self) -> int: ...
     def echo(self, context_id: int) -> int: ...
@@ -248,3 +262,32 @@ def scan_sequence(data: bytes, flags: int, dictionary: ElementDictionary) -> byt
 def walk_fragments(
     data: bytes, base: int, end: int, is_big_endian: bool
 ) -> tuple[bool, int] | None: ...
+
+@final
+class TlsContext:
+    def __new__(
+        cls,
+        *,
+        role: str,
+        identity: tuple[tuple[str, bytes], tuple[str, bytes]] | None,
+        password: bytes | None,
+        key_format: str,
+        authority_files: Sequence[str],
+        authority_directories: Sequence[str],
+        revocation_files: Sequence[str],
+        revocation_check: str,
+        profile: str,
+        added_suites: Sequence[str],
+        dh_parameters: tuple[str, bytes] | None,
+        peer_authentication: str,
+        server_name: str | None,
+        seed: bytes | None,
+    ) -> TlsContext: ...
+    @property
+    def warnings(self) -> list[tuple[str, str]]: ...
+    def refusal_of(self, certificate: bytes) -> str | None: ...
+
+def tls_cipher_suites() -> list[str]: ...
+def tls_is_root_certificate(certificate: bytes, key_format: str) -> bool: ...
+def tls_library() -> str: ...
+def tls_random_bytes(count: int) -> bytes: ...

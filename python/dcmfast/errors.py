@@ -84,6 +84,10 @@ class OutputDirectoryError(StartupFailure):
     """The output directory is missing, no directory, or not writable."""
 
 
+class TlsLayerError(StartupFailure):
+    """A key, certificate, cipher suite or profile of TLS cannot be used as asked for."""
+
+
 class ListenError(StartupFailure):
     """The port is in use, needs a privilege, or cannot be opened for another reason."""
 
@@ -151,6 +155,18 @@ class ConnectionFailed(NetworkError):
     """No transport connection: unknown host, refused, timeout."""
 
 
+class SecurityFailed(NetworkError):
+    """TLS ended the connection, in the handshake or later.
+
+    The text is DCMTK's condition, such as ``000b:0886 TLS error: certificate verify failed``;
+    `explanation` says in plain words who refused whom, and why.
+    """
+
+    def __init__(self, text: str, *, explanation: str) -> None:
+        super().__init__(text)
+        self.explanation = explanation
+
+
 class AssociationRejected(NetworkError):
     """The peer answered A-ASSOCIATE-RJ, PS3.8 §9.3.4."""
 
@@ -202,7 +218,7 @@ class DimseError(NetworkError):
 #: Exit codes by tool, where they differ from the class's own (reference: DCMTK's manual pages).
 EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "storescp": {StandardStreamsError: 99},
-    "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66},
+    "dcmrecv": {OutputDirectoryError: 45, ListenError: 64, ProfileError: 66, TlsLayerError: 71},
     "dcmqrscp": {ListenError: 10, ArchiveConfigurationError: 10, ConfigurationError: 10},
     "serve": {},
     # 1 is for findings, and for a command line that cannot be obeyed.
@@ -211,6 +227,7 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "echoscu": {
         AssociationAborted: 70,
         AssociationTimeout: 70,
+        SecurityFailed: 70,
         ProtocolError: 70,
         RemoteProtocolError: 70,
         LocalProtocolError: 70,
@@ -218,6 +235,7 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "storescu": {
         AssociationAborted: 10,
         AssociationTimeout: 10,
+        SecurityFailed: 10,
         ProtocolError: 10,
         RemoteProtocolError: 10,
         LocalProtocolError: 10,

@@ -462,7 +462,7 @@ def test_options_that_name_todays_behaviour(option: str, running_scp: StartRecei
 @pytest.mark.parametrize(
     "options",
     [
-        ["+tls", "key", "cert"], ["+te"],
+        ["+te"],
         ["+g"], ["+p", "256", "16"], ["-ss", "ST"], ["-su", "ST"], ["-sp"], ["-xcr", "true"],
     ],
     ids=str,

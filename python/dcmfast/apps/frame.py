@@ -67,6 +67,11 @@ def _answer(parsed: ParsedOptions) -> int:
 
     if parsed.unavailable:
         raise NotAvailableYet(parsed.unavailable[0])
+    if parsed.exclusive == "--list-ciphers":
+        from dcmfast.net.tls import cipher_suites
+
+        sys.stdout.write(texts.cipher_suites(parsed.front_end, cipher_suites()))
+        return 0
     make = texts.version if parsed.exclusive == "--version" else texts.usage
     sys.stdout.write(make(parsed.front_end))
     return 0

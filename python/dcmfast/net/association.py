@@ -15,6 +15,7 @@ from dcmfast.errors import (
     LocalProtocolError,
     NetworkError,
     RemoteProtocolError,
+    SecurityFailed,
 )
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ def request(
     contexts: Sequence[tuple[str, Sequence[str]]],
     *,
     max_send_pdu_bytes: int | None = None,
+    tls: _rust.TlsContext | None = None,
 ) -> _rust.Association:
     """Connect and associate as `settings` say.
 
@@ -40,6 +42,8 @@ def request(
         Abstract syntax and transfer syntaxes of each presentation context, at most 128.
     max_send_pdu_bytes
         Longest PDU to send where the peer allows more; None leaves it to the peer.
+    tls
+        What the connection is secured with; None for plain TCP.
 
     Raises
     ------
@@ -65,6 +69,7 @@ def request(
             socket_timeout_s=settings.socket_timeout_s,
             tcp_no_delay=settings.is_tcp_nodelay,
             tcp_buffer_bytes=settings.tcp_buffer_bytes,
+            tls=tls,
         )
     except _rust.AssociationError as error:
         raise translated(error) from None
@@ -80,6 +85,9 @@ def translated(error: _rust.AssociationError) -> NetworkError:
             source=source,
             reason=reason,
         )
+    if isinstance(error, _rust.TlsFailed):
+        condition, explanation = error.args
+        return SecurityFailed(condition, explanation=explanation)
     text = str(error)
     if isinstance(error, _rust.ConnectError):
         code = "0320" if text.startswith("Attempt") else "031c"

@@ -12,7 +12,7 @@ import signal
 
 from dcmfast import __version__
 from dcmfast.errors import HostAccessError, StandardStreamsError
-from dcmfast.net import dictionaries
+from dcmfast.net import dictionaries, tls
 from dcmfast.observe.logs import Log
 from dcmfast.options.settings import cannot_listen
 from dcmfast.policy.negotiation import receiver_table
@@ -98,12 +98,18 @@ def run(settings: ReceiverSettings) -> int:
         The port cannot be opened.
     StandardStreamsError
         The standard streams cannot be given up (``--inetd``).
+    TlsLayerError
+        TLS cannot be had as it was asked for.
     """
     if settings.process_model == "inetd":
         discard_standard_output()
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     _tell_start(settings, log)
-    receiver = listening(settings, plan(settings, log))
+    can_ask = settings.process_model != "inetd"
+    made = tls.context(settings.tls, role="acceptor", log=log, can_ask=can_ask)
+    # Early, so that a seed that cannot be written is known before anybody relies on it.
+    tls.write_seed(settings.tls, log)
+    receiver = listening(settings, {**plan(settings, log), "tls": made})
     if settings.process_model in ("fork", "inetd"):
         # Other receivers need none of it.
         from dcmfast.net import processes
@@ -114,9 +120,11 @@ def run(settings: ReceiverSettings) -> int:
             count = processes.places(settings.associations_max)
             with processes.Children(receiver, log, processes=count) as children:
                 children.run()
+        tls.write_seed(settings.tls, log)
         return 0
     with StoppedBySignals(receiver):
         receiver.run()
+    tls.write_seed(settings.tls, log)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dcmfast import __version__, _rust
 from dcmfast.errors import (
+    AssociationAborted,
     AssociationRejected,
     AssociationTimeout,
     ConnectionFailed,
@@ -12,9 +13,10 @@ from dcmfast.errors import (
     DimseError,
     InputFileError,
     NetworkError,
+    SecurityFailed,
 )
 from dcmfast.limits import MAX_PDU_BYTES_MAX, PRESENTATION_CONTEXTS_MAX
-from dcmfast.net import association, dictionaries, inputs
+from dcmfast.net import association, dictionaries, inputs, tls
 from dcmfast.observe.logs import Log
 from dcmfast.observe.progress import FileBar
 from dcmfast.policy.negotiation import (
@@ -56,6 +58,7 @@ def _associate(
     log: Log,
     *,
     max_send_pdu_bytes: int | None = None,
+    security: _rust.TlsContext | None = None,
 ) -> _rust.Association:
     """Associate, and tell it; at least one context is accepted.
 
@@ -67,7 +70,9 @@ def _associate(
     _tell_block(settings, log, contexts, None)
     log.line("I", "Requesting Association")
     try:
-        link = association.request(settings, contexts, max_send_pdu_bytes=max_send_pdu_bytes)
+        link = association.request(
+            settings, contexts, max_send_pdu_bytes=max_send_pdu_bytes, tls=security
+        )
     except AssociationRejected as error:
         log.line("F", f"Association Rejected:\n{error}")
         raise
@@ -76,7 +81,10 @@ def _associate(
         if isinstance(error, AssociationTimeout):
             text = "0006:0317 Peer aborted Association (or never connected)"
         log.line("F", f"Association Request Failed: {text}")
+        _tell_security(settings, log, error, is_secure=security is not None)
         raise
+    if link.secured is not None:
+        log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
     _tell_block(settings, log, contexts, link)
     if not any(syntax for _, _, _, syntax in link.contexts()):
         log.line("F", "No Acceptable Presentation Contexts")
@@ -86,6 +94,24 @@ def _associate(
     limit = link.peer_max_pdu_bytes or MAX_PDU_BYTES_MAX
     log.line("I", f"Association Accepted (Max Send PDV: {limit - 12})")
     return link
+
+
+def _peer(settings: RequestorSettings) -> str:
+    return f"{settings.peer.host}:{settings.peer.port}"
+
+
+def _tell_security(
+    settings: RequestorSettings, log: Log, error: NetworkError, *, is_secure: bool
+) -> None:
+    """Say in plain words why TLS failed, if that is what happened."""
+    if isinstance(error, SecurityFailed):
+        text = error.explanation
+    elif is_secure and isinstance(error, AssociationAborted):
+        # With TLS 1.3 a server's refusal comes behind the handshake, and may be lost on the way.
+        text = "it ended the connection; perhaps it refuses this side's certificate, or wants one"
+    else:
+        return
+    log.line("E", f"peer {_peer(settings)}: {text}", logger="dcmfast.tls")
 
 
 def _tell_block(
@@ -142,10 +168,17 @@ def echo(settings: EchoSettings) -> int:
     log = _prepare(settings)
     syntaxes = ECHO_TRANSFER_SYNTAXES[: settings.transfer_syntax_count]
     contexts = [(VERIFICATION_SOP_CLASS, syntaxes)] * settings.context_count
+    security = tls.context(settings.tls, role="requestor", log=log)
+    if settings.verified_certificate is not None:
+        return tls.tell_verified(settings.verified_certificate, security, log)
+    if settings.root_certificate is not None:
+        return tls.tell_root(settings.root_certificate, settings.tls, log)
     try:
-        link = _associate(settings, contexts, log)
+        link = _associate(settings, contexts, log, security=security)
     except NetworkError:
         return _NOT_ASSOCIATED
+    finally:
+        tls.write_seed(settings.tls, log)
     context_id = next(number for number, _, _, syntax in link.contexts() if syntax)
     for _ in range(settings.repeat):
         log.line("I", f"Sending Echo Request (MsgID {link.next_message_id})")
@@ -199,10 +232,12 @@ def store(settings: StoreSettings) -> int:
         for letter, text in error.lines:
             log.line(letter, text)
         return error.exit_code_of(settings.tool)
+    security = tls.context(settings.tls, role="requestor", log=log)
+    tls.write_seed(settings.tls, log)
     # Lines and a bar would overwrite each other, and quiet means quiet.
     with FileBar(len(files) * settings.repeat, is_wanted=log.level == "warn") as advance:
         for contexts, group in _associations(settings, files):
-            code = _store_group(settings, log, contexts, group, advance)
+            code = _store_group(settings, log, contexts, group, advance, security)
             if code is not None:
                 return code
     return 0
@@ -243,10 +278,17 @@ def _store_group(
     contexts: Contexts,
     files: list[inputs.InputFile],
     advance: Callable[[], None],
+    security: _rust.TlsContext | None,
 ) -> int | None:
     """Send files over one association; return an exit code that ends the run, else None."""
     try:
-        link = _associate(settings, contexts, log, max_send_pdu_bytes=settings.max_send_pdu_bytes)
+        link = _associate(
+            settings,
+            contexts,
+            log,
+            max_send_pdu_bytes=settings.max_send_pdu_bytes,
+            security=security,
+        )
     except NetworkError:
         return _NOT_ASSOCIATED
     accepted = {

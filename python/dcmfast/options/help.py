@@ -76,6 +76,16 @@ def summary_lines(option: Option) -> list[str]:
 
 def version(front_end: FrontEnd) -> str:
     """Return the text of ``--version``."""
+    return f"{_host(front_end)}\nExternal libraries used: none\n"
+
+
+def cipher_suites(front_end: FrontEnd, names: list[str]) -> str:
+    """Return the text of ``--list-ciphers``."""
+    rows = "".join(f"  {name}\n" for name in names)
+    return f"{_host(front_end)}\nSupported TLS ciphersuites are:\n{rows}"
+
+
+def _host(front_end: FrontEnd) -> str:
     # Imported here: only this text needs them.
     import locale
     import platform
@@ -86,6 +96,4 @@ def version(front_end: FrontEnd) -> str:
         f"Host type: {platform.machine()}-{platform.system()}\n"
         f"Character encoding: {encoding}\n"
         f"Build options: {platform.python_implementation()} {platform.python_version()}\n"
-        "\n"
-        "External libraries used: none\n"
     )

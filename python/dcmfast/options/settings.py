@@ -25,6 +25,7 @@ from dcmfast.errors import (
 from dcmfast.options import grammar
 from dcmfast.options.option import FrontEnd, leading_number
 from dcmfast.options.parsed import ParsedOptions
+from dcmfast.options.tls_settings import TlsSettings, tls
 from dcmfast.types import AETitle, PeerAddress, Record
 
 TYPE_CHECKING = False
@@ -83,6 +84,8 @@ class ReceiverSettings(GeneralSettings):
     """What storescp and dcmrecv will do."""
 
     port: int
+    #: What every connection is secured with; None for plain TCP.
+    tls: TlsSettings | None
     ae_title: AETitle
     #: Answer with the called title instead (``-uca``); invisible on the wire, as with DCMTK.
     is_called_title_used: bool
@@ -133,6 +136,8 @@ class RequestorSettings(GeneralSettings):
     """What the requestors have in common."""
 
     peer: PeerAddress
+    #: What every connection is secured with; None for plain TCP.
+    tls: TlsSettings | None
     ae_title: AETitle
     called_ae_title: AETitle
     connection_timeout_s: int | None
@@ -151,6 +156,9 @@ class EchoSettings(RequestorSettings):
     #: How many transfer syntaxes of `policy.negotiation.ECHO_TRANSFER_SYNTAXES` are proposed.
     transfer_syntax_count: int
     context_count: int
+    #: A certificate to look at instead of calling anybody (``+vc``), and one (``+rc``).
+    verified_certificate: str | None
+    root_certificate: str | None
 
 
 class StoreSettings(RequestorSettings):
@@ -303,6 +311,8 @@ def echoscu(front_end: FrontEnd, arguments: list[str]) -> EchoSettings | ParsedO
             **_requestor(parsed),
             transfer_syntax_count=number(parsed, "propose_transfer_syntaxes"),
             context_count=number(parsed, "propose_contexts"),
+            verified_certificate=_typed(parsed, "verify_certificate"),
+            root_certificate=_typed(parsed, "is_root_certificate"),
         )
 
     return built(parsed, build)
@@ -486,6 +496,7 @@ def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
     return {
         # Checked, but with --inetd, which needs none.
         "port": parsed.port or 0,
+        "tls": tls(parsed),
         "ae_title": AETitle.cut(parsed.text("ae_title")),
         "acse_timeout_s": seconds(parsed, "acse_timeout_s"),
         "dimse_timeout_s": seconds(parsed, "dimse_timeout_s"),
@@ -504,6 +515,7 @@ def _requestor(parsed: ParsedOptions) -> dict[str, Any]:
     assert parsed.port is not None, "both requestors check their port"
     return {
         "peer": PeerAddress(host=parsed.parameters[0], port=parsed.port),
+        "tls": tls(parsed),
         "ae_title": AETitle.cut(parsed.text("ae_title")),
         "called_ae_title": AETitle.cut(parsed.text("called_ae_title")),
         "connection_timeout_s": seconds(parsed, "connection_timeout_s"),
@@ -514,6 +526,11 @@ def _requestor(parsed: ParsedOptions) -> dict[str, Any]:
         "repeat": number(parsed, "repeat"),
         "is_aborting": parsed.flag("abort"),
     }
+
+
+def _typed(parsed: ParsedOptions, field: str) -> str | None:
+    values = parsed.values(field)
+    return str(values[0]) if values else None
 
 
 def _has(parsed: ParsedOptions, field: str) -> bool:

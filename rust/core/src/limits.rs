@@ -262,3 +262,19 @@ pub const STOP_GRACE_S: u32 = 10;
 /// longer than an object in hand may take ([`STOP_GRACE_S`] less one second), and short enough that
 /// the areas are closed and the process gone within the grace.
 pub const STOP_WAIT_MS: u64 = 9_300;
+
+// ---- Transport Layer Security (PS3.15 Annex B) ------------------------------------------------
+
+/// Certificates between a peer's and a trusted one; real chains have one or two.
+pub const TLS_CERTIFICATE_CHAIN_MAX: u32 = 10;
+/// Sessions remembered for peers that resume without a ticket (before TLS 1.3), a few KiB each.
+pub const TLS_SESSIONS_MAX: i32 = 1024;
+/// Plaintext of one record (RFC 8446 §5.1); longer messages take several.
+pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Records gathered before they are written to the socket, in bytes.
+pub const TLS_WRITE_BYTES: usize = 128 * 1024;
+/// Cipher suites of a peer's offer that a log line names.
+pub const TLS_SUITES_SHOWN_MAX: usize = 32;
+/// Longest file with a key, a certificate, parameters or a seed; a bundle of all public authorities
+/// has a quarter of it.
+pub const TLS_FILE_BYTES_MAX: usize = 1024 * 1024;

@@ -22,6 +22,7 @@ use pyo3::prelude::*;
 
 use crate::error::{ConnectError, client_error, os_error};
 use crate::server::uid;
+use crate::tls::TlsContext;
 
 /// What a sender needs to know of a file; see `inspect_file`.
 #[pyclass(frozen, get_all, module = "dcmfast._rust")]
@@ -200,7 +201,7 @@ impl Association {
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
         connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
-        tcp_no_delay=true, tcp_buffer_bytes=None,
+        tcp_no_delay=true, tcp_buffer_bytes=None, tls=None,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -218,6 +219,7 @@ impl Association {
         socket_timeout_s: Option<u32>,
         tcp_no_delay: bool,
         tcp_buffer_bytes: Option<usize>,
+        tls: Option<Bound<'_, TlsContext>>,
     ) -> PyResult<Self> {
         let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
         let contexts = contexts
@@ -235,6 +237,7 @@ impl Association {
             max_pdu_bytes,
             max_send_pdu_bytes,
             transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
+            tls: tls.map(|tls| tls.get().context.clone()),
             connect_timeout: seconds(connect_timeout_s),
             acse_timeout: seconds(acse_timeout_s),
             dimse_timeout: seconds(dimse_timeout_s),
@@ -282,6 +285,13 @@ impl Association {
         let guard = self.lock();
         let (uid, name) = guard.as_ref().ok_or_else(ended)?.peer_implementation();
         Ok((uid.to_owned(), name.to_owned()))
+    }
+
+    /// Version, suite and peer of a secure connection; None for plain TCP.
+    #[getter]
+    fn secured(&self) -> PyResult<Option<String>> {
+        let guard = self.lock();
+        Ok(guard.as_ref().ok_or_else(ended)?.secured().map(str::to_owned))
     }
 
     /// Message ID of the next request.

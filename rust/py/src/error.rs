@@ -21,6 +21,12 @@ pyo3::create_exception!(_rust, TimedOut, AssociationError, "No answer in time.")
 pyo3::create_exception!(_rust, ProtocolError, AssociationError, "The peer broke the protocol.");
 pyo3::create_exception!(
     _rust,
+    TlsFailed,
+    AssociationError,
+    "TLS failed; arguments: the condition with its number, and what it means."
+);
+pyo3::create_exception!(
+    _rust,
     LocalProtocolError,
     AssociationError,
     "We were about to break the protocol; nothing was sent."
@@ -46,6 +52,7 @@ pub fn os_error(error: &io::Error) -> PyErr {
 pub fn client_error(error: ClientError) -> PyErr {
     let text = error.to_string();
     match error {
+        ClientError::Tls(fault) => TlsFailed::new_err((text, fault.explanation)),
         ClientError::Connect(_) => ConnectError::new_err(text),
         ClientError::Rejected(rejection) => AssociationRejected::new_err((
             rejection.result,

@@ -17,6 +17,7 @@ mod log;
 mod protocol;
 mod query;
 mod server;
+mod tls;
 
 /// Compiled core of dcmfast.
 #[pymodule]
@@ -39,7 +40,7 @@ mod _rust {
     #[pymodule_export]
     use crate::error::{
         AssociationError, AssociationRejected, ConnectError, IndexToolError, LocalProtocolError,
-        PeerAborted, PeerReleased, ProtocolError, TimedOut,
+        PeerAborted, PeerReleased, ProtocolError, TimedOut, TlsFailed,
     };
     #[pymodule_export]
     use crate::index::{
@@ -56,4 +57,9 @@ mod _rust {
     use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]
     use crate::server::{HostRuleError, Receiver, host_verdict};
+    #[pymodule_export]
+    use crate::tls::{
+        TlsContext, TlsPasswordNeeded, TlsStartError, tls_cipher_suites, tls_is_root_certificate,
+        tls_library, tls_random_bytes,
+    };
 }

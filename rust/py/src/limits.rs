@@ -104,6 +104,12 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         DISCARD_BYTES_MAX,
         STOP_GRACE_S,
         STOP_WAIT_MS,
+        TLS_CERTIFICATE_CHAIN_MAX,
+        TLS_SESSIONS_MAX,
+        TLS_RECORD_BYTES_MAX,
+        TLS_WRITE_BYTES,
+        TLS_SUITES_SHOWN_MAX,
+        TLS_FILE_BYTES_MAX,
     );
     Ok(table)
 }

@@ -33,6 +33,7 @@ use crate::archive::Tables;
 use crate::error::os_error;
 use crate::faults::{self, FaultRecord};
 use crate::log::EventLog;
+use crate::tls::TlsContext;
 
 /// How often Python's signal handlers may run while the server does.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -359,6 +360,10 @@ impl Receiver {
             Some(text) => Some(text.parse().map_err(|_| unknown("address", &text))?),
             None => None,
         };
+        let tls: Option<Bound<'_, TlsContext>> = match given.get_item("tls")? {
+            Some(tls) => tls.extract()?,
+            None => None,
+        };
         let service = Service {
             dialect,
             logger,
@@ -368,6 +373,7 @@ impl Receiver {
                 no_delay: plan.tcp_no_delay,
                 buffer_bytes: plan.tcp_buffer_bytes,
             },
+            tls: tls.map(|tls| tls.get().context.clone()),
             blocks: BlockPool::default(),
             acceptor: plan.table.compile()?,
             mode: storing.mode,

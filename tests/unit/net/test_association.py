@@ -13,6 +13,7 @@ from dcmfast.net import association
     [
         (_rust.ConnectError("refused"), errors.ConnectionFailed),
         (_rust.AssociationRejected(1, 1, 7, "a", "b", "c"), errors.AssociationRejected),
+        (_rust.TlsFailed("000b:0886 x", "why"), errors.SecurityFailed),
         (_rust.TimedOut("late"), errors.AssociationTimeout),
         (_rust.PeerAborted("gone"), errors.AssociationAborted),
         (_rust.PeerReleased("released"), errors.AssociationAborted),
@@ -37,5 +38,6 @@ def test_no_failure_of_the_engine_is_forgotten() -> None:
     decided = {
         _rust.AssociationError, _rust.ConnectError, _rust.AssociationRejected, _rust.TimedOut,
         _rust.PeerAborted, _rust.PeerReleased, _rust.ProtocolError, _rust.LocalProtocolError,
+        _rust.TlsFailed,
     }  # fmt: skip
     assert kinds == decided

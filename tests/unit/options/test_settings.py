@@ -76,6 +76,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "dictionary": None,
         "warnings": (),
         "port": 11112,
+        "tls": None,
         "ae_title": "STORESCP",
         "is_called_title_used": False,
         "preference": "uncompr",
@@ -309,7 +310,6 @@ def test_a_title_that_is_none_is_refused(title: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "option"),
     [
-        ("+tls key certificate", "--enable-tls"),
         ("+te", "--write-xfer-little"),
         ("-u", "--disable-new-vr"),
         ("+g", "--group-length-create"),

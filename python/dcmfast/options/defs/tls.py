@@ -1,4 +1,4 @@
-"""Options of Transport Layer Security, PS3.15 Annex B; all but ``-tls`` are still to come.
+"""Options of Transport Layer Security, PS3.15 Annex B.
 
 They are checked as DCMTK checks them, so that a command line which is wrong there is wrong here.
 The acceptors and the requestors have slightly different sets, made by `acceptor` and `requestor`.
@@ -49,6 +49,8 @@ REQUESTOR_CHECKS = tuple(
 #: What storescp checks besides: the 3.6.8 page's server name indication.
 SERVER_NAME_CHECKS = ("expect_server_name", "no_server_name")
 #: What the requestors check besides.
+REQUEST_CHECKS = ("request_server_name", "no_server_name")
+#: What echoscu checks besides.
 OFFLINE_CHECKS = ("verify_certificate", "is_root_certificate")
 
 
@@ -60,6 +62,25 @@ def acceptor(*, server_name: bool = False) -> Group:
 def requestor(*, offline: bool = False) -> Group:
     """Return the group of a requestor; `offline` adds echoscu's certificate checks."""
     return _group(_ENABLED_OR_ANONYMOUS, is_acceptor=False, server_name=False, offline=offline)
+
+
+#: The requestor's side of the server name; DCMTK has it from 3.6.8 on.
+NO_SERVER_NAME = Option(
+    field="no_server_name",
+    names=("--no-sni",),
+    summary="do not use SNI (default)",
+    default=True,
+    conflicts=(in_force("--request-sni"),),
+    source="dcmfast",
+)
+REQUEST_SERVER_NAME = Option(
+    field="request_server_name",
+    names=("--request-sni",),
+    summary="[s]erver name: string\nrequest server name s (SNI)",
+    values=(Text(),),
+    needs=(_ENABLED_OR_ANONYMOUS,),
+    source="dcmfast",
+)
 
 
 def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline: bool) -> Group:
@@ -88,7 +109,6 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
             conflicts=conflicts,
             needs=needs,
             blamed=blamed,
-            available=False,
             source=source,
         )
 
@@ -107,7 +127,6 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
             "use authenticated secure TLS connection",
             choice="authenticated",
             values=(Text(), Text()),
-            available=False,
         ),
     ]
     if not is_acceptor:
@@ -117,7 +136,6 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
                 names=("--anonymous-tls", "+tla"),
                 summary="use secure TLS connection without certificate",
                 choice="anonymous",
-                available=False,
             )
         )
     password = (
@@ -253,7 +271,6 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
             names=("--list-ciphers", "+cc"),
             summary="show list of supported TLS ciphersuites and exit",
             exclusive=True,
-            available=False,
         ),
         option(
             "ciphers",
@@ -347,7 +364,7 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
                         needs=(),
                         is_default=True,
                         source=page,
-                    ).replace(available=True),
+                    ),
                     option(
                         "expect_server_name",
                         ("--expect-sni",),

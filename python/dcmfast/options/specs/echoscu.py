@@ -47,7 +47,7 @@ ECHOSCU = FrontEnd(
             ),
         ),
         tls.requestor(offline=True),
-        group("dcmfast options", general.LOG_JSON),
+        group("dcmfast options", general.LOG_JSON, tls.NO_SERVER_NAME, tls.REQUEST_SERVER_NAME),
     ),
     checks=(
         PORT,
@@ -68,6 +68,7 @@ ECHOSCU = FrontEnd(
         "propose_transfer_syntaxes",
         "propose_contexts",
         *tls.REQUESTOR_CHECKS,
+        *tls.REQUEST_CHECKS,
         *tls.OFFLINE_CHECKS,
     ),
 )

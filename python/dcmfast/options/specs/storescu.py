@@ -140,7 +140,7 @@ STORESCU = FrontEnd(
             ),
         ),
         tls.requestor(),
-        group("dcmfast options", general.LOG_JSON),
+        group("dcmfast options", general.LOG_JSON, tls.NO_SERVER_NAME, tls.REQUEST_SERVER_NAME),
     ),
     checks=(
         PORT,
@@ -178,6 +178,7 @@ STORESCU = FrontEnd(
         "invent_study",
         "invent_patient",
         *tls.REQUESTOR_CHECKS,
+        *tls.REQUEST_CHECKS,
         "user_identity",
         "password",
         "positive_response",

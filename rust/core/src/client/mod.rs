@@ -20,6 +20,7 @@ use crate::limits::STOP_GRACE_S;
 use crate::log::{escaped, system_text};
 use crate::net::buffer::{BlockPool, ReadBuffer};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd};
+use crate::net::tls::{HandshakeEnd, TlsContext, TlsFault};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{
     APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, PresentationResult,
@@ -50,6 +51,8 @@ pub struct Proposal {
     pub max_send_pdu_bytes: Option<u32>,
     /// Options of the socket.
     pub transport: TransportOptions,
+    /// What the connection is secured with; `None` for plain TCP.
+    pub tls: Option<TlsContext>,
     /// Opening the transport connection (`--timeout`).
     pub connect_timeout: Option<Duration>,
     /// Answer to the request for association or release (`--acse-timeout`).
@@ -68,6 +71,8 @@ pub struct Proposal {
 pub enum ClientError {
     /// The transport connection could not be opened.
     Connect(io::Error),
+    /// TLS failed: one side refused the other.
+    Tls(Box<TlsFault>),
     /// A-ASSOCIATE-RJ.
     Rejected(AssociateRj),
     /// The peer sent A-ABORT.
@@ -98,6 +103,7 @@ impl fmt::Display for ClientError {
             Self::Connect(error) => {
                 write!(formatter, "TCP Initialization Error: {}", system_text(error))
             }
+            Self::Tls(fault) => fmt::Display::fmt(fault, formatter),
             Self::Rejected(rejection) => write!(
                 formatter,
                 "Association Rejected: {}, {}, {}",
@@ -140,10 +146,23 @@ impl From<WriteEnd> for ClientError {
 
 impl From<ReadEnd> for ClientError {
     fn from(end: ReadEnd) -> Self {
+        if let Some(fault) = end.tls_fault() {
+            return Self::Tls(Box::new(fault.clone()));
+        }
         match end {
             ReadEnd::TimedOut | ReadEnd::Stopped => Self::TimedOut,
             ReadEnd::Closed => Self::PeerGone(None),
             ReadEnd::Broken(error) => Self::PeerGone(Some(error)),
+        }
+    }
+}
+
+impl From<HandshakeEnd> for ClientError {
+    fn from(end: HandshakeEnd) -> Self {
+        match end {
+            HandshakeEnd::TimedOut | HandshakeEnd::Stopped => Self::TimedOut,
+            HandshakeEnd::Closed => Self::PeerGone(None),
+            HandshakeEnd::Refused(fault) => Self::Tls(Box::new(fault)),
         }
     }
 }
@@ -180,6 +199,8 @@ pub struct Requestor {
     next_message_id: u16,
     /// The PDUs of a command; kept, so that none are allocated per message.
     head: Vec<u8>,
+    /// Version, suite and peer of a secure connection.
+    secured: Option<String>,
 }
 
 /// What the peer's next PDU meant, copied out of the buffer.
@@ -209,7 +230,14 @@ impl Requestor {
                 Err(error) => last = error,
             }
         }
-        let Some(connection) = connection else { return Err(ClientError::Connect(last)) };
+        let Some(mut connection) = connection else { return Err(ClientError::Connect(last)) };
+        let secured = match &proposal.tls {
+            Some(context) => {
+                let deadline = proposal.acse_timeout.map(|timeout| Instant::now() + timeout);
+                Some(connection.secure(context, deadline, proposal.stop.as_ref())?)
+            }
+            None => None,
+        };
         let request = request_of(proposal);
         let mut requestor = Self {
             connection,
@@ -227,6 +255,7 @@ impl Requestor {
             stop: proposal.stop.clone(),
             next_message_id: 1,
             head: Vec::new(),
+            secured,
         };
         let pdu = requestor.ul.associate(&request)?;
         requestor.connection.write(&pdu)?;
@@ -289,6 +318,11 @@ impl Requestor {
         let accepted = self.contexts.iter().filter(|context| context.transfer_syntax.is_some());
         self.assembler = MessageAssembler::new(accepted.map(|context| context.id).collect());
         Ok(())
+    }
+
+    /// Version, suite and peer of a secure connection, for the log.
+    pub fn secured(&self) -> Option<&str> {
+        self.secured.as_deref()
     }
 
     /// The contexts in the order of the proposal.

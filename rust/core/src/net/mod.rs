@@ -3,3 +3,4 @@
 pub mod buffer;
 pub mod resolve;
 pub mod tcp;
+pub mod tls;

@@ -3,7 +3,8 @@
 //! Blocking sockets with a short receive and send slice ([`SLICE`]): a wait costs one system call
 //! as long as bytes flow, and every slice the deadline and the stop flag are looked at. TCP_NODELAY
 //! is set unless the environment says otherwise (DIFFERENCES.md E1), and a message leaves in one
-//! vectored write. Called by `server` and `client`. Does not know PDUs.
+//! vectored write. A connection may be made secure ([`Connection::secure`]); nobody who reads or
+//! writes notices. Called by `server` and `client`. Does not know PDUs.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::tls::stream::{Received, TlsStream};
+use super::tls::{HandshakeEnd, TlsContext, TlsFault};
 use crate::limits::{
     CLOSE_TIMEOUT_S, DISCARD_BYTES_MAX, SLOWEST_PEER_BYTES_PER_S, WRITE_TIMEOUT_S,
 };
@@ -82,8 +85,16 @@ pub enum ReadEnd {
     TimedOut,
     /// The process is asked to stop.
     Stopped,
-    /// The connection is broken (reset, unreachable).
+    /// The connection is broken (reset, unreachable), or TLS ended it ([`ReadEnd::tls_fault`]).
     Broken(io::Error),
+}
+
+impl ReadEnd {
+    /// Why TLS ended the connection, if it did.
+    pub fn tls_fault(&self) -> Option<&TlsFault> {
+        let Self::Broken(error) = self else { return None };
+        error.get_ref()?.downcast_ref()
+    }
 }
 
 /// Why bytes could not be sent.
@@ -109,6 +120,7 @@ impl fmt::Display for WriteEnd {
 pub struct Connection {
     stream: Arc<TcpStream>,
     peer: SocketAddr,
+    tls: Option<Box<TlsStream>>,
 }
 
 impl Connection {
@@ -123,7 +135,7 @@ impl Connection {
             socket.set_recv_buffer_size(bytes)?;
             socket.set_send_buffer_size(bytes)?;
         }
-        Ok(Self { stream: Arc::new(stream), peer })
+        Ok(Self { stream: Arc::new(stream), peer, tls: None })
     }
 
     /// A connection on a handle whose own connection is gone; the socket's options stay.
@@ -133,7 +145,44 @@ impl Connection {
     /// The peer is gone.
     pub fn of_handle(stream: Arc<TcpStream>) -> io::Result<Self> {
         let peer = canonical(stream.peer_addr()?);
-        Ok(Self { stream, peer })
+        Ok(Self { stream, peer, tls: None })
+    }
+
+    /// Makes the connection secure: the handshake, until `deadline`. Gives version, suite and peer,
+    /// for the log. Whatever the end, nothing but TLS has been sent.
+    ///
+    /// # Errors
+    ///
+    /// See [`HandshakeEnd`].
+    pub fn secure(
+        &mut self,
+        context: &TlsContext,
+        deadline: Option<Instant>,
+        stop: Option<&StopFlag>,
+    ) -> Result<String, HandshakeEnd> {
+        let stream = TlsStream::new(context, self.handle());
+        let mut stream = Box::new(stream.map_err(|stack| {
+            HandshakeEnd::Refused(TlsFault::of_connection(&stack, context.role()))
+        })?);
+        loop {
+            if let Some(result) = stream.handshake_slice() {
+                result?;
+                let description = stream.description();
+                self.tls = Some(stream);
+                return Ok(description);
+            }
+            if stop.is_some_and(StopFlag::is_raised) {
+                return Err(HandshakeEnd::Stopped);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(HandshakeEnd::TimedOut);
+            }
+        }
+    }
+
+    /// True once the handshake is done.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Opens a connection to `address`, waiting at most `timeout`.
@@ -180,21 +229,30 @@ impl Connection {
         stop: Option<(&StopFlag, Duration)>,
     ) -> Result<usize, ReadEnd> {
         loop {
-            match (&*self.stream).read(buffer) {
-                Ok(0) => return Err(ReadEnd::Closed),
-                Ok(count) => return Ok(count),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        if stop.is_some_and(|(flag, patience)| flag.is_raised_since(patience)) {
-                            return Err(ReadEnd::Stopped);
-                        }
-                        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                            return Err(ReadEnd::TimedOut);
-                        }
-                    }
-                    _ => return Err(ReadEnd::Broken(error)),
+            let received = match &mut self.tls {
+                Some(tls) => tls.read_slice(buffer, true),
+                None => match (&*self.stream).read(buffer) {
+                    Ok(0) => Received::Closed,
+                    Ok(count) => Received::Bytes(count),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::Interrupted => continue,
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Received::Nothing,
+                        _ => Received::Broken(error),
+                    },
                 },
+            };
+            match received {
+                Received::Bytes(count) => return Ok(count),
+                Received::Closed => return Err(ReadEnd::Closed),
+                Received::Broken(error) => return Err(ReadEnd::Broken(error)),
+                Received::Nothing => {
+                    if stop.is_some_and(|(flag, patience)| flag.is_raised_since(patience)) {
+                        return Err(ReadEnd::Stopped);
+                    }
+                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                        return Err(ReadEnd::TimedOut);
+                    }
+                }
             }
         }
     }
@@ -204,29 +262,25 @@ impl Connection {
     /// # Errors
     ///
     /// [`ReadEnd::Closed`] and [`ReadEnd::Broken`].
-    #[allow(unsafe_code)]
     pub fn read_now(&mut self, buffer: &mut [u8]) -> Result<usize, ReadEnd> {
-        // SAFETY: the descriptor is open as long as the stream is, and the buffer is writable for
-        // the length passed.
-        let count = unsafe {
-            libc::recv(
-                self.stream.as_raw_fd(),
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                libc::MSG_DONTWAIT,
-            )
-        };
-        match usize::try_from(count) {
-            Ok(0) if buffer.is_empty() => Ok(0),
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if let Some(tls) = &mut self.tls {
+            return match tls.read_slice(buffer, false) {
+                Received::Bytes(count) => Ok(count),
+                Received::Nothing => Ok(0),
+                Received::Closed => Err(ReadEnd::Closed),
+                Received::Broken(error) => Err(ReadEnd::Broken(error)),
+            };
+        }
+        match receive_now(&self.stream, buffer) {
             Ok(0) => Err(ReadEnd::Closed),
             Ok(count) => Ok(count),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
-                    _ => Err(ReadEnd::Broken(error)),
-                }
-            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                _ => Err(ReadEnd::Broken(error)),
+            },
         }
     }
 
@@ -236,40 +290,16 @@ impl Connection {
     ///
     /// [`WriteEnd::TimedOut`] after 30 s without progress, or when the whole takes longer than the
     /// slowest peer's rate allows.
-    pub fn write_all(&mut self, mut slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        let mut left = total;
-        let mut started: Option<(Instant, Instant)> = None;
-        while left > 0 {
-            match (&*self.stream).write_vectored(slices) {
-                Ok(0) => return Err(WriteEnd::Broken(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    left -= count;
-                    IoSlice::advance_slices(&mut slices, count);
-                    if let Some((_, progress)) = &mut started {
-                        *progress = Instant::now();
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        let now = Instant::now();
-                        let (begun, progress) = *started.get_or_insert((now, now));
-                        let floor = Duration::from_secs(
-                            u64::from(WRITE_TIMEOUT_S)
-                                + total as u64 / u64::from(SLOWEST_PEER_BYTES_PER_S),
-                        );
-                        if now - progress >= Duration::from_secs(u64::from(WRITE_TIMEOUT_S))
-                            || now - begun >= floor
-                        {
-                            return Err(WriteEnd::TimedOut);
-                        }
-                    }
-                    _ => return Err(WriteEnd::Broken(error)),
-                },
-            }
+    pub fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
+        let stream = &*self.stream;
+        match &mut self.tls {
+            None => send_all(stream, slices),
+            Some(tls) => tls.seal(
+                slices,
+                |records| send_all(stream, &mut [IoSlice::new(records)]),
+                WriteEnd::Broken,
+            ),
         }
-        Ok(())
     }
 
     /// Sends one piece of memory; see [`Connection::write_all`].
@@ -281,6 +311,9 @@ impl Connection {
     /// and dropped, bounded in bytes and time, because closing with unread bytes makes TCP send RST
     /// (PROMISES.md §1).
     pub fn close_gently(mut self) {
+        if let Some(mut tls) = self.tls.take() {
+            tls.close_notify();
+        }
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
@@ -294,6 +327,54 @@ impl Connection {
             }
         }
     }
+}
+
+/// Reads what is there already; [`io::ErrorKind::WouldBlock`] when nothing is.
+#[allow(unsafe_code)]
+pub(super) fn receive_now(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the descriptor is open as long as the stream is, and the buffer is writable for the
+    // length passed.
+    let count = unsafe {
+        libc::recv(stream.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends all of `slices`; see [`Connection::write_all`].
+fn send_all(mut stream: &TcpStream, mut slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
+    let total: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut left = total;
+    let mut started: Option<(Instant, Instant)> = None;
+    while left > 0 {
+        match stream.write_vectored(slices) {
+            Ok(0) => return Err(WriteEnd::Broken(io::ErrorKind::WriteZero.into())),
+            Ok(count) => {
+                left -= count;
+                IoSlice::advance_slices(&mut slices, count);
+                if let Some((_, progress)) = &mut started {
+                    *progress = Instant::now();
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    let now = Instant::now();
+                    let (begun, progress) = *started.get_or_insert((now, now));
+                    let floor = Duration::from_secs(
+                        u64::from(WRITE_TIMEOUT_S)
+                            + total as u64 / u64::from(SLOWEST_PEER_BYTES_PER_S),
+                    );
+                    if now - progress >= Duration::from_secs(u64::from(WRITE_TIMEOUT_S))
+                        || now - begun >= floor
+                    {
+                        return Err(WriteEnd::TimedOut);
+                    }
+                }
+                _ => return Err(WriteEnd::Broken(error)),
+            },
+        }
+    }
+    Ok(())
 }
 
 /// `address` with an IPv4-mapped IPv6 address turned back into IPv4.

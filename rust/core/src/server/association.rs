@@ -34,6 +34,7 @@ use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
 use crate::log::{Level, escaped};
 use crate::net::buffer::ReadBuffer;
 use crate::net::tcp::{Connection, ReadEnd, WriteEnd};
+use crate::net::tls::HandshakeEnd;
 use crate::policy::host_access::HostName;
 use crate::storage::writer::Dialect;
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
@@ -117,9 +118,11 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
         pace: None,
         is_slow: false,
     };
-    if !link.is_host_allowed() {
-        // Nothing was read and nothing is answered: the peer sees the end of the connection.
-    } else if let Some(request) = link.receive_request() {
+    // ARTIM: the request complete, and before it the handshake.
+    let deadline = Instant::now() + service.acse_timeout;
+    // A host that is denied gets nothing: the peer sees the end of the connection.
+    let is_let_in = link.is_host_allowed() && link.secure(deadline);
+    if let Some(request) = is_let_in.then(|| link.receive_request(deadline)).flatten() {
         shared.deregister(id);
         if let Some(Established { admission, storing, mut exchange }) = link.establish(&request) {
             let end = link.operate(&mut exchange);
@@ -222,9 +225,35 @@ impl<'s> Link<'s> {
         false
     }
 
+    /// Makes the connection secure where this is asked for; false, told, when that failed.
+    fn secure(&mut self, deadline: Instant) -> bool {
+        let Some(context) = &self.service.tls else { return true };
+        let peer = self.connection.peer();
+        match self.connection.secure(context, Some(deadline), Some(&self.shared.stop)) {
+            Ok(description) => {
+                self.narrator.secured(peer, &description);
+                return true;
+            }
+            Err(HandshakeEnd::Closed) => self
+                .narrator
+                .explain(format_args!("peer {peer} closed the connection before any handshake")),
+            Err(HandshakeEnd::Stopped) => {}
+            Err(HandshakeEnd::TimedOut) => {
+                self.narrator.no_association(&NoAssociation::Timeout);
+                let seconds = self.service.acse_timeout.as_secs();
+                self.narrator.not_secured(
+                    peer,
+                    &format_args!("no TLS handshake within {seconds} s (--acse-timeout)"),
+                );
+            }
+            // As DCMTK, which has received nothing yet.
+            Err(HandshakeEnd::Refused(fault)) => self.narrator.handshake_failed(peer, &fault),
+        }
+        false
+    }
+
     /// Waits for the A-ASSOCIATE-RQ; tells and answers everything else.
-    fn receive_request(&mut self) -> Option<Box<AssociateRq>> {
-        let deadline = Instant::now() + self.service.acse_timeout;
+    fn receive_request(&mut self, deadline: Instant) -> Option<Box<AssociateRq>> {
         loop {
             let received = self.ul.receive(self.buffer.unread());
             let (consumed, reaction) = (received.consumed, received.reaction);
@@ -279,6 +308,9 @@ impl<'s> Link<'s> {
     }
 
     fn tell_no_request(&mut self, end: &ReadEnd) {
+        if let Some(fault) = end.tls_fault() {
+            return self.narrator.handshake_failed(self.connection.peer(), fault);
+        }
         self.tell_received("", b"", b"");
         let begun = !self.buffer.unread().is_empty();
         match end {
@@ -673,6 +705,9 @@ impl<'s> Link<'s> {
     pub(super) fn read_ended(&mut self, exchange: &mut Exchange, end: &ReadEnd) -> End {
         match end {
             ReadEnd::Closed | ReadEnd::Broken(_) => {
+                if let Some(fault) = end.tls_fault() {
+                    self.narrator.not_secured(self.connection.peer(), &fault.explanation);
+                }
                 exchange.tell_cut(&self.narrator);
                 End::PeerGone
             }

@@ -511,7 +511,10 @@ fn abort_after_panic(shared: &Shared, stream: Arc<TcpStream>) {
         format_args!("an association ended by an internal fault; others go on"),
     );
     if let Ok(mut connection) = Connection::of_handle(stream) {
-        let _ = connection.write(&encode_abort(Abort::NOT_SPECIFIED));
+        // Within TLS there is nobody left to encrypt it.
+        if shared.service.tls.is_none() {
+            let _ = connection.write(&encode_abort(Abort::NOT_SPECIFIED));
+        }
         connection.close_gently();
     }
 }

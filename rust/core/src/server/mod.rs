@@ -11,6 +11,7 @@ use crate::log::Logger;
 use crate::net::buffer::BlockPool;
 use crate::net::resolve::HostNames;
 use crate::net::tcp::TransportOptions;
+use crate::net::tls::TlsContext;
 use crate::policy::AcceptorTable;
 use crate::storage::writer::{Store, StoreMode};
 
@@ -56,6 +57,8 @@ pub struct Service {
     pub host_access: Option<HostAccess>,
     /// Options of every socket.
     pub transport: TransportOptions,
+    /// What every connection must be secured with, before anything else (`--enable-tls`).
+    pub tls: Option<TlsContext>,
     /// Large read buffers, shared by all associations.
     pub blocks: BlockPool,
     /// Which contexts are accepted, and with which transfer syntaxes.

@@ -17,11 +17,16 @@ use crate::dimse::block::{MessageBlock, class_name};
 use crate::dimse::service::Priority;
 use crate::dimse::status::{Operation, Status};
 use crate::log::{Level, Logger, escaped};
+use crate::net::tcp::SocketAddr;
+use crate::net::tls::TlsFault;
 use crate::storage::writer::Dialect;
 use crate::uid::UidText;
 use crate::ul::pdu::AssociateRj;
 
 /// The logger that the tool's own lines belong to.
+/// Our own lines about secure connections.
+const TLS_LOGGER: &str = "dcmfast.tls";
+
 const fn logger_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Storescp => "dcmtk.apps.storescp",
@@ -354,6 +359,42 @@ impl Narrator {
                 );
             }
         }
+    }
+
+    /// The handshake is done.
+    pub fn secured(&self, peer: SocketAddr, description: &str) {
+        self.logger.line(Level::Info, TLS_LOGGER, format_args!("peer {peer}: {description}"));
+    }
+
+    /// A connection is not, or no longer, secure; why, in plain words.
+    pub fn not_secured(&self, peer: SocketAddr, why: &dyn fmt::Display) {
+        self.logger.line(Level::Error, TLS_LOGGER, format_args!("peer {peer}: {why}"));
+    }
+
+    /// The handshake failed: DCMTK's line, and ours, which says who and why.
+    pub fn handshake_failed(&self, peer: SocketAddr, fault: &TlsFault) {
+        let TlsFault { condition, explanation, .. } = fault;
+        if fault.is_wrong_name {
+            let logger = &self.logger;
+            return logger.line(
+                Level::Warn,
+                TLS_LOGGER,
+                format_args!("peer {peer}: {explanation}"),
+            );
+        }
+        match self.dialect {
+            Dialect::Storescp => {
+                self.say(Level::Error, format_args!("Receiving Association failed: {fault}"));
+            }
+            Dialect::Dcmqrscp => {
+                self.say(Level::Info, format_args!("Failed to receive association: {fault}"));
+            }
+            Dialect::Dcmrecv => self.say(
+                Level::Error,
+                format_args!("Could not receive association request: {condition}"),
+            ),
+        }
+        self.not_secured(peer, explanation);
     }
 
     /// C-ECHO-RQ.

@@ -242,6 +242,7 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             max_pdu_bytes,
             max_send_pdu_bytes: None,
             transport,
+            tls: None,
             connect_timeout: Some(wait),
             acse_timeout: Some(acse_timeout),
             dimse_timeout: self.options.dimse_timeout,

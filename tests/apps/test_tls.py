@@ -1,0 +1,425 @@
+"""TLS of the tools: who is let in and who is not, what is said about it, and that nobody waits.
+
+Peers are Python's own TLS, driven by hand, and our requestors; DCMTK's stand in
+``tests/compat/test_tls_against_dcmtk.py``.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from testkit import pdu
+from testkit.authority import PASSWORD, Credentials, Pki
+from testkit.checks import assert_only
+from testkit.corpus import split_part10
+from testkit.kinds import StartReceiver
+from testkit.peer import ScriptedPeer
+from testkit.process import Receiver, run_tool
+from vectors import make
+
+
+def client_context(
+    pki: Pki, credentials: Credentials | None, *, version: ssl.TLSVersion | None = None
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(pki.authority.certificate)
+    if credentials is not None:
+        context.load_cert_chain(credentials.certificate, credentials.key)
+    if version is not None:
+        # Old versions need weaker hashes than today's least.
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def secure(
+    receiver: Receiver,
+    context: ssl.SSLContext,
+    *,
+    name: str | None = None,
+    session: ssl.SSLSession | None = None,
+) -> ScriptedPeer:
+    peer = ScriptedPeer(receiver.port)
+    peer.socket = context.wrap_socket(peer.socket, server_hostname=name, session=session)
+    return peer
+
+
+def assert_echoes(peer: ScriptedPeer) -> None:
+    with peer:
+        peer.associate()
+        peer.echo()
+        peer.send(pdu.release_rq())
+        peer.expect_pdu(pdu.RELEASE_RP)
+
+
+def assert_refused(peer_socket: socket.socket) -> None:
+    """However the two versions of the protocol tell it: no association, and the end."""
+    with peer_socket, suppress(ssl.SSLError, ConnectionError):
+        peer_socket.sendall(pdu.associate_rq())
+        assert peer_socket.recv(16) == b""
+
+
+@pytest.fixture(scope="module")
+def receiver(shared_scp: StartReceiver, pki: Pki) -> Receiver:
+    """A storescp that requires certificates of our authority, revoked ones refused."""
+    return shared_scp(
+        "storescp", *pki.server.tls, *pki.authority.trusted, "+crl", str(pki.revocation_list),
+        "-v", "--acse-timeout", "5",
+    )  # fmt: skip
+
+
+# ---- Who is let in
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_versions_of_the_default_profile(
+    version: ssl.TLSVersion, receiver: Receiver, pki: Pki
+) -> None:
+    with secure(receiver, client_context(pki, pki.client, version=version)) as peer:
+        peer.associate()
+        peer.echo()
+        peer.send(pdu.release_rq())
+        peer.expect_pdu(pdu.RELEASE_RP)
+    name = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}[version]
+    receiver.stderr.wait_for(
+        rf"I: dcmfast.tls: peer 127\.0\.0\.1:\d+: {name}, TLS_\w+; the peer has certificate "
+        r"'CN=client' issued by 'CN=Test authority'"
+    )
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed(version: ssl.TLSVersion, receiver: Receiver, pki: Pki) -> None:
+    context = client_context(pki, pki.client, version=version)
+    with secure(receiver, context) as peer:
+        peer.associate()
+        peer.echo()
+        assert isinstance(peer.socket, ssl.SSLSocket)
+        session = peer.socket.session
+        peer.send(pdu.release_rq())
+        peer.expect_pdu(pdu.RELEASE_RP)
+    again = secure(receiver, context, session=session)
+    assert isinstance(again.socket, ssl.SSLSocket)
+    assert again.socket.session_reused
+    assert_echoes(again)
+    receiver.stderr.wait_for(r"dcmfast\.tls: .*, resumed; the peer has certificate 'CN=client'")
+
+
+def test_objects_arrive_whole(receiver: Receiver, pki: Pki, tmp_path: Path) -> None:
+    """Small ones and one of many records, by our own storescu."""
+    made = [make.ct(number) for number in (1, 2)]
+    made.append(make.ct(3, rows=1200, columns=1200))
+    files = []
+    for number, one in enumerate(made):
+        files.append(tmp_path / f"{number}.dcm")
+        files[-1].write_bytes(make.part10(one))
+    done = run_tool(
+        "dcmfast", "storescu",
+        [*pki.client.tls, *pki.authority.trusted, "127.0.0.1", str(receiver.port), *files],
+    )  # fmt: skip
+    assert (done.code, done.stderr) == (0, "")
+    assert_only(receiver, {f"CT.{one.sop_instance_uid}" for one in made})
+    for path in receiver.files():
+        sent = next(one for one in made if one.sop_instance_uid in path.name)
+        assert split_part10(path.read_bytes())[1] == sent.data_set
+        path.unlink()
+
+
+def test_a_byte_at_a_time(receiver: Receiver, pki: Pki) -> None:
+    """Records and handshake messages may be cut anywhere."""
+    context = client_context(pki, pki.client)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing)
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def drip() -> None:
+            for byte in outgoing.read():
+                peer.sendall(bytes([byte]))
+
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                drip()
+                incoming.write(peer.recv(65536))
+        drip()
+        tls.write(pdu.associate_rq())
+        drip()
+        answer = b""
+        while not answer:
+            try:
+                answer = tls.read(1)
+            except ssl.SSLWantReadError:
+                incoming.write(peer.recv(65536))
+        assert answer[0] == pdu.ASSOCIATE_AC
+
+
+# ---- Who is not, and what is said
+
+
+@pytest.mark.parametrize(
+    ("which", "why"),
+    [
+        ("none", r"it sent no certificate, and one is required \(--require-peer-cert\)"),
+        ("expired", r"its certificate 'CN=expired client' .* 2020 GMT is refused: .* has expired"),
+        ("revoked", r"its certificate 'CN=revoked client' .* is refused: certificate revoked"),
+        ("stranger", r"its certificate 'CN=stranger' issued by 'CN=Other authority'.* is refused"),
+    ],
+)  # fmt: skip
+def test_refused_certificates(which: str, why: str, receiver: Receiver, pki: Pki) -> None:
+    credentials = {
+        "none": None, "expired": pki.expired, "revoked": pki.revoked, "stranger": pki.stranger,
+    }[which]  # fmt: skip
+    try:
+        peer = secure(receiver, client_context(pki, credentials))
+    except (ssl.SSLError, ConnectionError):
+        pass
+    else:
+        # TLS 1.3: the refusal comes after the client's own handshake is done.
+        assert_refused(peer.socket)
+    receiver.stderr.wait_for(rf"E: dcmfast\.tls: peer 127\.0\.0\.1:\d+: {why}")
+    receiver.stderr.wait_for(r"E: Receiving Association failed: 000b:0[0-9a-f]{3} TLS error: ")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_old_versions_are_refused(version: ssl.TLSVersion, receiver: Receiver, pki: Pki) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        secure(receiver, client_context(pki, pki.client, version=version))
+    name = {ssl.TLSVersion.TLSv1: "TLS 1.0", ssl.TLSVersion.TLSv1_1: "TLS 1.1"}[version]
+    receiver.stderr.wait_for(
+        rf"E: dcmfast\.tls: peer .*: it offers {name} at most; the BCP 195 RFC 8996 TLS Profile "
+        "needs TLS 1.2"
+    )
+
+
+def test_no_suite_in_common(receiver: Receiver, pki: Pki) -> None:
+    context = client_context(pki, pki.client, version=ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers("AES128-SHA:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError):
+        secure(receiver, context)
+    receiver.stderr.wait_for(
+        r"E: dcmfast\.tls: .*it offers TLS_RSA_WITH_AES_128_CBC_SHA; .* has TLS_ECDHE_"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bytes_sent", "why"),
+    [
+        (pdu.associate_rq(), "it speaks DICOM without TLS; this port expects TLS"),
+        (b"GET / HTTP/1.0\r\n\r\n", "it speaks HTTP, not TLS"),
+        (bytes(range(128, 228)), "it speaks something that is no TLS"),
+    ],
+    ids=["plain DICOM", "HTTP", "garbage"],
+)
+def test_strangers_on_the_port(bytes_sent: bytes, why: str, receiver: Receiver) -> None:
+    with ScriptedPeer(receiver.port) as peer:
+        peer.send(bytes_sent)
+        # Nothing in clear comes back but, at most, an alert.
+        assert peer.drain()[:1] in (b"", b"\x15")
+    receiver.stderr.wait_for(rf"E: dcmfast\.tls: peer 127\.0\.0\.1:\d+: {why}")
+
+
+def test_plain_dicom_gets_dcmtks_condition(receiver: Receiver) -> None:
+    with ScriptedPeer(receiver.port) as peer:
+        peer.send(pdu.associate_rq())
+        peer.drain()
+    receiver.stderr.wait_for(
+        "E: Receiving Association failed: 000b:090b TLS error: wrong version number"
+    )
+
+
+def test_close_in_the_handshake(receiver: Receiver, pki: Pki) -> None:
+    context = client_context(pki, pki.client)
+    outgoing = ssl.MemoryBIO()
+    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = outgoing.read()
+    with ScriptedPeer(receiver.port) as peer:
+        peer.send(hello[: len(hello) // 2])
+    receiver.stderr.wait_for("it closed the connection in the handshake")
+
+
+def test_a_damaged_record(receiver: Receiver, pki: Pki) -> None:
+    """What was not encrypted by the peer ends the association; nothing of it is believed."""
+    context = client_context(pki, pki.client)
+    peer = secure(receiver, context)
+    peer.associate()
+    with socket.socket(fileno=socket.dup(peer.socket.fileno())) as below:
+        below.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
+        receiver.stderr.wait_for(r"E: dcmfast\.tls: peer .*: ")
+    peer.socket.close()
+
+
+def test_renegotiation_is_refused(receiver: Receiver, pki: Pki) -> None:
+    """TLS 1.2's, by the openssl program: the server declines, and the session goes on or ends."""
+    with subprocess.Popen(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{receiver.port}", "-tls1_2",
+         "-cert", str(pki.client.certificate), "-key", str(pki.client.key),
+         "-CAfile", str(pki.authority.certificate)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as client:  # fmt: skip
+        assert client.stdin is not None
+        receiver.stderr.wait_for("dcmfast.tls: .*TLSv1.2")
+        client.stdin.write(b"R\n")
+        client.stdin.flush()
+        out, _ = client.communicate(timeout=20)
+    assert b"no renegotiation" in out
+    assert receiver.process.poll() is None
+
+
+def test_stalled_handshakes_hold_nobody_up(receiver: Receiver, pki: Pki) -> None:
+    """20 peers that connect and say nothing, or half a hello; another echoes meanwhile."""
+    with ExitStack() as stack:
+        for number in range(20):
+            stalled = stack.enter_context(
+                socket.create_connection(("127.0.0.1", receiver.port), timeout=10)
+            )
+            if number % 2:
+                stalled.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        begun = time.monotonic()
+        for _ in range(3):
+            assert_echoes(secure(receiver, client_context(pki, pki.client)))
+        assert time.monotonic() - begun < 4.0
+
+
+def test_a_handshake_has_a_deadline(running_scp: StartReceiver, pki: Pki) -> None:
+    """A total: a peer that drips bytes is cut off as well."""
+    receiver = running_scp("storescp", *pki.server.tls, "--acse-timeout", "1")
+    with ScriptedPeer(receiver.port) as silent, ScriptedPeer(receiver.port) as dripping:
+        begun = time.monotonic()
+        dripping.send(b"\x16\x03\x01\x02\x00")
+        dripping.socket.settimeout(0.05)
+        ended = False
+        while not ended and time.monotonic() - begun < 8:
+            dripping.send_tolerant(b"\x01")
+            try:
+                ended = not dripping.socket.recv(64)
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                ended = True
+        assert ended
+        silent.drain(within_s=5)
+        assert time.monotonic() - begun < 5
+    receiver.stderr.wait_for(
+        r"E: dcmfast\.tls: peer .*: no TLS handshake within 1 s \(--acse-timeout\)", count=2
+    )
+
+
+def test_tls_on_a_plain_port(running_scp: StartReceiver, pki: Pki) -> None:
+    receiver = running_scp("storescp")
+    done = run_tool(
+        "dcmfast", "echoscu",
+        [*pki.client.tls, *pki.authority.trusted, "127.0.0.1", str(receiver.port)],
+    )  # fmt: skip
+    assert done.code == 1
+    assert done.lines[0].startswith("F: Association Request Failed: 000b:")
+    assert done.lines[1].startswith(f"E: dcmfast.tls: peer 127.0.0.1:{receiver.port}: it ")
+    assert "expects no TLS" in done.lines[1]
+
+
+# ---- Options of the acceptors
+
+
+def echo(receiver: Receiver, *options: str) -> int:
+    return run_tool("dcmfast", "echoscu", [*options, "127.0.0.1", str(receiver.port)]).code
+
+
+def test_verify_peer_cert(running_scp: StartReceiver, pki: Pki) -> None:
+    """``-vc``: a certificate is verified if there is one."""
+    receiver = running_scp("storescp", *pki.server.tls, *pki.authority.trusted, "-vc")
+    assert echo(receiver, "+tla", *pki.authority.trusted) == 0
+    assert echo(receiver, *pki.client.tls, *pki.authority.trusted) == 0
+    assert echo(receiver, *pki.stranger.tls, *pki.authority.trusted) != 0
+
+
+def test_ignore_peer_cert(running_scp: StartReceiver, pki: Pki) -> None:
+    """``-ic``, here with dcmrecv, and a directory of authorities on the other side."""
+    receiver = running_scp("dcmrecv", *pki.server.tls, "-ic")
+    folder = pki.authority.hashed_directory(pki.directory / "hashed")
+    assert echo(receiver, *pki.stranger.tls, "+cd", str(folder)) == 0
+    assert echo(receiver, "+tla", "+cd", str(folder)) == 0
+    # The requestor verifies for itself.
+    assert echo(receiver, "+tla") == 1
+    assert echo(receiver, "+tla", "-ic") == 0
+
+
+def test_revocation_of_the_whole_chain(running_scp: StartReceiver, pki: Pki) -> None:
+    """``+cra``: without a list nobody passes; with one, all that it does not name."""
+    for options, code in (([], 1), (["+crl", str(pki.revocation_list)], 0)):
+        receiver = running_scp(
+            "storescp", *pki.server.tls, *pki.authority.trusted, "+cra", *options
+        )
+        assert (echo(receiver, *pki.client.tls, *pki.authority.trusted) != 0) == bool(code)
+    assert echo(receiver, *pki.revoked.tls, *pki.authority.trusted) != 0
+
+
+def test_expect_sni(running_scp: StartReceiver, pki: Pki) -> None:
+    """A wrong name gets the alert and one W line; no name, as most devices, is let pass."""
+    receiver = running_scp(
+        "storescp", *pki.server.tls, *pki.authority.trusted, "--expect-sni", "pacs.example"
+    )
+    context = client_context(pki, pki.client)
+    assert_echoes(secure(receiver, context, name="pacs.example"))
+    assert_echoes(secure(receiver, context, name="PACS.Example"))
+    assert_echoes(secure(receiver, context))
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized[ _]name"):
+        secure(receiver, context, name="other.example")
+    text = receiver.stderr.wait_for("W: dcmfast.tls: .*")
+    assert "asked for server 'other.example', this one is 'pacs.example'" in text
+    assert len(receiver.stderr.lines) == 1
+
+
+def test_der_and_an_encrypted_key(running_scp: StartReceiver, pki: Pki) -> None:
+    receiver = running_scp("storescp", *pki.server_rsa.as_der().tls, "-der", "-ic")
+    assert echo(receiver, "+tla", *pki.authority.trusted) == 0
+    receiver = running_scp("storescp", *pki.encrypted.tls, "+pw", PASSWORD, "-ic")
+    assert echo(receiver, "+tla", *pki.authority.trusted) == 0
+
+
+def test_a_process_for_each_association(running_scp: StartReceiver, pki: Pki) -> None:
+    """``--fork``: the handshake is the child's, and a refused peer costs nobody anything."""
+    receiver = running_scp("storescp", *pki.server.tls, *pki.authority.trusted, "--fork")
+    assert echo(receiver, *pki.client.tls, *pki.authority.trusted) == 0
+    assert echo(receiver, *pki.stranger.tls, *pki.authority.trusted) != 0
+    assert_echoes(secure(receiver, client_context(pki, pki.client)))
+
+
+@pytest.mark.parametrize(("tool", "code"), [("storescp", 1), ("dcmrecv", 71)])
+def test_nothing_is_started(tool: str, code: int, free_port: int, pki: Pki, tmp_path: Path) -> None:
+    """A key that is missing, and one with a wrong password: DCMTK's exit codes."""
+    missing = str(tmp_path / "none")
+    for options in (
+        ["+tls", missing, str(pki.server.certificate)],
+        [*pki.encrypted.tls, "+pw", "wrong"],
+        [*pki.server.tls, "+cs", "TLS_NO_SUCH_SUITE"],
+    ):
+        done = run_tool("dcmfast", tool, [str(free_port), "-od", tmp_path, *options])
+        assert done.code == code, done.stderr
+        assert done.lines[-1].startswith("F: 000")
+
+
+def test_write_seed(running_scp: StartReceiver, pki: Pki, tmp_path: Path) -> None:
+    """``+rs`` with ``+ws`` and ``+wf``."""
+    seed, other = tmp_path / "seed", tmp_path / "other"
+    seed.write_bytes(b"not much")
+    receiver = running_scp("storescp", *pki.server.tls, "-ic", "+rs", str(seed), "+ws")
+    assert len(seed.read_bytes()) == 1024
+    done = run_tool(
+        "dcmfast", "echoscu",
+        ["+tla", *pki.authority.trusted, "+rs", seed, "+wf", other, "127.0.0.1",
+         str(receiver.port)],
+    )  # fmt: skip
+    assert (done.code, done.stderr) == (0, "")
+    assert len(other.read_bytes()) == 1024
