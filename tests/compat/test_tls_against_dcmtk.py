@@ -120,3 +120,11 @@ def test_offline_checks(implementation: str, pki: Pki) -> None:
         assert done.code == code, done.stderr
         passed = {0: "passed", 22: "failed"} if "+vc" in options else {0: " is a", 22: " is not a"}
         assert passed[code] in done.stdout
+
+
+def test_version_names_the_library() -> None:
+    """As DCMTK does; a program and the library may come from different days."""
+    for one in ("dcmfast", "dcmtk"):
+        done = run_tool(one, "storescp", ["--version"])
+        assert "\nExternal libraries used:\n" in done.stdout
+        assert "\n- OpenSSL " in done.stdout

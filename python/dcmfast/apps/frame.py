@@ -72,8 +72,15 @@ def _answer(parsed: ParsedOptions) -> int:
 
         sys.stdout.write(texts.cipher_suites(parsed.front_end, cipher_suites()))
         return 0
-    make = texts.version if parsed.exclusive == "--version" else texts.usage
-    sys.stdout.write(make(parsed.front_end))
+    if parsed.exclusive != "--version":
+        sys.stdout.write(texts.usage(parsed.front_end))
+        return 0
+    libraries: tuple[str, ...] = ()
+    if any(option.field == "tls" for option in parsed.front_end.options()):
+        from dcmfast.net.tls import library
+
+        libraries = (library(),)
+    sys.stdout.write(texts.version(parsed.front_end, libraries))
     return 0
 
 

@@ -74,9 +74,10 @@ def summary_lines(option: Option) -> list[str]:
     return lines if option.available else [*lines, "(not available yet)"]
 
 
-def version(front_end: FrontEnd) -> str:
-    """Return the text of ``--version``."""
-    return f"{_host(front_end)}\nExternal libraries used: none\n"
+def version(front_end: FrontEnd, libraries: tuple[str, ...] = ()) -> str:
+    """Return the text of ``--version``; `libraries` are those that the tool works with."""
+    rows = "".join(f"\n- {name}" for name in libraries)
+    return f"{_host(front_end)}\nExternal libraries used:{rows or ' none'}\n"
 
 
 def cipher_suites(front_end: FrontEnd, names: list[str]) -> str:
