@@ -292,7 +292,10 @@ def named_only_in(pattern: str, allowed: set[str], *, folder: Path = RUST) -> No
 
 
 def test_sockets_files_and_python_have_their_places() -> None:
-    """Rule 5: std::net in net/ and the listener, std::fs in the backend, pyo3 in rust/py/."""
+    """Rule 5: std::net in net/ and the listener, std::fs in the backend, pyo3 in rust/py/.
+
+    And processes are started in one file.
+    """
     core = "core/src"
     named_only_in(
         r"\bstd::net\b|\bTcpStream\b|\bTcpListener\b",
@@ -308,6 +311,7 @@ def test_sockets_files_and_python_have_their_places() -> None:
             f"{core}/server/host_access.rs",
         },
     )
+    named_only_in(r"\bprocess::(?:\{[^}]*)?Command\b", {f"{core}/server/commands.rs"})
     named_only_in(r"\bpyo3\b", {"py"})
     named_only_in(r"\bopenssl\w*\b", {f"{core}/net/tls"})
     named_only_in(r"\bheed\b|\blmdb\w*\b", {f"{core}/index/env.rs", "lmdb-sys"})

@@ -25,6 +25,12 @@ EDGES = {
     "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer.rs::edge_of_what_is_held",
     "COMPARE_BLOCK_BYTES": "rust/core/src/storage/backend.rs::COMPARE_BLOCK_BYTES",
     "PENDING_CONNECTIONS_MAX": "tests/protocol/test_neighbours.py::PENDING_CONNECTIONS_MAX",
+    "FOLDER_NAME_BYTES_MAX": "tests/compat/test_sorting.py::test_long_patient_names_are_cut",
+    "STUDY_PREFIX_BYTES_MAX": "rust/core/src/storage/naming/folders.rs::prefixes",
+    "RESTING_STUDIES_MAX": "rust/core/src/storage/studies.rs::resting_studies_are_bounded",
+    "RENAMED_NAMES_BYTES_MAX": "rust/core/src/storage/studies.rs::remembered_names_are_bounded",
+    "COMMANDS_RUNNING_MAX": "tests/apps/test_storescp_events.py::COMMANDS_RUNNING_MAX",
+    "COMMANDS_WAITING_MAX": "rust/core/src/server/commands.rs::commands_in_the_background",
     "JOURNAL_RECORD_BYTES_MAX": "rust/core/src/storage/journal/frame.rs::the_length_is_bounded",
     "HOST_LOOKUPS_MAX": "rust/core/src/net/resolve.rs::a_stuck_resolver_is_given_up_on",
     "HOST_ACCESS_FILE_BYTES_MAX": "rust/core/src/server/host_access.rs::a_broken_file_at_start",
@@ -50,7 +56,7 @@ WITHOUT_EDGE = {
         TOOL_PAGE_INSTANCES TOOL_COMMIT_ENTRIES ARRIVAL_WINDOW_INSTANCES DOUBTFUL_FILES_MAX
     """,
     "a cache of ours, which begins anew when it is full": """
-        SYNCED_DIRECTORIES_MAX HOST_NAMES_MAX TLS_SESSIONS_MAX
+        SYNCED_DIRECTORIES_MAX HOST_NAMES_MAX TLS_SESSIONS_MAX NUMBERED_FOLDERS_MAX
     """,
     "a time; that it ends is measured in tests/protocol/test_deadlines.py and test_stop.py": """
         PDU_TIMEOUT_S SLOWEST_PEER_BYTES_PER_S WRITE_TIMEOUT_S CLOSE_TIMEOUT_S STOP_GRACE_S
@@ -58,7 +64,8 @@ WITHOUT_EDGE = {
     """,
     "a rhythm of ours, which nobody outside can change": """
         GROUP_GATHER_US_MAX AREA_LOOK_MS STALE_PART_AGE_S COMMIT_DELAY_MS_MAX APPLY_RETRY_MS
-        CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS HOST_NAME_AGE_S
+        CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS HOST_NAME_AGE_S COMMAND_LOOK_MS
+        COMMAND_REAP_MS FOLDER_CLOCK_WAITS_MAX
     """,
     "the number of what our own code asks for, cut there": """
         WANTED_TAGS_MAX

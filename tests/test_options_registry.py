@@ -47,8 +47,10 @@ WORKING = {
         "-ts -ta -td "
         "-aet -pdu -b -dhl --refuse --reject --ignore --sleep-after --sleep-during -s +s "
         "--abort-after --abort-during -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
-        "+g= +e -p -uc -uf +uf -tn -fe --durability --duplicate "
-        "--max-associations --fault --fault-seed" + _TLS + "+dp -vc --expect-sni"
+        "+g= +e -p -uc -ss -su -sp -uf +uf -tn -fe -xcr -xcs -rns -tos -xs "
+        "--durability --duplicate --max-associations --fault --fault-seed"
+        + _TLS
+        + "+dp -vc --expect-sni"
     ),
     "dcmrecv": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

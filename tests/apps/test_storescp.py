@@ -463,7 +463,7 @@ def test_options_that_name_todays_behaviour(option: str, running_scp: StartRecei
     "options",
     [
         ["+te"],
-        ["+g"], ["+p", "256", "16"], ["-ss", "ST"], ["-su", "ST"], ["-sp"], ["-xcr", "true"],
+        ["+g"], ["+p", "256", "16"],
     ],
     ids=str,
 )  # fmt: skip

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SECONDS_MAX = 2**31 - 1
 #: Largest number that a socket option takes.
 _C_INT_MAX = 2**31 - 1
+#: Longest prefix of a study's folder; the engine's own bound.
+STUDY_PREFIX_BYTES_MAX = 190
 #: What DCMTK takes TCP_BUFFER_LENGTH=0 for.
 _TCP_BUFFER_BYTES_DEFAULT = 65536
 #: Files of access rules (``+ac``): hosts_access(5), and variables that name others.
@@ -116,8 +118,19 @@ class ReceiverSettings(GeneralSettings):
     is_meta_written: bool
     #: ``uid``, ``unique``, ``time``, ``short-unique`` or ``system-time``.
     naming: str
-    #: ``none`` or ``series-date``.
+    #: ``none`` or ``series-date``; by study ``study-time``, ``study-uid`` or ``patient-name``.
     subdirectory: str
+    #: What the names of studies' folders begin with.
+    study_prefix: str
+    #: Command lines for the shell, with DCMTK's placeholders; None runs nothing.
+    exec_on_reception: str | None
+    exec_on_eostudy: str | None
+    #: Files of a complete study are given numbers.
+    is_renaming_on_eostudy: bool
+    #: A study is complete when nothing has come for so long; 0 is a time, None is no such end.
+    eostudy_timeout_s: int | None
+    #: Commands are waited for.
+    is_exec_synchronous: bool
     #: Appended to every name as it is; holds no path separator.
     extension: str
     #: ``none``, ``group`` or ``each``.
@@ -236,7 +249,13 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
             is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
             is_meta_written=parsed.choice("file_format") == "file",
             naming="time" if parsed.flag("timenames") else parsed.choice("naming"),
-            subdirectory="none",
+            subdirectory=parsed.choice("sorting") if parsed.flag("sorting") else "none",
+            study_prefix=str((*parsed.values("sorting"), "")[0]),
+            exec_on_reception=_command(parsed, "exec_on_reception"),
+            exec_on_eostudy=_command(parsed, "exec_on_eostudy"),
+            is_renaming_on_eostudy=parsed.flag("rename_on_eostudy"),
+            eostudy_timeout_s=_time(parsed, "eostudy_timeout_s"),
+            is_exec_synchronous=parsed.flag("exec_sync"),
             host_access=host_access(parsed, os.environ),
         )
 
@@ -293,6 +312,12 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
             is_meta_written=True,
             naming=parsed.choice("naming"),
             subdirectory=parsed.choice("subdirectory"),
+            study_prefix="",
+            exec_on_reception=None,
+            exec_on_eostudy=None,
+            is_renaming_on_eostudy=False,
+            eostudy_timeout_s=None,
+            is_exec_synchronous=False,
         )
 
     return built(parsed, build)
@@ -421,6 +446,13 @@ def parse(
                 f"Invalid value for option --filename-extension (path separator: {extension})"
             )
 
+    def check_prefix(prefix: str = "") -> None:
+        # DCMTK finds out when the first object comes, or leaves the output directory.
+        above = prefix.split("/")[:-1]
+        is_bad = any(part in ("", ".", "..") for part in above) or "\0" in prefix
+        if is_bad or len(os.fsencode(prefix)) > STUDY_PREFIX_BYTES_MAX:
+            raise CommandLineError(f"Invalid value for the prefix of subdirectories ({prefix})")
+
     def check_title(title: str = "") -> None:
         try:
             AETitle.cut(title)
@@ -435,6 +467,7 @@ def parse(
                 "log_config": read_log_config,
                 "log_json": lambda: is_json.append(True),
                 "extension": check_extension,
+                "sorting": check_prefix,
                 "ae_title": check_title,
                 "called_ae_title": check_title,
                 **reached,
@@ -509,6 +542,16 @@ def _receiver(parsed: ParsedOptions) -> dict[str, Any]:
         "faults": faults(parsed),
         "fault_seed": number(parsed, "fault_seed"),
     }
+
+
+def _command(parsed: ParsedOptions, field: str) -> str | None:
+    return str(parsed.values(field)[0]) if parsed.flag(field) else None
+
+
+def _time(parsed: ParsedOptions, field: str) -> int | None:
+    """Return a time of which 0 is one, too."""
+    typed = parsed.number(field)
+    return None if typed is None else min(typed, SECONDS_MAX)
 
 
 def _requestor(parsed: ParsedOptions) -> dict[str, Any]:

@@ -64,6 +64,23 @@ pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;
 /// Longest file name extension (`-fe`): with the longest prefix and the longest encoded UID a name
 /// stays under the 255 bytes that file systems allow.
 pub const FILE_EXTENSION_BYTES_MAX: usize = 32;
+/// Longest name of a study's folder (`-sp`): what file systems allow; a longer patient's name is cut.
+pub const FOLDER_NAME_BYTES_MAX: usize = 255;
+/// Longest prefix of a study's folder (`-ss`, `-su`): with a legal UID behind it the name stays within
+/// [`FOLDER_NAME_BYTES_MAX`].
+pub const STUDY_PREFIX_BYTES_MAX: usize = 190;
+/// Milliseconds that a folder named by the time waits for a clock that gives a name again, before it is
+/// given a serial number.
+pub const FOLDER_CLOCK_WAITS_MAX: u32 = 3;
+/// Studies that nobody sends at present and whose end was not seen; the one that rested longest ends
+/// when there are more. A receiver without `-tos` would otherwise remember every study that was the
+/// last of an association beside another.
+pub const RESTING_STUDIES_MAX: usize = 1024;
+/// Names of files remembered to be renamed at the end of their studies (`-rns`), in bytes, over all
+/// studies: some 800,000. Files beyond keep their names, and a line says so.
+pub const RENAMED_NAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Folders whose next free number is remembered (`-rns`); forgotten together when full.
+pub const NUMBERED_FOLDERS_MAX: usize = 4096;
 /// Names tried in turn where a naming option must not meet an existing file (`-tn`, `+fsu`,
 /// `+fst`).
 pub const NAME_ATTEMPTS_MAX: u32 = 10_000;
@@ -213,6 +230,19 @@ pub const DOUBTFUL_FILES_MAX: usize = 10_000;
 /// Time given to a server to delete what its last commit made useless, before a file is called
 /// unlisted, in milliseconds.
 pub const DOUBTFUL_GRACE_MS: u64 = 500;
+
+// ---- Commands of storescp (-xcr, -xcs) --------------------------------------------------------
+
+/// Commands that run at once. Beyond this more of them only make each other slower; they start when
+/// others end.
+pub const COMMANDS_RUNNING_MAX: usize = 128;
+/// Commands that wait for their turn, some 300 bytes each. More are given up, each with an error in the
+/// log: a store never waits for them.
+pub const COMMANDS_WAITING_MAX: usize = 65_536;
+/// How often it is looked for commands that have ended, in milliseconds, while others wait for a turn.
+pub const COMMAND_LOOK_MS: u64 = 10;
+/// The same while none waits: only the process table holds them then.
+pub const COMMAND_REAP_MS: u64 = 200;
 
 // ---- Server -----------------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ impl fmt::Debug for Tag {
     }
 }
 
+/// Specific Character Set.
+pub const SPECIFIC_CHARACTER_SET: Tag = Tag::new(0x0008, 0x0005);
 /// SOP Class UID.
 pub const SOP_CLASS_UID: Tag = Tag::new(0x0008, 0x0016);
 /// SOP Instance UID.
@@ -46,6 +48,10 @@ pub const SOP_INSTANCE_UID: Tag = Tag::new(0x0008, 0x0018);
 pub const SERIES_DATE: Tag = Tag::new(0x0008, 0x0021);
 /// Failed SOP Instance UID List.
 pub const FAILED_SOP_INSTANCE_UID_LIST: Tag = Tag::new(0x0008, 0x0058);
+/// Patient's Name.
+pub const PATIENT_NAME: Tag = Tag::new(0x0010, 0x0010);
+/// Study Instance UID.
+pub const STUDY_INSTANCE_UID: Tag = Tag::new(0x0020, 0x000D);
 /// Bits Allocated.
 pub const BITS_ALLOCATED: Tag = Tag::new(0x0028, 0x0100);
 /// Pixel Representation.

@@ -4,6 +4,7 @@
 //! only crossing is `run`, which lets Python's signal handlers have their turn ten times a second.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +21,10 @@ use dcmfast_core::net::tcp::TransportOptions;
 use dcmfast_core::policy::host_access::HostName;
 use dcmfast_core::policy::{AcceptedRoles, AcceptorEntry, AcceptorTable, Hints, Promiscuous};
 use dcmfast_core::server::areas::AreaSlot;
-use dcmfast_core::server::{Dialect, HostAccess, Objects, Server, Service, Shared, Source};
+use dcmfast_core::server::commands::Commands;
+use dcmfast_core::server::{
+    Dialect, EventOptions, Events, HostAccess, Objects, Server, Service, Shared, Source,
+};
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
 use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreError, StoreMode, StoreOptions};
@@ -195,7 +199,13 @@ struct DirectoryPlan {
     write_file_meta: bool,
     file_naming: String,
     subdirectory: String,
+    study_prefix: String,
     filename_extension: String,
+    exec_on_reception: Option<OsString>,
+    exec_on_eostudy: Option<OsString>,
+    rename_on_eostudy: bool,
+    eostudy_timeout_s: Option<u32>,
+    exec_sync: bool,
 }
 
 impl DirectoryPlan {
@@ -212,8 +222,13 @@ impl DirectoryPlan {
             subdirectory: match &*self.subdirectory {
                 "none" => SubdirectoryNaming::None,
                 "series_date" => SubdirectoryNaming::SeriesDate,
+                "study_time" => SubdirectoryNaming::StudyTime,
+                "study_uid" => SubdirectoryNaming::StudyUid,
+                "patient_name" => SubdirectoryNaming::PatientName,
                 other => return Err(unknown("subdirectory", other)),
             },
+            study_prefix: self.study_prefix.clone(),
+            renames: self.rename_on_eostudy,
             extension: self.filename_extension.clone(),
             mode: storing.mode,
             with_meta: self.write_file_meta,
@@ -222,6 +237,16 @@ impl DirectoryPlan {
             dialect,
             ..StoreOptions::new(&self.output_directory)
         })
+    }
+
+    fn event_options(self, storing: &Storing) -> EventOptions {
+        EventOptions {
+            on_reception: self.exec_on_reception,
+            on_end_of_study: self.exec_on_eostudy,
+            end_of_study_timeout: self.eostudy_timeout_s.map(|s| Duration::from_secs(s.into())),
+            is_synchronous: self.exec_sync,
+            is_ignoring: storing.mode == StoreMode::Ignore,
+        }
     }
 }
 
@@ -334,6 +359,8 @@ impl Receiver {
             None => None,
         };
         let archive = given.get_item("archive")?;
+        let host_names = HostNames::new(plan.host_lookup);
+        let mut events = None;
         let objects = if let Some(tables) = archive {
             let tables: Tables = tables.extract()?;
             Objects::Areas(Arc::new(tables.compile(|quota| AreaOptions {
@@ -350,6 +377,15 @@ impl Receiver {
                 StoreError::Io(failure) => os_error(&failure.source),
                 error => PyOSError::new_err(error.to_string()),
             })?;
+            let options = directory.event_options(&storing);
+            let commands =
+                Commands::new(Arc::clone(&logger), host_names.clone(), options.is_synchronous);
+            events = Some(Arc::new(Events::new(
+                options,
+                Arc::clone(&store),
+                Arc::clone(&logger),
+                commands,
+            )));
             Objects::Directory(store)
         };
         let bind: Option<String> = match given.get_item("bind")? {
@@ -367,7 +403,7 @@ impl Receiver {
         let service = Service {
             dialect,
             logger,
-            host_names: HostNames::new(plan.host_lookup),
+            host_names,
             host_access,
             transport: TransportOptions {
                 no_delay: plan.tcp_no_delay,
@@ -378,6 +414,7 @@ impl Receiver {
             acceptor: plan.table.compile()?,
             mode: storing.mode,
             objects,
+            events,
             max_pdu_bytes: plan.max_pdu_bytes,
             acse_timeout: seconds(plan.acse_timeout_s),
             socket_timeout: plan.socket_timeout_s.map(seconds),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmfast import limits
 from dcmfast.config.faults import FaultRule
 from dcmfast.errors import (
     CommandLineError,
@@ -97,6 +98,12 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "is_meta_written": True,
         "naming": "uid",
         "subdirectory": "none",
+        "study_prefix": "",
+        "exec_on_reception": None,
+        "exec_on_eostudy": None,
+        "is_renaming_on_eostudy": False,
+        "eostudy_timeout_s": None,
+        "is_exec_synchronous": False,
         "extension": "",
         "durability": "none",
         "duplicate": "replace",
@@ -317,9 +324,6 @@ def test_a_title_that_is_none_is_refused(title: str) -> None:
         ("+p 1 1", "--padding-create"),
         ("+uc", "--convert-un"),
         ("+cl 1", "--compression-level"),
-        ("-ss x", "--sort-conc-studies"),
-        ("-xcr true", "--exec-on-reception"),
-        ("-xs", "--exec-sync"),
     ],
 )
 def test_what_is_still_to_come_is_refused_by_name(typed: str, option: str) -> None:
@@ -364,6 +368,43 @@ def test_the_files_of_access_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCMFAST_HOSTS_ALLOW", "/a")
     monkeypatch.setenv("DCMFAST_HOSTS_DENY", "")
     assert storescp("1", "+ac").host_access == ("storescp", "/a", "/etc/hosts.deny")
+
+
+def test_sorting_and_events() -> None:
+    """Words for ``net``; a prefix belongs to the option that counts, and 0 is a time."""
+    plain = storescp("1")
+    assert (plain.subdirectory, plain.study_prefix) == ("none", "")
+    assert (plain.exec_on_reception, plain.exec_on_eostudy) == (None, None)
+    assert (plain.is_renaming_on_eostudy, plain.is_exec_synchronous) == (False, False)
+    assert plain.eostudy_timeout_s is None
+    for typed, subdirectory, prefix in (
+        (("-ss", "a b"), "study-time", "a b"),
+        (("-ss", "a", "-su", ""), "study-uid", ""),
+        (("-su", "a", "-sp"), "patient-name", ""),
+        (("-sp", "-ss", "a", "--ignore"), "study-time", "a"),
+    ):
+        found = storescp("1", *typed)
+        assert (found.subdirectory, found.study_prefix) == (subdirectory, prefix)
+    events = storescp("1", "-sp", "-xcr", "", "-xcs", "b #p", "-rns", "-xs", "-tos", "0")
+    assert (events.exec_on_reception, events.exec_on_eostudy) == ("", "b #p")
+    assert (events.is_renaming_on_eostudy, events.is_exec_synchronous) == (True, True)
+    assert events.eostudy_timeout_s == 0
+
+
+def test_the_bound_of_a_prefix_is_the_engines() -> None:
+    """Stated twice, because a front end that only refuses a command line loads no engine."""
+    bound = limits.LIMITS["STUDY_PREFIX_BYTES_MAX"]
+    assert bound == settings.STUDY_PREFIX_BYTES_MAX
+    assert storescp("1", "-ss", "x" * bound).study_prefix == "x" * bound
+    with pytest.raises(CommandLineError, match="prefix"):
+        storescp("1", "-ss", "x" * (bound + 1))
+
+
+@pytest.mark.parametrize("option", [("-xcs", "x"), ("-rns",)], ids=" ".join)
+def test_ends_of_studies_are_not_for_inetd(option: tuple[str, ...]) -> None:
+    """As with ``--fork``; DCMTK says so on a stream that it has closed."""
+    with pytest.raises(CommandLineError, match="not allowed with --inetd"):
+        storescp("1", "-ss", "x", "-id", *option)
 
 
 def test_a_logger_configuration_is_looked_at(tmp_path: Path) -> None:

@@ -32,10 +32,9 @@ SORT_CONC_STUDIES = Option(
     field="sorting",
     names=("--sort-conc-studies", "-ss"),
     summary="[p]refix: string\nsort studies using prefix p and a timestamp",
-    choice="consecutive",
+    choice="study-time",
     values=(Text(),),
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 SORT_ON_STUDY_UID = Option(
     field="sorting",
@@ -44,7 +43,6 @@ SORT_ON_STUDY_UID = Option(
     choice="study-uid",
     values=(Text(),),
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 SORT_ON_PATIENTNAME = Option(
     field="sorting",
@@ -52,7 +50,6 @@ SORT_ON_PATIENTNAME = Option(
     summary="sort studies using the Patient's Name and\na timestamp",
     choice="patient-name",
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 
 # ---- What they are called

@@ -29,7 +29,6 @@ EXEC_ON_RECEPTION = Option(
         "processed one C-STORE-RQ message"
     ),
     values=(Text(),),
-    available=False,
 )
 EXEC_ON_EOSTUDY = Option(
     field="exec_on_eostudy",
@@ -43,7 +42,6 @@ EXEC_ON_EOSTUDY = Option(
     values=(Text(),),
     conflicts=_ONE_PROCESS,
     needs=(_SORTED,),
-    available=False,
 )
 RENAME_ON_EOSTUDY = Option(
     field="rename_on_eostudy",
@@ -55,7 +53,6 @@ RENAME_ON_EOSTUDY = Option(
     ),
     conflicts=_ONE_PROCESS,
     needs=(_SORTED,),
-    available=False,
 )
 EOSTUDY_TIMEOUT = Option(
     field="eostudy_timeout_s",
@@ -71,13 +68,11 @@ EOSTUDY_TIMEOUT = Option(
             any_of=(*_SORTING, "--exec-on-eostudy", "--rename-on-eostudy"),
         ),
     ),
-    available=False,
 )
 EXEC_SYNC = Option(
     field="exec_sync",
     names=("--exec-sync", "-xs"),
     summary="execute command synchronously in foreground",
-    available=False,
 )
 
 # ---- Input of storescu

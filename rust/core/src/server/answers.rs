@@ -42,9 +42,16 @@ pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
 /// The status of a C-STORE that failed for `error`.
 pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
     match error {
-        StoreError::Io(_) | StoreError::NoFreeName { .. } | StoreError::BadExtension => {
-            Status::OUT_OF_RESOURCES
-        }
+        // DCMTK answers C000H where it cannot make a folder, and the sender gives up for good.
+        StoreError::Io(_)
+        | StoreError::StudyFolder(_)
+        | StoreError::NoFreeName { .. }
+        | StoreError::BadExtension
+        | StoreError::BadPrefix
+        | StoreError::Stalled(_)
+        | StoreError::Journal(_)
+        | StoreError::Index(_)
+        | StoreError::LargerThanQuota { .. } => Status::OUT_OF_RESOURCES,
         StoreError::Scan(error) if error.is_resource_bound() => Status::OUT_OF_RESOURCES,
         // DIFFERENCES.md C6: each tool its own status for an empty data set.
         StoreError::Empty => match dialect {
@@ -54,10 +61,6 @@ pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
         StoreError::SopClassMismatch(_) | StoreError::SopInstanceMismatch(_) => {
             Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS
         }
-        StoreError::Stalled(_)
-        | StoreError::Journal(_)
-        | StoreError::Index(_)
-        | StoreError::LargerThanQuota { .. } => Status::OUT_OF_RESOURCES,
         StoreError::NotAStorageClass(_) => Status::SOP_CLASS_NOT_SUPPORTED,
         StoreError::DuplicateRejected { .. } => Status::DUPLICATE_SOP_INSTANCE,
         _ => Status::CANNOT_UNDERSTAND,

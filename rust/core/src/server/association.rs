@@ -36,6 +36,7 @@ use crate::net::buffer::ReadBuffer;
 use crate::net::tcp::{Connection, ReadEnd, WriteEnd};
 use crate::net::tls::HandshakeEnd;
 use crate::policy::host_access::HostName;
+use crate::storage::studies::Origin;
 use crate::storage::writer::Dialect;
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRq, UserInformation};
@@ -128,6 +129,7 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
             let end = link.operate(&mut exchange);
             link.tell_end(&end);
             // The next peer's turn does not wait for this one's close.
+            exchange.end(service);
             drop(exchange);
             drop(storing);
             drop(admission);
@@ -452,6 +454,12 @@ impl<'s> Link<'s> {
         let area = application.and_then(|(archive, application)| self.area(archive, application));
         let mut exchange = Exchange::new(accepted, fragmenter, titles, area);
         exchange.agreed_information = agreed_information(request, &accept);
+        if let Objects::Directory(store) = &service.objects {
+            let peer = self.connection.peer().ip();
+            let origin = Origin { calling: titles.0, called: titles.1, peer };
+            exchange.origin = Some(origin);
+            exchange.course = store.studies().map(|studies| Arc::new(studies.course(origin)));
+        }
         exchange.slow_read = faults.slow_read;
         pause(&self.shared.stop, faults.next.delay);
         match faults.next.ending {

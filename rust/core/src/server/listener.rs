@@ -19,8 +19,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::association;
+use super::events::Watch;
 use super::shared_numbers::SharedNumbers;
-use super::{Objects, Service};
+use super::{Events, Objects, Service};
 use crate::limits::{ASSOCIATION_STACK_BYTES, PENDING_CONNECTIONS_MAX, STOP_WAIT_MS};
 use crate::log::{Level, system_text};
 use crate::net::tcp::{self, Connection, SLICE, StopFlag};
@@ -294,6 +295,7 @@ impl Server {
     /// most [`STOP_WAIT_MS`], or until the flag is raised a second time.
     pub fn run(&self) {
         self.clear_stale_parts_beside();
+        let watch = self.shared.service.events.as_ref().and_then(Events::watch);
         let mut next_id = 0;
         while !self.shared.stop.is_raised() {
             if let Some(stream) = self.next_connection() {
@@ -302,7 +304,17 @@ impl Server {
             }
         }
         self.stop_listening();
+        let deadline = Instant::now() + Duration::from_millis(STOP_WAIT_MS);
         self.wait_for_threads();
+        self.finish_events(watch, deadline);
+    }
+
+    /// Ends the studies that are open, and starts the commands that wait.
+    fn finish_events(&self, watch: Option<Watch>, deadline: Instant) {
+        drop(watch);
+        if let Some(events) = &self.shared.service.events {
+            events.finish(deadline);
+        }
     }
 
     /// Waits a slice for a connection, for [`Server::serve_accepted`]; true if there is one.
@@ -330,6 +342,7 @@ impl Server {
             self.clear_stale_parts_beside();
         }
         self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        let watch = self.shared.service.events.as_ref().and_then(Events::watch);
         self.spawn(1, stream);
         let mut alive = lock(&self.shared.threads.0);
         while *alive > 0 && !self.shared.stop.is_raised() {
@@ -341,7 +354,9 @@ impl Server {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         drop(alive);
+        let deadline = Instant::now() + Duration::from_millis(STOP_WAIT_MS);
         self.wait_for_threads();
+        self.finish_events(watch, deadline);
     }
 
     /// The place is a process's that is about to be forked, or nobody's any more.

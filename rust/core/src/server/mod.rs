@@ -2,7 +2,8 @@
 //!
 //! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE; `peer`
 //! is an association as an operation sees it that has many answers; `answers` is the one table of what each fault gets; `narration` and
-//! `query_narration` say what happens in DCMTK's words.
+//! `query_narration` say what happens in DCMTK's words; `events` and `commands` are what storescp does
+//! when something was received.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,9 @@ pub mod access;
 pub mod answers;
 pub mod areas;
 pub mod association;
+pub mod commands;
 pub mod destinations;
+pub mod events;
 pub mod faults;
 pub mod find;
 pub mod host_access;
@@ -33,6 +36,7 @@ pub mod store;
 
 pub use crate::storage::writer::Dialect;
 pub use access::Archive;
+pub use events::{EventOptions, Events};
 pub use faults::Faults;
 pub use host_access::HostAccess;
 pub use listener::{Counters, Server, Shared, Source};
@@ -65,6 +69,8 @@ pub struct Service {
     pub acceptor: AcceptorTable,
     /// Where objects go.
     pub objects: Objects,
+    /// What is done when an object was received or a study is complete; a receiver's.
+    pub events: Option<Arc<Events>>,
     /// What is done with their bytes.
     pub mode: StoreMode,
     /// Longest P-DATA-TF announced and accepted, in bytes (`--max-pdu`).

@@ -549,6 +549,28 @@ impl Narrator {
         }
     }
 
+    /// Something is odd about the folder of a study.
+    pub fn study_warning(&self, text: &dyn fmt::Display) {
+        self.say(Level::Warn, format_args!("{text}"));
+    }
+
+    /// An association begins a study, in a new folder or in one that was there.
+    pub fn study_folder(&self, path: &dyn fmt::Display, is_new: bool) {
+        let what = if is_new { "created new" } else { "using existing" };
+        self.say(Level::Info, format_args!("{what} subdirectory for study: {path}"));
+    }
+
+    /// The folder of a study could not be made.
+    pub fn cannot_create_study_folder(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
+        self.say(Level::Error, format_args!("could not create subdirectory for study: {path}"));
+        self.explain(format_args!("{path}: {reason}"));
+    }
+
+    /// Studies are sorted, and the object says of none that it belongs to it.
+    pub fn no_study(&self, error: &dyn fmt::Display) {
+        self.say(Level::Error, format_args!("{error}"));
+    }
+
     /// The object could not be written.
     pub fn cannot_write(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
         match self.dialect {

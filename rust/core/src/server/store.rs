@@ -7,11 +7,13 @@
 //! leaves (C). Every answer's number comes from `answers`. Source: PS3.7 §9.1.1, §9.1.5, §9.3.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answers;
 use super::areas::OpenArea;
+use super::events::Received;
 use super::faults::{Effect, Effects, Ending, Event, pause, time_for};
 use super::listener::Shared;
 use super::narration::Narrator;
@@ -31,8 +33,9 @@ use crate::log::system_text;
 use crate::net::tcp::Connection;
 use crate::storage::crash_point::{crash_point, panic_point};
 use crate::storage::durability::Operation as IoOperation;
+use crate::storage::studies::{Course, Origin};
 use crate::storage::writer::{
-    Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored,
+    Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored, StoredStudy,
 };
 use crate::uid::UidText;
 use crate::ul::pdu::{Abort, PDU_HEADER_BYTES};
@@ -65,6 +68,10 @@ pub struct Exchange {
     pub(super) fragmenter: Fragmenter,
     pub(super) calling_ae_title: AeTitle,
     pub(super) called_ae_title: AeTitle,
+    /// Whose association it is, for commands; a receiver's.
+    pub(super) origin: Option<Origin>,
+    /// The association's way through the studies, where these are sorted.
+    pub(super) course: Option<Arc<Course>>,
     in_hand: Option<InHand>,
     /// The PDU of a response; kept, so that none is allocated per message.
     pub(super) pdu: Vec<u8>,
@@ -101,6 +108,8 @@ struct StoreInHand {
     effects: Option<Box<Effects>>,
     /// A fragment of the data set has come.
     is_begun: bool,
+    /// The name that the file should have, where a command wants to know of a failure, too.
+    expected_name: Option<String>,
 }
 
 /// What takes the bytes of one object.
@@ -143,6 +152,8 @@ impl Exchange {
             fragmenter,
             calling_ae_title: titles.0,
             called_ae_title: titles.1,
+            origin: None,
+            course: None,
             in_hand: None,
             pdu: Vec::new(),
             area,
@@ -168,6 +179,14 @@ impl Exchange {
     /// True between messages.
     pub fn is_idle(&self) -> bool {
         self.in_hand.is_none() && self.assembler.is_between_messages()
+    }
+
+    /// The association has ended.
+    pub fn end(&mut self, service: &Service) {
+        let ended = self.course.take().and_then(|course| course.end(Instant::now()));
+        if let (Some(ended), Some(events)) = (ended, &service.events) {
+            events.study_ended(&ended, ended.origin);
+        }
     }
 
     /// Begins the work on one block of bytes.
@@ -312,6 +331,9 @@ impl<'b> Block<'_, 'b> {
         if effects.response.ending == Some(Ending::Truncate) {
             return self.send_half(context_id, &response);
         }
+        if let Some(course) = &self.exchange.course {
+            course.message_ends(Instant::now());
+        }
         match self.answer_now_or_later(context_id, response, request.data_set_type) {
             Outcome::GoOn => self.fault_behind_response(effects.next),
             outcome => outcome,
@@ -444,8 +466,19 @@ impl<'b> Block<'_, 'b> {
             transfer_syntax: context.transfer_syntax,
             calling_ae_title: self.exchange.calling_ae_title,
         };
+        let mut expected_name = None;
         let writer = match &self.service.objects {
-            Objects::Directory(store) => ObjectWriter::File(store.begin(&instance_request)),
+            Objects::Directory(store) => {
+                if let Some(course) = &self.exchange.course {
+                    course.message_begins(Instant::now());
+                }
+                let writer = store.begin_in(&instance_request, self.exchange.course.clone());
+                let events = self.service.events.as_ref();
+                if events.is_some_and(|events| events.wants_receptions()) {
+                    expected_name = Some(writer.expected_name());
+                }
+                ObjectWriter::File(writer)
+            }
             Objects::Areas(_) => match &self.exchange.area {
                 Some(open) => ObjectWriter::Area(open.area.begin(&instance_request)),
                 None => return Outcome::Abort(Abort::USER, NO_AREA.into()),
@@ -460,6 +493,7 @@ impl<'b> Block<'_, 'b> {
             context_id,
             writer: Some(writer),
             failure: None,
+            expected_name,
             effects,
             is_begun: false,
         };
@@ -487,7 +521,8 @@ impl<'b> Block<'_, 'b> {
 
     fn finish_store(&mut self, store: StoreInHand) -> Outcome {
         panic_point("store");
-        let StoreInHand { request, context_id, writer, failure, effects, .. } = store;
+        let StoreInHand { request, context_id, writer, failure, expected_name, effects, .. } =
+            store;
         let effects = effects.map_or_else(Effects::default, |effects| *effects);
         pause(&self.shared.stop, effects.fragment);
         let status_asked_for = match effects.response.ending {
@@ -507,7 +542,8 @@ impl<'b> Block<'_, 'b> {
         if let Some(status) = status_asked_for.filter(is_refused) {
             drop(writer);
             self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-            return self.answer_store(&request, context_id, status, &effects);
+            let stored = (None, expected_name);
+            return self.answer_store(&request, context_id, status, &effects, stored);
         }
         let result = match (failure, writer) {
             (Some(error), _) => Err(error),
@@ -532,7 +568,8 @@ impl<'b> Block<'_, 'b> {
         };
         // A status that a rule asks for takes the place of success only.
         let status = status_asked_for.filter(|_| result.is_ok()).unwrap_or(status);
-        match self.answer_store(&request, context_id, status, &effects) {
+        let stored = (result.as_ref().ok(), expected_name);
+        match self.answer_store(&request, context_id, status, &effects, stored) {
             Outcome::GoOn if aborts => {
                 Outcome::Abort(Abort::USER, "the object could not be written".into())
             }
@@ -546,25 +583,70 @@ impl<'b> Block<'_, 'b> {
         context_id: u8,
         status: Status,
         effects: &Effects,
+        (stored, expected_name): (Option<&Stored>, Option<String>),
     ) -> Outcome {
         pause(&self.shared.stop, effects.response.delay);
         let uids = (request.affected_sop_class_uid, request.affected_sop_instance_uid);
         self.narrator.response(Some(uids), context_id, request.message_id, status);
         let response = request.response(status);
         if effects.response.ending == Some(Ending::Truncate) {
-            return self.send_half(context_id, &response);
+            let outcome = self.send_half(context_id, &response);
+            self.run_events(stored, None);
+            return outcome;
         }
         crash_point("before_response");
         let outcome = self.send(context_id, &response);
         crash_point("after_response");
+        let is_answered = matches!(outcome, Outcome::GoOn);
+        self.run_events(stored, expected_name.filter(|_| is_answered));
         match outcome {
             Outcome::GoOn => self.fault_behind_response(effects.next),
             outcome => outcome,
         }
     }
 
+    /// What follows a response: the object's command, if it is told of, then the ends of studies.
+    fn run_events(&self, stored: Option<&Stored>, expected_name: Option<String>) {
+        let course = self.exchange.course.as_ref();
+        let study = stored.and_then(|stored| stored.study.as_ref());
+        if let (Some(events), Some(origin)) = (&self.service.events, self.exchange.origin) {
+            if let Some(expected_name) = expected_name {
+                let file_name = stored.map_or(expected_name, |stored| stored.file_name.clone());
+                let directory = match (study, &self.service.objects) {
+                    (Some(study), _) => study.folder.clone(),
+                    (None, Objects::Directory(store)) => {
+                        let folder = course.and_then(|course| course.current_folder());
+                        match folder {
+                            Some(folder) => store.path_of_folder(&folder),
+                            None => store.options().directory.clone(),
+                        }
+                    }
+                    (None, Objects::Areas(_)) => return,
+                };
+                events.received(Received { directory, file_name }, origin);
+            }
+            for ended in study.iter().flat_map(|study| &study.ended) {
+                events.study_ended(ended, origin);
+            }
+        }
+        if let Some(course) = course {
+            course.message_ends(Instant::now());
+        }
+    }
+
+    fn tell_study(&self, study: &StoredStudy) {
+        let Some(begun) = &study.begun else { return };
+        for warning in &begun.warnings {
+            self.narrator.study_warning(warning);
+        }
+        self.narrator.study_folder(&study.folder.display(), begun.is_new);
+    }
+
     fn tell_stored(&self, stored: &Stored, mode: StoreMode) {
         let Some(path) = &stored.path else { return self.narrator.not_stored() };
+        if let Some(study) = &stored.study {
+            self.tell_study(study);
+        }
         if let Some(warning) = &stored.name_warning {
             self.narrator.warn(format_args!("{warning}"));
         }
@@ -595,6 +677,13 @@ impl<'b> Block<'_, 'b> {
                     &system_text(&failure.source),
                 );
             }
+            StoreError::StudyFolder(failure) => {
+                self.narrator.cannot_create_study_folder(
+                    &failure.path.display(),
+                    &system_text(&failure.source),
+                );
+            }
+            StoreError::MissingStudyUid => self.narrator.no_study(error),
             StoreError::Io(failure) => {
                 self.narrator.cannot_write(&failure.path.display(), &system_text(&failure.source));
             }

@@ -63,6 +63,16 @@ pub trait Backend: Send + Sync {
     /// Makes `directory` (relative to the area) with its parents; existing ones are fine.
     fn make_directories(&self, directory: &str) -> io::Result<()>;
 
+    /// Makes `directory`, whose parent is there; false when it is there itself, and an error when
+    /// something else has its name.
+    fn make_directory(&self, directory: &str) -> io::Result<bool>;
+
+    /// Removes `directory` if it is empty.
+    fn remove_directory(&self, directory: &str) -> io::Result<()>;
+
+    /// Gives a published file another name, unless that is taken.
+    fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()>;
+
     /// Makes the names in `directory` survive a power cut; `""` is the area itself.
     fn sync_directory(&self, directory: &str) -> io::Result<()>;
 
@@ -273,6 +283,32 @@ impl Backend for Disk {
             }
         }
         Ok(())
+    }
+
+    fn make_directory(&self, directory: &str) -> io::Result<bool> {
+        let root = self.shared.known_root();
+        let name = CString::new(directory)?;
+        match system::make_directory(&root.descriptor, &name, 0o777) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if system::is_directory(&root.descriptor, &name)? {
+                    Ok(false)
+                } else {
+                    Err(io::ErrorKind::NotADirectory.into())
+                }
+            }
+            result => result.map(|()| true),
+        }
+    }
+
+    fn remove_directory(&self, directory: &str) -> io::Result<()> {
+        let root = self.shared.known_root();
+        system::remove_directory(&root.descriptor, &CString::new(directory)?)
+    }
+
+    fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+        let root = self.shared.known_root();
+        let (from, to) = (CString::new(from.relative())?, CString::new(to.relative())?);
+        system::rename(&root.descriptor, &from, &to, Publish::New)
     }
 
     fn sync_directory(&self, directory: &str) -> io::Result<()> {
@@ -938,6 +974,13 @@ mod system {
         check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(|_| ())
     }
 
+    /// Fails when it is not empty.
+    pub(super) fn remove_directory(below: &OwnedFd, name: &CStr) -> io::Result<()> {
+        let at = below.as_raw_fd();
+        // SAFETY: the descriptor is open while borrowed, `name` ends in NUL. SAFETY.md §2.
+        check(unsafe { libc::unlinkat(at, name.as_ptr(), libc::AT_REMOVEDIR) }).map(|_| ())
+    }
+
     pub(super) fn make_directory(
         below: &OwnedFd,
         name: &CStr,
@@ -1330,6 +1373,48 @@ mod tests {
             }
             disk.sync_published(&name).unwrap();
             assert!(scratch.0.join("data/2020/01/03/CT.1.2").is_file());
+        });
+    }
+
+    /// One directory at a time: new, there already, taken by a file or a symbolic link, and gone
+    /// again when it is empty.
+    #[test]
+    fn one_directory() {
+        both("one", |scratch, disk| {
+            assert!(disk.make_directory("ST_1").unwrap());
+            assert!(!disk.make_directory("ST_1").unwrap());
+            fs::write(scratch.0.join("file"), b"").unwrap();
+            symlink("ST_1", scratch.0.join("link")).unwrap();
+            for taken in ["file", "link"] {
+                let error = disk.make_directory(taken).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::NotADirectory, "{taken}");
+            }
+            let error = disk.make_directory("no/where").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            fs::write(scratch.0.join("ST_1/CT.1"), b"").unwrap();
+            assert!(disk.remove_directory("ST_1").is_err());
+            fs::remove_file(scratch.0.join("ST_1/CT.1")).unwrap();
+            disk.remove_directory("ST_1").unwrap();
+            assert!(!scratch.0.join("ST_1").exists());
+        });
+    }
+
+    /// A published file gets another name, and never one that is taken.
+    #[test]
+    fn published_files_are_renamed() {
+        both("rename", |scratch, disk| {
+            for uid in ["1.1", "1.2"] {
+                let bytes = uid.as_bytes();
+                closed_part(disk, bytes).publish(&flat(uid), Publish::New).unwrap();
+            }
+            let first = flat("1.1").renumbered("CTe", 1);
+            disk.rename_published(&flat("1.1"), &first).unwrap();
+            let error = disk.rename_published(&flat("1.2"), &first).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            let error = disk.rename_published(&flat("1.1"), &first).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert_eq!(scratch.names(), ["CT.1.2", "CT000001"]);
+            assert_eq!(fs::read(scratch.0.join("CT000001")).unwrap(), b"1.1");
         });
     }
 

@@ -548,6 +548,42 @@ impl Committer {
         Ok(())
     }
 
+    /// Makes a directory, with the one above it; false when it is there.
+    pub fn make_directory(&self, directory: &str) -> io::Result<bool> {
+        let made = match self.backend.make_directory(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let above = directory.rsplit_once('/').map_or("", |(above, _)| above);
+                self.backend.make_directories(above)?;
+                self.backend.make_directory(directory)
+            }
+            made => made,
+        };
+        self.forget_synced(directory);
+        made
+    }
+
+    /// Removes a directory that was made for nothing; one with a file in it stays.
+    pub fn unmake_directory(&self, directory: &str) {
+        // It is empty and harmless where this fails.
+        let _ = self.backend.remove_directory(directory);
+    }
+
+    /// Gives a stored file another name, unless that is taken.
+    pub fn rename(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+        self.backend.rename_published(from, to)
+    }
+
+    /// After [`Committer::rename`]: the new names survive a power cut, where that is promised.
+    pub fn renamed(&self, directory: &str) -> io::Result<()> {
+        if self.durability.is_durable() { self.sync_directory(directory) } else { Ok(()) }
+    }
+
+    /// `directory` was made, perhaps in the place of one that was taken away: its name is not
+    /// synced.
+    fn forget_synced(&self, directory: &str) {
+        lock(&self.synced_directories).remove(directory);
+    }
+
     /// Remembers that the names of `directory` and its parents are synced.
     fn note_synced(&self, directory: &str) {
         let mut known = lock(&self.synced_directories);
@@ -584,6 +620,7 @@ impl Committer {
                     self.backend
                         .make_directories(target.directory())
                         .map_err(|source| self.failure(Operation::MakeDirectory, target, source))?;
+                    self.forget_synced(target.directory());
                     has_made_directories = true;
                 }
                 _ => return Err(self.failure(Operation::Publish, target, error)),
@@ -820,6 +857,15 @@ mod tests {
         fn make_directories(&self, directory: &str) -> io::Result<()> {
             note(&self.calls, "make", self.memory.make_directories(directory))
         }
+        fn make_directory(&self, directory: &str) -> io::Result<bool> {
+            self.memory.make_directory(directory)
+        }
+        fn remove_directory(&self, directory: &str) -> io::Result<()> {
+            self.memory.remove_directory(directory)
+        }
+        fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+            self.memory.rename_published(from, to)
+        }
         fn sync_directory(&self, directory: &str) -> io::Result<()> {
             let call = format!("sync directory {directory:?}");
             note(&self.calls, &call, self.memory.sync_directory(directory))
@@ -1027,6 +1073,15 @@ mod tests {
         }
         fn make_directories(&self, directory: &str) -> io::Result<()> {
             self.memory.make_directories(directory)
+        }
+        fn make_directory(&self, directory: &str) -> io::Result<bool> {
+            self.memory.make_directory(directory)
+        }
+        fn remove_directory(&self, directory: &str) -> io::Result<()> {
+            self.memory.remove_directory(directory)
+        }
+        fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+            self.memory.rename_published(from, to)
         }
         fn sync_directory(&self, _: &str) -> io::Result<()> {
             let committer = lock(&self.committer).clone();
@@ -1257,6 +1312,15 @@ mod tests {
             }
             fn make_directories(&self, directory: &str) -> io::Result<()> {
                 self.0.make_directories(directory)
+            }
+            fn make_directory(&self, directory: &str) -> io::Result<bool> {
+                self.0.make_directory(directory)
+            }
+            fn remove_directory(&self, directory: &str) -> io::Result<()> {
+                self.0.remove_directory(directory)
+            }
+            fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+                self.0.rename_published(from, to)
             }
             fn sync_directory(&self, _: &str) -> io::Result<()> {
                 panic!("injected");

@@ -7,4 +7,6 @@ pub mod file_meta;
 pub mod journal;
 pub mod naming;
 pub mod reader;
+pub mod renumber;
+pub mod studies;
 pub mod writer;

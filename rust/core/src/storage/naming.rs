@@ -11,6 +11,8 @@
 //!          +ssd       data/YYYY/MM/DD/ by Series Date, else undef/YYYYMMDD/ by today
 //! ```
 //!
+//! The folders of studies (`-ss`, `-su`, `-sp`) stand in `naming/folders.rs`.
+//!
 //! A legal UID (digits and dots) gives DCMTK's name. Any other text is encoded so that two texts
 //! never share a name and none leaves its directory: letters, digits, `-` and `.` stay, every other
 //! byte becomes `_` and two hex digits. Names that hold no UID are counted up until one is free
@@ -26,6 +28,11 @@ use core::fmt::Write;
 use crate::dictionary::uids::storage_prefix;
 use crate::limits::FILE_EXTENSION_BYTES_MAX;
 use crate::uid::{Uid, UidText};
+
+mod folders;
+
+use folders::Folders;
+pub use folders::{BadPrefix, FolderWarning, StudyParts};
 
 /// How a file is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,6 +66,19 @@ pub enum SubdirectoryNaming {
     None,
     /// dcmrecv's `+ssd`.
     SeriesDate,
+    /// By the time at which a study began: storescp's `-ss`.
+    StudyTime,
+    /// By the Study Instance UID: storescp's `-su`.
+    StudyUid,
+    /// By the patient's name and the time: storescp's `-sp`.
+    PatientName,
+}
+
+impl SubdirectoryNaming {
+    /// True when a study has a folder, which `storage::studies` chooses.
+    pub const fn is_by_study(self) -> bool {
+        matches!(self, Self::StudyTime | Self::StudyUid | Self::PatientName)
+    }
 }
 
 /// A moment in local time.
@@ -98,6 +118,20 @@ impl AreaPath {
     /// The file name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A file that was stored under a name that this module made.
+    pub fn of_stored(directory: &str, name: &str) -> Self {
+        Self { directory: directory.to_owned(), name: name.to_owned() }
+    }
+
+    /// The name number `number` of a study that is complete, in the same directory (`-rns`): the
+    /// first two letters of the modality, and six digits. The extension goes, so that a name has
+    /// eight characters.
+    #[must_use]
+    pub fn renumbered(&self, modality: &str, number: u64) -> Self {
+        let letters: String = modality.chars().take(2).collect();
+        Self { directory: self.directory.clone(), name: format!("{letters}{number:06}") }
     }
 
     /// Directory and name, relative to the output directory.
@@ -148,6 +182,7 @@ pub struct Naming {
     file: FileNaming,
     subdirectory: SubdirectoryNaming,
     extension: String,
+    folders: Folders,
     /// Unix time at which the program started: the first half of `+fsu`'s digits.
     start_s: u32,
 }
@@ -170,7 +205,28 @@ impl Naming {
         if is_bad {
             return Err(BadExtension);
         }
-        Ok(Self { file, subdirectory, extension: extension.to_owned(), start_s })
+        let folders = Folders::none();
+        Ok(Self { file, subdirectory, extension: extension.to_owned(), folders, start_s })
+    }
+
+    /// The same, with what the names of studies' folders begin with (`-ss`, `-su`).
+    ///
+    /// # Errors
+    ///
+    /// The prefix leads out of the output directory, or is too long.
+    pub fn with_study_prefix(self, prefix: &str) -> Result<Self, BadPrefix> {
+        Ok(Self { folders: Folders::new(self.subdirectory, prefix)?, ..self })
+    }
+
+    /// The folder of a study that begins at `time`, and what is odd about its name; `serial` is 0,
+    /// or counts those that were taken.
+    pub fn study_folder(
+        &self,
+        parts: &StudyParts<'_>,
+        time: LocalTime,
+        serial: u32,
+    ) -> (String, Vec<FolderWarning>) {
+        self.folders.name(parts, time, serial)
     }
 
     /// How files are named.
@@ -231,10 +287,23 @@ impl Naming {
         }
     }
 
+    /// The modality in a file name that this made; names by the time have it behind the first dot.
+    pub fn modality_of<'n>(&self, name: &'n str) -> &'n str {
+        let has_time =
+            matches!(self.file, FileNaming::SystemTime | FileNaming::SystemTimeMicroseconds);
+        match name.split_once('.') {
+            Some((_, modality)) if has_time => modality,
+            _ => name,
+        }
+    }
+
     /// The directory for an object with this Series Date, stored today.
     pub fn directory(&self, series_date: Option<&[u8]>, today: LocalTime) -> String {
         match self.subdirectory {
-            SubdirectoryNaming::None => String::new(),
+            SubdirectoryNaming::None
+            | SubdirectoryNaming::StudyTime
+            | SubdirectoryNaming::StudyUid
+            | SubdirectoryNaming::PatientName => String::new(),
             SubdirectoryNaming::SeriesDate => match series_date.and_then(parse_date) {
                 Some((year, month, day)) => format!("data/{year:04}/{month:02}/{day:02}"),
                 None => format!("undef/{:04}{:02}{:02}", today.year, today.month, today.day),
@@ -251,8 +320,19 @@ impl Naming {
         attempt: u32,
         chance: u128,
     ) -> (AreaPath, Option<NameWarning>) {
+        self.path_in(self.directory(series_date, today), parts, attempt, chance)
+    }
+
+    /// A name in `directory`, which this module made.
+    pub fn path_in(
+        &self,
+        directory: String,
+        parts: &NameParts,
+        attempt: u32,
+        chance: u128,
+    ) -> (AreaPath, Option<NameWarning>) {
         let (name, warning) = self.file_name(parts, attempt, chance);
-        (AreaPath { directory: self.directory(series_date, today), name }, warning)
+        (AreaPath { directory, name }, warning)
     }
 }
 

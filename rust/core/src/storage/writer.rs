@@ -29,11 +29,14 @@ use core::fmt;
 use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::ae_title::AeTitle;
 use crate::dataset::scan::{ScanError, ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
-use crate::limits::{HEAD_HOLD_BYTES_MAX, NAME_ATTEMPTS_MAX, WRITE_SLICES_MAX};
+use crate::limits::{
+    FOLDER_CLOCK_WAITS_MAX, HEAD_HOLD_BYTES_MAX, NAME_ATTEMPTS_MAX, WRITE_SLICES_MAX,
+};
 use crate::storage::backend::{Backend, Disk, NameSource, PartFile, SystemNameSource};
 use crate::storage::durability::{
     Committed, Committer, Durability, IoFailure, Operation, SyncedPart,
@@ -41,9 +44,10 @@ use crate::storage::durability::{
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
 use crate::storage::journal::JournalError;
 use crate::storage::naming::{
-    AreaPath, BadExtension, FileNaming, LocalTime, NameParts, NameWarning, Naming,
-    SubdirectoryNaming,
+    AreaPath, BadExtension, BadPrefix, FileNaming, FolderWarning, LocalTime, NameParts,
+    NameWarning, Naming, StudyParts, SubdirectoryNaming,
 };
+use crate::storage::studies::{Course, Ended, Place, Studies};
 use crate::tag::{self, Tag};
 use crate::uid::{
     IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
@@ -94,6 +98,10 @@ pub struct StoreOptions {
     pub file_naming: FileNaming,
     /// How directories below the output directory are named.
     pub subdirectory: SubdirectoryNaming,
+    /// What the names of studies' folders begin with (`-ss`, `-su`).
+    pub study_prefix: String,
+    /// Names are remembered until their study's end (`-rns`).
+    pub renames: bool,
     /// Appended to every file name (`-fe`).
     pub extension: String,
     /// What is done with data sets.
@@ -115,6 +123,8 @@ impl StoreOptions {
             directory: directory.into(),
             file_naming: FileNaming::default(),
             subdirectory: SubdirectoryNaming::default(),
+            study_prefix: String::new(),
+            renames: false,
             extension: String::new(),
             mode: StoreMode::default(),
             with_meta: true,
@@ -149,6 +159,8 @@ pub struct Stored {
     pub data_set_bytes: u64,
     /// Bytes of the file; 0 when nothing is written.
     pub file_bytes: u64,
+    /// The study's folder, where studies are sorted.
+    pub study: Option<StoredStudy>,
     /// What was there before.
     pub duplicate: Duplicate,
     /// The name is not made of the UID as it came.
@@ -157,6 +169,26 @@ pub struct Stored {
     pub scan_warnings: ScanWarnings,
     /// What an archive removed to make room for it, for its log.
     pub evicted: Vec<Evicted>,
+}
+
+/// The study that a stored instance went to.
+#[derive(Debug)]
+pub struct StoredStudy {
+    /// Its folder, as a path.
+    pub folder: PathBuf,
+    /// Told once: the association begins this study.
+    pub begun: Option<Begun>,
+    /// Studies that have ended by this.
+    pub ended: Vec<Ended>,
+}
+
+/// The beginning of a study.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The folder was made; otherwise it was there.
+    pub is_new: bool,
+    /// What is odd about its name.
+    pub warnings: Vec<FolderWarning>,
 }
 
 /// An instance that went to make room (quota).
@@ -223,6 +255,12 @@ pub enum StoreError {
     },
     /// The file name extension cannot end a file name.
     BadExtension,
+    /// The prefix cannot begin the name of a study's folder.
+    BadPrefix,
+    /// Studies are sorted, and this has no Study Instance UID, (0020,000D), or none that is one.
+    MissingStudyUid,
+    /// The folder of the study cannot be made.
+    StudyFolder(IoFailure),
     /// An earlier call on this writer failed.
     Abandoned,
     /// An archive stores instances of storage SOP classes only.
@@ -247,7 +285,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(failure) => failure.fmt(formatter),
+            Self::Io(failure) | Self::StudyFolder(failure) => failure.fmt(formatter),
             Self::Scan(error) => error.fmt(formatter),
             Self::Empty => write!(formatter, "data set is empty"),
             Self::MissingUid(tag) => write!(formatter, "UID {tag} is missing or empty"),
@@ -264,6 +302,13 @@ impl fmt::Display for StoreError {
             Self::BadExtension => {
                 write!(formatter, "file name extension holds a path or is too long")
             }
+            Self::BadPrefix => {
+                write!(formatter, "prefix leads out of the output directory or is too long")
+            }
+            Self::MissingStudyUid => write!(
+                formatter,
+                "element StudyInstanceUID (0020,000d) absent or empty in data set"
+            ),
             Self::Abandoned => write!(formatter, "the object was given up earlier"),
             Self::NotAStorageClass(uid) | Self::NotListable(uid) => {
                 write!(formatter, "{uid:?} is no storage SOP class")
@@ -292,7 +337,7 @@ impl fmt::Display for UidMismatch {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(failure) => Some(&failure.source),
+            Self::Io(failure) | Self::StudyFolder(failure) => Some(&failure.source),
             Self::Scan(error) => Some(error),
             _ => None,
         }
@@ -311,6 +356,12 @@ impl From<IoFailure> for StoreError {
     }
 }
 
+impl From<BadPrefix> for StoreError {
+    fn from(_: BadPrefix) -> Self {
+        Self::BadPrefix
+    }
+}
+
 impl From<BadExtension> for StoreError {
     fn from(_: BadExtension) -> Self {
         Self::BadExtension
@@ -319,6 +370,15 @@ impl From<BadExtension> for StoreError {
 
 /// Values that the scanner keeps for checks, file meta information and names.
 static WANTED: [Tag; 3] = [tag::SOP_CLASS_UID, tag::SOP_INSTANCE_UID, tag::SERIES_DATE];
+/// The same where studies are sorted.
+static WANTED_SORTED: [Tag; 6] = [
+    tag::SOP_CLASS_UID,
+    tag::SOP_INSTANCE_UID,
+    tag::SERIES_DATE,
+    tag::SPECIFIC_CHARACTER_SET,
+    tag::PATIENT_NAME,
+    tag::STUDY_INSTANCE_UID,
+];
 /// Affected SOP Instance UID, PS3.7 §E.1.
 const AFFECTED_SOP_INSTANCE_UID: Tag = Tag::new(0x0000, 0x1000);
 
@@ -329,6 +389,8 @@ pub struct Store {
     backend: Arc<dyn Backend>,
     committer: Committer,
     names: Arc<dyn NameSource>,
+    /// Where studies are sorted.
+    studies: Option<Arc<Studies>>,
 }
 
 impl Store {
@@ -356,9 +418,34 @@ impl Store {
             options.subdirectory,
             &options.extension,
             names.unix_time_s(),
-        )?;
+        )?
+        .with_study_prefix(&options.study_prefix)?;
         let committer = Committer::new(Arc::clone(&backend), options.durability);
-        Ok(Arc::new(Self { options, naming, backend, committer, names }))
+        let is_sorting = options.subdirectory.is_by_study() && options.mode == StoreMode::Normal;
+        let studies = is_sorting.then(|| Studies::new(options.renames));
+        Ok(Arc::new(Self { options, naming, backend, committer, names, studies }))
+    }
+
+    /// The open studies, where they are sorted.
+    pub const fn studies(&self) -> Option<&Arc<Studies>> {
+        self.studies.as_ref()
+    }
+
+    pub(super) const fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    pub(super) const fn committer(&self) -> &Committer {
+        &self.committer
+    }
+
+    pub(super) fn path_of(&self, target: &AreaPath) -> PathBuf {
+        self.backend.path_of(target)
+    }
+
+    /// Where the folder of a study is, for people and their commands.
+    pub fn path_of_folder(&self, folder: &str) -> PathBuf {
+        self.backend.area().join(folder)
     }
 
     /// The options this store was built from.
@@ -377,16 +464,28 @@ impl Store {
 
     /// Takes note of an instance to come; no file is made before its first bytes.
     pub fn begin(self: &Arc<Self>, request: &InstanceRequest) -> InstanceWriter {
+        self.begin_in(request, None)
+    }
+
+    /// The same for an association that has a course through the studies.
+    pub fn begin_in(
+        self: &Arc<Self>,
+        request: &InstanceRequest,
+        course: Option<Arc<Course>>,
+    ) -> InstanceWriter {
         let parts = NameParts {
             sop_class: request.sop_class,
             sop_instance: request.sop_instance,
             time: self.time_for_names(),
         };
         let is_scanned = self.options.mode != StoreMode::BitPreserving;
+        let wanted: &'static [Tag] = if course.is_some() { &WANTED_SORTED } else { &WANTED };
         let scanner =
-            is_scanned.then(|| Scanner::new(TransferSyntax::of(&request.transfer_syntax), &WANTED));
+            is_scanned.then(|| Scanner::new(TransferSyntax::of(&request.transfer_syntax), wanted));
         InstanceWriter {
             store: Arc::clone(self),
+            course,
+            study: None,
             request: *request,
             parts,
             scanner,
@@ -402,7 +501,7 @@ impl Store {
 
     /// Local time, where a name or directory is made of it; the clock is not asked otherwise.
     fn time_for_names(&self) -> LocalTime {
-        let needs_time = self.naming.subdirectory_naming() != SubdirectoryNaming::None
+        let needs_time = self.naming.subdirectory_naming() == SubdirectoryNaming::SeriesDate
             || matches!(
                 self.naming.file_naming(),
                 FileNaming::SystemTime | FileNaming::SystemTimeMicroseconds
@@ -416,11 +515,46 @@ impl Store {
             _ => 0,
         }
     }
+
+    /// Makes the folder of a study that begins.
+    ///
+    /// A folder named by the time is nobody else's. The clock is asked again where its name is
+    /// taken, and a serial number follows where that does not help (DIFFERENCES.md F3).
+    fn make_folder(&self, parts: &StudyParts<'_>) -> Result<(Arc<str>, Begun), StoreError> {
+        let may_be_there = self.naming.subdirectory_naming() == SubdirectoryNaming::StudyUid;
+        let (mut waits, mut serial) = (0, 0);
+        loop {
+            let time = self.names.local_time();
+            let (folder, warnings) = self.naming.study_folder(parts, time, serial);
+            match self.committer.make_directory(&folder) {
+                Ok(is_new) if is_new || may_be_there => {
+                    return Ok((folder.into(), Begun { is_new, warnings }));
+                }
+                Ok(_) if waits < FOLDER_CLOCK_WAITS_MAX => {
+                    waits += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(_) if serial < NAME_ATTEMPTS_MAX => serial += 1,
+                Ok(_) => {
+                    return Err(StoreError::NoFreeName { path: self.path_of_folder(&folder) });
+                }
+                Err(source) => {
+                    let path = self.path_of_folder(&folder);
+                    let operation = Operation::MakeDirectory;
+                    return Err(StoreError::StudyFolder(IoFailure { operation, path, source }));
+                }
+            }
+        }
+    }
 }
 
 /// One instance on its way; dropping it leaves nothing behind.
 pub struct InstanceWriter {
     store: Arc<Store>,
+    /// Where studies are sorted.
+    course: Option<Arc<Course>>,
+    /// The study that the instance has a place in, from when it is complete.
+    study: Option<(UidText, Place<Begun>)>,
     request: InstanceRequest,
     parts: NameParts,
     scanner: Option<Scanner>,
@@ -626,6 +760,7 @@ impl InstanceWriter {
             return Ok(Stored {
                 path: None,
                 file_name: String::new(),
+                study: None,
                 data_set_bytes: self.data_set_bytes,
                 file_bytes: 0,
                 duplicate: Duplicate::None,
@@ -641,10 +776,12 @@ impl InstanceWriter {
         if self.part.is_none() {
             self.write(&[])?;
         }
+        self.find_place()?;
         let (target, name_warning, duplicate) = self.publish()?;
         Ok(Stored {
             path: Some(self.store.backend.path_of(&target)),
             file_name: target.name().to_owned(),
+            study: self.settle_study(target.name()),
             data_set_bytes: self.data_set_bytes,
             file_bytes: self.file_bytes,
             duplicate,
@@ -652,6 +789,40 @@ impl InstanceWriter {
             scan_warnings,
             evicted: Vec::new(),
         })
+    }
+
+    /// Finds the folder of the study, where studies are sorted.
+    fn find_place(&mut self) -> Result<(), StoreError> {
+        let (Some(course), Some(scanner)) = (&self.course, &self.scanner) else { return Ok(()) };
+        let value = |tag| scanner.value(tag).unwrap_or_default();
+        // Of several values the first counts, as with DCMTK.
+        let study = value(tag::STUDY_INSTANCE_UID).split(|byte| *byte == b'\\').next();
+        let study = UidText::new(significant(study.unwrap_or_default()))
+            .filter(|study| !study.is_empty())
+            .ok_or(StoreError::MissingStudyUid)?;
+        let parts = StudyParts {
+            study,
+            patient_name: value(tag::PATIENT_NAME),
+            character_set: value(tag::SPECIFIC_CHARACTER_SET),
+        };
+        let place = course.place(study, Instant::now(), || self.store.make_folder(&parts))?;
+        self.study = Some((study, place));
+        Ok(())
+    }
+
+    /// The instance is stored: it belongs to its study.
+    fn settle_study(&mut self, name: &str) -> Option<StoredStudy> {
+        let (course, (study, place)) = (self.course.as_ref()?, self.study.take()?);
+        Some(StoredStudy {
+            folder: self.store.path_of_folder(&place.folder),
+            begun: place.news,
+            ended: course.stored(study, name, Instant::now()),
+        })
+    }
+
+    /// The name that the first attempt gives, for one who speaks about an instance that failed.
+    pub fn expected_name(&self) -> String {
+        self.store.naming.file_name(&self.parts, 0, self.store.chance_for_names()).0
     }
 
     /// Finds a name that is free, or settles with the object that has it.
@@ -710,6 +881,10 @@ impl InstanceWriter {
     fn path(&self, attempt: u32) -> (AreaPath, Option<NameWarning>) {
         let series_date = self.scanner.as_ref().and_then(|scanner| scanner.value(tag::SERIES_DATE));
         let chance = self.store.chance_for_names();
+        if let Some((_, place)) = &self.study {
+            let folder = place.folder.to_string();
+            return self.store.naming.path_in(folder, &self.parts, attempt, chance);
+        }
         let today = self.parts.time;
         self.store.naming.path(&self.parts, series_date, today, attempt, chance)
     }
@@ -717,6 +892,16 @@ impl InstanceWriter {
     fn failure(&self, operation: Operation, source: std::io::Error) -> IoFailure {
         let (target, _) = self.path(0);
         IoFailure { operation, path: self.store.backend.path_of(&target), source }
+    }
+}
+
+impl Drop for InstanceWriter {
+    /// An instance that was not stored belongs to no study; a folder made for it goes.
+    fn drop(&mut self) {
+        let (Some(course), Some((study, _))) = (&self.course, self.study.take()) else { return };
+        if let Some(folder) = course.not_stored(study) {
+            self.store.committer.unmake_directory(&folder);
+        }
     }
 }
 
@@ -739,6 +924,8 @@ mod tests {
     use super::*;
     use crate::storage::backend::faulty::{Faulty, Plan};
     use crate::storage::backend::memory::Memory;
+    use crate::storage::renumber::Renaming;
+    use crate::storage::studies::Origin;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::sync::Mutex;
@@ -1078,6 +1265,175 @@ mod tests {
         let stored = send(&store, "../../x", &[&data_set(CT, "../../x", b"")]).unwrap();
         assert_eq!(stored.name_warning.unwrap().encoded, ".._2F.._2Fx");
         assert_eq!(names(&memory), ["CT..._2F.._2Fx"]);
+    }
+
+    // ---- Studies -----------------------------------------------------------------------------
+
+    fn course(store: &Arc<Store>) -> Arc<Course> {
+        let title = AeTitle::new(b"SCU");
+        let peer = "127.0.0.1".parse().unwrap();
+        let origin = Origin { calling: title, called: title, peer };
+        Arc::new(store.studies().unwrap().course(origin))
+    }
+
+    fn of_study(study: &str, uid: &str, pixels: &[u8]) -> Vec<u8> {
+        [
+            element(8, 0x16, "UI", CT.as_bytes()),
+            element(8, 0x18, "UI", uid.as_bytes()),
+            element(0x10, 0x10, "PN", b"Doe^Jane"),
+            element(0x20, 0x0D, "UI", study.as_bytes()),
+            element(0x7FE0, 0x10, "OW", pixels),
+        ]
+        .concat()
+    }
+
+    fn send_sorted(
+        store: &Arc<Store>,
+        course: &Arc<Course>,
+        uid: &str,
+        data: &[u8],
+    ) -> Result<Stored, StoreError> {
+        course.message_begins(Instant::now());
+        let mut writer = store.begin_in(&request(uid), Some(Arc::clone(course)));
+        writer.append(&[data])?;
+        writer.finish()
+    }
+
+    /// `-ss`, `-su`, `-sp`: a folder for each study, with a clock that stands still.
+    #[test]
+    fn sorted_by_study() {
+        use SubdirectoryNaming::{PatientName, StudyTime, StudyUid};
+        for (naming, prefix, folders) in [
+            (StudyTime, "ST", ["ST_19700101_000000000", "ST_19700101_000000000_0000"]),
+            (StudyUid, "ST", ["ST_9.1", "ST_9.2"]),
+            (PatientName, "", ["Doe_Jane_19700101_000000000", "Doe_Jane_19700101_000000000_0000"]),
+        ] {
+            let (memory, store) = in_memory(|options| {
+                options.subdirectory = naming;
+                options.study_prefix = prefix.into();
+            });
+            let course = course(&store);
+            let mut expected = Vec::new();
+            for (number, study) in [(1, 0), (2, 0), (3, 1)] {
+                let uid = format!("1.{number}");
+                let data = of_study(["9.1", "9.2"][study], &uid, b"");
+                let stored = send_sorted(&store, &course, &uid, &data).unwrap();
+                let path = format!("{}/CT.{uid}", folders[study]);
+                assert_eq!(stored.path.unwrap(), PathBuf::from(format!("memory/{path}")));
+                let study = stored.study.unwrap();
+                assert_eq!(study.begun.is_some(), number != 2);
+                assert_eq!(study.ended.len(), usize::from(number == 3));
+                expected.push(path);
+            }
+            expected.sort();
+            assert_eq!(names(&memory), expected);
+        }
+    }
+
+    /// What is refused has no folder, and its association goes on in its study.
+    #[test]
+    fn refused_by_study() {
+        let (memory, store) =
+            in_memory(|options| options.subdirectory = SubdirectoryNaming::StudyUid);
+        let course = course(&store);
+        send_sorted(&store, &course, "1.1", &of_study("9.1", "1.1", b"")).unwrap();
+        let long = "9".repeat(66);
+        for study in ["", " ", &long] {
+            let result = send_sorted(&store, &course, "1.2", &of_study(study, "1.2", b""));
+            assert!(matches!(result, Err(StoreError::MissingStudyUid)), "{study}");
+        }
+        let other = of_study("9.2", "1.3", b"");
+        let result = send_sorted(&store, &course, "1.2", &other);
+        assert!(matches!(result, Err(StoreError::SopInstanceMismatch(_))));
+        assert_eq!(memory.directories().into_iter().collect::<Vec<_>>(), ["9.1"]);
+        let again = send_sorted(&store, &course, "1.3", &of_study("9.1", "1.3", b"")).unwrap();
+        assert!(again.study.unwrap().begun.is_none());
+    }
+
+    /// PROMISES.md §8.1 where studies are sorted: no file, no folder, and the study does not begin.
+    #[test]
+    fn every_call_of_a_sorted_store_may_fail() {
+        for durability in MODES {
+            for is_permanent in [false, true] {
+                for fail_at in 1.. {
+                    let memory = Memory::default();
+                    let plan = Plan::new(fail_at, is_permanent, libc::ENOSPC);
+                    let faulty = Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan));
+                    let store = store(Arc::new(faulty), |options| {
+                        options.durability = durability;
+                        options.subdirectory = SubdirectoryNaming::StudyUid;
+                    });
+                    let course = course(&store);
+                    let data = of_study("9.1", "1.1", b"22");
+                    let result = send_sorted(&store, &course, "1.1", &data);
+                    if !plan.has_failed() {
+                        result.unwrap();
+                        break;
+                    }
+                    let error = result.unwrap_err();
+                    assert!(
+                        matches!(error, StoreError::Io(_) | StoreError::StudyFolder(_)),
+                        "{error}"
+                    );
+                    assert!(memory.files().is_empty(), "call {fail_at}: {error}");
+                    assert!(memory.directories().is_empty(), "call {fail_at}: {error}");
+                    plan.end();
+                    let stored = send_sorted(&store, &course, "1.1", &data).unwrap();
+                    assert!(stored.study.unwrap().begun.is_some());
+                }
+            }
+        }
+    }
+
+    /// P3 where studies are sorted: the folder of a stored object survives, made anew or not.
+    #[test]
+    fn a_power_cut_spares_folders_of_studies() {
+        for durability in [Durability::Group, Durability::Each] {
+            for seed in 1..40 {
+                let (memory, store) = in_memory(|options| {
+                    options.durability = durability;
+                    options.subdirectory = SubdirectoryNaming::StudyUid;
+                    options.study_prefix = String::new();
+                });
+                let course = course(&store);
+                send_sorted(&store, &course, "1.1", &of_study("9.1", "1.1", b"")).unwrap();
+                // Somebody takes the study away; its folder is made again.
+                for name in names(&memory) {
+                    memory.forget(&name);
+                }
+                memory.remove_directory("9.1").unwrap();
+                send_sorted(&store, &course, "1.2", &of_study("9.1", "1.2", b"")).unwrap();
+                let survived = memory.after_crash(&mut chooser(seed));
+                assert!(survived.files().contains_key("9.1/CT.1.2"), "{seed}");
+            }
+        }
+    }
+
+    /// `-rns`: numbers in order of arrival, never over a name that is taken (DIFFERENCES.md A6).
+    #[test]
+    fn renumbered() {
+        let (memory, store) = in_memory(|options| {
+            options.subdirectory = SubdirectoryNaming::StudyUid;
+            options.renames = true;
+            options.extension = ".dcm".into();
+        });
+        let course = course(&store);
+        let mut told = Vec::new();
+        for uid in ["1.2", "1.1", "1.1", "1.3"] {
+            send_sorted(&store, &course, uid, &of_study("9.1", uid, uid.as_bytes())).unwrap();
+        }
+        for ended in store.studies().unwrap().end_all() {
+            store.renumber(&ended, &mut |renaming| told.push(renaming));
+        }
+        assert_eq!(names(&memory), ["9.1/CT000001", "9.1/CT000002", "9.1/CT000004"]);
+        assert!(matches!(&told[..], [Renaming::Failed { to, .. }] if to.ends_with("CT000003")));
+        assert!(memory.files()["9.1/CT000001"].windows(3).any(|text| text == b"1.2"));
+        send_sorted(&store, &course, "1.1", &of_study("9.1", "1.1", b"again")).unwrap();
+        for ended in store.studies().unwrap().end_all() {
+            store.renumber(&ended, &mut |renaming| told.push(renaming));
+        }
+        assert!(matches!(&told[1..], [Renaming::NumberedOn { number: 5, .. }]), "{told:?}");
+        assert!(memory.files()["9.1/CT000005"].ends_with(&of_study("9.1", "1.1", b"again")));
     }
 
     // ---- Faults ------------------------------------------------------------------------------

@@ -113,6 +113,20 @@ impl Backend for Faulty {
         self.inner.make_directories(directory)
     }
 
+    fn make_directory(&self, directory: &str) -> io::Result<bool> {
+        self.plan.call()?;
+        self.inner.make_directory(directory)
+    }
+
+    fn remove_directory(&self, directory: &str) -> io::Result<()> {
+        self.inner.remove_directory(directory)
+    }
+
+    fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+        self.plan.call()?;
+        self.inner.rename_published(from, to)
+    }
+
     fn sync_directory(&self, directory: &str) -> io::Result<()> {
         self.plan.call()?;
         self.inner.sync_directory(directory)

@@ -77,6 +77,16 @@ impl Memory {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The directories that a reader sees now.
+    pub fn directories(&self) -> BTreeSet<String> {
+        self.lock().directories.clone()
+    }
+
+    /// Removes a file, as somebody else may.
+    pub fn forget(&self, name: &str) {
+        self.lock().set(name, None);
+    }
+
     /// The names and contents that a reader sees now.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let contents = self.lock();
@@ -150,6 +160,40 @@ impl Backend for Memory {
         for end in directory_ends(directory) {
             contents.directories.insert(directory[..end].to_owned());
         }
+        Ok(())
+    }
+
+    fn make_directory(&self, directory: &str) -> io::Result<bool> {
+        let mut contents = self.lock();
+        let above = parent(directory);
+        if !above.is_empty() && !contents.directories.contains(above) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if contents.names.contains_key(directory) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(contents.directories.insert(directory.to_owned()))
+    }
+
+    fn remove_directory(&self, directory: &str) -> io::Result<()> {
+        let mut contents = self.lock();
+        if contents.names.keys().any(|name| parent(name) == directory) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        contents.directories.remove(directory);
+        contents.synced_directories.remove(directory);
+        Ok(())
+    }
+
+    fn rename_published(&self, from: &AreaPath, to: &AreaPath) -> io::Result<()> {
+        let mut contents = self.lock();
+        let (from, to) = (from.relative(), to.relative());
+        let inode = *contents.names.get(&from).ok_or(io::ErrorKind::NotFound)?;
+        if contents.names.contains_key(&to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        contents.set(&to, Some(inode));
+        contents.set(&from, None);
         Ok(())
     }
 
