@@ -54,6 +54,7 @@ impl Scratch {
             duplicates: DuplicatePolicy::Replace,
             quota: None,
             mode: StoreMode::Normal,
+            encoding: None,
             logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
         };
         let opened = Some(OpenArea::open(&path, options).expect("an area"));

@@ -135,6 +135,7 @@ fn area<'a>(directory: &Path, durability: Durability) -> Store<'a> {
         duplicates: DuplicatePolicy::Replace,
         quota: None,
         mode: StoreMode::Normal,
+        encoding: None,
         logger: Arc::new(Logger::new(Level::Info, Arc::new(NoSink))),
     };
     let listing = Arc::new(MemoryListing::default());

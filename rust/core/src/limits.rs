@@ -55,6 +55,19 @@ pub const INFLATED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Blocks that a data set is read in while it is re-encoded; what comes out of one is at most three
 /// times as long (headers that grow and delimiters), and goes out before the next is read.
 pub const REWRITE_BLOCK_BYTES: usize = 64 * 1024;
+/// Bytes of a data set that wait in memory to be re-encoded; it holds a CT or MR image. A longer one
+/// goes to a file first and is re-encoded from there.
+pub const REWRITE_HELD_BYTES_MAX: usize = 1024 * 1024;
+/// Lengths that a re-encoded data set defines before what they count: of sequences, items and groups,
+/// four bytes each, so 32 MiB. A multi-frame object of 100,000 frames has some four million; more is
+/// refused with A700H.
+pub const REWRITE_SLOTS_MAX: usize = 8 * 1024 * 1024;
+/// Most that a file or an item is aligned to (`+p`); further bytes of it are not made in one go.
+pub const REWRITE_PADDING_BYTES_MAX: u32 = 1024 * 1024;
+/// Elements that are put in order when a data set is not: 24 bytes each, all of a disordered item.
+pub const ORDERED_ELEMENTS_MAX: usize = 1024 * 1024;
+/// Longest deflated data set, inflated, that is put in order: nobody can seek in a stream.
+pub const ORDERED_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes held back while the data set's own UIDs are awaited for the file meta information; they
 /// stand among the first elements, so more than this is abnormal and falls back to the command's.
 pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;

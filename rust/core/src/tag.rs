@@ -74,3 +74,5 @@ pub const ITEM: Tag = Tag::new(0xFFFE, 0xE000);
 pub const ITEM_DELIMITATION: Tag = Tag::new(0xFFFE, 0xE00D);
 /// Sequence Delimitation Item.
 pub const SEQUENCE_DELIMITATION: Tag = Tag::new(0xFFFE, 0xE0DD);
+/// Data Set Trailing Padding.
+pub const DATA_SET_TRAILING_PADDING: Tag = Tag::new(0xFFFC, 0xFFFC);

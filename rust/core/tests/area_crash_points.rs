@@ -94,6 +94,7 @@ fn open(area: &Path, setting: Setting) -> OpenArea {
         duplicates: DuplicatePolicy::Replace,
         quota: setting.quota,
         mode: StoreMode::Normal,
+        encoding: None,
         logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
     };
     OpenArea::open(area, options).expect("an area")

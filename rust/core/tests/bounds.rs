@@ -425,6 +425,7 @@ fn stores(bytes: usize, fragments: usize) -> bool {
         duplicates: DuplicatePolicy::Replace,
         quota: None,
         mode: StoreMode::Normal,
+        encoding: None,
         logger: Arc::new(Logger::new(LogLevel::Off, Arc::new(NoSink))),
     };
     let mut data = element(SOP_CLASS_UID, *b"UI", format!("{CT}\0").as_bytes());

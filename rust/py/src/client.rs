@@ -43,7 +43,7 @@ fn text(uid: UidText) -> String {
     String::from_utf8_lossy(uid.as_bytes()).into_owned()
 }
 
-fn format_named(name: &str) -> PyResult<InputFormat> {
+pub fn format_named(name: &str) -> PyResult<InputFormat> {
     Ok(match name {
         "either" => InputFormat::Either,
         "file" => InputFormat::File,

@@ -9,6 +9,7 @@ mod archive;
 mod client;
 mod dataset;
 mod dictionary;
+mod encoding;
 mod error;
 mod faults;
 mod index;
@@ -16,6 +17,7 @@ mod limits;
 mod log;
 mod protocol;
 mod query;
+mod rewrite;
 mod server;
 mod tls;
 
@@ -55,6 +57,8 @@ mod _rust {
     use crate::protocol::{modality, negotiate, state_table, status_text};
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
+    #[pymodule_export]
+    use crate::rewrite::rewrite;
     #[pymodule_export]
     use crate::server::{HostRuleError, Receiver, host_verdict};
     #[pymodule_export]

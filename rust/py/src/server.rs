@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dcmfast_core::archive::area::AreaOptions;
 use dcmfast_core::console::Console;
+use dcmfast_core::dataset::rewrite::OutputEncoding;
 use dcmfast_core::log::{Level, Logger};
 use dcmfast_core::net::buffer::BlockPool;
 use dcmfast_core::net::resolve::HostNames;
@@ -34,6 +35,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::archive::Tables;
+use crate::encoding::given_encoding;
 use crate::error::os_error;
 use crate::faults::{self, FaultRecord};
 use crate::log::EventLog;
@@ -162,13 +164,15 @@ struct Plan {
 /// How objects are stored, whoever stores them.
 struct Storing {
     mode: StoreMode,
+    encoding: Option<OutputEncoding>,
     durability: Durability,
     duplicates: DuplicatePolicy,
 }
 
 impl Plan {
-    fn storing(&self) -> PyResult<Storing> {
+    fn storing(&self, encoding: Option<OutputEncoding>) -> PyResult<Storing> {
         Ok(Storing {
+            encoding,
             mode: match &*self.mode {
                 "normal" => StoreMode::Normal,
                 "bit_preserving" => StoreMode::BitPreserving,
@@ -231,6 +235,7 @@ impl DirectoryPlan {
             renames: self.rename_on_eostudy,
             extension: self.filename_extension.clone(),
             mode: storing.mode,
+            encoding: storing.encoding,
             with_meta: self.write_file_meta,
             durability: storing.durability,
             duplicates: storing.duplicates,
@@ -353,7 +358,7 @@ impl Receiver {
             None => Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
         };
         let panic_logger = Arc::clone(&logger);
-        let storing = plan.storing()?;
+        let storing = plan.storing(given_encoding(&given)?)?;
         let host_access = match &plan.host_access {
             Some((daemon, allow, deny)) => Some(open_rules(daemon, allow, deny)?),
             None => None,
@@ -368,6 +373,7 @@ impl Receiver {
                 duplicates: storing.duplicates,
                 quota,
                 mode: storing.mode,
+                encoding: storing.encoding,
                 logger: Arc::clone(&logger),
             })?))
         } else {

@@ -15,6 +15,7 @@ use super::progress::{Ahead, Job, Progress};
 use super::quota::{Ledger, Room};
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
+use crate::dataset::rewrite::OutputEncoding;
 use crate::index::{EntryError, FileLocation};
 use crate::log::{Level, Logger};
 use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock};
@@ -38,6 +39,8 @@ pub struct AreaOptions {
     pub quota: Option<Quota>,
     /// What is done with data sets.
     pub mode: StoreMode,
+    /// What data sets look like in normal mode; `None` as they came.
+    pub encoding: Option<OutputEncoding>,
     /// Where faults outside any association are told.
     pub logger: Arc<Logger>,
 }

@@ -196,6 +196,7 @@ pub(super) fn tool_options(logger: Arc<Logger>) -> AreaOptions {
         duplicates: DuplicatePolicy::Replace,
         quota: None,
         mode: StoreMode::Normal,
+        encoding: None,
         logger,
     }
 }

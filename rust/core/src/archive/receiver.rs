@@ -15,7 +15,8 @@
 //!
 //! A receiver that fails or is dropped leaves nothing. Called by `server::store`.
 
-use std::io::IoSlice;
+use std::io::{self, Cursor, IoSlice, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::area::StorageArea;
 use super::layout;
 use super::record::{self, FILE_AT, FileSource, StoreChange};
+use crate::dataset::rewrite::RewriteError;
 use crate::dataset::scan::{ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dictionary::uids::storage_prefix;
@@ -33,13 +35,14 @@ use crate::storage::backend::tree::{Access, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
+use crate::storage::re_encode::{ReEncodeError, Way};
 use crate::storage::writer::{
     Duplicate, InstanceRequest, StoreError, StoreMode, Stored, UidMismatch, significant,
     significant_uid,
 };
 use crate::tag::{self, Tag};
 use crate::uid::{
-    IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, UidText,
+    IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
 };
 
 /// Values that the scanner keeps for the checks.
@@ -52,6 +55,8 @@ pub struct Receiver {
     area: Arc<StorageArea>,
     request: InstanceRequest,
     scanner: Option<Scanner>,
+    /// How the data set is re-encoded, where it may be; the transfer syntax that has no way.
+    way: Result<Option<Way>, Uid>,
     digest: Xxh3,
     has_checked_uids: bool,
     content: Content,
@@ -138,7 +143,10 @@ impl Receiver {
         let mode = area.options().mode;
         let is_scanned = mode != StoreMode::Ignore;
         let transfer_syntax = TransferSyntax::of(&request.transfer_syntax);
+        let encoding = area.options().encoding.filter(|_| mode == StoreMode::Normal);
+        let way = encoding.map(|encoding| Way::new(request.transfer_syntax, encoding));
         Self {
+            way: way.transpose(),
             area: Arc::clone(area),
             request: *request,
             scanner: is_scanned
@@ -190,14 +198,22 @@ impl Receiver {
         let bytes: usize = fragments.iter().map(|fragment| fragment.len()).sum();
         self.data_set_bytes += bytes as u64;
         let Some(scanner) = &mut self.scanner else { return Ok(()) };
+        let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?;
         for fragment in fragments {
-            scanner.feed(fragment)?;
+            match way {
+                Some(way) => scanner.feed_and_show(fragment, |bytes| way.look(bytes))?,
+                None => scanner.feed(fragment)?,
+            }
             self.digest.update(fragment);
         }
         self.check_uids(false)?;
         if matches!(&self.content, Content::Memory(record) if record.is_empty()) {
             self.content = Content::Memory(self.new_record(bytes));
         }
+        self.append_content(fragments, bytes)
+    }
+
+    fn append_content(&mut self, fragments: &[&[u8]], bytes: usize) -> Result<(), StoreError> {
         match &mut self.content {
             Content::Memory(_) => self.gather(fragments, bytes),
             Content::Spool(spool) => write(spool, &[], fragments),
@@ -290,6 +306,10 @@ impl Receiver {
         scanner.finish()?;
         let scan_warnings = scanner.warnings();
         self.check_uids(true)?;
+        let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?.take();
+        if let Some(way) = way {
+            self.re_encode(way)?;
+        }
         let entry = self.entry();
         let file_bytes = entry.file_bytes;
         let area = Arc::clone(&self.area);
@@ -321,6 +341,43 @@ impl Receiver {
         })
     }
 
+    /// Makes the content anew in the encoding that is asked for, unless it came in it.
+    fn re_encode(&mut self, way: Way) -> Result<(), StoreError> {
+        let (from, to) = (self.request.transfer_syntax, *way.target());
+        self.request.transfer_syntax = to;
+        let head_bytes = self.head_bytes;
+        let mut record = Vec::new();
+        let decided = way.decide(|| {
+            record = self.new_record(0);
+            self.head_bytes as u64
+        });
+        let Some(change) = decided.map_err(|error| not_re_encoded(error, from))? else {
+            self.head_bytes = head_bytes;
+            return Ok(());
+        };
+        if record.is_empty() {
+            record = self.new_record(self.data_set_bytes as usize);
+        }
+        let arrived = core::mem::replace(&mut self.content, Content::Memory(record));
+        (self.digest, self.data_set_bytes) = (Xxh3::new(), 0);
+        let mut append = |block: &[u8]| {
+            self.digest.update(block);
+            self.data_set_bytes += block.len() as u64;
+            self.append_content(&[block], block.len())
+        };
+        let result = match &arrived {
+            Content::Memory(record) => {
+                let data_set = record.get(FILE_AT + head_bytes..).unwrap_or_default();
+                change.apply(Cursor::new(data_set), &mut append)
+            }
+            Content::Spool(spool) => {
+                let base = head_bytes as u64;
+                change.apply(SpooledBytes { spool, base, at: 0 }, &mut append)
+            }
+        };
+        result.map_err(|error| not_re_encoded(error, from))
+    }
+
     fn entry(&mut self) -> InstanceEntry {
         let attributes = self.scanner.as_mut().map(Scanner::take_attributes).unwrap_or_default();
         InstanceEntry {
@@ -338,6 +395,44 @@ impl Receiver {
             received_at_us: self.area.now_us(),
             source_ae: self.request.calling_ae_title,
         }
+    }
+}
+
+fn not_re_encoded(error: ReEncodeError, from: Uid) -> StoreError {
+    match error {
+        ReEncodeError::Store(error) => error,
+        ReEncodeError::Rewrite(RewriteError::NotWhole(error)) => error.into(),
+        ReEncodeError::Rewrite(RewriteError::Source(source)) => {
+            IoFailure { operation: Operation::Compare, path: PathBuf::new(), source }.into()
+        }
+        ReEncodeError::Rewrite(_) => StoreError::Unconvertible(from),
+    }
+}
+
+/// What a spool file holds, from an offset on.
+struct SpooledBytes<'s> {
+    spool: &'s Spool,
+    base: u64,
+    at: u64,
+}
+
+impl Read for SpooledBytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(file) = &self.spool.file else {
+            return Err(io::Error::other("spool file is closed"));
+        };
+        let count = file.read_at(buffer, self.base + self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for SpooledBytes<'_> {
+    /// From the start only: nobody needs the other ways.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Start(at) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+        self.at = at;
+        Ok(at)
     }
 }
 

@@ -14,6 +14,7 @@
 //! Called by `dataset::scan`. Bounds live in `limits.rs`.
 
 use crate::dataset::attributes::Attributes;
+use crate::dataset::element_header::Encoding;
 use crate::dictionary::elements::{DictionaryVr, vr_of};
 use crate::limits::{INDEXED_SEQUENCE_BYTES_MAX, INDEXED_SEQUENCE_DEPTH_MAX};
 use crate::tag::{self, Tag};
@@ -32,35 +33,6 @@ pub struct WantedValue {
 
 /// Most attributes that one collector looks for: the bits of its memory of those seen.
 pub const WANTED_VALUES_MAX: usize = 256;
-
-/// How bytes of a data set are encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Encoding {
-    pub is_explicit: bool,
-    pub is_big_endian: bool,
-}
-
-impl Encoding {
-    /// What a UN element of undefined length holds, whatever stands around it (PS3.5 §6.2.2).
-    pub const UNKNOWN_SEQUENCE: Self = Self { is_explicit: false, is_big_endian: false };
-
-    pub fn tag(self, bytes: [u8; 4]) -> Tag {
-        let [a, b, c, d] = bytes;
-        if self.is_big_endian {
-            Tag::new(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-        } else {
-            Tag::new(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
-        }
-    }
-
-    pub fn u16(self, bytes: [u8; 2]) -> u16 {
-        if self.is_big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
-    }
-
-    pub fn u32(self, bytes: [u8; 4]) -> u32 {
-        if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-    }
-}
 
 /// Collects the wanted values of one data set.
 pub(super) struct IndexKeys {

@@ -3,6 +3,7 @@
 pub mod attributes;
 pub mod character_set;
 pub mod dump;
+mod element_header;
 pub mod element_table;
 pub mod encode;
 pub mod identifier;

@@ -24,8 +24,9 @@ use core::fmt;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::dataset::attributes::Attributes;
-use crate::dataset::index_keys::{Encoding, IndexKeys, WantedValue};
-use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
+use crate::dataset::element_header::{Encoding, Header, HeaderReader, UNDEFINED};
+use crate::dataset::index_keys::{IndexKeys, WantedValue};
+use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::limits::{
     DEFLATE_TRAILER_BYTES_MAX, INFLATE_BUFFER_BYTES, INFLATED_BYTES_MAX, INFLATED_FREE_BYTES,
     INFLATED_RATIO_MAX, SEQUENCE_DEPTH_MAX, WANTED_TAGS_MAX, WANTED_VALUE_BYTES_MAX,
@@ -54,6 +55,9 @@ pub enum ScanError {
     UndefinedLength { tag: Tag, vr: Vr, offset: u64 },
     /// More sequences inside one another than `SEQUENCE_DEPTH_MAX`.
     TooDeep { tag: Tag, offset: u64 },
+    /// More sequences and items than `REWRITE_SLOTS_MAX`, or elements out of order than
+    /// `ORDERED_ELEMENTS_MAX`, so that the data set cannot be re-encoded.
+    TooManySequences,
     /// The bytes in the place of the VR are no letters; implicit data under an explicit syntax.
     BadVr { tag: Tag, vr: Vr, offset: u64 },
     /// The first element names its VR although the transfer syntax is implicit.
@@ -71,7 +75,7 @@ pub enum ScanError {
 impl ScanError {
     /// True when a bound of ours was passed, rather than a rule of the standard: status A700H.
     pub const fn is_resource_bound(&self) -> bool {
-        matches!(self, Self::DeflateBomb { .. })
+        matches!(self, Self::DeflateBomb { .. } | Self::TooManySequences)
     }
 }
 
@@ -107,6 +111,9 @@ impl fmt::Display for ScanError {
                 formatter,
                 "sequence {tag} at offset {offset} is nested deeper than {SEQUENCE_DEPTH_MAX}"
             ),
+            Self::TooManySequences => {
+                write!(formatter, "too many sequences, items or disordered elements to re-encode")
+            }
             Self::BadVr { tag, vr, offset } => {
                 write!(formatter, "element {tag} at offset {offset} has no VR but {vr}")
             }
@@ -183,12 +190,8 @@ impl Scanner {
     /// A scanner that keeps the values of `wanted` top-level elements, at most `WANTED_TAGS_MAX` of
     /// them; further tags are not kept.
     pub fn new(transfer_syntax: TransferSyntax, wanted: &'static [Tag]) -> Self {
-        let encoding = Encoding {
-            is_explicit: transfer_syntax.is_explicit,
-            is_big_endian: transfer_syntax.byte_order == ByteOrder::Big,
-        };
         Self {
-            walker: Walker::new(encoding, wanted),
+            walker: Walker::new(Encoding::of(transfer_syntax), wanted),
             inflater: transfer_syntax.is_deflated.then(|| Box::new(Inflater::new())),
             failed: None,
         }
@@ -214,13 +217,31 @@ impl Scanner {
     /// Takes the next bytes of the data set. An error is final and comes again from every later
     /// call.
     pub fn feed(&mut self, fragment: &[u8]) -> Result<(), ScanError> {
+        self.feed_and_show(fragment, |_| {})
+    }
+
+    /// The same, and `show` sees the bytes too, inflated where they are deflated.
+    pub fn feed_and_show(
+        &mut self,
+        fragment: &[u8],
+        mut show: impl FnMut(&[u8]),
+    ) -> Result<(), ScanError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let result = match &mut self.inflater {
-            None => self.walker.walk(fragment),
-            Some(inflater) => inflater.feed(fragment, &mut self.walker),
+        let walker = &mut self.walker;
+        let mut walk = |bytes: &[u8]| {
+            walker.walk(bytes)?;
+            show(bytes);
+            Ok(())
         };
+        let result = match &mut self.inflater {
+            None => walk(fragment),
+            Some(inflater) => inflater.feed(fragment, &mut walk),
+        };
+        // An error says more than the warning, which depends on how the bytes were cut.
+        self.walker.warnings.has_deflate_trailer =
+            result.is_ok() && self.inflater.as_ref().is_some_and(|inflater| inflater.has_trailer);
         self.failed = result.err();
         result
     }
@@ -274,10 +295,6 @@ impl Scanner {
     }
 }
 
-/// Undefined length, PS3.5 §7.1.1.
-const UNDEFINED: u32 = u32::MAX;
-/// Longest header: tag, VR, two reserved bytes, 4-byte length (PS3.5 Table 7.1-1).
-const HEADER_BYTES_MAX: usize = 12;
 /// No bound, and the end of what has undefined length.
 const NO_END: u64 = u64::MAX;
 
@@ -306,18 +323,6 @@ struct Frame {
     last_tag: Option<Tag>,
 }
 
-struct Header {
-    tag: Tag,
-    vr: Vr,
-    length: u32,
-    bytes: usize,
-}
-
-enum Parsed {
-    Header(Header),
-    Needs(usize),
-}
-
 /// The structure of uncompressed bytes.
 struct Walker {
     /// The data set itself at the bottom, then what is open.
@@ -327,8 +332,7 @@ struct Walker {
     open_sequences: usize,
     offset: u64,
     value_left: u64,
-    carry: [u8; HEADER_BYTES_MAX],
-    carried: usize,
+    headers: HeaderReader,
     elements_seen: u64,
     /// From the first Pixel Data on nothing is kept.
     is_past_pixels: bool,
@@ -355,8 +359,7 @@ impl Walker {
             open_sequences: 0,
             offset: 0,
             value_left: 0,
-            carry: [0; HEADER_BYTES_MAX],
-            carried: 0,
+            headers: HeaderReader::new(),
             elements_seen: 0,
             is_past_pixels: false,
             wanted: Wanted::new(wanted),
@@ -385,11 +388,11 @@ impl Walker {
                     self.complete_key();
                 }
             }
-            if self.carried == 0 {
+            if !self.headers.is_inside() {
                 self.close_ended()?;
             }
             let before = input;
-            let header = self.take_header(&mut input)?;
+            let header = self.headers.take(&mut input, self.top.encoding, self.offset)?;
             self.keep(&before[..before.len() - input.len()]);
             let Some(header) = header else { return Ok(()) };
             self.enter(&header)?;
@@ -423,11 +426,10 @@ impl Walker {
                 missing_bytes: self.value_left,
             });
         }
-        if self.carried > 0 {
-            let header_bytes = if self.carried < 8 { 8 } else { HEADER_BYTES_MAX };
+        if self.headers.is_inside() {
             return Err(ScanError::EndsInsideElement {
                 offset: self.offset,
-                missing_bytes: (header_bytes - self.carried) as u64,
+                missing_bytes: self.headers.missing_bytes(),
             });
         }
         if self.below.is_empty() {
@@ -473,75 +475,6 @@ impl Walker {
 
     fn push(&mut self, frame: Frame) {
         self.below.push(core::mem::replace(&mut self.top, frame));
-    }
-
-    /// The next header; `None` when its rest is still to come.
-    fn take_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ScanError> {
-        if self.carried == 0 {
-            match self.parse_header(input)? {
-                Parsed::Header(header) => {
-                    *input = &input[header.bytes..];
-                    return Ok(Some(header));
-                }
-                Parsed::Needs(_) => {
-                    self.carry[..input.len()].copy_from_slice(input);
-                    self.carried = input.len();
-                    *input = &[];
-                    return Ok(None);
-                }
-            }
-        }
-        let mut needed = 8;
-        loop {
-            let taken = (needed - self.carried.min(needed)).min(input.len());
-            let (start, rest) = input.split_at(taken);
-            self.carry[self.carried..self.carried + taken].copy_from_slice(start);
-            self.carried += taken;
-            *input = rest;
-            if self.carried < needed {
-                return Ok(None);
-            }
-            let carry = self.carry;
-            match self.parse_header(&carry[..self.carried])? {
-                Parsed::Header(header) => {
-                    self.carried = 0;
-                    return Ok(Some(header));
-                }
-                Parsed::Needs(more) => needed = more,
-            }
-        }
-    }
-
-    /// Reads a header from the start of `bytes`, which hold all of it or less than 12 bytes.
-    fn parse_header(&self, bytes: &[u8]) -> Result<Parsed, ScanError> {
-        let Some((head, rest)) = bytes.split_first_chunk::<8>() else {
-            return Ok(Parsed::Needs(8));
-        };
-        let &[t0, t1, t2, t3, a, b, c, d] = head;
-        let encoding = self.top.encoding;
-        let tag = encoding.tag([t0, t1, t2, t3]);
-        if self.elements_seen == 0 && self.below.is_empty() {
-            check_first_element(encoding.is_explicit, tag, Vr([a, b]))?;
-        }
-        if !encoding.is_explicit || tag.group() == 0xFFFE {
-            let length = encoding.u32([a, b, c, d]);
-            return Ok(Parsed::Header(Header { tag, vr: Vr::NONE, length, bytes: 8 }));
-        }
-        let vr = Vr([a, b]);
-        if !vr.is_letters() {
-            return Err(ScanError::BadVr { tag, vr, offset: self.offset });
-        }
-        if vr.is_known() && !vr.has_long_length() {
-            let length = u32::from(encoding.u16([c, d]));
-            return Ok(Parsed::Header(Header { tag, vr, length, bytes: 8 }));
-        }
-        match rest.first_chunk::<4>() {
-            None => Ok(Parsed::Needs(HEADER_BYTES_MAX)),
-            Some(length) => {
-                let length = encoding.u32(*length);
-                Ok(Parsed::Header(Header { tag, vr, length, bytes: HEADER_BYTES_MAX }))
-            }
-        }
     }
 
     /// Takes note of an element, item or delimiter whose header has just gone by.
@@ -769,6 +702,8 @@ struct Inflater {
     has_ended: bool,
     /// Bytes seen after the end.
     trailer_bytes: usize,
+    /// Some of them were no padding.
+    has_trailer: bool,
 }
 
 impl Inflater {
@@ -778,10 +713,15 @@ impl Inflater {
             output: vec![0; INFLATE_BUFFER_BYTES].into_boxed_slice(),
             has_ended: false,
             trailer_bytes: 0,
+            has_trailer: false,
         }
     }
 
-    fn feed(&mut self, mut input: &[u8], walker: &mut Walker) -> Result<(), ScanError> {
+    fn feed(
+        &mut self,
+        mut input: &[u8],
+        walk: &mut impl FnMut(&[u8]) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
         while !self.has_ended {
             let (consumed_before, inflated_before) =
                 (self.stream.total_in(), self.stream.total_out());
@@ -790,7 +730,7 @@ impl Inflater {
             let inflated = (self.stream.total_out() - inflated_before) as usize;
             input = &input[consumed..];
             // What came out before a damaged place counts first, wherever the input was cut.
-            walker.walk(&self.output[..inflated])?;
+            walk(&self.output[..inflated])?;
             let status = status.map_err(|_| ScanError::DeflateCorrupt)?;
             self.check_bounds()?;
             self.has_ended = status == Status::StreamEnd;
@@ -804,12 +744,10 @@ impl Inflater {
         }
         self.trailer_bytes = self.trailer_bytes.saturating_add(input.len());
         if self.trailer_bytes > DEFLATE_TRAILER_BYTES_MAX {
-            // The error says more than the warning, which depends on how the bytes were cut.
-            walker.warnings.has_deflate_trailer = false;
             return Err(ScanError::DeflateCorrupt);
         }
         if input.iter().any(|&byte| byte != 0) {
-            walker.warnings.has_deflate_trailer = true;
+            self.has_trailer = true;
         }
         Ok(())
     }

@@ -43,7 +43,8 @@ pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
 pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
     match error {
         // DCMTK answers C000H where it cannot make a folder, and the sender gives up for good.
-        StoreError::Io(_)
+        StoreError::Unconvertible(_)
+        | StoreError::Io(_)
         | StoreError::StudyFolder(_)
         | StoreError::NoFreeName { .. }
         | StoreError::BadExtension

@@ -98,6 +98,9 @@ pub trait PartFile: Send {
     /// Appends all bytes of all slices; the slices are used up.
     fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
 
+    /// Reads what was appended, from `at` on; 0 at its end.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+
     /// Makes the content survive a power cut. Asked once: after an error the content is lost.
     fn sync_data(&mut self) -> io::Result<()>;
 
@@ -122,6 +125,37 @@ pub trait PartFile: Send {
 
     /// The publication stands; what it replaced is removed.
     fn settle(&mut self) -> io::Result<()>;
+}
+
+/// What was written to a part file, from an offset on, for reading.
+pub struct WrittenPart<'p> {
+    part: &'p dyn PartFile,
+    base: u64,
+    at: u64,
+}
+
+impl<'p> WrittenPart<'p> {
+    /// The content of `part` behind its first `base` bytes.
+    pub fn new(part: &'p dyn PartFile, base: u64) -> Self {
+        Self { part, base, at: 0 }
+    }
+}
+
+impl io::Read for WrittenPart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.part.read_at(buffer, self.base + self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl io::Seek for WrittenPart<'_> {
+    /// From the start only: nobody needs the other ways.
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let io::SeekFrom::Start(at) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+        self.at = at;
+        Ok(at)
+    }
 }
 
 // ---- Disk ------------------------------------------------------------------------------------
@@ -472,6 +506,11 @@ impl PartFile for DiskPart {
         system::write_all(self.file()?, slices)
     }
 
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let file = self.file.as_ref().ok_or_else(|| io::Error::other("part file is closed"))?;
+        file.read_at(buffer, at)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         let file = self.file()?;
         file.sync_data()?;
@@ -693,7 +732,7 @@ mod system {
 
     /// Mode 0666 less the umask, as DCMTK's files have.
     pub(super) fn create_exclusively(directory: &OwnedFd, name: &CStr) -> io::Result<fs::File> {
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         open_at(Some(directory.as_fd()), name, flags, 0o666).map(fs::File::from)
     }
 

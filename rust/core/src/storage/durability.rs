@@ -891,6 +891,9 @@ mod tests {
         fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
             self.part.append(slices)
         }
+        fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+            self.part.read_at(buffer, at)
+        }
         fn sync_data(&mut self) -> io::Result<()> {
             note(&self.calls, "sync", self.part.sync_data())
         }
@@ -1115,6 +1118,9 @@ mod tests {
     impl PartFile for CountedPart {
         fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
             self.part.append(slices)
+        }
+        fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+            self.part.read_at(buffer, at)
         }
         fn sync_data(&mut self) -> io::Result<()> {
             self.part.sync_data()

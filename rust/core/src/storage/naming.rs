@@ -110,6 +110,13 @@ pub struct AreaPath {
 }
 
 impl AreaPath {
+    /// A file of the directory itself, under a name that somebody at this machine chose; `None` for
+    /// what names no file.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let is_plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+        is_plain.then(|| Self { directory: String::new(), name: name.to_owned() })
+    }
+
     /// The directory below the output directory; empty for that itself.
     pub fn directory(&self) -> &str {
         &self.directory

@@ -187,16 +187,7 @@ fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
 
 /// A file without preamble; the first element tells the encoding.
 fn bare(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
-    let &[g0, g1, _, _, v0, v1, ..] = head else { return Err(ReadError::NotPart10) };
-    let explicit = Vr([v0, v1]).is_known();
-    // Groups of a data set's first element are small, so a large one is a small one in the other
-    // order.
-    let big_endian = u16::from_le_bytes([g0, g1]) > 0x00FF && g0 == 0;
-    let transfer_syntax = Uid::known(match (explicit, big_endian) {
-        (true, true) => "1.2.840.10008.1.2.2",
-        (true, false) => "1.2.840.10008.1.2.1",
-        (false, _) => "1.2.840.10008.1.2",
-    });
+    let transfer_syntax = syntax_of_bare(head).ok_or(ReadError::NotPart10)?;
     let (class, instance) = uids_of(head, transfer_syntax);
     let (Some(sop_class_uid), Some(sop_instance_uid)) = (class, instance) else {
         // Garbage and a data set without UIDs look alike; both cannot be sent.
@@ -211,12 +202,26 @@ fn bare(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
     })
 }
 
+/// The transfer syntax of a bare data set, which its first element betrays; `None` for too few bytes.
+pub(crate) fn syntax_of_bare(head: &[u8]) -> Option<Uid> {
+    let &[g0, g1, _, _, v0, v1, ..] = head else { return None };
+    let explicit = Vr([v0, v1]).is_known();
+    // Groups of a data set's first element are small, so a large one is a small one in the other
+    // order.
+    let big_endian = u16::from_le_bytes([g0, g1]) > 0x00FF && g0 == 0;
+    Some(Uid::known(match (explicit, big_endian) {
+        (true, true) => "1.2.840.10008.1.2.2",
+        (true, false) => "1.2.840.10008.1.2.1",
+        (false, _) => "1.2.840.10008.1.2",
+    }))
+}
+
 fn pick(own: Option<UidText>, meta: Option<UidText>) -> Result<UidText, ReadError> {
     own.or(meta).filter(|uid| !uid.is_empty()).ok_or(ReadError::NoSopUids)
 }
 
 /// SOP Class and Instance UID at the head of a data set, as far as they are there.
-fn uids_of(data_set: &[u8], transfer_syntax: Uid) -> (Option<UidText>, Option<UidText>) {
+pub(crate) fn uids_of(data_set: &[u8], transfer_syntax: Uid) -> (Option<UidText>, Option<UidText>) {
     let mut scanner = Scanner::new(TransferSyntax::of(&transfer_syntax), WANTED);
     // The head is cut anywhere, and a fault behind the UIDs is the receiver's to find.
     let _ = scanner.feed(data_set);

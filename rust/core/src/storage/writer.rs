@@ -26,18 +26,20 @@
 //! Called by `server::store`, which turns a [`StoreError`] into a status.
 
 use core::fmt;
-use std::io::IoSlice;
+use std::io::{Cursor, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ae_title::AeTitle;
+use crate::dataset::rewrite::{OutputEncoding, RewriteError};
 use crate::dataset::scan::{ScanError, ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::limits::{
-    FOLDER_CLOCK_WAITS_MAX, HEAD_HOLD_BYTES_MAX, NAME_ATTEMPTS_MAX, WRITE_SLICES_MAX,
+    FOLDER_CLOCK_WAITS_MAX, HEAD_HOLD_BYTES_MAX, NAME_ATTEMPTS_MAX, REWRITE_HELD_BYTES_MAX,
+    WRITE_SLICES_MAX,
 };
-use crate::storage::backend::{Backend, Disk, NameSource, PartFile, SystemNameSource};
+use crate::storage::backend::{Backend, Disk, NameSource, PartFile, SystemNameSource, WrittenPart};
 use crate::storage::durability::{
     Committed, Committer, Durability, IoFailure, Operation, SyncedPart,
 };
@@ -47,6 +49,7 @@ use crate::storage::naming::{
     AreaPath, BadExtension, BadPrefix, FileNaming, FolderWarning, LocalTime, NameParts,
     NameWarning, Naming, StudyParts, SubdirectoryNaming,
 };
+use crate::storage::re_encode::{ReEncodeError, Way};
 use crate::storage::studies::{Course, Ended, Place, Studies};
 use crate::tag::{self, Tag};
 use crate::uid::{
@@ -106,6 +109,8 @@ pub struct StoreOptions {
     pub extension: String,
     /// What is done with data sets.
     pub mode: StoreMode,
+    /// What data sets look like in normal mode; `None` as they came.
+    pub encoding: Option<OutputEncoding>,
     /// Preamble and file meta information are written (`+F`), or not (`-F`).
     pub with_meta: bool,
     /// What success promises.
@@ -127,6 +132,7 @@ impl StoreOptions {
             renames: false,
             extension: String::new(),
             mode: StoreMode::default(),
+            encoding: None,
             with_meta: true,
             durability: Durability::default(),
             duplicates: DuplicatePolicy::default(),
@@ -234,6 +240,8 @@ pub enum StoreError {
     Io(IoFailure),
     /// The data set is not whole.
     Scan(ScanError),
+    /// The data set has no form in the transfer syntax that is to be written.
+    Unconvertible(Uid),
     /// The data set has no byte.
     Empty,
     /// This UID is missing or empty: in the data set (0008,0016), (0008,0018), or in the command
@@ -287,6 +295,9 @@ impl fmt::Display for StoreError {
         match self {
             Self::Io(failure) | Self::StudyFolder(failure) => failure.fmt(formatter),
             Self::Scan(error) => error.fmt(formatter),
+            Self::Unconvertible(syntax) => {
+                write!(formatter, "a data set in {syntax} cannot be written in another one")
+            }
             Self::Empty => write!(formatter, "data set is empty"),
             Self::MissingUid(tag) => write!(formatter, "UID {tag} is missing or empty"),
             Self::SopClassMismatch(uids) => write!(formatter, "SOP Class UIDs differ: {uids}"),
@@ -489,14 +500,22 @@ impl Store {
             request: *request,
             parts,
             scanner,
+            way: self.way(request),
             has_checked_uids: false,
             held: Vec::new(),
             has_head: false,
             part: None,
+            head_bytes: 0,
             data_set_bytes: 0,
             file_bytes: 0,
             is_abandoned: false,
         }
+    }
+
+    /// How bytes that `request` announces are re-encoded; `Ok(None)` when they stay as they come.
+    fn way(&self, request: &InstanceRequest) -> Result<Option<Way>, Uid> {
+        let encoding = self.options.encoding.filter(|_| self.options.mode == StoreMode::Normal);
+        encoding.map(|encoding| Way::new(request.transfer_syntax, encoding)).transpose()
     }
 
     /// Local time, where a name or directory is made of it; the clock is not asked otherwise.
@@ -558,12 +577,16 @@ pub struct InstanceWriter {
     request: InstanceRequest,
     parts: NameParts,
     scanner: Option<Scanner>,
+    /// How the data set is re-encoded, where it may be; the transfer syntax that has no way.
+    way: Result<Option<Way>, Uid>,
     has_checked_uids: bool,
-    /// First bytes of the data set, waiting for its UIDs.
+    /// First bytes of the data set, waiting for its UIDs, or to be re-encoded.
     held: Vec<u8>,
     /// The head of the file is written, or none is wanted.
     has_head: bool,
     part: Option<Box<dyn PartFile>>,
+    /// Bytes before the data set in the part file.
+    head_bytes: u64,
     data_set_bytes: u64,
     file_bytes: u64,
     is_abandoned: bool,
@@ -616,9 +639,13 @@ impl InstanceWriter {
             return Ok(());
         }
         self.data_set_bytes += bytes as u64;
+        let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?;
         if let Some(scanner) = &mut self.scanner {
             for fragment in fragments {
-                scanner.feed(fragment)?;
+                match way {
+                    Some(way) => scanner.feed_and_show(fragment, |bytes| way.look(bytes))?,
+                    None => scanner.feed(fragment)?,
+                }
             }
         }
         self.check_uids(false)?;
@@ -634,9 +661,14 @@ impl InstanceWriter {
         self.write(fragments)
     }
 
-    /// True while the file meta information cannot be written and the bytes may still wait for it.
+    /// True while the file meta information cannot be written and the bytes may still wait for it,
+    /// and while they are few and will not stay as they are.
     fn must_hold(&self, bytes: usize) -> bool {
         let Some(scanner) = &self.scanner else { return false };
+        let will_change = matches!(&self.way, Ok(Some(way)) if way.will_change());
+        if will_change && !self.has_head && self.held.len() + bytes <= REWRITE_HELD_BYTES_MAX {
+            return true;
+        }
         let knows_uids = || {
             scanner.value(tag::SOP_CLASS_UID).is_some()
                 && scanner.value(tag::SOP_INSTANCE_UID).is_some()
@@ -682,7 +714,7 @@ impl InstanceWriter {
     }
 
     /// Preamble and file meta information, or nothing with `-F`.
-    fn head(&self) -> Vec<u8> {
+    fn head(&self, transfer_syntax: &Uid) -> Vec<u8> {
         let options = &self.store.options;
         if !options.with_meta {
             return Vec::new();
@@ -700,7 +732,7 @@ impl InstanceWriter {
         FileMeta {
             sop_class: sop_class.as_bytes(),
             sop_instance: sop_instance.as_bytes(),
-            transfer_syntax: self.request.transfer_syntax.as_bytes(),
+            transfer_syntax: transfer_syntax.as_bytes(),
             version_name: if is_bit_preserving {
                 IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING
             } else {
@@ -714,7 +746,9 @@ impl InstanceWriter {
 
     /// Writes what is due: the head once, what was held, and `fragments`.
     fn write(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
-        let head = if self.has_head { Vec::new() } else { self.head() };
+        let head =
+            if self.has_head { Vec::new() } else { self.head(&self.request.transfer_syntax) };
+        self.head_bytes += head.len() as u64;
         let held = core::mem::take(&mut self.held);
         self.has_head = true;
         if self.part.is_none() {
@@ -773,6 +807,10 @@ impl InstanceWriter {
         if needs_uid && self.request.sop_instance.is_empty() {
             return Err(StoreError::MissingUid(AFFECTED_SOP_INSTANCE_UID));
         }
+        let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?.take();
+        if let Some(way) = way {
+            self.re_encode(way)?;
+        }
         if self.part.is_none() {
             self.write(&[])?;
         }
@@ -823,6 +861,50 @@ impl InstanceWriter {
     /// The name that the first attempt gives, for one who speaks about an instance that failed.
     pub fn expected_name(&self) -> String {
         self.store.naming.file_name(&self.parts, 0, self.store.chance_for_names()).0
+
+    /// Writes the data set in the encoding that is asked for, unless it came in it.
+    fn re_encode(&mut self, way: Way) -> Result<(), StoreError> {
+        let to = *way.target();
+        let decided = way.decide(|| self.head(&to).len() as u64);
+        let Some(change) = decided.map_err(|error| self.not_re_encoded(error))? else {
+            return Ok(());
+        };
+        let held = core::mem::take(&mut self.held);
+        let arrived = self.part.take();
+        let created = self.store.backend.create_part();
+        self.part = Some(created.map_err(|source| self.failure(Operation::Create, source))?);
+        (self.has_head, self.file_bytes) = (true, 0);
+        self.append_block(&self.head(&to))?;
+        let head_bytes = self.head_bytes;
+        let mut append = |block: &[u8]| self.append_block(block);
+        let result = match &arrived {
+            Some(part) => change.apply(WrittenPart::new(&**part, head_bytes), &mut append),
+            None => change.apply(Cursor::new(&held[..]), &mut append),
+        };
+        result.map_err(|error| self.not_re_encoded(error))
+    }
+
+    fn append_block(&mut self, block: &[u8]) -> Result<(), StoreError> {
+        if block.is_empty() {
+            return Ok(());
+        }
+        let Some(part) = &mut self.part else { return Err(StoreError::Abandoned) };
+        if let Err(source) = part.append(&mut [IoSlice::new(block)]) {
+            return Err(self.failure(Operation::Write, source).into());
+        }
+        self.file_bytes += block.len() as u64;
+        Ok(())
+    }
+
+    fn not_re_encoded(&self, error: ReEncodeError) -> StoreError {
+        match error {
+            ReEncodeError::Store(error) => error,
+            ReEncodeError::Rewrite(RewriteError::Source(source)) => {
+                self.failure(Operation::Write, source).into()
+            }
+            ReEncodeError::Rewrite(RewriteError::NotWhole(error)) => error.into(),
+            ReEncodeError::Rewrite(_) => StoreError::Unconvertible(self.request.transfer_syntax),
+        }
     }
 
     /// Finds a name that is free, or settles with the object that has it.

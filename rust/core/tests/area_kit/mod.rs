@@ -27,6 +27,7 @@ pub fn options(durability: Durability) -> AreaOptions {
         duplicates: DuplicatePolicy::Replace,
         quota: None,
         mode: StoreMode::Normal,
+        encoding: None,
         logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
     }
 }

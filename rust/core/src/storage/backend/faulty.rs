@@ -172,6 +172,11 @@ impl PartFile for FaultyPart {
         self.inner.append(slices)
     }
 
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.plan.call()?;
+        self.inner.read_at(buffer, at)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         self.plan.call()?;
         self.inner.sync_data()

@@ -256,6 +256,13 @@ impl PartFile for MemoryPart {
         Ok(())
     }
 
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let contents = self.memory.lock();
+        let bytes = &contents.inodes[self.inode].bytes;
+        let mut rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+        io::Read::read(&mut rest, buffer)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         let inode = &mut self.memory.lock().inodes[self.inode];
         inode.synced_bytes = inode.bytes.len();

@@ -1,0 +1,885 @@
+//! A data set re-encoded: byte order, VR form, lengths, group lengths, padding, deflate.
+//!
+//! Source: PS3.5 §7.1 (data elements), §7.2 (group lengths), §7.5 (sequences), §6.2.2 (UN), §8.1.2 and
+//! Annex A (which VR an element has where Implicit VR leaves it out), §A.5 (deflate).
+//!
+//! [`Rewriter`] is a `Read` over a `Read`: bulk values are copied or byte-swapped on their way, and
+//! what is held is one block in, one block out, a stack of open sequences of bounded depth, a text of
+//! at most 64 KiB, 12 bytes of a header and 7 of a number that was cut. Nothing recurses. Values stay
+//! equal; a data set that is not whole is an error, never a shorter data set.
+//!
+//! What an [`OutputEncoding`] asks for may need lengths that stand before what they count. Then there
+//! are two passes: a [`Survey`] finds them, four bytes each, and the rewriter takes them. A survey also
+//! tells whether anything changes, so that a data set which is as it should be is not written twice;
+//! `dataset::scan` makes it while the bytes arrive. A data set whose elements are out of order is read
+//! in the right one (`order.rs`).
+//!
+//! What is decided where the standard leaves it open:
+//! * Where an encoding keeps lengths, sequences and items leave with undefined length between Implicit
+//!   and Explicit VR, and group lengths are dropped; else lengths stay as they are.
+//! * An element without a name in the dictionary is UN, its value untouched; of undefined length it
+//!   is a sequence, as nothing else may have that (§7.1.3).
+//! * A value too long for its VR's 2-byte length is UN (§6.2.2), in little endian as UN always is.
+//! * US or SS follows Pixel Representation, of this item or the nearest around it; for the few such
+//!   elements that stand before it, [`PixelHints`] tells it beforehand.
+//! * Encapsulated Pixel Data is never re-encoded: copied within its transfer syntax, else refused.
+//!
+//! Called by `storage::writer`, `archive`, `client` and `server::retrieve`. Bounds live in `limits.rs`.
+
+mod deflate;
+mod neighbours;
+mod options;
+mod order;
+mod output;
+mod recode;
+mod text;
+mod value;
+
+use core::fmt;
+use std::io::{self, Read};
+
+use deflate::{Deflater, Inflater};
+use output::Output;
+use recode::Recoder;
+
+use crate::dataset::element_header::Encoding;
+use crate::dataset::scan::{ScanError, Scanner};
+use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
+use crate::limits::REWRITE_BLOCK_BYTES;
+use crate::tag::{self, Tag};
+use crate::uid::Uid;
+
+pub use options::{
+    GroupLengths, LengthEncoding, OutputEncoding, Padding, TextPadding, Unknown, is_convertible,
+};
+pub use order::{Ordered, order};
+pub use output::Slots;
+
+/// From which encoding to which.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewriting {
+    /// How the source is encoded.
+    pub from: TransferSyntax,
+    /// How the result is encoded.
+    pub to: TransferSyntax,
+    /// What the source says further down.
+    pub hints: PixelHints,
+    /// What else the result is like.
+    pub encoding: OutputEncoding,
+    /// Bytes of the file before the data set, which its padding counts.
+    pub head_bytes: u64,
+}
+
+impl Rewriting {
+    /// The way from one transfer syntax to another; `None` when one of them is not among Implicit
+    /// VR Little Endian, Explicit VR Little and Big Endian, and deflated.
+    pub fn between(from: &Uid, to: &Uid, hints: PixelHints) -> Option<Self> {
+        let convertible = is_convertible(from) && is_convertible(to);
+        let encoding = OutputEncoding { transfer_syntax: Some(*to), ..OutputEncoding::CONVERSION };
+        convertible.then(|| Self {
+            from: TransferSyntax::of(from),
+            to: TransferSyntax::of(to),
+            hints,
+            encoding,
+            head_bytes: 0,
+        })
+    }
+
+    /// The way of a data set in `from` to what `encoding` asks for; `None` when there is none.
+    pub fn of(from: &Uid, encoding: OutputEncoding, hints: PixelHints) -> Option<Self> {
+        let to = encoding.target(from)?;
+        let (from, to) = (TransferSyntax::of(from), TransferSyntax::of(&to));
+        Some(Self { from, to, hints, encoding, head_bytes: 0 })
+    }
+
+    /// True when a [`Survey`] must come first.
+    pub fn needs_survey(&self) -> bool {
+        self.encoding.needs_survey()
+    }
+
+    /// Nothing but the same bytes can come of it.
+    fn is_copy(&self) -> bool {
+        let forms = Encoding::of(self.from) == Encoding::of(self.to);
+        let is_same = forms && self.from.is_deflated == self.to.is_deflated;
+        is_same && self.encoding.keeps_all()
+    }
+
+    /// The deflate stream is to be made anew, whatever is in it.
+    fn deflates_anew(&self) -> bool {
+        let deflates = self.to.is_deflated;
+        deflates && (!self.from.is_deflated || self.encoding.deflate_level.is_some())
+    }
+
+    fn recoder(&self, out: Output) -> Recoder {
+        let encodings = (Encoding::of(self.from), Encoding::of(self.to));
+        let has_fragments = self.from.is_encapsulated;
+        let known = (self.hints.is_signed, has_fragments, self.head_bytes);
+        Recoder::new(encodings, self.encoding, known, out)
+    }
+}
+
+/// Pixel Representation, for elements that stand before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PixelHints {
+    /// Pixel values are signed (0028,0103).
+    pub is_signed: bool,
+}
+
+static HINTED: &[Tag] = &[tag::PIXEL_REPRESENTATION];
+
+impl PixelHints {
+    /// What the first bytes of a data set in `from` tell; unsigned when they do not.
+    pub fn of_head(head: &[u8], from: TransferSyntax) -> Self {
+        let mut scanner = Scanner::new(from, HINTED);
+        // The head is cut anywhere; a fault is the rewriter's to find.
+        let _ = scanner.feed(head);
+        let is_signed = match (scanner.value(tag::PIXEL_REPRESENTATION), from.byte_order) {
+            (Some([low, _]), ByteOrder::Little) | (Some([_, low]), ByteOrder::Big) => low & 1 == 1,
+            _ => false,
+        };
+        Self { is_signed }
+    }
+}
+
+/// Why a data set could not be re-encoded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RewriteError {
+    /// The source could not be read.
+    Source(io::Error),
+    /// The data set is not whole, or not in the encoding that it should have.
+    NotWhole(ScanError),
+    /// Pixel Data in fragments, which have one form only.
+    Encapsulated {
+        /// The element.
+        tag: Tag,
+    },
+}
+
+impl fmt::Display for RewriteError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(error) => fmt::Display::fmt(error, formatter),
+            Self::NotWhole(error) => fmt::Display::fmt(error, formatter),
+            Self::Encapsulated { tag } => {
+                write!(formatter, "{tag} is encapsulated, which cannot be re-encoded")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RewriteError {}
+
+impl From<ScanError> for RewriteError {
+    fn from(error: ScanError) -> Self {
+        Self::NotWhole(error)
+    }
+}
+
+impl From<RewriteError> for io::Error {
+    fn from(error: RewriteError) -> Self {
+        match error {
+            RewriteError::Source(error) => error,
+            error => Self::new(io::ErrorKind::InvalidData, error),
+        }
+    }
+}
+
+/// What the first pass over a data set found.
+#[derive(Debug)]
+pub struct Survey {
+    /// The result is other than the source.
+    pub is_changed: bool,
+    /// Elements are out of order: the source is to be read through [`order`], and surveyed again.
+    pub is_disordered: bool,
+    /// Bytes of the result before it is deflated.
+    pub bytes: u64,
+    /// The lengths that the second pass needs.
+    pub slots: Slots,
+}
+
+/// The first pass, over bytes that come from elsewhere; of a deflated data set the inflated ones.
+pub struct Surveyor {
+    recoder: Recoder,
+    deflates_anew: bool,
+    failed: Option<RewriteError>,
+}
+
+impl Surveyor {
+    /// A surveyor at the start of a data set.
+    pub fn new(rewriting: &Rewriting) -> Self {
+        Self {
+            recoder: rewriting.recoder(Output::counting()),
+            deflates_anew: rewriting.deflates_anew(),
+            failed: None,
+        }
+    }
+
+    /// Takes the next bytes. What is wrong with them is told at the end.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.recoder.walk(&mut bytes).err();
+        }
+    }
+
+    /// True once it is certain that the result is other than the source.
+    pub fn sees_change(&self) -> bool {
+        let Recoder { is_changed, is_disordered, .. } = self.recoder;
+        is_changed || is_disordered || self.deflates_anew
+    }
+
+    /// So many bytes stand before the data set in the file whose length padding aligns.
+    pub fn align_to(&mut self, head_bytes: u64) {
+        self.recoder.head_bytes = head_bytes;
+    }
+
+    /// Says whether the data set may end here, and what was found.
+    ///
+    /// # Errors
+    ///
+    /// See [`RewriteError`].
+    pub fn finish(mut self) -> Result<Survey, RewriteError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.recoder.finish()?;
+        Ok(Survey {
+            is_changed: self.recoder.is_changed || self.recoder.is_disordered || self.deflates_anew,
+            is_disordered: self.recoder.is_disordered,
+            bytes: self.recoder.out.bytes,
+            slots: self.recoder.out.into_slots(),
+        })
+    }
+}
+
+/// The first pass over `source`.
+///
+/// # Errors
+///
+/// See [`RewriteError`].
+pub fn survey<R: Read>(source: R, rewriting: &Rewriting) -> Result<Survey, RewriteError> {
+    let mut surveyor = Surveyor::new(rewriting);
+    let mut plain = Plain::new(source, rewriting.from.is_deflated);
+    while let Some(block) = plain.next()? {
+        surveyor.feed(block);
+        let count = block.len();
+        plain.take(count);
+    }
+    surveyor.finish()
+}
+
+/// A source a block at a time, inflated where it is deflated.
+struct Plain<R> {
+    source: R,
+    input: Box<[u8]>,
+    input_start: usize,
+    input_end: usize,
+    is_source_at_end: bool,
+    inflater: Option<Box<Inflater>>,
+}
+
+impl<R: Read> Plain<R> {
+    fn new(source: R, is_deflated: bool) -> Self {
+        Self {
+            source,
+            input: vec![0; REWRITE_BLOCK_BYTES].into(),
+            input_start: 0,
+            input_end: 0,
+            is_source_at_end: false,
+            inflater: is_deflated.then(|| Box::new(Inflater::new())),
+        }
+    }
+
+    /// The next bytes, at least one; `None` at the end.
+    fn next(&mut self) -> Result<Option<&[u8]>, RewriteError> {
+        let Some(inflater) = &mut self.inflater else {
+            if self.input_start == self.input_end {
+                self.read()?;
+            }
+            let bytes = &self.input[self.input_start..self.input_end];
+            return Ok((!bytes.is_empty()).then_some(bytes));
+        };
+        if inflater.ready().is_empty() {
+            self.inflate()?;
+        }
+        let bytes = self.inflater.as_ref().map_or(&[][..], |inflater| inflater.ready());
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// The first `count` bytes of what [`Plain::next`] gave are done with.
+    fn take(&mut self, count: usize) {
+        match &mut self.inflater {
+            None => self.input_start += count,
+            Some(inflater) => inflater.take(count),
+        }
+    }
+
+    fn read(&mut self) -> Result<(), RewriteError> {
+        if self.is_source_at_end {
+            return Ok(());
+        }
+        let count = loop {
+            match self.source.read(&mut self.input) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(RewriteError::Source)?,
+            }
+        };
+        (self.input_start, self.input_end) = (0, count);
+        self.is_source_at_end = count == 0;
+        Ok(())
+    }
+
+    /// Goes on until something has come out, or all is over.
+    fn inflate(&mut self) -> Result<(), RewriteError> {
+        loop {
+            if self.input_start == self.input_end {
+                self.read()?;
+            }
+            let Some(inflater) = &mut self.inflater else { return Ok(()) };
+            let input = &self.input[self.input_start..self.input_end];
+            self.input_start += inflater.step(input)?;
+            if !inflater.ready().is_empty() {
+                return Ok(());
+            }
+            if self.is_source_at_end {
+                let is_whole = inflater.has_ended();
+                return if is_whole { Ok(()) } else { Err(ScanError::DeflateTruncated.into()) };
+            }
+        }
+    }
+}
+
+/// The data set of `source` in another encoding.
+///
+/// As a `Read` it reports every [`RewriteError`] but the source's own as
+/// [`io::ErrorKind::InvalidData`].
+pub struct Rewriter<R> {
+    plain: Plain<R>,
+    recoder: Option<Recoder>,
+    deflater: Option<Box<Deflater>>,
+    output: Vec<u8>,
+    given: usize,
+    bytes_out: u64,
+    is_done: bool,
+}
+
+impl<R: Read> Rewriter<R> {
+    /// A rewriter at the start of `source`, for a way that needs no survey.
+    pub fn new(source: R, rewriting: &Rewriting) -> Self {
+        Self::second_pass(source, rewriting, Slots::default())
+    }
+
+    /// A rewriter at the start of `source`, with what its survey found.
+    pub fn second_pass(source: R, rewriting: &Rewriting, slots: Slots) -> Self {
+        let Rewriting { from, to, encoding, .. } = *rewriting;
+        let is_copy = rewriting.is_copy() && !rewriting.deflates_anew();
+        let level = encoding.deflate_level.unwrap_or(OutputEncoding::DEFLATE_LEVEL_DEFAULT);
+        Self {
+            plain: Plain::new(source, from.is_deflated && !is_copy),
+            // Between two equal forms (deflate alone) it copies, and sees whether all is whole.
+            recoder: (!is_copy).then(|| rewriting.recoder(Output::writing(slots))),
+            deflater: (to.is_deflated && !is_copy).then(|| Box::new(Deflater::new(level))),
+            output: Vec::new(),
+            given: 0,
+            bytes_out: 0,
+            is_done: false,
+        }
+    }
+
+    /// Bytes made so far.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// The next bytes of the result, at least one; `None` at its end. They are consumed.
+    ///
+    /// # Errors
+    ///
+    /// See [`RewriteError`]; an error is final.
+    pub fn next_block(&mut self) -> Result<Option<&[u8]>, RewriteError> {
+        self.fill()?;
+        let start = core::mem::replace(&mut self.given, self.output.len());
+        let block = &self.output[start..];
+        Ok((!block.is_empty()).then_some(block))
+    }
+
+    /// Makes at least one byte of output, unless the end is reached.
+    fn fill(&mut self) -> Result<(), RewriteError> {
+        if self.given < self.output.len() {
+            return Ok(());
+        }
+        self.output.clear();
+        self.given = 0;
+        while self.output.is_empty() && !self.is_done {
+            self.step()?;
+        }
+        self.bytes_out += self.output.len() as u64;
+        Ok(())
+    }
+
+    /// One block through all stages.
+    fn step(&mut self) -> Result<(), RewriteError> {
+        let Self { plain, recoder, deflater, output, .. } = self;
+        let block = plain.next()?;
+        let is_end = block.is_none();
+        let mut rest = block.unwrap_or_default();
+        let all = rest.len();
+        let Some(recoder) = recoder else {
+            output.extend_from_slice(rest);
+            plain.take(all);
+            self.is_done = is_end;
+            return Ok(());
+        };
+        recoder.walk(&mut rest)?;
+        if is_end {
+            recoder.finish()?;
+        }
+        let pending = &mut recoder.out.pending;
+        match deflater {
+            // What was taken is given away, and its room comes back.
+            None => core::mem::swap(output, pending),
+            Some(deflater) => deflater.step(pending, is_end, output),
+        }
+        pending.clear();
+        let taken = all - rest.len();
+        plain.take(taken);
+        self.is_done = is_end;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Rewriter<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fill()?;
+        let ready = &self.output[self.given..];
+        let count = ready.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ready[..count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// The whole of `data_set` in another encoding, for objects that are held in memory anyway.
+///
+/// # Errors
+///
+/// See [`RewriteError`].
+pub fn rewrite(data_set: &[u8], rewriting: &Rewriting) -> Result<Vec<u8>, RewriteError> {
+    let mut result = Vec::with_capacity(data_set.len() + data_set.len() / 8);
+    let mut append = |mut rewriter: Rewriter<&mut dyn Read>| -> Result<(), RewriteError> {
+        while let Some(block) = rewriter.next_block()? {
+            result.extend_from_slice(block);
+        }
+        Ok(())
+    };
+    if !rewriting.needs_survey() {
+        append(Rewriter::new(&mut &data_set[..], rewriting))?;
+        return Ok(result);
+    }
+    let found = survey(data_set, rewriting)?;
+    if found.is_disordered {
+        let mut ordered = order(io::Cursor::new(data_set), rewriting)?;
+        let rewriting = ordered.rewriting(rewriting);
+        let found = survey(&mut ordered, &rewriting)?;
+        ordered.rewind();
+        append(Rewriter::second_pass(&mut ordered, &rewriting, found.slots))?;
+    } else {
+        append(Rewriter::second_pass(&mut &data_set[..], rewriting, found.slots))?;
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::element_header::UNDEFINED;
+    use crate::dataset::transfer_syntax::{
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN,
+        IMPLICIT_VR_LITTLE_ENDIAN,
+    };
+    use crate::limits::{DEFLATE_TRAILER_BYTES_MAX, SEQUENCE_DEPTH_MAX};
+    use crate::vr::Vr;
+    use proptest::prelude::*;
+
+    const IMPLICIT: &str = IMPLICIT_VR_LITTLE_ENDIAN;
+    const EXPLICIT: &str = EXPLICIT_VR_LITTLE_ENDIAN;
+    const BIG: &str = EXPLICIT_VR_BIG_ENDIAN;
+    const DEFLATED: &str = DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+
+    fn way(from: &str, to: &str) -> Rewriting {
+        let hints = PixelHints::default();
+        Rewriting::between(&Uid::known(from), &Uid::known(to), hints).unwrap()
+    }
+
+    fn turn(data_set: &[u8], from: &str, to: &str) -> Vec<u8> {
+        rewrite(data_set, &way(from, to)).unwrap()
+    }
+
+    fn explicit(tag: (u16, u16), vr: [u8; 2], value: &[u8]) -> Vec<u8> {
+        let form = Encoding { is_explicit: true, is_big_endian: false };
+        let mut out = Vec::new();
+        form.put_header(&mut out, Tag::new(tag.0, tag.1), Vr(vr), value.len() as u32);
+        out.extend_from_slice(value);
+        out
+    }
+
+    fn implicit(tag: (u16, u16), value: &[u8]) -> Vec<u8> {
+        let form = Encoding { is_explicit: false, is_big_endian: false };
+        let mut out = Vec::new();
+        form.put_header(&mut out, Tag::new(tag.0, tag.1), Vr::NONE, value.len() as u32);
+        out.extend_from_slice(value);
+        out
+    }
+
+    fn undefined(mut header: Vec<u8>, content: &[u8], delimiter: [u8; 8]) -> Vec<u8> {
+        let at = header.len() - 4;
+        header[at..].copy_from_slice(&UNDEFINED.to_le_bytes());
+        [&header, content, &delimiter[..]].concat()
+    }
+
+    const ITEM_END: [u8; 8] = *b"\xFE\xFF\x0D\xE0\0\0\0\0";
+    const SEQUENCE_END: [u8; 8] = *b"\xFE\xFF\xDD\xE0\0\0\0\0";
+
+    fn item(content: &[u8]) -> Vec<u8> {
+        undefined(implicit((0xFFFE, 0xE000), b""), content, ITEM_END)
+    }
+
+    fn sequence(tag: (u16, u16), content: &[u8]) -> Vec<u8> {
+        undefined(explicit(tag, *b"SQ", b""), content, SEQUENCE_END)
+    }
+
+    /// PS3.5 §7.3: numbers of two, four and eight bytes turn round, text and bytes do not.
+    #[test]
+    fn byte_order_follows_the_vr() {
+        let little = [
+            explicit((0x0008, 0x0060), *b"CS", b"CT"),
+            explicit((0x0028, 0x0009), *b"AT", b"\x18\0\x63\x10"),
+            explicit((0x0028, 0x0010), *b"US", b"\x01\x02"),
+            explicit((0x0040, 0x08EA), *b"FD", &1.5_f64.to_le_bytes()),
+            explicit((0x0070, 0x0022), *b"FL", &1.5_f32.to_le_bytes()),
+            explicit((0x7FE0, 0x0010), *b"OW", b"\x01\x02\x03\x04"),
+        ]
+        .concat();
+        let big = turn(&little, EXPLICIT, BIG);
+        let expected = [
+            &b"\x00\x08\x00\x60CS\0\x02CT"[..],
+            b"\x00\x28\x00\x09AT\0\x04\0\x18\x10\x63",
+            b"\x00\x28\x00\x10US\0\x02\x02\x01",
+            b"\x00\x40\x08\xEAFD\0\x08",
+            &1.5_f64.to_be_bytes(),
+            b"\x00\x70\x00\x22FL\0\x04",
+            &1.5_f32.to_be_bytes(),
+            b"\x7F\xE0\x00\x10OW\0\0\0\0\0\x04\x02\x01\x04\x03",
+        ]
+        .concat();
+        assert_eq!(big, expected);
+        assert_eq!(turn(&big, BIG, EXPLICIT), little);
+        let deflated = turn(&little, EXPLICIT, DEFLATED);
+        assert_eq!(deflated.len() % 2, 0);
+        assert_eq!(turn(&deflated, DEFLATED, BIG), big);
+    }
+
+    /// PS3.5 §7.5: where headers change their size, sequences leave with undefined length.
+    #[test]
+    fn sequences_between_implicit_and_explicit() {
+        let value = implicit((0x0008, 0x1155), b"1.2\0");
+        let defined = implicit((0x0008, 0x1140), &[implicit((0xFFFE, 0xE000), &value)].concat());
+        let expected =
+            sequence((0x0008, 0x1140), &item(&explicit((0x0008, 0x1155), *b"UI", b"1.2\0")));
+        assert_eq!(turn(&defined, IMPLICIT, EXPLICIT), expected);
+        let back = turn(&expected, EXPLICIT, IMPLICIT);
+        assert_eq!(turn(&back, IMPLICIT, EXPLICIT), expected);
+        // Nothing inside stays a defined nothing.
+        let empty = implicit((0x0008, 0x1140), b"");
+        assert_eq!(turn(&empty, IMPLICIT, EXPLICIT), explicit((0x0008, 0x1140), *b"SQ", b""));
+    }
+
+    /// Between explicit forms lengths stay as they are.
+    #[test]
+    fn defined_lengths_stay_between_byte_orders() {
+        let inner = explicit((0x0028, 0x0010), *b"US", b"\x01\0");
+        let whole = explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &inner));
+        let big = turn(&whole, EXPLICIT, BIG);
+        assert_eq!(big.len(), whole.len());
+        assert_eq!(turn(&big, BIG, EXPLICIT), whole);
+    }
+
+    /// PS3.5 §6.2.2 and §7.8.1: what no dictionary names is UN, and its bytes stay.
+    #[test]
+    fn private_elements() {
+        let source = [
+            implicit((0x0009, 0x0010), b"MAKER "),
+            implicit((0x0009, 0x1001), b"\x01\x02"),
+            undefined(
+                implicit((0x0009, 0x1002), b""),
+                &item(&implicit((0x0009, 0x1003), b"\x03\x04")),
+                SEQUENCE_END,
+            ),
+        ]
+        .concat();
+        let expected = [
+            explicit((0x0009, 0x0010), *b"LO", b"MAKER "),
+            explicit((0x0009, 0x1001), *b"UN", b"\x01\x02"),
+            sequence((0x0009, 0x1002), &item(&explicit((0x0009, 0x1003), *b"UN", b"\x03\x04"))),
+        ]
+        .concat();
+        assert_eq!(turn(&source, IMPLICIT, EXPLICIT), expected);
+        assert_eq!(turn(&expected, EXPLICIT, IMPLICIT), source);
+        let big = turn(&source, IMPLICIT, BIG);
+        assert_eq!(turn(&big, BIG, IMPLICIT), source);
+    }
+
+    /// PS3.5 §6.2.2: UN of undefined length holds Implicit VR Little Endian, in every syntax.
+    #[test]
+    fn an_unknown_sequence_keeps_its_inside() {
+        let inside = [
+            item(&implicit((0x0008, 0x0060), b"CT")),
+            implicit((0xFFFE, 0xE000), &implicit((0x0028, 0x0010), b"\x01\0")),
+        ]
+        .concat();
+        let source = undefined(explicit((0x0009, 0x1001), *b"UN", b""), &inside, SEQUENCE_END);
+        let big = turn(&source, EXPLICIT, BIG);
+        assert_eq!(&big[12..], &source[12..]);
+        assert_eq!(turn(&big, BIG, EXPLICIT), source);
+        let as_implicit = turn(&source, EXPLICIT, IMPLICIT);
+        assert_eq!(&as_implicit[8..], &source[12..]);
+    }
+
+    /// Which VR the neighbours choose.
+    #[test]
+    fn the_neighbours_decide() {
+        let smallest = (0x0028, 0x0106);
+        let pixels = (0x7FE0, 0x0010);
+        let vr_of = |source: &[u8], tag: (u16, u16), hints| {
+            let rewriting = Rewriting { hints, ..way(IMPLICIT, EXPLICIT) };
+            let result = rewrite(source, &rewriting).unwrap();
+            let mut name = Vec::new();
+            let form = Encoding { is_explicit: true, is_big_endian: false };
+            form.put_item(&mut name, Tag::new(tag.0, tag.1), 0);
+            name.truncate(4);
+            let at = result.windows(4).position(|window| window == name).unwrap();
+            [result[at + 4], result[at + 5]]
+        };
+        let none = PixelHints::default();
+        for (representation, bits, signed_vr, pixel_vr) in
+            [(0, 8, b"US", b"OB"), (1, 16, b"SS", b"OW"), (0, 12, b"US", b"OW")]
+        {
+            let source = [
+                implicit((0x0028, 0x0100), &[bits, 0]),
+                implicit((0x0028, 0x0103), &[representation, 0]),
+                implicit(smallest, b"\x01\0"),
+                implicit(pixels, b"\x01\0"),
+            ]
+            .concat();
+            assert_eq!(&vr_of(&source, smallest, none), signed_vr);
+            assert_eq!(&vr_of(&source, pixels, none), pixel_vr);
+        }
+        // Before Pixel Representation, the hint alone can know; the head tells it.
+        let early =
+            [implicit((0x0018, 0x9810), b"\x01\0"), implicit((0x0028, 0x0103), b"\x01\0")].concat();
+        assert_eq!(&vr_of(&early, (0x0018, 0x9810), none), b"US");
+        let hints = PixelHints::of_head(&early, TransferSyntax::of(&Uid::known(IMPLICIT)));
+        assert_eq!(&vr_of(&early, (0x0018, 0x9810), hints), b"SS");
+        // A table of one entry is a number, any other is words.
+        for (entries, vr) in [(1, b"US"), (4, b"OW")] {
+            let source = [
+                implicit((0x0028, 0x3002), &[entries, 0, 0, 0, 16, 0]),
+                implicit((0x0028, 0x3006), b"\x01\0"),
+            ]
+            .concat();
+            assert_eq!(&vr_of(&source, (0x0028, 0x3006), none), vr);
+        }
+    }
+
+    /// PS3.5 §6.2.2: a value that a 2-byte length cannot tell is UN; at the bound it is not.
+    #[test]
+    fn long_values() {
+        for (length, vr) in [(0xFFFE, b"LO"), (0x1_0000, b"UN")] {
+            let source = implicit((0x0008, 0x1030), &vec![b'x'; length]);
+            let result = turn(&source, IMPLICIT, EXPLICIT);
+            assert_eq!(&result[4..6], vr);
+            assert_eq!(turn(&result, EXPLICIT, IMPLICIT), source);
+        }
+    }
+
+    /// Group lengths say how long a group was in the other form.
+    #[test]
+    fn group_lengths_are_dropped_only_where_they_would_lie() {
+        let length = explicit((0x0008, 0x0000), *b"UL", b"\x0A\0\0\0");
+        let source = [length, explicit((0x0008, 0x0060), *b"CS", b"CT")].concat();
+        assert_eq!(turn(&source, EXPLICIT, IMPLICIT), implicit((0x0008, 0x0060), b"CT"));
+        assert_eq!(turn(&turn(&source, EXPLICIT, BIG), BIG, EXPLICIT), source);
+    }
+
+    fn refused(data_set: &[u8], from: &str, to: &str) -> RewriteError {
+        rewrite(data_set, &way(from, to)).unwrap_err()
+    }
+
+    /// What is not whole becomes an error, never a shorter data set; fragments are not touched.
+    #[test]
+    fn bad_data_sets() {
+        use ScanError as Fault;
+        let whole = [
+            sequence((0x0008, 0x1140), &item(&explicit((0x0008, 0x0060), *b"CS", b"CT"))),
+            explicit((0x0028, 0x0010), *b"US", b"\x01\0"),
+        ]
+        .concat();
+        let ends: Vec<usize> = (0..=whole.len())
+            .filter(|&end| rewrite(&whole[..end], &way(EXPLICIT, IMPLICIT)).is_ok())
+            .collect();
+        assert_eq!(ends, [0, whole.len() - 10, whole.len()]);
+        let fragments = undefined(
+            explicit((0x7FE0, 0x0010), *b"OB", b""),
+            &implicit((0xFFFE, 0xE000), b"\xFF\xD8"),
+            SEQUENCE_END,
+        );
+        assert!(matches!(
+            refused(&fragments, EXPLICIT, BIG),
+            RewriteError::Encapsulated { tag: tag::PIXEL_DATA }
+        ));
+        let longer = explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &[0; 4]));
+        assert!(matches!(refused(&longer, EXPLICIT, IMPLICIT), RewriteError::NotWhole(_)));
+        assert!(matches!(
+            refused(b"\x08\0\x60\0\x01\x02\x03\x04", EXPLICIT, IMPLICIT),
+            RewriteError::NotWhole(Fault::BadVr { .. })
+        ));
+        let implicit_value = implicit((0x0008, 0x0018), &[b'1'; 16]);
+        assert!(matches!(
+            refused(&explicit((0x0008, 0x0018), *b"UI", b"1.2.3.4\0"), IMPLICIT, EXPLICIT),
+            RewriteError::NotWhole(Fault::ExplicitUnderImplicit { .. })
+        ));
+        assert!(rewrite(&implicit_value, &way(IMPLICIT, EXPLICIT)).is_ok());
+    }
+
+    /// The bound on nesting is the scanner's, at its edge.
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| {
+            (0..depth).fold(explicit((0x0008, 0x0060), *b"CS", b"CT"), |inner, _| {
+                sequence((0x0008, 0x1140), &item(&inner))
+            })
+        };
+        let good = nested(SEQUENCE_DEPTH_MAX);
+        assert_eq!(turn(&turn(&good, EXPLICIT, IMPLICIT), IMPLICIT, EXPLICIT), good);
+        assert!(matches!(
+            refused(&nested(SEQUENCE_DEPTH_MAX + 1), EXPLICIT, IMPLICIT),
+            RewriteError::NotWhole(ScanError::TooDeep { .. })
+        ));
+    }
+
+    /// A deflate stream that is cut, damaged, followed by something, or grows without end.
+    #[test]
+    fn bad_deflate_streams() {
+        let plain = explicit((0x0008, 0x1030), *b"LO", &[b'x'; 300]);
+        let deflated = turn(&plain, EXPLICIT, DEFLATED);
+        for end in 0..deflated.len() - 1 {
+            assert!(matches!(
+                refused(&deflated[..end], DEFLATED, EXPLICIT),
+                RewriteError::NotWhole(ScanError::DeflateTruncated)
+            ));
+        }
+        let mut followed = deflated.clone();
+        followed.extend([0; DEFLATE_TRAILER_BYTES_MAX + 1]);
+        assert!(matches!(
+            refused(&followed, DEFLATED, EXPLICIT),
+            RewriteError::NotWhole(ScanError::DeflateCorrupt)
+        ));
+        let header = explicit((0x7FE0, 0x0010), *b"OB", b"");
+        let bomb_bytes = crate::limits::INFLATED_FREE_BYTES + 8 * 1024 * 1024;
+        let mut plain = header;
+        plain[8..12].copy_from_slice(&(bomb_bytes as u32).to_le_bytes());
+        let zeros = io::repeat(0).take(bomb_bytes);
+        let mut bomb = Vec::new();
+        Rewriter::new(plain.chain(zeros), &way(EXPLICIT, DEFLATED)).read_to_end(&mut bomb).unwrap();
+        let mut rewriter = Rewriter::new(&bomb[..], &way(DEFLATED, EXPLICIT));
+        let (mut longest, result) = (
+            0,
+            loop {
+                match rewriter.next_block() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
+        );
+        longest = longest.max(rewriter.output.capacity());
+        assert!(longest < 4 * REWRITE_BLOCK_BYTES, "{longest}");
+        assert!(matches!(result, Err(RewriteError::NotWhole(ScanError::DeflateBomb { .. }))));
+    }
+
+    /// A source that gives a few bytes at a time.
+    struct Dripping<'a>(&'a [u8], usize);
+
+    impl Read for Dripping<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    /// Elements whose VR the dictionary gives back, nested and with values of every unit.
+    fn arbitrary_elements(depth: u32) -> BoxedStrategy<Vec<u8>> {
+        let value = |tag, vr: [u8; 2], unit: usize| {
+            proptest::collection::vec(any::<u8>(), 0..6)
+                .prop_map(move |bytes| explicit(tag, vr, &bytes.repeat(unit)))
+                .boxed()
+        };
+        let leaf = prop_oneof![
+            value((0x0008, 0x0060), *b"CS", 2),
+            value((0x0028, 0x0009), *b"AT", 4),
+            value((0x0028, 0x0010), *b"US", 2),
+            value((0x0028, 0x0106), *b"US", 2),
+            value((0x0028, 0x3006), *b"OW", 2),
+            value((0x0040, 0x08EA), *b"SQ", 0),
+            value((0x0018, 0x9073), *b"FD", 8),
+            value((0x0070, 0x0022), *b"FL", 4),
+            value((0x0009, 0x1001), *b"UN", 3),
+            value((0x7FE0, 0x0010), *b"OW", 2),
+            value((0x0066, 0x0040), *b"OL", 4),
+            value((0x7FE0, 0x0009), *b"OD", 8),
+        ];
+        if depth == 0 {
+            return leaf.boxed();
+        }
+        let inner = proptest::collection::vec(arbitrary_elements(depth - 1), 0..4);
+        let items = proptest::collection::vec(inner.prop_map(|parts| item(&parts.concat())), 0..3);
+        prop_oneof![
+            3 => leaf,
+            1 => items.prop_map(|items| sequence((0x0008, 0x1140), &items.concat())),
+        ]
+        .boxed()
+    }
+
+    proptest! {
+        /// There and back gives the same bytes, where the source is in the form that we write; and
+        /// the way the source is cut makes no difference.
+        #[test]
+        fn there_and_back(
+            parts in proptest::collection::vec(arbitrary_elements(3), 0..12),
+            drip in 1_usize..40,
+        ) {
+            let source = parts.concat();
+            for to in [IMPLICIT, BIG, DEFLATED] {
+                let there = turn(&source, EXPLICIT, to);
+                prop_assert_eq!(&turn(&there, to, EXPLICIT), &source);
+                let mut dripped = Vec::new();
+                Rewriter::new(Dripping(&there, drip), &way(to, EXPLICIT))
+                    .read_to_end(&mut dripped)
+                    .unwrap();
+                prop_assert_eq!(&dripped, &source);
+            }
+        }
+
+        /// Any bytes give an answer, and no more output than a few times the input.
+        #[test]
+        fn garbage_is_bounded(source in proptest::collection::vec(any::<u8>(), 0..400)) {
+            for (from, to) in [(IMPLICIT, EXPLICIT), (EXPLICIT, IMPLICIT), (BIG, IMPLICIT)] {
+                if let Ok(result) = rewrite(&source, &way(from, to)) {
+                    prop_assert!(result.len() <= 3 * source.len());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Where a re-encoded data set goes: counted in the first pass, appended in the second.
+//!
+//! Lengths that stand before what they count are *slots*: the first pass reserves and settles them,
+//! the second takes them in the same order. A slot is four bytes, and there is one for each sequence,
+//! item and group length that the encoding defines; their number is bounded by `limits.rs`. Called by
+//! `rewrite::recode`.
+
+use crate::dataset::element_header::Encoding;
+use crate::dataset::scan::ScanError;
+use crate::limits::REWRITE_SLOTS_MAX;
+use crate::tag::Tag;
+use crate::vr::Vr;
+
+/// Lengths in the order in which they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slots(Vec<u32>);
+
+/// What is put together.
+pub(super) struct Output {
+    slots: Slots,
+    /// The next slot of the second pass.
+    next: usize,
+    is_writing: bool,
+    /// Nothing is to come of what is put: it stands in a dropped element.
+    pub is_muted: bool,
+    /// The bytes of the second pass that nobody has taken yet.
+    pub pending: Vec<u8>,
+    /// Bytes put so far.
+    pub bytes: u64,
+}
+
+impl Output {
+    /// For the first pass.
+    pub const fn counting() -> Self {
+        Self {
+            slots: Slots(Vec::new()),
+            next: 0,
+            is_writing: false,
+            is_muted: false,
+            pending: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// For the second pass, or for the only one where no slot is needed.
+    pub fn writing(slots: Slots) -> Self {
+        Self { slots, is_writing: true, ..Self::counting() }
+    }
+
+    /// What the first pass found.
+    pub fn into_slots(self) -> Slots {
+        self.slots
+    }
+
+    /// The place of the next length that is known later, and what it is, as far as that is known.
+    pub fn slot(&mut self) -> Result<(usize, u32), ScanError> {
+        if self.is_muted {
+            return Ok((usize::MAX, 0));
+        }
+        let at = self.next;
+        self.next += 1;
+        if self.is_writing {
+            return Ok((at, self.slots.0.get(at).copied().unwrap_or_default()));
+        }
+        if at >= REWRITE_SLOTS_MAX {
+            return Err(ScanError::TooManySequences);
+        }
+        self.slots.0.push(0);
+        Ok((at, 0))
+    }
+
+    /// True in the second pass.
+    pub const fn is_writing(&self) -> bool {
+        self.is_writing
+    }
+
+    /// The length that belongs to a place.
+    pub fn settle(&mut self, at: usize, length: u32) {
+        if self.is_writing || self.is_muted {
+            return;
+        }
+        if let Some(slot) = self.slots.0.get_mut(at) {
+            *slot = length;
+        }
+    }
+
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.is_muted {
+            return;
+        }
+        self.bytes += bytes.len() as u64;
+        if self.is_writing {
+            self.pending.extend_from_slice(bytes);
+        }
+    }
+
+    /// Counts what the first pass has not put.
+    pub fn count(&mut self, bytes: u64) {
+        if !self.is_muted {
+            self.bytes += bytes;
+        }
+    }
+
+    /// Forgets what the first pass has put, which the second will not put.
+    pub fn uncount(&mut self, bytes: u64) {
+        if !self.is_muted && !self.is_writing {
+            self.bytes -= bytes;
+        }
+    }
+
+    pub fn put_zeros(&mut self, count: usize) {
+        if self.is_muted {
+            return;
+        }
+        self.bytes += count as u64;
+        if self.is_writing {
+            self.pending.resize(self.pending.len() + count, 0);
+        }
+    }
+
+    /// Whole numbers of `unit` bytes, each turned round.
+    pub fn put_swapped(&mut self, numbers: &[u8], unit: usize) {
+        let start = self.pending.len();
+        self.put(numbers);
+        swap_numbers(&mut self.pending[start..], unit);
+    }
+
+    pub fn put_header(&mut self, encoding: Encoding, tag: Tag, vr: Vr, length: u32) {
+        if self.is_muted {
+            return;
+        }
+        self.bytes += encoding.header_bytes(vr);
+        if self.is_writing {
+            encoding.put_header(&mut self.pending, tag, vr, length);
+        }
+    }
+
+    pub fn put_item(&mut self, encoding: Encoding, tag: Tag, length: u32) {
+        if self.is_muted {
+            return;
+        }
+        self.bytes += 8;
+        if self.is_writing {
+            encoding.put_item(&mut self.pending, tag, length);
+        }
+    }
+}
+
+/// Turns each number of `unit` bytes round; one loop a size, so that the compiler makes vectors.
+fn swap_numbers(bytes: &mut [u8], unit: usize) {
+    match unit {
+        2 => {
+            for number in bytes.chunks_exact_mut(2) {
+                number.swap(0, 1);
+            }
+        }
+        4 => {
+            for number in bytes.chunks_exact_mut(4) {
+                number.swap(0, 3);
+                number.swap(1, 2);
+            }
+        }
+        _ => {
+            for number in bytes.chunks_exact_mut(unit) {
+                number.reverse();
+            }
+        }
+    }
+}
