@@ -4,7 +4,8 @@ Errors: what a receiver is told wrongly raises ValueError, what the system refus
 errno; associations that we request raise `AssociationError` and its classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Final, final
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "modality",
     "negotiate",
     "rebuild_index",
+    "rewrite",
     "rewrite_data_set",
     "scan_data_set",
     "scan_sequence",
@@ -251,6 +253,16 @@ def verify_index(
 class ElementDictionary:
     def __new__(cls, sequences: Sequence[int], others: Sequence[int]) -> ElementDictionary: ...
 
+def rewrite(
+    source: bytes | str | PathLike[str],
+    target: str | PathLike[str] | None,
+    *,
+    output_encoding: Mapping[str, object],
+    file_meta: str,
+    source_format: str,
+    source_transfer_syntax: str,
+    overwrite: bool,
+) -> tuple[str, int, bool, bytes | None]: ...
 def rewrite_data_set(data: bytes, source: str, target: str) -> bytes: ...
 def use_dictionary(
     entries: Sequence[tuple[int, int, int, int, int, int, str, str, str]],

@@ -12,7 +12,7 @@ use crate::dataset::rewrite::{
     OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, order, survey,
 };
 use crate::dataset::transfer_syntax::TransferSyntax;
-use crate::limits::{FILE_META_BYTES_MAX, HEAD_HOLD_BYTES_MAX};
+use crate::limits::{FILE_META_BYTES_MAX, HEAD_HOLD_BYTES_MAX, REWRITE_BLOCK_BYTES};
 use crate::storage::file_meta::PREAMBLE_BYTES;
 use crate::storage::reader::{self, InputFormat, ReadError, explicit_element};
 use crate::tag::Tag;
@@ -65,6 +65,15 @@ pub struct Converted {
     pub is_changed: bool,
 }
 
+/// Two transfer syntaxes that do not turn into one another without decoding pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoWay {
+    /// That of the source.
+    pub from: Uid,
+    /// That of the result.
+    pub to: Uid,
+}
+
 /// Why it did not.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -72,12 +81,7 @@ pub enum ConvertError {
     /// The source is no DICOM file.
     Source(ReadError),
     /// There is no way between two transfer syntaxes without decoding pixels.
-    NoWay {
-        /// That of the source.
-        from: Uid,
-        /// That of the result.
-        to: Uid,
-    },
+    NoWay(Box<NoWay>),
     /// The data set cannot be re-encoded.
     DataSet(RewriteError),
     /// The result cannot be written.
@@ -88,7 +92,8 @@ impl fmt::Display for ConvertError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Source(error) => error.fmt(formatter),
-            Self::NoWay { from, to } => {
+            Self::NoWay(syntaxes) => {
+                let NoWay { from, to } = **syntaxes;
                 write!(formatter, "no way from {from} to {to} without decoding pixels")
             }
             Self::DataSet(error) => error.fmt(formatter),
@@ -130,10 +135,13 @@ pub fn convert<S: Read + Seek>(
     let detected = || reader::syntax_of_bare(head.data_set());
     let from = told.or_else(detected).ok_or(ReadError::NoTransferSyntax)?;
     let encoding = conversion.encoding;
-    let no_way = ConvertError::NoWay { from, to: encoding.transfer_syntax.unwrap_or(from) };
-    let Some(to) = encoding.target(&from) else { return Err(no_way) };
+    let no_way = || {
+        let to = encoding.transfer_syntax.unwrap_or(from);
+        ConvertError::NoWay(Box::new(NoWay { from, to }))
+    };
+    let to = encoding.target(&from).ok_or_else(no_way)?;
     let hints = PixelHints::of_head(head.data_set(), TransferSyntax::of(&from));
-    let Some(mut rewriting) = Rewriting::of(&from, encoding, hints) else { return Err(no_way) };
+    let mut rewriting = Rewriting::of(&from, encoding, hints).ok_or_else(no_way)?;
     let meta = match conversion.meta {
         ResultMeta::None => Vec::new(),
         ResultMeta::New => head.meta(&from, &to, false),
@@ -144,7 +152,10 @@ pub fn convert<S: Read + Seek>(
     let mut data_set = Part { source, base: head.data_set_at as u64, at: 0 };
     let found = survey(&mut data_set, &rewriting)?;
     let is_changed = found.is_changed;
-    let bytes = if found.is_disordered {
+    let bytes = if !is_changed {
+        data_set.at = 0;
+        copy(&mut data_set, sink)?
+    } else if found.is_disordered {
         let mut ordered = order(data_set, &rewriting)?;
         let rewriting = ordered.rewriting(&rewriting);
         let found = survey(&mut ordered, &rewriting)?;
@@ -155,6 +166,26 @@ pub fn convert<S: Read + Seek>(
         drain(Rewriter::second_pass(&mut data_set, &rewriting, found.slots), sink)?
     };
     Ok(Converted { transfer_syntax: to, bytes: meta.len() as u64 + bytes, is_changed })
+}
+
+/// The data set as it is.
+fn copy<S: Read>(
+    source: &mut S,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, ConvertError> {
+    let mut block = vec![0; REWRITE_BLOCK_BYTES];
+    let mut bytes = 0;
+    loop {
+        let count = match source.read(&mut block) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result.map_err(RewriteError::Source)?,
+        };
+        if count == 0 {
+            return Ok(bytes);
+        }
+        sink(&block[..count]).map_err(ConvertError::Target)?;
+        bytes += count as u64;
+    }
 }
 
 fn drain<R: Read>(

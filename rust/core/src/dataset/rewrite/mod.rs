@@ -21,7 +21,8 @@
 //!   is a sequence, as nothing else may have that (§7.1.3).
 //! * A value too long for its VR's 2-byte length is UN (§6.2.2), in little endian as UN always is.
 //! * US or SS follows Pixel Representation, of this item or the nearest around it; for the few such
-//!   elements that stand before it, [`PixelHints`] tells it beforehand.
+//!   elements that stand before it, [`PixelHints`] tells it beforehand. Output options follow DCMTK,
+//!   which asks the same item only.
 //! * Encapsulated Pixel Data is never re-encoded: copied within its transfer syntax, else refused.
 //!
 //! Called by `storage::writer`, `archive`, `client` and `server::retrieve`. Bounds live in `limits.rs`.
@@ -104,10 +105,10 @@ impl Rewriting {
         is_same && self.encoding.keeps_all()
     }
 
-    /// The deflate stream is to be made anew, whatever is in it.
-    fn deflates_anew(&self) -> bool {
-        let deflates = self.to.is_deflated;
-        deflates && (!self.from.is_deflated || self.encoding.deflate_level.is_some())
+    /// A deflate stream is to be made, made anew or taken apart, whatever is in it.
+    fn changes_stream(&self) -> bool {
+        self.from.is_deflated != self.to.is_deflated
+            || (self.to.is_deflated && self.encoding.deflate_level.is_some())
     }
 
     fn recoder(&self, out: Output) -> Recoder {
@@ -201,7 +202,7 @@ pub struct Survey {
 /// The first pass, over bytes that come from elsewhere; of a deflated data set the inflated ones.
 pub struct Surveyor {
     recoder: Recoder,
-    deflates_anew: bool,
+    changes_stream: bool,
     failed: Option<RewriteError>,
 }
 
@@ -210,7 +211,7 @@ impl Surveyor {
     pub fn new(rewriting: &Rewriting) -> Self {
         Self {
             recoder: rewriting.recoder(Output::counting()),
-            deflates_anew: rewriting.deflates_anew(),
+            changes_stream: rewriting.changes_stream(),
             failed: None,
         }
     }
@@ -225,7 +226,7 @@ impl Surveyor {
     /// True once it is certain that the result is other than the source.
     pub fn sees_change(&self) -> bool {
         let Recoder { is_changed, is_disordered, .. } = self.recoder;
-        is_changed || is_disordered || self.deflates_anew
+        is_changed || is_disordered || self.changes_stream
     }
 
     /// So many bytes stand before the data set in the file whose length padding aligns.
@@ -244,7 +245,9 @@ impl Surveyor {
         }
         self.recoder.finish()?;
         Ok(Survey {
-            is_changed: self.recoder.is_changed || self.recoder.is_disordered || self.deflates_anew,
+            is_changed: self.recoder.is_changed
+                || self.recoder.is_disordered
+                || self.changes_stream,
             is_disordered: self.recoder.is_disordered,
             bytes: self.recoder.out.bytes,
             slots: self.recoder.out.into_slots(),
@@ -372,7 +375,7 @@ impl<R: Read> Rewriter<R> {
     /// A rewriter at the start of `source`, with what its survey found.
     pub fn second_pass(source: R, rewriting: &Rewriting, slots: Slots) -> Self {
         let Rewriting { from, to, encoding, .. } = *rewriting;
-        let is_copy = rewriting.is_copy() && !rewriting.deflates_anew();
+        let is_copy = rewriting.is_copy() && !rewriting.changes_stream();
         let level = encoding.deflate_level.unwrap_or(OutputEncoding::DEFLATE_LEVEL_DEFAULT);
         Self {
             plain: Plain::new(source, from.is_deflated && !is_copy),
@@ -466,27 +469,30 @@ impl<R: Read> Read for Rewriter<R> {
 /// See [`RewriteError`].
 pub fn rewrite(data_set: &[u8], rewriting: &Rewriting) -> Result<Vec<u8>, RewriteError> {
     let mut result = Vec::with_capacity(data_set.len() + data_set.len() / 8);
-    let mut append = |mut rewriter: Rewriter<&mut dyn Read>| -> Result<(), RewriteError> {
-        while let Some(block) = rewriter.next_block()? {
-            result.extend_from_slice(block);
-        }
-        Ok(())
-    };
     if !rewriting.needs_survey() {
-        append(Rewriter::new(&mut &data_set[..], rewriting))?;
+        drain(Rewriter::new(data_set, rewriting), &mut result)?;
         return Ok(result);
     }
     let found = survey(data_set, rewriting)?;
-    if found.is_disordered {
+    if !found.is_changed {
+        result.extend_from_slice(data_set);
+    } else if found.is_disordered {
         let mut ordered = order(io::Cursor::new(data_set), rewriting)?;
         let rewriting = ordered.rewriting(rewriting);
         let found = survey(&mut ordered, &rewriting)?;
         ordered.rewind();
-        append(Rewriter::second_pass(&mut ordered, &rewriting, found.slots))?;
+        drain(Rewriter::second_pass(&mut ordered, &rewriting, found.slots), &mut result)?;
     } else {
-        append(Rewriter::second_pass(&mut &data_set[..], rewriting, found.slots))?;
+        drain(Rewriter::second_pass(data_set, rewriting, found.slots), &mut result)?;
     }
     Ok(result)
+}
+
+fn drain<R: Read>(mut rewriter: Rewriter<R>, result: &mut Vec<u8>) -> Result<(), RewriteError> {
+    while let Some(block) = rewriter.next_block()? {
+        result.extend_from_slice(block);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -497,7 +503,7 @@ mod tests {
         DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN,
         IMPLICIT_VR_LITTLE_ENDIAN,
     };
-    use crate::limits::{DEFLATE_TRAILER_BYTES_MAX, SEQUENCE_DEPTH_MAX};
+    use crate::limits::{DEFLATE_TRAILER_BYTES_MAX, REWRITE_PADDING_BYTES_MAX, SEQUENCE_DEPTH_MAX};
     use crate::vr::Vr;
     use proptest::prelude::*;
 
@@ -852,6 +858,228 @@ mod tests {
         .boxed()
     }
 
+    fn output(encoding: OutputEncoding, from: &str) -> Rewriting {
+        Rewriting::of(&Uid::known(from), encoding, PixelHints::default()).unwrap()
+    }
+
+    fn written(encoding: OutputEncoding, data_set: &[u8]) -> Vec<u8> {
+        rewrite(data_set, &output(encoding, EXPLICIT)).unwrap()
+    }
+
+    /// A data set as `storescp` writes it, and one as `dcmrecv` does.
+    fn normalised() -> (Vec<u8>, Vec<u8>) {
+        let name = explicit((0x0010, 0x0010), *b"PN", b"Doe^Joe ");
+        let uid = explicit((0x0008, 0x1155), *b"UI", b"1.2\0");
+        let defined = explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &uid));
+        ([defined, name.clone()].concat(), [sequence((0x0008, 0x1140), &item(&uid)), name].concat())
+    }
+
+    fn is_changed(encoding: OutputEncoding, data_set: &[u8]) -> bool {
+        survey(data_set, &output(encoding, EXPLICIT)).unwrap().is_changed
+    }
+
+    /// What is as it should be stays, and is known to stay; the other form becomes it.
+    #[test]
+    fn lengths_of_each_tool() {
+        let (defined, undefined) = normalised();
+        for (encoding, own) in
+            [(OutputEncoding::STORESCP, &defined), (OutputEncoding::DCMRECV, &undefined)]
+        {
+            for source in [&defined, &undefined] {
+                assert_eq!(&written(encoding, source), own);
+                assert_eq!(is_changed(encoding, source), source != own);
+            }
+        }
+        let nested = [
+            explicit((0x0008, 0x1140), *b"SQ", b""),
+            sequence((0x0008, 0x1199), &sequence_of_nothing()),
+        ]
+        .concat();
+        let there = written(OutputEncoding::DCMRECV, &nested);
+        assert!(is_changed(OutputEncoding::DCMRECV, &nested));
+        assert_eq!(written(OutputEncoding::DCMRECV, &there), there);
+        let back = written(OutputEncoding::STORESCP, &there);
+        assert!(!is_changed(OutputEncoding::STORESCP, &back));
+    }
+
+    fn sequence_of_nothing() -> Vec<u8> {
+        [item(b""), implicit((0xFFFE, 0xE000), b"")].concat()
+    }
+
+    /// PS3.5 §7.2, in each of the three ways, at the top and in items.
+    #[test]
+    fn group_lengths() {
+        let length = |group, value: u32| explicit((group, 0), *b"UL", &value.to_le_bytes());
+        let uid = explicit((0x0008, 0x1155), *b"UI", b"1.2\0");
+        let name = explicit((0x0010, 0x0010), *b"PN", b"Doe^Joe ");
+        let source = [
+            explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &uid)),
+            length(0x0010, 99),
+            name.clone(),
+        ]
+        .concat();
+        let with = |group_lengths| OutputEncoding { group_lengths, ..OutputEncoding::STORESCP };
+        let right = [&source[..source.len() - 20], &16_u32.to_le_bytes()[..], &name].concat();
+        let recalculated = with(GroupLengths::Recalculated);
+        assert_eq!(written(recalculated, &source), right);
+        assert!(is_changed(recalculated, &source) && !is_changed(recalculated, &right));
+        let inner = [length(0x0008, 12), uid.clone()].concat();
+        let outer = explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &inner));
+        let created =
+            [length(0x0008, outer.len() as u32), outer, length(0x0010, 16), name.clone()].concat();
+        assert_eq!(written(with(GroupLengths::Created), &source), created);
+        assert_eq!(written(with(GroupLengths::Created), &created), created);
+        let removed = written(with(GroupLengths::Removed), &created);
+        assert_eq!(removed, [&source[..source.len() - 28], &name].concat());
+    }
+
+    /// DCMTK 3.6.7: the file is aligned with what stands before the data set, items without.
+    #[test]
+    fn padding() {
+        let (source, _) = normalised();
+        let padding = Padding::Aligned { file: 64, item: 32 };
+        let encoding = OutputEncoding { padding, ..OutputEncoding::STORESCP };
+        for head_bytes in (0..70).step_by(2) {
+            let rewriting = Rewriting { head_bytes, ..output(encoding, EXPLICIT) };
+            let padded = rewrite(&source, &rewriting).unwrap();
+            assert_eq!((head_bytes + padded.len() as u64) % 64, 0);
+            let item_bytes = u32::from_le_bytes(padded[16..20].try_into().unwrap());
+            assert_eq!(item_bytes, 32);
+            assert_eq!(written(OutputEncoding::STORESCP, &padded), source);
+            let kept = OutputEncoding { padding: Padding::Kept, ..encoding };
+            assert_eq!(written(kept, &padded), padded);
+        }
+    }
+
+    /// PS3.5 §7.1: elements leave in order, of two with one tag the first; nested and deflated, too.
+    #[test]
+    fn order_and_duplicates() {
+        let id = explicit((0x0010, 0x0020), *b"LO", b"ID");
+        let name = explicit((0x0010, 0x0010), *b"PN", b"Doe^");
+        let other = explicit((0x0010, 0x0010), *b"PN", b"Xyz^");
+        let inner = [id.clone(), name.clone(), other.clone()].concat();
+        let sequence_of =
+            |inner: &[u8]| explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), inner));
+        let source =
+            [id.clone(), sequence_of(&inner), name.clone(), other.clone(), id.clone()].concat();
+        let sorted = [name.clone(), id.clone()].concat();
+        let expected = [sequence_of(&sorted), sorted].concat();
+        assert_eq!(written(OutputEncoding::STORESCP, &source), expected);
+        assert!(is_changed(OutputEncoding::STORESCP, &source));
+        assert!(!is_changed(OutputEncoding::STORESCP, &expected));
+        let deflated = turn(&source, EXPLICIT, DEFLATED);
+        let there = rewrite(&deflated, &output(OutputEncoding::STORESCP, DEFLATED)).unwrap();
+        assert_eq!(turn(&there, DEFLATED, EXPLICIT), expected);
+        let undefined = [name, item(&inner), id].concat();
+        assert!(matches!(
+            rewrite(&undefined, &output(OutputEncoding::STORESCP, EXPLICIT)),
+            Err(RewriteError::NotWhole(ScanError::NothingToDelimit { .. }))
+        ));
+    }
+
+    /// PS3.5 §6.2.2, and `-u`, `+uc`.
+    #[test]
+    fn unknown_and_new_vrs() {
+        let known = explicit((0x0010, 0x0040), *b"UN", b"M ");
+        let sequence = explicit(
+            (0x0008, 0x1140),
+            *b"UN",
+            &implicit((0xFFFE, 0xE000), &implicit((0x0008, 0x1155), b"1.2\0")),
+        );
+        let private = explicit((0x0011, 0x1001), *b"UN", b"ab");
+        let source = [sequence, known, private.clone()].concat();
+        assert!(!is_changed(OutputEncoding::STORESCP, &source));
+        let uid = explicit((0x0008, 0x1155), *b"UI", b"1.2\0");
+        let expected = [
+            explicit((0x0008, 0x1140), *b"SQ", &implicit((0xFFFE, 0xE000), &uid)),
+            explicit((0x0010, 0x0040), *b"CS", b"M "),
+            private,
+        ]
+        .concat();
+        let converting = OutputEncoding { unknown: Unknown::Converted, ..OutputEncoding::STORESCP };
+        assert_eq!(written(converting, &source), expected);
+        let old = OutputEncoding { has_new_vrs: false, ..OutputEncoding::STORESCP };
+        for vr in [*b"UN", *b"UT", *b"OF", *b"OD", *b"OL", *b"OV", *b"UC", *b"UR", *b"SV", *b"UV"] {
+            let source = explicit((0x0011, 0x1001), vr, b"12345678");
+            assert_eq!(written(old, &source), explicit((0x0011, 0x1001), *b"OB", b"12345678"));
+        }
+        let future = explicit((0x0011, 0x1001), *b"ZZ", b"ab");
+        assert_eq!(&written(OutputEncoding::STORESCP, &future)[4..6], b"UN");
+    }
+
+    /// Text that is longer than what is held, and at that bound.
+    #[test]
+    fn long_text_loses_its_padding() {
+        for (text, blanks) in [(70_000, 10), (70_001, 9), (65_530, 4), (65_534, 0), (1, 70_001)] {
+            let value = [vec![b'x'; text], vec![b' '; blanks]].concat();
+            let source = explicit((0x0040, 0xA160), *b"UT", &value);
+            let kept = text + text % 2;
+            let expected = explicit((0x0040, 0xA160), *b"UT", &value[..kept]);
+            let rewriting = output(OutputEncoding::STORESCP, EXPLICIT);
+            assert_eq!(written(OutputEncoding::STORESCP, &source), expected);
+            let found = survey(Dripping(&source, 777), &rewriting).unwrap();
+            assert_eq!(found.bytes, expected.len() as u64);
+            assert_eq!(found.is_changed, blanks > 1);
+        }
+    }
+
+    /// Fragments leave as they are, within their transfer syntax.
+    #[test]
+    fn encapsulated_pixels_are_copied() {
+        let jpeg = "1.2.840.10008.1.2.4.50";
+        let fragments = |vr| {
+            let content = implicit((0xFFFE, 0xE000), b"\xFF\xD8");
+            undefined(explicit((0x7FE0, 0x0010), vr, b""), &content, SEQUENCE_END)
+        };
+        let way = output(OutputEncoding::STORESCP, jpeg);
+        assert_eq!(rewrite(&fragments(*b"OB"), &way).unwrap(), fragments(*b"OB"));
+        assert_eq!(rewrite(&fragments(*b"OW"), &way).unwrap(), fragments(*b"OB"));
+        let native = output(OutputEncoding::STORESCP, EXPLICIT);
+        assert!(matches!(
+            rewrite(&fragments(*b"OB"), &native),
+            Err(RewriteError::Encapsulated { tag: tag::PIXEL_DATA })
+        ));
+        let big =
+            OutputEncoding { transfer_syntax: Some(Uid::known(BIG)), ..OutputEncoding::STORESCP };
+        assert!(Rewriting::of(&Uid::known(jpeg), big, PixelHints::default()).is_none());
+    }
+
+    /// The level of the stream, and a deflated data set that needs no change.
+    #[test]
+    fn deflate_levels() {
+        let (plain, _) = normalised();
+        let plain = [plain, explicit((0x7FE0, 0x0010), *b"OB", &[7; 5000])].concat();
+        let deflated = turn(&plain, EXPLICIT, DEFLATED);
+        let at = |deflate_level| {
+            let encoding = OutputEncoding { deflate_level, ..OutputEncoding::STORESCP };
+            let way = output(encoding, DEFLATED);
+            (survey(&deflated[..], &way).unwrap().is_changed, rewrite(&deflated, &way).unwrap())
+        };
+        assert_eq!(at(None), (false, deflated.clone()));
+        let stored = at(Some(0));
+        assert!(stored.0 && stored.1.len() > plain.len());
+        assert_eq!(turn(&stored.1, DEFLATED, EXPLICIT), plain);
+        assert!(at(Some(9)).1.len() <= deflated.len());
+    }
+
+    /// Padding within a block costs no more memory than itself and a few blocks.
+    #[test]
+    fn padded_items_are_given_out_before_the_next() {
+        let items = item(&explicit((0x0008, 0x0060), *b"CS", b"")).repeat(100);
+        let source = sequence((0x0008, 0x1140), &items);
+        let padding = Padding::Aligned { file: 0, item: REWRITE_PADDING_BYTES_MAX };
+        let encoding = OutputEncoding { padding, ..OutputEncoding::DCMRECV };
+        let way = output(encoding, EXPLICIT);
+        let found = survey(&source[..], &way).unwrap();
+        let mut rewriter = Rewriter::second_pass(&source[..], &way, found.slots);
+        let mut longest = 0;
+        while let Some(block) = rewriter.next_block().unwrap() {
+            longest = longest.max(block.len());
+        }
+        assert_eq!(rewriter.bytes_out(), found.bytes);
+        assert!(longest < 2 * REWRITE_PADDING_BYTES_MAX as usize, "{longest}");
+    }
+
     proptest! {
         /// There and back gives the same bytes, where the source is in the form that we write; and
         /// the way the source is cut makes no difference.
@@ -869,6 +1097,41 @@ mod tests {
                     .read_to_end(&mut dripped)
                     .unwrap();
                 prop_assert_eq!(&dripped, &source);
+            }
+        }
+
+        /// Every output form holds the same values, is surveyed as what it becomes, and stays as it is
+        /// when it is written again.
+        #[test]
+        fn output_forms_are_stable(
+            parts in proptest::collection::vec(arbitrary_elements(2), 0..10),
+            drip in 1_usize..40,
+        ) {
+            let source = parts.concat();
+            let bases = [OutputEncoding::STORESCP, OutputEncoding::DCMRECV];
+            let groups =
+                [GroupLengths::Recalculated, GroupLengths::Created, GroupLengths::Removed];
+            for (base, group_lengths) in bases.into_iter().zip(groups.into_iter().cycle()) {
+                for to in [EXPLICIT, IMPLICIT, BIG, DEFLATED] {
+                    let encoding = OutputEncoding {
+                        transfer_syntax: Some(Uid::known(to)), group_lengths, ..base
+                    };
+                    let there = rewrite(&source, &output(encoding, EXPLICIT)).unwrap();
+                    let way = output(encoding, to);
+                    prop_assert_eq!(&rewrite(&there, &way).unwrap(), &there);
+                    let found = survey(Dripping(&there, drip), &way).unwrap();
+                    if group_lengths != GroupLengths::Created {
+                        prop_assert!(!found.is_changed && !found.is_disordered);
+                    }
+                    let home = OutputEncoding {
+                        transfer_syntax: Some(Uid::known(EXPLICIT)),
+                        group_lengths: GroupLengths::Removed,
+                        ..base
+                    };
+                    let back = rewrite(&there, &output(home, to)).unwrap();
+                    let direct = rewrite(&source, &output(home, EXPLICIT)).unwrap();
+                    prop_assert_eq!(back, direct);
+                }
             }
         }
 

@@ -74,4 +74,40 @@ impl Neighbours {
             Some(DictionaryVr::ObOrOw | DictionaryVr::LookupTable) => Vr::OW,
         }
     }
+
+    /// The VR of `tag` as DCMTK 3.6.7 has it, where it is told by elements of the same item only.
+    pub fn vr_as_dcmtk(self, tag: Tag) -> Vr {
+        match vr_of(tag) {
+            None => Vr::UN,
+            Some(DictionaryVr::Is(vr)) => vr,
+            Some(DictionaryVr::UsOrSs) if self.is_signed && SIGNED_WITH_PIXELS.contains(&tag) => {
+                Vr(*b"SS")
+            }
+            Some(DictionaryVr::UsOrSs) => Vr(*b"US"),
+            Some(DictionaryVr::LookupTable) => Vr::OW,
+            Some(DictionaryVr::ObOrOw) => {
+                let is_wide = match tag.group() {
+                    0x5400 => !matches!(self.waveform_bits_allocated, 0 | 8),
+                    group => tag == tag::PIXEL_DATA || group & 0xFF00 == 0x6000,
+                };
+                if is_wide { Vr::OW } else { Vr::OB }
+            }
+        }
+    }
 }
+
+/// Elements that DCMTK 3.6.7 makes SS where Pixel Representation says so; it leaves others US.
+static SIGNED_WITH_PIXELS: [Tag; 12] = [
+    Tag::new(0x0018, 0x9810),
+    Tag::new(0x0028, 0x0106),
+    Tag::new(0x0028, 0x0107),
+    Tag::new(0x0028, 0x0108),
+    Tag::new(0x0028, 0x0109),
+    Tag::new(0x0028, 0x0120),
+    Tag::new(0x0028, 0x0121),
+    tag::LUT_DESCRIPTOR,
+    Tag::new(0x0040, 0x9211),
+    Tag::new(0x0040, 0x9216),
+    Tag::new(0x0060, 0x3004),
+    Tag::new(0x0060, 0x3006),
+];

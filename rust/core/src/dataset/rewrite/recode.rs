@@ -137,7 +137,7 @@ impl Recoder {
             is_muted: false,
             last_tag: None,
             group: Group::NONE,
-            neighbours: Neighbours::new(is_signed),
+            neighbours: Neighbours::new(is_signed && !rules.is_normalised),
         };
         Self {
             rules,
@@ -343,10 +343,9 @@ impl Recoder {
 
     /// Takes note of a group that begins with `tag`, and puts its length where one is wanted.
     fn begin_group(&mut self, tag: Tag) -> Result<(), ScanError> {
-        let is_told = tag.element() == 0;
         let is_wanted = match self.rules.group_lengths {
             GroupLengths::Kept | GroupLengths::Removed => return Ok(()),
-            GroupLengths::Recalculated => is_told,
+            GroupLengths::Recalculated => tag.element() == 0,
             GroupLengths::Created => true,
         };
         if self.top.group.number == Some(tag.group()) {
@@ -364,7 +363,7 @@ impl Recoder {
             self.out.put(&to.u32_bytes(length));
         }
         self.top.group.length = Some((slot, self.out.bytes));
-        self.is_changed |= !is_told;
+        self.is_changed |= tag.element() != 0;
         Ok(())
     }
 
@@ -450,8 +449,9 @@ impl Recoder {
         let is_group_length = tag.element() == 0;
         let is_unwanted_length = match self.rules.group_lengths {
             GroupLengths::Kept => !self.top.keeps_lengths(),
-            GroupLengths::Removed => true,
-            GroupLengths::Recalculated | GroupLengths::Created => false,
+            // Where they are created, a group that has nothing else has none.
+            GroupLengths::Removed | GroupLengths::Created => true,
+            GroupLengths::Recalculated => false,
         };
         if is_group_length && is_unwanted_length {
             return true;
@@ -482,7 +482,7 @@ impl Recoder {
             let known = vr.is_known() || !rules.is_normalised;
             let vr = if known { vr } else { Vr::UN };
             let converted = (vr == Vr::UN && rules.unknown == Unknown::Converted)
-                .then(|| self.top.neighbours.vr_of(tag))
+                .then(|| self.top.neighbours.vr_as_dcmtk(tag))
                 .filter(|vr| *vr != Vr::UN);
             if converted.is_some() {
                 // PS3.5 §6.2.2: it came in little endian, and a sequence in Implicit VR.
@@ -492,6 +492,8 @@ impl Recoder {
         } else if from == to && !rules.is_normalised {
             // A copy: nothing inside has to be known.
             vr
+        } else if rules.is_normalised {
+            self.top.neighbours.vr_as_dcmtk(tag)
         } else {
             self.top.neighbours.vr_of(tag)
         };
@@ -596,10 +598,9 @@ impl Recoder {
         put_header: impl FnOnce(&mut Output, u32),
     ) -> Result<(), RewriteError> {
         let (slot, length_out) = match self.rules.lengths {
-            LengthEncoding::Undefined => (None, UNDEFINED),
             LengthEncoding::Kept if self.top.keeps_lengths() => (None, length),
             LengthEncoding::Kept | LengthEncoding::Explicit if length == 0 => (None, 0),
-            LengthEncoding::Kept => (None, UNDEFINED),
+            LengthEncoding::Kept | LengthEncoding::Undefined => (None, UNDEFINED),
             LengthEncoding::Explicit => {
                 let (slot, length) = self.out.slot()?;
                 (Some(slot), length)
@@ -641,7 +642,11 @@ impl Recoder {
             is_muted: false,
             last_tag: None,
             group: Group::NONE,
-            neighbours: self.top.neighbours.inside(),
+            neighbours: if self.rules.is_normalised {
+                Neighbours::new(false)
+            } else {
+                self.top.neighbours.inside()
+            },
         };
         self.below.push(core::mem::replace(&mut self.top, frame));
         if holds == Holds::Elements {

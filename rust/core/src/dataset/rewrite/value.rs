@@ -142,12 +142,21 @@ impl Value {
             self.cut[..rest.len()].copy_from_slice(rest);
             self.cut_bytes = rest.len();
         }
-        if self.left == 0 {
-            // A value that is no whole number of numbers: its tail has no byte order.
-            out.put(&self.cut[..self.cut_bytes]);
-            self.cut_bytes = 0;
-            self.put_pad(out);
+        if self.left > 0 {
+            return;
         }
+        if let (Some(pad), Some(free)) = (self.pad, self.cut.get_mut(self.cut_bytes)) {
+            *free = pad;
+            self.cut_bytes += 1;
+        }
+        let tail = &self.cut[..self.cut_bytes];
+        // A value that is no whole number of numbers: its tail has no byte order.
+        if tail.len() == unit {
+            out.put_swapped(tail, unit);
+        } else {
+            out.put(tail);
+        }
+        self.cut_bytes = 0;
     }
 
     /// Writes a text with its header; `whole` is the value unless it was held. Says whether it is
