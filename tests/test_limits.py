@@ -23,6 +23,14 @@ EDGES = {
     "INFLATED_RATIO_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
     "INFLATED_BYTES_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
     "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer.rs::edge_of_what_is_held",
+    "REWRITE_HELD_BYTES_MAX": (
+        "rust/core/src/storage/writer.rs::re_encoded_from_memory_and_from_a_part_file"
+    ),
+    "REWRITE_SLOTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_lengths",
+    "REWRITE_PADDING_BYTES_MAX": (
+        "rust/core/src/dataset/rewrite/mod.rs::padded_items_are_given_out_before_the_next"
+    ),
+    "ORDERED_ELEMENTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_disorder",
     "COMPARE_BLOCK_BYTES": "rust/core/src/storage/backend.rs::COMPARE_BLOCK_BYTES",
     "PENDING_CONNECTIONS_MAX": "tests/protocol/test_neighbours.py::PENDING_CONNECTIONS_MAX",
     "FOLDER_NAME_BYTES_MAX": "tests/compat/test_sorting.py::test_long_patient_names_are_cut",
@@ -73,7 +81,7 @@ WITHOUT_EDGE = {
     "not tested at its edge yet: beyond it one waits, is refused, or a plainer way is taken": """
         NAME_ATTEMPTS_MAX INFLATED_DATA_SET_BYTES_MAX QUERY_CANDIDATES_MAX RETRIEVE_KEYS_BYTES_MAX
         MOVE_ASSOCIATIONS_MAX JOURNAL_SEGMENTS_MAX APPLIER_RECORDS_MAX
-        APPLIER_BYTES_MAX LOGGED_SEQUENCE_DEPTH_MAX DISCARD_BYTES_MAX
+        APPLIER_BYTES_MAX LOGGED_SEQUENCE_DEPTH_MAX DISCARD_BYTES_MAX ORDERED_INFLATED_BYTES_MAX
         TLS_CERTIFICATE_CHAIN_MAX TLS_SUITES_SHOWN_MAX
     """,
 }

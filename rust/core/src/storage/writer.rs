@@ -1170,6 +1170,90 @@ mod tests {
         }
     }
 
+    fn big_endian() -> OutputEncoding {
+        let transfer_syntax = Some(Uid::known("1.2.840.10008.1.2.2"));
+        OutputEncoding { transfer_syntax, ..OutputEncoding::STORESCP }
+    }
+
+    /// The same file, whether the data set waited in memory or in a part file, at
+    /// limits::REWRITE_HELD_BYTES_MAX; what is as it should be is written once.
+    #[test]
+    fn re_encoded_from_memory_and_from_a_part_file() {
+        for (encoding, is_changed) in [(big_endian(), true), (OutputEncoding::STORESCP, false)] {
+            for (length, is_held) in [(-2, true), (0, true), (2, false)] {
+                let (memory, store) = in_memory(|options| options.encoding = Some(encoding));
+                let rest = data_set(CT, "1.2.3", &[]).len();
+                let length = REWRITE_HELD_BYTES_MAX.saturating_add_signed(length) - rest;
+                let data = data_set(CT, "1.2.3", &[1, 2].repeat(length / 2));
+                let mut writer = store.begin(&request("1.2.3"));
+                for piece in data.chunks(100_000) {
+                    writer.append(&[piece]).unwrap();
+                }
+                assert_eq!(writer.part.is_none(), is_held && is_changed, "{length}");
+                let stored = writer.finish().unwrap();
+                let file = memory.files().remove("CT.1.2.3").unwrap();
+                assert_eq!(stored.file_bytes, file.len() as u64);
+                let pixels = if is_changed { [2, 1] } else { [1, 2] };
+                assert!(file.ends_with(&pixels.repeat(length / 2)));
+                let (syntax, end) = if is_changed { ("1.2.2", 0) } else { ("1.2.1", 0) };
+                let syntax = [b"1.2.840.10008.", syntax.as_bytes(), &[end]].concat();
+                assert!(file.windows(syntax.len()).any(|window| window == syntax));
+            }
+        }
+    }
+
+    /// A data set that is not whole, or has no way to the transfer syntax, leaves nothing.
+    #[test]
+    fn what_cannot_be_re_encoded_is_refused() {
+        let (memory, store) = in_memory(|options| options.encoding = Some(big_endian()));
+        let good = data_set(CT, "1.2.3", &[1; 10]);
+        // The scanner does not look into it; who re-encodes has to.
+        let class = [b"\x08\0\x16\0\x1a\0\0\0", CT.as_bytes(), b"\0"].concat();
+        let bad_sequence = [
+            &class[..],
+            b"\x08\0\x18\0\x06\0\0\x001.2.3\0",
+            b"\x08\0\x40\x11\x0c\0\0\0\xfe\xff\0\xe0\x63\0\0\0abcd",
+        ]
+        .concat();
+        let syntax = Uid::known("1.2.840.10008.1.2");
+        let mut writer =
+            store.begin(&InstanceRequest { transfer_syntax: syntax, ..request("1.2.3") });
+        writer.append(&[&bad_sequence]).unwrap();
+        assert!(matches!(writer.finish(), Err(StoreError::Scan(_))));
+        let syntax = Uid::known("1.2.840.10008.1.2.4.50");
+        let mut writer =
+            store.begin(&InstanceRequest { transfer_syntax: syntax, ..request("1.2.3") });
+        assert!(matches!(writer.append(&[&good]), Err(StoreError::Unconvertible(_))));
+        assert!(memory.files().is_empty());
+        send(&store, "1.2.3", &[&good]).unwrap();
+        assert_eq!(memory.files().len(), 1);
+    }
+
+    /// PROMISES.md §8.1, for the second part file.
+    #[test]
+    fn every_call_of_re_encoding_may_fail() {
+        let new = data_set(CT, "1.2.3", &[7; 2000]);
+        for fail_at in 1.. {
+            let memory = Memory::default();
+            let plan = Plan::new(fail_at, false, libc::ENOSPC);
+            let faulty = Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan));
+            let store = store(Arc::new(faulty), |options| {
+                let unsorted = OutputEncoding::DCMRECV;
+                options.encoding = Some(unsorted);
+                options.dialect = Dialect::Dcmrecv;
+            });
+            // Out of order, which is noticed when the first bytes are in the part file.
+            let late = element(0x0010, 0x0020, "LO", b"ID");
+            let result = send(&store, "1.2.3", &[&new, &late]);
+            if !plan.has_failed() {
+                assert!(result.is_ok() && fail_at > 8, "{fail_at}");
+                return;
+            }
+            assert!(matches!(result, Err(StoreError::Io(_))), "call {fail_at}: {result:?}");
+            assert!(memory.files().is_empty(), "call {fail_at}");
+        }
+    }
+
     /// More fragments than one write takes.
     #[test]
     fn many_fragments_at_once() {
