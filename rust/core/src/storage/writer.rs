@@ -861,6 +861,7 @@ impl InstanceWriter {
     /// The name that the first attempt gives, for one who speaks about an instance that failed.
     pub fn expected_name(&self) -> String {
         self.store.naming.file_name(&self.parts, 0, self.store.chance_for_names()).0
+    }
 
     /// Writes the data set in the encoding that is asked for, unless it came in it.
     fn re_encode(&mut self, way: Way) -> Result<(), StoreError> {
