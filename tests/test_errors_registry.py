@@ -33,6 +33,7 @@ EXPECTED = {
     "serve": {},
     "index": {"IndexToolFailure": 2},
     "dcmqridx": {},
+    "load": {},
     "echoscu": dict.fromkeys(
         (
             "AssociationAborted",

@@ -208,6 +208,7 @@ RUST_MAY_USE: dict[str, set[str]] = {
         "client",
     },
     "client": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
+    "load": VALUES | {"dictionary", "ul", "dataset", "dimse", "storage", "net", "client"},
 }
 
 

@@ -17,6 +17,7 @@ SOURCE = ROOT / "rust" / "core" / "src" / "limits.rs"
 #: Edges that the engine's public functions show, one row each.
 TABLE = ROOT / "rust" / "core" / "tests" / "bounds.rs"
 
+_LOAD = "tests/unit/options/test_load_settings.py"
 #: Bounds whose edge is tested beside a private part, or by a peer: where.
 EDGES = {
     "MAX_PDU_BYTES_MIN": "tests/test_limits.py::test_the_range_of_max_pdu",
@@ -46,6 +47,14 @@ EDGES = {
     "RETRIEVE_PAGE_INSTANCES": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "FAILED_UIDS_BYTES_MAX": "rust/core/tests/retrieve.rs::many_failures_are_bounded",
     "TLS_FILE_BYTES_MAX": "tests/unit/net/test_tls.py::test_the_longest_file",
+    "LOAD_INTERVALS_MAX": "rust/core/src/load/timeline.rs::intervals_double",
+    "LOAD_FAILURES_IN_A_ROW_MAX": "tests/apps/test_load.py::test_a_port_where_nobody_listens",
+    "LOAD_COUNT_MAX": f"{_LOAD}::test_the_bounds_are_the_engines",
+    "LOAD_DURATION_S_MAX": f"{_LOAD}::test_the_bounds_are_the_engines",
+    "LOAD_ASSOCIATIONS_MAX": f"{_LOAD}::test_the_bounds_are_the_engines",
+    "LOAD_ENTITIES_MAX": f"{_LOAD}::test_the_bounds_are_the_engines",
+    "LOAD_PIXEL_BYTES_MAX": f"{_LOAD}::test_the_bounds_of_texts_are_the_engines",
+    "LOAD_RATE_MAX": f"{_LOAD}::test_the_bounds_of_texts_are_the_engines",
     "RETRIEVE_SORTED_INSTANCES_MAX": ("rust/core/src/server/retrieve/select.rs::edge_of_sorting"),
 }
 #: Bounds without a test of their edge, by the reason.
@@ -57,6 +66,7 @@ WITHOUT_EDGE = {
         INFLATE_BUFFER_BYTES REWRITE_BLOCK_BYTES CHECK_BLOCK_BYTES ASSOCIATION_STACK_BYTES
         IDLE_READ_BUFFER_BYTES MESSAGE_READ_BUFFER_BYTES OPERATION_OUTPUT_BYTES
         JOURNAL_SEGMENT_BYTES JOURNAL_SMALL_SEGMENT_BYTES TLS_RECORD_BYTES_MAX TLS_WRITE_BYTES
+        LOAD_HELD_OBJECT_BYTES
     """,
     "how much is done at a time; what is left over comes next": """
         GROUP_OBJECTS_MAX COMMIT_ENTRIES_MAX QUERY_MATCHES_PER_PAGE REMOVAL_RECORD_BYTES
@@ -83,6 +93,8 @@ WITHOUT_EDGE = {
         MOVE_ASSOCIATIONS_MAX JOURNAL_SEGMENTS_MAX APPLIER_RECORDS_MAX
         APPLIER_BYTES_MAX LOGGED_SEQUENCE_DEPTH_MAX DISCARD_BYTES_MAX ORDERED_INFLATED_BYTES_MAX
         TLS_CERTIFICATE_CHAIN_MAX TLS_SUITES_SHOWN_MAX
+        LOAD_FILES_MAX LOAD_OPERATION_OBJECTS_MAX LOAD_ERROR_KINDS_MAX LOAD_FINDINGS_MAX
+        LOAD_AUDIT_S_MAX
     """,
 }
 

@@ -76,6 +76,12 @@ WORKING = {
         "-h --version -q -v -d -ll --json --studies --outside --digest --full --repair --threads "
         "--dry-run --max-studies --max-study-bytes"
     ),
+    "load": (
+        "-h --version -q -v -d -ll -aet -aec -to -ta -td -pdu --yes-remote -n --duration "
+        "--associations --per-association --rate --mix --seed --kind --size --patients --studies "
+        "--series --known --find-level --retrieve-level --destination --audit --ledger --json "
+        "--html --tolerance"
+    ),
     "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p",
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

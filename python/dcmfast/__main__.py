@@ -18,6 +18,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "dcmqridx": ("dcmfast.apps.dcmqridx", "list files in an archive's index; DCMTK's dcmqridx"),
     "echoscu": ("dcmfast.apps.echoscu", "ask a peer whether it answers (C-ECHO)"),
     "storescu": ("dcmfast.apps.storescu", "send files to a peer (C-STORE)"),
+    "load": ("dcmfast.apps.load", "load an archive, measure it, and check what it keeps"),
     "man": ("dcmfast.apps.man", "print a tool's manual page"),
     "completion": ("dcmfast.apps.completion", "print shell completion for bash, zsh or fish"),
 }

@@ -6,7 +6,7 @@ errno; associations that we request raise `AssociationError` and its classes.
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Final, final
+from typing import Any, Final, final
 
 __all__ = [
     "BUILD_PROFILE",
@@ -24,6 +24,7 @@ __all__ = [
     "IndexReader",
     "IndexToolError",
     "InstanceCursor",
+    "LoadRun",
     "LocalProtocolError",
     "LogFileError",
     "PeerAborted",
@@ -303,3 +304,48 @@ def tls_cipher_suites() -> list[str]: ...
 def tls_is_root_certificate(certificate: bytes, key_format: str) -> bool: ...
 def tls_library() -> str: ...
 def tls_random_bytes(count: int) -> bytes: ...
+
+@final
+class LoadRun:
+    """A run of the load generator; begins at once, in threads of its own."""
+
+    def __new__(
+        cls,
+        host: str,
+        port: int,
+        *,
+        allows_remote: bool,
+        calling: str,
+        called: str,
+        max_pdu_bytes: int,
+        connect_timeout_s: int,
+        acse_timeout_s: int,
+        dimse_timeout_s: int,
+        tcp_no_delay: bool,
+        tcp_buffer_bytes: int | None,
+        mix: Sequence[tuple[str, int]],
+        seed: int,
+        files: Sequence[str],
+        kind: str,
+        pixel_bytes: Sequence[int],
+        patients: int,
+        studies: int,
+        series: int,
+        count: int,
+        duration_s: int,
+        associations: int,
+        per_association: int,
+        rate: float | None,
+        known: int,
+        find_level: str,
+        retrieve_level: str,
+        destination: str | None,
+    ) -> LoadRun: ...
+    def progress(self) -> tuple[int, int, int]: ...
+    def audit_progress(self) -> tuple[int, int]: ...
+    def wait(self, seconds: float) -> bool: ...
+    def stop(self) -> None: ...
+    def finish(self) -> dict[str, Any]: ...
+    def start_audit(self) -> None: ...
+    def finish_audit(self) -> dict[str, Any]: ...
+    def ledger(self, first: int, count: int) -> bytes: ...

@@ -224,6 +224,7 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     # 1 is for findings, and for a command line that cannot be obeyed.
     "index": {IndexToolFailure: 2},
     "dcmqridx": {},
+    "load": {},
     "echoscu": {
         AssociationAborted: 70,
         AssociationTimeout: 70,

@@ -321,3 +321,37 @@ pub const TLS_SUITES_SHOWN_MAX: usize = 32;
 /// Longest file with a key, a certificate, parameters or a seed; a bundle of all public authorities
 /// has a quarter of it.
 pub const TLS_FILE_BYTES_MAX: usize = 1024 * 1024;
+
+// ---- Load generator ----------------------------------------------------------------------------
+
+/// Operations of one run, and so entries of its ledger, of 4 bytes each: 40 MB.
+pub const LOAD_COUNT_MAX: u32 = 10_000_000;
+/// Longest run, in seconds: a day.
+pub const LOAD_DURATION_S_MAX: u32 = 86_400;
+/// Associations of one run at once, a thread each; what our own receivers serve.
+pub const LOAD_ASSOCIATIONS_MAX: usize = 512;
+/// Operations a second of an open loop; beyond it the timetable is finer than any clock's use.
+pub const LOAD_RATE_MAX: u32 = 1_000_000;
+/// Longest Pixel Data of a made object: below the 4 GiB of an element's length, and no larger than
+/// other tools read.
+pub const LOAD_PIXEL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Patients, studies, and series of a study.
+pub const LOAD_ENTITIES_MAX: u32 = 1_000_000;
+/// Files given to be stored: 400 bytes each in memory.
+pub const LOAD_FILES_MAX: usize = 1_000_000;
+/// Pixel Data up to this length is made in memory, of each thread; longer is made while it is sent.
+pub const LOAD_HELD_OBJECT_BYTES: usize = 1024 * 1024;
+/// Answers or objects of one operation of a run, which asks for one study at most; more are the
+/// peer's fault.
+pub const LOAD_OPERATION_OBJECTS_MAX: u64 = 1_000_000;
+/// Failures without a success between them after which a thread gives up, and with it the run: the
+/// peer is gone, or does not do what is asked.
+pub const LOAD_FAILURES_IN_A_ROW_MAX: u32 = 20;
+/// Different texts of failures that are counted apart: a peer could put anything into them.
+pub const LOAD_ERROR_KINDS_MAX: usize = 100;
+/// Objects that an audit names; all are counted.
+pub const LOAD_FINDINGS_MAX: usize = 1000;
+/// Intervals of a report's plots: as many as a wide screen has pixels to show.
+pub const LOAD_INTERVALS_MAX: usize = 600;
+/// Longest audit, in seconds: an hour, for a peer that never ends.
+pub const LOAD_AUDIT_S_MAX: u32 = 3600;

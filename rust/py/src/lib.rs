@@ -14,6 +14,7 @@ mod error;
 mod faults;
 mod index;
 mod limits;
+mod load;
 mod log;
 mod protocol;
 mod query;
@@ -51,6 +52,8 @@ mod _rust {
     };
     #[pymodule_export]
     use crate::limits::limits_table;
+    #[pymodule_export]
+    use crate::load::LoadRun;
     #[pymodule_export]
     use crate::log::{EventLog, LogFileError};
     #[pymodule_export]

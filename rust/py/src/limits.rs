@@ -125,6 +125,20 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         TLS_WRITE_BYTES,
         TLS_SUITES_SHOWN_MAX,
         TLS_FILE_BYTES_MAX,
+        LOAD_COUNT_MAX,
+        LOAD_DURATION_S_MAX,
+        LOAD_ASSOCIATIONS_MAX,
+        LOAD_RATE_MAX,
+        LOAD_PIXEL_BYTES_MAX,
+        LOAD_ENTITIES_MAX,
+        LOAD_FILES_MAX,
+        LOAD_HELD_OBJECT_BYTES,
+        LOAD_OPERATION_OBJECTS_MAX,
+        LOAD_FAILURES_IN_A_ROW_MAX,
+        LOAD_ERROR_KINDS_MAX,
+        LOAD_FINDINGS_MAX,
+        LOAD_INTERVALS_MAX,
+        LOAD_AUDIT_S_MAX,
     );
     Ok(table)
 }

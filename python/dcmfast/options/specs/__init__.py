@@ -15,8 +15,9 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
     from dcmfast.options.specs.dcmrecv import DCMRECV
     from dcmfast.options.specs.echoscu import ECHOSCU
     from dcmfast.options.specs.index import INDEX
+    from dcmfast.options.specs.load import LOAD
     from dcmfast.options.specs.serve import SERVE
     from dcmfast.options.specs.storescp import STORESCP
     from dcmfast.options.specs.storescu import STORESCU
 
-    return (STORESCP, DCMRECV, DCMQRSCP, SERVE, INDEX, DCMQRIDX, ECHOSCU, STORESCU)
+    return (STORESCP, DCMRECV, DCMQRSCP, SERVE, INDEX, DCMQRIDX, LOAD, ECHOSCU, STORESCU)

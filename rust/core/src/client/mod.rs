@@ -29,6 +29,7 @@ use crate::ul::pdu::{
 use crate::ul::pdv::{ContextIds, Fragmenter, MaximumTooSmall, split_first};
 use crate::ul::provider::{Indication, LocalProtocolError, UpperLayer};
 
+pub mod operate;
 pub mod send;
 
 /// Abstract syntax of C-ECHO, PS3.4 Annex A.

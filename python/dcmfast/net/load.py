@@ -1,0 +1,172 @@
+"""A run of the load generator: start the engine, watch it, and make the report of what it says.
+
+Python is asked for nothing while the run goes on; it looks some times a second.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dcmfast import __version__, _rust
+from dcmfast.errors import CommandLineError, ConnectionFailed, InputFileError
+from dcmfast.limits import LOAD_FILES_MAX
+from dcmfast.observe.logs import is_shown
+from dcmfast.observe.progress import WorkBar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from dcmfast.options.load_settings import LoadSettings
+
+    Watch = Callable[[str, int, int | None], None]
+
+#: What a report's JSON calls itself.
+FORMAT = "dcmfast-load"
+FORMAT_VERSION = 1
+#: Seconds between two looks at a run.
+_LOOK_S = 0.2
+#: Stores of one portion of the ledger.
+_LEDGER_PORTION = 10_000
+
+
+def run(settings: LoadSettings) -> dict[str, Any]:
+    """Do what the settings say; return the report.
+
+    Raises
+    ------
+    ConnectionFailed
+        The host is not known.
+    CommandLineError
+        The peer is not on this host, and ``--yes-remote`` was not typed.
+    InputFileError
+        A file cannot be stored.
+    OSError
+        The ledger cannot be written.
+    """
+    from datetime import UTC, datetime
+
+    # Opened before anything is sent: a run whose ledger cannot be kept is not begun.
+    with open(settings.ledger_file or os.devnull, "wb") as ledger:
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        work = _start(settings)
+        is_wanted = is_shown("W", settings.log_level)
+        with WorkBar(is_wanted=is_wanted) as watch:
+            is_stopped = _watched(work, lambda: _tell(settings, work, watch))
+        figures = work.finish()
+        audit = None
+        if settings.is_auditing and not is_stopped and figures["ended_by"] != "gave-up":
+            work.start_audit()
+            with WorkBar(is_wanted=is_wanted) as watch:
+                is_stopped = _watched(
+                    work, lambda: watch("comparing series", *work.audit_progress())
+                )
+            audit = work.finish_audit()
+        for first in range(0, settings.count if settings.ledger_file else 0, _LEDGER_PORTION):
+            ledger.write(work.ledger(first, _LEDGER_PORTION))
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "dcmfast": __version__,
+        "engine": _rust.BUILD_PROFILE,
+        "started": started,
+        "is_interrupted": is_stopped,
+        "plan": _plan(settings),
+        **figures,
+        "audit": audit,
+    }
+
+
+def _start(settings: LoadSettings) -> _rust.LoadRun:
+    try:
+        return _rust.LoadRun(
+            settings.peer.host,
+            settings.peer.port,
+            allows_remote=settings.is_remote_allowed,
+            calling=str(settings.ae_title),
+            called=str(settings.called_ae_title),
+            max_pdu_bytes=settings.max_pdu_bytes,
+            connect_timeout_s=settings.connection_timeout_s,
+            acse_timeout_s=settings.acse_timeout_s,
+            dimse_timeout_s=settings.dimse_timeout_s,
+            tcp_no_delay=settings.is_tcp_nodelay,
+            tcp_buffer_bytes=settings.tcp_buffer_bytes,
+            mix=list(settings.mix),
+            seed=settings.seed,
+            files=list(_files(settings.inputs)),
+            kind=settings.kind,
+            pixel_bytes=list(settings.pixel_bytes),
+            patients=settings.patients,
+            studies=settings.studies,
+            series=settings.series,
+            count=settings.count,
+            duration_s=settings.duration_s,
+            associations=settings.associations,
+            per_association=settings.per_association,
+            rate=settings.rate,
+            known=settings.known,
+            find_level=settings.find_level,
+            retrieve_level=settings.retrieve_level,
+            destination=settings.destination,
+        )
+    except PermissionError as error:
+        raise CommandLineError(
+            f"{settings.peer.host} ({error}) is not this host: only with --yes-remote"
+        ) from None
+    except _rust.ConnectError as error:
+        raise ConnectionFailed(str(error)) from None
+    except ValueError as error:
+        raise InputFileError(("F", str(error))) from None
+
+
+def _files(inputs: tuple[str, ...]) -> Iterator[str]:
+    """Yield each file that was named, and those in directories that were, in order of names."""
+    count = 0
+    for name in inputs:
+        if os.path.isdir(name):
+            for folder, folders, files in os.walk(name):
+                folders.sort()
+                for file in sorted(files):
+                    count += 1
+                    yield os.path.join(folder, file)
+        else:
+            count += 1
+            yield name
+        if count > LOAD_FILES_MAX:
+            raise InputFileError(("F", f"more than {LOAD_FILES_MAX} files"))
+    if inputs and not count:
+        raise InputFileError(("F", "no file to store"))
+
+
+def _watched(work: _rust.LoadRun, look: Callable[[], None]) -> bool:
+    """Wait for the end; return True if the user asked for it, once for in order, twice for now."""
+    is_stopped = False
+    while True:
+        try:
+            is_over = work.wait(_LOOK_S)
+            look()
+            if is_over:
+                return is_stopped
+        except KeyboardInterrupt:
+            is_stopped = True
+            work.stop()
+
+
+def _tell(settings: LoadSettings, work: _rust.LoadRun, watch: Watch) -> None:
+    done, failed, _ = work.progress()
+    watch(f"{settings.command}, {failed} failed" if failed else settings.command, done, None)
+
+
+def _plan(settings: LoadSettings) -> dict[str, Any]:
+    """Return what was asked for, as the report tells it."""
+    left_out = {"log_level", "inputs", "ledger_file", "json_file", "html_file", "peer", "mix"}
+    plan = {name: value for name, value in settings.as_dict().items() if name not in left_out}
+    return {
+        **plan,
+        "host": settings.peer.host,
+        "port": settings.peer.port,
+        "mix": dict(settings.mix),
+        "pixel_bytes": list(settings.pixel_bytes),
+        "objects": "files" if settings.inputs else "made",
+    }

@@ -1,0 +1,330 @@
+//! The audit: what the peer has, compared with the ledger, object by object.
+//!
+//! Every series of which an object was acknowledged is listed with a C-FIND and retrieved with a C-GET.
+//! An object that the peer acknowledged and does not list, or lists and does not send, is lost; one
+//! whose data set is not, byte by byte, what was sent is altered; one that is listed or sent twice
+//! is duplicated. Objects are made or read again to be compared; of what comes nothing is kept but
+//! a few bits for each object. Called through [`Audit::start`].
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::query::{Answers, Asking, Came, Objects, STUDY_ROOT, context_of, identifier};
+use super::source::{Names, Source};
+use super::worker::{query_syntaxes, words};
+use super::{Level, Shared, start};
+use crate::client::{Proposal, Requestor};
+use crate::dataset::identifier::Encoding;
+use crate::dimse::service::QueryService;
+use crate::dimse::status::{Operation, Status, StatusClass};
+use crate::limits::{LOAD_AUDIT_S_MAX, LOAD_COUNT_MAX, LOAD_FINDINGS_MAX};
+use crate::uid::{Uid, UidText};
+use crate::ul::pdu::RoleSelection;
+
+/// What is known of an object, in bits.
+mod bit {
+    pub const ACKNOWLEDGED: u8 = 1;
+    pub const TRIED: u8 = 2;
+    pub const LISTED: u8 = 4;
+    pub const TWICE: u8 = 8;
+    pub const CAME: u8 = 16;
+    pub const ALTERED: u8 = 32;
+    pub const CAME_TWICE: u8 = 64;
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Objects that the peer acknowledged.
+    pub acknowledged: u64,
+    /// Of these: listed once, sent once, as they were.
+    pub whole: u64,
+    /// Acknowledged and not listed.
+    pub lost: u64,
+    /// Listed and not sent.
+    pub not_sent: u64,
+    /// The data set that came is another.
+    pub altered: u64,
+    /// Listed or sent more than once.
+    pub duplicated: u64,
+    /// There, although the peer refused it or did not answer.
+    pub unacknowledged: u64,
+    /// Objects of these series that are none of ours.
+    pub unknown: u64,
+    /// Objects that came, and their bytes.
+    pub retrieved: (u64, u64),
+    /// What kept the audit from its end, in words; nothing when all was compared.
+    pub incomplete: Vec<String>,
+    /// What is wrong, and the SOP Instance UID; no more than [`LOAD_FINDINGS_MAX`].
+    pub findings: Vec<(&'static str, String)>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// An audit under way.
+#[derive(Debug)]
+pub struct Audit {
+    job: JoinHandle<Report>,
+    series: Arc<[AtomicU64; 2]>,
+}
+
+impl Audit {
+    /// Begins.
+    ///
+    /// # Errors
+    ///
+    /// The system's, which gives no thread.
+    pub fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let series: Arc<[AtomicU64; 2]> = Arc::default();
+        let told = Arc::clone(&series);
+        shared.end_within(Duration::from_secs(LOAD_AUDIT_S_MAX.into()));
+        let job = start(shared, move |shared| {
+            let begun = Instant::now();
+            let mut report = Auditor::new(shared, &told).work();
+            report.elapsed = begun.elapsed();
+            report
+        })?;
+        Ok(Self { job, series })
+    }
+
+    /// Series that are done, and all.
+    pub fn progress(&self) -> (u64, u64) {
+        let [done, all] = &*self.series;
+        (done.load(Ordering::Relaxed), all.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the end.
+    pub fn finish(self) -> Report {
+        self.job.join().unwrap_or_else(|_| Report {
+            incomplete: vec!["a thread of ours broke down".into()],
+            ..Report::default()
+        })
+    }
+}
+
+struct Auditor<'s> {
+    shared: &'s Shared,
+    progress: &'s [AtomicU64; 2],
+    /// The object that the first of `objects` is.
+    first: u32,
+    objects: Vec<u8>,
+    report: Report,
+}
+
+/// Notes what `came` says of the object `uid`; false if it is none of ours.
+fn note(source: &Source, first: u32, objects: &mut [u8], uid: &UidText, seen: [u8; 2]) -> bool {
+    let place = source.object_named(uid).and_then(|object| object.checked_sub(first));
+    let Some(bits) = place.and_then(|place| objects.get_mut(place as usize)) else { return false };
+    let [once, twice] = seen;
+    *bits |= if *bits & once == 0 { once } else { twice };
+    true
+}
+
+impl<'s> Auditor<'s> {
+    fn new(shared: &'s Shared, progress: &'s [AtomicU64; 2]) -> Self {
+        let plan = &shared.plan;
+        let first = match plan.source {
+            Source::Recipe(_) => plan.known,
+            Source::Files { .. } => 0,
+        };
+        let mut objects = vec![0; plan.source.objects(plan.count) as usize];
+        for (store, entry) in shared.ledger.begun() {
+            let object = plan.source.object_of(plan.known.saturating_add(store));
+            let place = object.checked_sub(first).map_or(usize::MAX, |place| place as usize);
+            if let Some(bits) = objects.get_mut(place) {
+                *bits |= if entry.is_acknowledged() { bit::ACKNOWLEDGED } else { bit::TRIED };
+            }
+        }
+        Self { shared, progress, first, objects, report: Report::default() }
+    }
+
+    fn work(mut self) -> Report {
+        let source = &self.shared.plan.source;
+        let mut seen = HashSet::new();
+        let mut series = Vec::new();
+        for (object, _) in (self.first..).zip(&self.objects).filter(|(_, bits)| **bits != 0) {
+            let names = source.names(object);
+            if seen.insert((names.study, names.series)) {
+                series.push(names);
+            }
+        }
+        drop(seen);
+        self.progress[1].store(series.len() as u64, Ordering::Relaxed);
+        if !series.is_empty() {
+            match Requestor::associate(&self.shared.plan.addresses, &self.proposal()) {
+                Ok(requestor) => self.compare(requestor, &series),
+                Err(error) => self.report.incomplete.push(words(&error)),
+            }
+        }
+        self.sum_up();
+        self.report
+    }
+
+    fn proposal(&self) -> Proposal {
+        let plan = &self.shared.plan;
+        let [find, _, get] = STUDY_ROOT;
+        let mut contexts: Vec<_> =
+            [find, get].map(|model| (Uid::known(model), query_syntaxes())).into();
+        let mut roles: Vec<RoleSelection> = Vec::new();
+        for (class, syntax) in plan.source.contexts() {
+            contexts.push((class, vec![syntax]));
+            if roles.iter().all(|role| role.sop_class_uid != class.text()) {
+                roles.push(RoleSelection { sop_class_uid: class.text(), scu: false, scp: true });
+            }
+        }
+        Proposal { contexts, roles, ..plan.proposal.clone() }
+    }
+
+    /// Lists and retrieves each series.
+    fn compare(&mut self, mut requestor: Requestor, series: &[Names]) {
+        let (find, get) =
+            (context_of(&requestor, STUDY_ROOT[0]), context_of(&requestor, STUDY_ROOT[2]));
+        let Some(find) = find else {
+            self.report.incomplete.push("the peer does not accept C-FIND of study root".into());
+            let _ = requestor.release();
+            return;
+        };
+        if get.is_none() {
+            let why = "the peer does not accept C-GET of study root: contents are not compared";
+            self.report.incomplete.push(why.into());
+        }
+        for names in series {
+            if self.shared.stop.is_raised() {
+                self.report.incomplete.push("it was stopped".into());
+                break;
+            }
+            if let Err(why) = self.list(&mut requestor, find, names) {
+                self.report.incomplete.push(why);
+                return;
+            }
+            if let Some(get) = get {
+                if let Err(why) = self.retrieve(&mut requestor, get, names) {
+                    self.report.incomplete.push(why);
+                    return;
+                }
+            }
+            self.progress[0].fetch_add(1, Ordering::Relaxed);
+        }
+        if let Err(error) = requestor.release() {
+            self.report.incomplete.push(format!("release: {}", words(&error)));
+        }
+    }
+
+    fn list(
+        &mut self,
+        requestor: &mut Requestor,
+        (context_id, encoding): (u8, Encoding),
+        names: &Names,
+    ) -> Result<(), String> {
+        let source = &self.shared.plan.source;
+        let asked = identifier(Level::Image, names, Asking::List, encoding);
+        let (first, objects) = (self.first, &mut self.objects);
+        let mut unknown = 0;
+        let mut each = |uid: UidText| {
+            let seen = [bit::LISTED, bit::TWICE];
+            unknown += u64::from(!note(source, first, objects, &uid, seen));
+        };
+        let left = u64::from(LOAD_COUNT_MAX);
+        let mut answers = Answers { encoding, level: Level::Image, left, each: &mut each };
+        let last = requestor
+            .operate(QueryService::Find, context_id, None, &asked, &mut answers)
+            .map_err(|error| format!("find: {}", words(&error)))?;
+        self.report.unknown += unknown;
+        successful(last.status, Operation::Find, "find")
+    }
+
+    fn retrieve(
+        &mut self,
+        requestor: &mut Requestor,
+        (context_id, encoding): (u8, Encoding),
+        names: &Names,
+    ) -> Result<(), String> {
+        let source = &self.shared.plan.source;
+        let asked = identifier(Level::Series, names, Asking::Retrieve, encoding);
+        let (first, objects) = (self.first, &mut self.objects);
+        let (mut unknown, mut count, mut bytes) = (0, 0, 0);
+        let mut each = |came: Came| {
+            count += 1;
+            bytes += came.bytes;
+            let Some(uid) = came.instance else {
+                unknown += 1;
+                return;
+            };
+            if !note(source, first, objects, &uid, [bit::CAME, bit::CAME_TWICE]) {
+                unknown += 1;
+                return;
+            }
+            let Some(object) = source.object_named(&uid) else { return };
+            let is_same = came.syntax.is_some_and(|syntax| {
+                source.digest(object, &syntax).is_ok_and(|digest| digest == came.digest)
+            });
+            if let Some(bits) = objects.get_mut((object - first) as usize).filter(|_| !is_same) {
+                *bits |= bit::ALTERED;
+            }
+        };
+        let left = u64::from(LOAD_COUNT_MAX);
+        let mut taker = Objects::new(requestor, true, left, &mut each);
+        let last = requestor
+            .operate(QueryService::Get, context_id, None, &asked, &mut taker)
+            .map_err(|error| format!("get: {}", words(&error)))?;
+        self.report.unknown += unknown;
+        self.report.retrieved.0 += count;
+        self.report.retrieved.1 += bytes;
+        match last.status.class() {
+            // What did not come is missed below, by its name.
+            StatusClass::Warning => Ok(()),
+            _ => successful(last.status, Operation::Get, "get"),
+        }
+    }
+
+    /// Turns bits into counts.
+    fn sum_up(&mut self) {
+        let is_complete = self.report.incomplete.is_empty();
+        let is_compared = self.report.retrieved.0 > 0 || is_complete;
+        for (object, bits) in (self.first..).zip(&self.objects) {
+            let has = |what: u8| bits & what != 0;
+            let is_acknowledged = has(bit::ACKNOWLEDGED);
+            let report = &mut self.report;
+            report.acknowledged += u64::from(is_acknowledged);
+            let mut wrong = |what: &'static str| {
+                if report.findings.len() < LOAD_FINDINGS_MAX {
+                    let uid = self.shared.plan.source.names(object).instance;
+                    let uid = String::from_utf8_lossy(uid.as_bytes()).into_owned();
+                    report.findings.push((what, uid));
+                }
+            };
+            let is_there = has(bit::LISTED | bit::CAME);
+            // What was not asked for to the end is not called lost.
+            if is_acknowledged && !is_there && is_complete {
+                report.lost += 1;
+                wrong("lost");
+            } else if is_acknowledged && has(bit::LISTED) && !has(bit::CAME) && is_complete {
+                report.not_sent += 1;
+                wrong("not sent");
+            }
+            if has(bit::ALTERED) {
+                report.altered += 1;
+                wrong("altered");
+            }
+            if has(bit::TWICE | bit::CAME_TWICE) {
+                report.duplicated += 1;
+                wrong("duplicated");
+            }
+            let faults = bit::ALTERED | bit::TWICE | bit::CAME_TWICE;
+            let is_whole = has(bit::LISTED) && has(bit::CAME) && !has(faults) && is_compared;
+            report.whole += u64::from(is_acknowledged && is_whole);
+            report.unacknowledged += u64::from(!is_acknowledged && is_there);
+        }
+    }
+}
+
+fn successful(status: Status, operation: Operation, what: &str) -> Result<(), String> {
+    match status.class() {
+        StatusClass::Success => Ok(()),
+        _ => Err(format!("{what}: status {:04X}H: {}", status.0, status.text(operation))),
+    }
+}
