@@ -143,6 +143,11 @@ pub const FILE_PATH_BYTES_MAX: usize = 4096;
 pub const SECONDARY_KEY_VALUE_BYTES_MAX: usize = 160;
 /// SOP classes counted per series; a series has one by PS3.3, so more is somebody's game.
 pub const SOP_CLASSES_PER_SERIES_MAX: usize = 32;
+/// Bytes by which an index may end before its last page: LMDB does not write pages that one
+/// transaction took and gave back, and the largest of ours has 8192 entries.
+pub const INDEX_UNWRITTEN_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Pages of an index that are looked at in one read transaction: 4 MiB, some milliseconds.
+pub const INDEX_CHECK_PAGES: usize = 1024;
 /// Readers of one index at once, of all processes: every association, and tools beside them.
 pub const INDEX_READERS_MAX: u32 = 2048;
 
@@ -165,6 +170,9 @@ pub const QUERY_CANDIDATES_MAX: usize = 65_536;
 /// Responses collected before they are sent in one write, in bytes; a C-CANCEL is looked for between
 /// two of these.
 pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;
+/// Bytes that one look for a C-CANCEL takes in: some six hundred of them, where one is enough. A peer
+/// that sends more has them looked at after the next answers, and gets those meanwhile.
+pub const CANCEL_LOOK_BYTES_MAX: usize = 64 * 1024;
 /// Objects up to this size are read whole and compared with their digest before they are sent; it
 /// holds a CT or MR image. Longer ones are checked while they pass.
 pub const RETRIEVE_HELD_BYTES_MAX: usize = 1024 * 1024;
@@ -210,6 +218,9 @@ pub const JOURNAL_SEGMENTS_MAX: usize = 8;
 pub const APPLIER_RECORDS_MAX: usize = 8192;
 /// Bytes of such records, which stay in memory.
 pub const APPLIER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of records found at start that are in memory at once while they are applied; the journal has
+/// 113 MiB at most.
+pub const RECOVERY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Index entries of one commit: beyond this number larger commits save next to nothing.
 pub const COMMIT_ENTRIES_MAX: usize = 1000;
 /// Longest time from an acknowledgement to its index commit when no query waits for it, in
@@ -220,8 +231,12 @@ pub const COMMIT_DELAY_MS_MAX: u64 = 500;
 /// Time between two attempts to apply a record that the operating system refused (a full disk), in
 /// milliseconds.
 pub const APPLY_RETRY_MS: u64 = 250;
-/// Time after which it is looked whether a journal segment can be freed, in milliseconds.
+/// Time after which it is looked whether a journal segment can be freed, and whether the area is still
+/// where it was, in milliseconds.
 pub const CHECKPOINT_INTERVAL_MS: u64 = 200;
+/// Time after which slots of index readers that died are given back, in seconds: until then the index
+/// keeps the pages that they saw.
+pub const STALE_READERS_INTERVAL_S: u64 = 60;
 /// Length from which a removal record takes no further instance; more take several records.
 pub const REMOVAL_RECORD_BYTES: usize = 64 * 1024;
 /// Names of one directory that are sorted at once when an area's files are looked through: some
@@ -256,6 +271,18 @@ pub const COMMANDS_WAITING_MAX: usize = 65_536;
 pub const COMMAND_LOOK_MS: u64 = 10;
 /// The same while none waits: only the process table holds them then.
 pub const COMMAND_REAP_MS: u64 = 200;
+/// Rest of the background check after each portion of its work, in multiples of what the portion took:
+/// it has a fifth of one processor or disk while nothing is stored.
+pub const BACKGROUND_REST_IDLE: u32 = 4;
+/// The same while objects are stored: a twentieth.
+pub const BACKGROUND_REST_BUSY: u32 = 19;
+/// Longest rest of the background check, in milliseconds: it notices a stop at once all the same.
+pub const BACKGROUND_REST_MS_MAX: u64 = 1000;
+/// Time that the background check waits for records to be applied before it gives up what it doubts,
+/// in milliseconds: the applier does so within a tenth of a second unless the system refuses.
+pub const BACKGROUND_PATIENCE_MS: u64 = 10_000;
+/// Findings of the background check that are told one by one; of the rest only their number is.
+pub const BACKGROUND_FINDINGS_TOLD: u64 = 100;
 
 // ---- Server -----------------------------------------------------------------------------------
 

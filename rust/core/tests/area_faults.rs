@@ -162,6 +162,11 @@ fn every_call_fails_once_and_for_good_group() {
 }
 
 #[test]
+fn every_call_fails_once_and_for_good_each() {
+    sweep(Durability::Each);
+}
+
+#[test]
 fn every_call_fails_once_and_for_good_none() {
     sweep(Durability::None);
 }

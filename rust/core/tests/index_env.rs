@@ -7,13 +7,17 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::{Scratch, entry_of};
+use dcmfast_core::index::attributes::Level;
 use dcmfast_core::index::{
     Access, FileLocation, Index, IndexError, IndexOp, IndexOptions, InstanceKey, Outcome,
 };
 
-const SMALL: IndexOptions = IndexOptions { map_bytes: 65_536 };
+const SMALL: IndexOptions = IndexOptions { map_bytes: 65_536, looks_deep: false };
+const DEEP: IndexOptions = IndexOptions { map_bytes: 65_536, looks_deep: true };
 /// Set in the environment of the other process of these tests: the index that it is to open.
 const OTHER: &str = "DCMFAST_TEST_INDEX";
+/// The same for the one that has no room.
+const CRAMPED: &str = "DCMFAST_TEST_CRAMPED_INDEX";
 
 fn put(number: u32) -> IndexOp {
     let mut entry =
@@ -72,6 +76,114 @@ fn a_cut_file() {
     }
 }
 
+/// Opens a copy of an index whose bytes `hurt` changed, looks at its pages, and reads all of it if
+/// they are found sound: what it lists, or what is wrong.
+fn looked_at(sound: &[u8], name: &str, hurt: impl FnOnce(&mut [u8])) -> Result<usize, IndexError> {
+    let mut bytes = sound.to_vec();
+    hurt(&mut bytes);
+    let scratch = Scratch::new(name);
+    std::fs::write(scratch.path().join("data.mdb"), bytes).unwrap();
+    let index = Index::open(scratch.path(), Access::Read, DEEP)?;
+    assert!(index.check_pages(&mut |_| true)?);
+    let reader = index.read()?;
+    let mut found = 0;
+    for record in reader.all_instances(InstanceKey::default())? {
+        let record = record?;
+        found += usize::from(reader.instance_of(record.sop_instance())?.is_some());
+    }
+    for level in [Level::Patient, Level::Study, Level::Series] {
+        for record in reader.entities(level, 0)? {
+            record?;
+        }
+    }
+    Ok(found)
+}
+
+/// The bytes of an index with so many instances, some of which were replaced.
+fn bytes_of_an_index(name: &str, count: u32) -> Vec<u8> {
+    let scratch = Scratch::new(name);
+    let index = open(scratch.path());
+    index.commit(&(0..count).map(put).collect::<Vec<_>>()).unwrap();
+    index.commit(&(0..count / 4).map(put).collect::<Vec<_>>()).unwrap();
+    drop(index);
+    std::fs::read(scratch.path().join("data.mdb")).unwrap()
+}
+
+/// Garbage in any page is found before it ends the process, or the page was not in use.
+#[test]
+fn garbage_in_any_page() {
+    const PAGE: usize = 4096;
+    let sound = bytes_of_an_index("index-pages", 1500);
+    let pages = sound.len() / PAGE;
+    assert!(pages > 100, "{pages}");
+    let mut found = [0; 3];
+    for page in 0..pages {
+        let fills: [fn(usize) -> u8; 3] =
+            [|_| 0, |_| 0xFF, |at| (at.wrapping_mul(2_654_435_761) >> 11) as u8];
+        for (fill, byte) in fills.into_iter().enumerate() {
+            let begin = page * PAGE;
+            let outcome = looked_at(&sound, "index-garbage", |bytes| {
+                let bytes = &mut bytes[begin..begin + PAGE];
+                bytes.iter_mut().enumerate().for_each(|(at, slot)| *slot = byte(at));
+            });
+            match outcome {
+                Ok(listed) => assert_eq!(listed, 1500, "page {page}"),
+                Err(error) => {
+                    found[fill] += 1;
+                    let is_told =
+                        matches!(error, IndexError::Damaged { .. } | IndexError::Foreign(_));
+                    assert!(is_told, "page {page}: {error}");
+                }
+            }
+        }
+    }
+    assert!(found.iter().all(|found| *found > pages / 2), "{found:?} of {pages}");
+}
+
+/// One wrong byte anywhere is noticed, or means another value: it never ends the process.
+#[test]
+fn a_wrong_byte_anywhere() {
+    let sound = bytes_of_an_index("index-byte", 300);
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize % bound
+    };
+    let mut told = 0;
+    for round in 0..600 {
+        // Half of them where pages have their structure.
+        let page = next(sound.len() / 4096) * 4096;
+        let at = if round % 2 == 0 { page + next(64) } else { next(sound.len()) };
+        let change = 1 + next(255) as u8;
+        let outcome = looked_at(&sound, "index-wrong", |bytes| bytes[at] ^= change);
+        told += usize::from(outcome.is_err());
+    }
+    assert!(told > 30, "{told}");
+}
+
+/// DIFFERENCES.md B7: what one more instance costs does not depend on how many there are. A look at each
+/// of them would take thirty times as long.
+#[test]
+fn a_store_costs_the_same_in_a_large_index() {
+    let scratch = Scratch::new("index-cost");
+    let index = Index::open(scratch.path(), Access::Write, IndexOptions::default()).unwrap();
+    let mut next = 0;
+    let mut store = |count: u32| {
+        let ops: Vec<_> = (next..next + count).map(put).collect();
+        next += count;
+        let began = std::time::Instant::now();
+        index.commit(&ops).unwrap();
+        began.elapsed()
+    };
+    store(1000);
+    let early = (0..5).map(|_| store(200)).min().unwrap();
+    store(58_000);
+    let late = (0..5).map(|_| store(200)).min().unwrap();
+    assert!(late < 6 * early, "{early:?} {late:?}");
+}
+
 /// One process opens an index once, for whatever it is.
 #[test]
 fn twice_in_one_process() {
@@ -128,6 +240,54 @@ fn readers_see_one_state() {
         assert!(reader.find_instance(b"1.2.2").unwrap().is_none());
     });
     assert!(index.read().unwrap().find_instance(b"1.2.2").unwrap().is_some());
+}
+
+/// The other process, which may write no file beyond a size: stores until there is no room.
+#[test]
+fn other_process_without_room() {
+    let Some(path) = std::env::var_os(CRAMPED) else { return };
+    let index = Index::open(path.as_ref(), Access::Write, SMALL).unwrap();
+    let mut number = 0;
+    let error = loop {
+        let batch: Vec<_> = (number..number + 50).map(put).collect();
+        match index.commit(&batch) {
+            Ok(_) => number += 50,
+            Err(error) => break error,
+        }
+        assert!(number < 100_000, "there is no limit");
+    };
+    assert!(error.is_no_room(), "{error}");
+    // Nothing of the batch is there, everything before is, and again is no other.
+    for _ in 0..2 {
+        assert_eq!(index.read().unwrap().counters().unwrap().instances, u64::from(number));
+        assert!(index.commit(&(number..number + 50).map(put).collect::<Vec<_>>()).is_err());
+    }
+    std::fs::write(std::path::Path::new(&path).join("count"), number.to_string()).unwrap();
+}
+
+/// A full disk under LMDB itself: no false success, what was committed is there, and room made is room
+/// used.
+#[test]
+fn a_disk_that_is_full() {
+    let scratch = Scratch::new("index-full");
+    // The limit is of the process, and its signal is ignored: writes say EFBIG then.
+    let status = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "other_process_without_room", "--nocapture"])
+        .env(CRAMPED, scratch.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let count = std::fs::read_to_string(scratch.path().join("count")).unwrap();
+    let count: u32 = count.parse().unwrap();
+    assert!(count > 100, "{count}");
+    let index = open(scratch.path());
+    assert!(index.check_pages(&mut |_| true).unwrap());
+    assert_eq!(index.read().unwrap().counters().unwrap().instances, u64::from(count));
+    index.commit(&(count..count + 50).map(put).collect::<Vec<_>>()).unwrap();
+    assert_eq!(index.read().unwrap().counters().unwrap().instances, u64::from(count) + 50);
 }
 
 /// The other process: reads the index named in its environment until it has seen 500 instances.

@@ -76,7 +76,8 @@ fn any_op() -> impl Strategy<Value = IndexOp> {
             only_at,
         },
     );
-    prop_oneof![6 => put, 3 => remove, 1 => (0u64..99).prop_map(IndexOp::Applied)]
+    let missing = any_entry().prop_map(|entry| IndexOp::PutMissing(Box::new(entry)));
+    prop_oneof![6 => put, 2 => missing, 3 => remove, 1 => (0u64..99).prop_map(IndexOp::Applied)]
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -128,7 +129,10 @@ fn values(entry: &InstanceEntry, level: Level) -> Vec<u8> {
 impl Model {
     fn apply(&mut self, op: &IndexOp) -> Outcome {
         match op {
-            IndexOp::Put(entry) => {
+            IndexOp::PutMissing(entry) if self.instances.contains_key(&entry.sop_instance) => {
+                Outcome::Taken
+            }
+            IndexOp::Put(entry) | IndexOp::PutMissing(entry) => {
                 let previous = self.remove(&entry.sop_instance);
                 let path = path(entry, Level::Study);
                 let received = self.received.entry((path[0].clone(), path[1].clone())).or_default();
@@ -152,6 +156,7 @@ impl Model {
                     None => Outcome::NotListed,
                 }
             }
+            IndexOp::Review(_) => Outcome::Noted,
             IndexOp::Applied(sequence) => {
                 self.applied = self.applied.max(*sequence);
                 Outcome::Noted
@@ -325,7 +330,12 @@ fn compare_keys(reader: &Reader<'_>, level: Level, expected: &BTreeSet<(Tag, Vec
 }
 
 fn open(scratch: &Scratch, map_bytes: usize) -> Arc<Index> {
-    Index::open(&scratch.path().join("index"), Access::Write, IndexOptions { map_bytes }).unwrap()
+    Index::open(
+        &scratch.path().join("index"),
+        Access::Write,
+        IndexOptions { map_bytes, ..IndexOptions::default() },
+    )
+    .unwrap()
 }
 
 proptest! {

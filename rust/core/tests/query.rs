@@ -19,6 +19,7 @@ use dcmfast_core::index::matching::{DcmtkKey, StandardKey};
 use dcmfast_core::index::query::{Model, Purpose, Query, QueryError, RuleSet, Rules};
 use dcmfast_core::index::search::{Cursor, Progress};
 use dcmfast_core::index::{Access, Index, IndexOp, IndexOptions, InstanceEntry};
+use dcmfast_core::limits;
 use dcmfast_core::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use dcmfast_core::uid::UidText;
 use dcmfast_core::vr::Vr;
@@ -380,6 +381,7 @@ fn filled(studies: u32, instances: u32) -> (Scratch, Arc<Index>) {
             entry.attributes.set(tags::MODALITY, [&b"CT"[..], b"MR", b"SR"][instance as usize % 3]);
             entry.attributes.set(tag("StudyID"), study.to_string().as_bytes());
             entry.attributes.set(tag("PatientSex"), b"O");
+            entry.attributes.set(tag("InstanceNumber"), instance.to_string().as_bytes());
             entries.push(entry);
         }
     }
@@ -404,6 +406,46 @@ fn pages_and_plans() {
     let keys =
         [image, ("StudyInstanceUID", b""), ("SeriesInstanceUID", b""), ("SOPInstanceUID", b"")];
     assert_eq!(all(&keys), 9000);
+}
+
+/// A relational query that looks below a patient pauses there, too, and comes to the same end: one
+/// transaction, and the time between two looks for a C-CANCEL, do not grow with the patient.
+#[test]
+fn a_large_patient_is_gone_through_in_pages() {
+    let instances = 3 * limits::QUERY_ROWS_PER_PAGE as u32;
+    let (_scratch, index) = filled(2, instances);
+    let rules = Rules { set: RuleSet::Standard, is_relational: true, ..Rules::default() };
+    let last = (instances - 1).to_string();
+    for (level, wanted, count) in [
+        ("PATIENT", "0", 2),
+        ("PATIENT", &last, 2),
+        ("PATIENT", "none", 0),
+        ("STUDY", &last, 2),
+        ("SERIES", &last, 2),
+        ("SERIES", "none", 0),
+    ] {
+        let keys =
+            [("QueryRetrieveLevel", level.as_bytes()), ("InstanceNumber", wanted.as_bytes())];
+        let bytes = identifier(&keys);
+        let item = Item::read(&bytes, ENCODING).unwrap();
+        let query =
+            Query::compile(&item, ENCODING, Model::PatientRoot, rules, Purpose::Find).unwrap();
+        let (mut cursor, mut found, mut pages) = (Cursor::default(), 0, 0);
+        loop {
+            let reader = index.read().unwrap();
+            pages += 1;
+            let visit = |_: &_| {
+                found += 1;
+                true
+            };
+            if query.page(&reader, &mut cursor, visit).unwrap() == Progress::Done {
+                break;
+            }
+            assert!(pages < 100, "{level} {wanted}");
+        }
+        assert_eq!(found, count, "{level} {wanted}");
+        assert_eq!(pages > 4, wanted != "0", "{level} {wanted}: {pages} pages");
+    }
 }
 
 /// PS3.4 §C.3.4, Tables C.6-1 to C.6-3: counts, ModalitiesInStudy, unsupported keys empty, FF01H.

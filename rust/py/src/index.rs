@@ -16,7 +16,7 @@ use dcmfast_core::archive::register::{self, Registered};
 use dcmfast_core::archive::verify::{self, Depth, VerifyOptions};
 use dcmfast_core::console::Console;
 use dcmfast_core::index::attributes::{Level, tags};
-use dcmfast_core::index::{FileLocation, Index};
+use dcmfast_core::index::{FileLocation, Index, InstanceEntry};
 use dcmfast_core::log::Logger;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -265,8 +265,8 @@ fn text(uid: dcmfast_core::uid::UidText) -> String {
 }
 
 /// A listed instance: its number in order of arrival; own, relative or absolute, and the path; bytes
-/// of the file; microseconds of its reception; attributes by tag.
-type Instance<'py> = (u64, &'static str, String, u64, u64, Bound<'py, PyDict>);
+/// of the file; microseconds of its reception; whether it was looked at before; attributes by tag.
+type Instance<'py> = (u64, &'static str, String, u64, u64, bool, Bound<'py, PyDict>);
 
 /// A listed study: its number in order of arrival, UID, patient ID, patient name, Specific Character Set of these, instances, bytes,
 /// microseconds of the last reception.
@@ -347,14 +347,16 @@ impl InstanceCursor {
                 while entries.is_empty()
                     && arrivals.page(&mut |reader, record| {
                         let entry = exchange::entry_of(reader, record)?;
-                        entries.extend(entry.map(|entry| (record.key().number, entry)));
+                        let is_reviewed = reader.is_reviewed(record.sop_instance())?;
+                        let number = record.key().number;
+                        entries.extend(entry.map(|entry| (number, is_reviewed, entry)));
                         Ok::<_, dcmfast_core::index::IndexError>(())
                     })?
                 {}
                 Ok(entries)
             })
             .map_err(|error| index_error(&self.directory, error))?;
-        let row = |(number, entry): (u64, dcmfast_core::index::InstanceEntry)| {
+        let row = |(number, is_reviewed, entry): (u64, bool, InstanceEntry)| {
             let attributes = PyDict::new(py);
             for (tag, value) in entry.attributes.as_ref().iter() {
                 attributes.set_item(tag.0, PyBytes::new(py, value))?;
@@ -365,7 +367,8 @@ impl InstanceCursor {
                 FileLocation::Absolute(_) => "absolute",
             };
             let path = layout::display_name(&entry.location);
-            Ok((number, kind, path, entry.file_bytes, entry.received_at_us, attributes))
+            let (bytes, received_us) = (entry.file_bytes, entry.received_at_us);
+            Ok((number, kind, path, bytes, received_us, is_reviewed, attributes))
         };
         entries.into_iter().map(row).collect()
     }
@@ -388,11 +391,17 @@ impl Registrar {
 
     /// Lists the file at an absolute path: ("listed", ""), ("replaced", path of what was listed) or
     /// ("refused", why).
-    fn register(&mut self, py: Python<'_>, path: &str) -> PyResult<(&'static str, String)> {
+    fn register(
+        &mut self,
+        py: Python<'_>,
+        path: &str,
+        is_reviewed: bool,
+    ) -> PyResult<(&'static str, String)> {
         let Some(inner) = &mut self.inner else {
             return Err(PyValueError::new_err("the registrar is closed"));
         };
-        let outcome = py.detach(|| inner.register(path)).map_err(|error| tool_error(&error))?;
+        let outcome =
+            py.detach(|| inner.register(path, is_reviewed)).map_err(|error| tool_error(&error))?;
         Ok(match outcome {
             Registered::Listed => ("listed", String::new()),
             Registered::InPlaceOf(previous) => ("replaced", layout::display_name(&previous)),

@@ -17,20 +17,20 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::area::{LOGGER, Shared};
 use super::layout;
 use super::listing::ListingError;
 use super::progress::Job;
-use super::record::{Change, FileSource, Listed, StoreChange};
+use super::record::{self, Change, FileSource, Listed, StoreChange};
 use crate::index::{FileLocation, IndexOp, Outcome};
-use crate::limits::{APPLY_RETRY_MS, CHECKPOINT_INTERVAL_MS};
+use crate::limits::{APPLY_RETRY_MS, CHECKPOINT_INTERVAL_MS, STALE_READERS_INTERVAL_S};
 use crate::log::Level;
-use crate::storage::backend::tree::{Access, Tree};
+use crate::storage::backend::tree::{Access, Place, Tree};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
-use crate::storage::journal::JournalError;
+use crate::storage::journal::{JournalError, Records};
 
 /// Applies records.
 pub struct Applier {
@@ -329,12 +329,51 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     })
 }
 
+/// Starts the thread that hands on what was found in the journal, as fast as it is applied. Until its
+/// end nothing else is stored.
+pub(super) fn start_recovery(shared: &Arc<Shared>, records: Records) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    spawn("dcmfast-recovery", move || {
+        let mut is_wanted = true;
+        let mut take = |sequence, payload: &[u8]| {
+            // What cannot be decoded was put aside before.
+            if let Ok(change) = record::decode(sequence, payload) {
+                let record = payload.to_vec();
+                let job = Job { sequence, record, change, is_recovered: true };
+                is_wanted = shared.progress.push_recovered(job);
+            }
+            is_wanted
+        };
+        match records.visit(&mut take) {
+            Ok(()) if is_wanted => shared.progress.end_recovery(),
+            // Closed before it was done: the journal keeps all of it.
+            Ok(()) => {}
+            Err(failure) => {
+                // A moment ago it could be read. What was acknowledged is not given up: nothing is
+                // stored, and the next start begins anew.
+                shared.options.logger.line(Level::Error, LOGGER, format_args!("{failure}"));
+                shared.progress.set_stalled(Some(failure.to_string().into()));
+                shared.journal.set_stalled(true);
+            }
+        }
+    })
+}
+
 /// Starts the thread that makes checkpoints.
-pub(super) fn start_checkpoints(shared: &Arc<Shared>) -> JoinHandle<()> {
+pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
     let mut pause = 0_u32;
+    let mut tidied = Instant::now();
     spawn("dcmfast-checkpoint", move || {
         while !shared.progress.is_stopping() {
+            if let Some(place) = &place {
+                look_at_place(&shared, place);
+            }
+            if tidied.elapsed() >= Duration::from_secs(STALE_READERS_INTERVAL_S) {
+                // An error is found by whoever reads or writes next.
+                let _ = shared.listing.tidy();
+                tidied = Instant::now();
+            }
             if shared.journal.full_count() > 0 {
                 // A failed sync has been noted by the journal, which refuses everything now.
                 let _ = checkpoint(&shared);
@@ -348,6 +387,29 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>) -> JoinHandle<()> {
             shared.progress.wait_to_retry(Duration::from_millis(CHECKPOINT_INTERVAL_MS));
         }
     })
+}
+
+/// Refuses stores while the area is not where it was: what the open directories still take would be
+/// found by nobody.
+fn look_at_place(shared: &Shared, place: &Place) {
+    let reason: Option<Arc<str>> = (!place.is_kept()).then(|| {
+        let path = shared.tree.path_of("");
+        format!("storage area {} was removed, renamed or unmounted", path.display()).into()
+    });
+    let is_news = shared.progress.set_misplaced(reason.clone());
+    match reason.filter(|_| is_news) {
+        Some(reason) => shared.options.logger.line(
+            Level::Error,
+            LOGGER,
+            format_args!("{reason}; nothing more is stored until it is back or the next start"),
+        ),
+        None if is_news => shared.options.logger.line(
+            Level::Warn,
+            LOGGER,
+            format_args!("storage area {} is back", shared.tree.path_of("").display()),
+        ),
+        None => {}
+    }
 }
 
 /// The first pause after a fault; each is twice the one before, up to [`APPLY_RETRY_MS`].

@@ -4,14 +4,14 @@
 
 use core::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::applier::{self, Applier};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
-use super::progress::{Ahead, Job, Progress};
+use super::progress::{Ahead, Progress};
 use super::quota::{Ledger, Room};
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
@@ -117,6 +117,9 @@ pub struct StorageArea {
     /// The last record found at start, and the first number given since. Those between were torn, or
     /// are taken by files: there is nothing to apply.
     numbers: (u64, u64),
+    was_interrupted: bool,
+    /// Index and files agree, as far as anybody can know without looking at all of them.
+    is_checked: AtomicBool,
 }
 
 /// What associations and the area's own threads share.
@@ -138,6 +141,12 @@ impl StorageArea {
         listing: Arc<dyn Listing>,
         options: AreaOptions,
     ) -> Result<Arc<Self>, AreaError> {
+        let (tree, lock) = Self::lock(directory)?;
+        Self::with_parts(Arc::new(tree), listing, options, Some(lock))
+    }
+
+    /// Takes the area in the existing directory `directory` for this process.
+    pub(super) fn lock(directory: &Path) -> Result<(DiskTree, TreeLock), AreaError> {
         let failure =
             |operation, source| IoFailure { operation, path: directory.to_owned(), source };
         let tree = DiskTree::open(directory).map_err(|error| failure(Operation::Open, error))?;
@@ -150,7 +159,7 @@ impl StorageArea {
                 failure(Operation::Open, error).into()
             }
         })?;
-        Self::with_parts(Arc::new(tree), listing, options, Some(lock))
+        Ok((tree, lock))
     }
 
     /// An area over any tree and any index.
@@ -171,21 +180,25 @@ impl StorageArea {
                 source,
             })?;
         }
-        let applied = listing.applied()?;
-        let mut jobs = Vec::new();
-        let mut unreadable = Vec::new();
-        let mut recovered = journal::recover(&tree, layout::JOURNAL, &mut |sequence, payload| {
-            let record = payload.to_vec();
-            match record::decode(sequence, payload) {
-                Ok(change) => {
-                    jobs.push(Job { sequence, record, change, is_recovered: true });
-                }
-                Err(error) => unreadable.push((sequence, error, record)),
-            }
-        })?;
-        for (sequence, error, record) in unreadable {
-            quarantine(&*tree, &options.logger, sequence, &error, &record)?;
+        let was_left_open = tree.open(layout::OPEN, false).is_ok();
+        if !was_left_open {
+            // A hint for the next start, which nothing depends on: a full disk is no reason to stay.
+            let _ = tree.create(layout::OPEN, Access::Owner);
         }
+        let applied = listing.applied()?;
+        let mut last_found = 0;
+        let mut quarantined = Ok(());
+        let mut visit = |sequence, payload: &[u8]| match record::decode(sequence, payload) {
+            Ok(_) => last_found = sequence,
+            Err(error) if quarantined.is_ok() => {
+                let logger = &options.logger;
+                quarantined = quarantine(&*tree, logger, sequence, &error, payload);
+            }
+            Err(_) => {}
+        };
+        let mut recovered = journal::recover(&tree, layout::JOURNAL, &mut visit)?;
+        quarantined?;
+        let has_recovered = last_found > 0;
         // What is missing of records that are in the index was of no use any more.
         let damaged = recovered.damaged.iter().filter(|sequence| **sequence > applied).count();
         if damaged > 0 {
@@ -201,7 +214,7 @@ impl StorageArea {
             source,
         })?;
         // Tools that make an index anew hold the lock themselves, and know.
-        if lock.is_some() && applied == 0 && jobs.is_empty() && highest > 0 {
+        if lock.is_some() && applied == 0 && !has_recovered && highest > 0 {
             // Nothing is lost, and nothing is found either: whoever took the index away must be told.
             let path = tree.path_of("");
             options.logger.line(
@@ -215,7 +228,7 @@ impl StorageArea {
             );
         }
         recovered.advance_to(applied.max(highest) + 1);
-        let last_found = jobs.last().map_or(0, |job| job.sequence);
+        let records = recovered.records();
         let numbers = (last_found, recovered.next_sequence());
         let progress = Arc::new(Progress::new(applied));
         let deliver = {
@@ -233,10 +246,14 @@ impl StorageArea {
         };
         let writes_anew = AtomicBool::new(writes_anew);
         let shared = Arc::new(Shared { tree, listing, journal, progress, options, writes_anew });
-        let has_recovered = !jobs.is_empty();
-        shared.progress.push_jobs(jobs.into_iter());
+        let was_interrupted = was_left_open || has_recovered || damaged > 0;
         let mut threads = vec![Applier::start(&shared, applied)];
-        threads.push(applier::start_checkpoints(&shared));
+        if has_recovered {
+            shared.progress.begin_recovery(last_found);
+            threads.push(applier::start_recovery(&shared, records));
+        }
+        let place = lock.as_ref().and_then(|lock| lock.place(&shared.tree.path_of(layout::LOCK)));
+        threads.push(applier::start_checkpoints(&shared, place));
         let area = Arc::new(Self {
             shared,
             threads: Mutex::new(threads),
@@ -245,6 +262,8 @@ impl StorageArea {
             ledger: Ledger::default(),
             lock: Mutex::new(lock),
             numbers,
+            was_interrupted,
+            is_checked: AtomicBool::new(!was_interrupted),
         });
         if has_recovered {
             // Stalled, then: stores are refused until room is made, queries see what is there.
@@ -257,6 +276,16 @@ impl StorageArea {
     /// Takes note of an instance to come.
     pub fn begin(self: &Arc<Self>, request: &InstanceRequest) -> Receiver {
         Receiver::new(self, request)
+    }
+
+    /// True when whoever had the area last did not come to its end in order.
+    pub fn was_interrupted(&self) -> bool {
+        self.was_interrupted
+    }
+
+    /// Notes that index and files have been compared since.
+    pub(super) fn set_checked(&self) {
+        self.is_checked.store(true, Ordering::Release);
     }
 
     /// How the area stores.
@@ -312,8 +341,18 @@ impl StorageArea {
         applier::checkpoint(shared)?;
         crash_point("before_journal_clear");
         shared.journal.clear()?;
+        if self.is_checked.load(Ordering::Acquire) {
+            // Should it stay, the next start looks at too much.
+            let _ = shared.tree.remove(layout::OPEN);
+        }
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(())
+    }
+
+    /// The number of the last record written, and up to which all is in the index, down to the last
+    /// deletion.
+    pub(super) fn written_and_applied(&self) -> (u64, u64) {
+        self.shared.progress.written_and_applied()
     }
 
     pub(super) fn tree(&self) -> &Arc<dyn Tree> {

@@ -222,6 +222,10 @@ fn entry_of(
     let own = |tag, meta: Option<UidText>| scanner.value(tag).and_then(uid).or(meta);
     let sop_class = own(SOP_CLASS_UID, head.class).ok_or(Unlistable::NoUid)?;
     let sop_instance = own(SOP_INSTANCE_UID, head.instance).ok_or(Unlistable::NoUid)?;
+    // Several values: no query would find it.
+    if sop_instance.as_bytes().contains(&b'\\') {
+        return Err(Unlistable::NoUid);
+    }
     if !is_storage_class(sop_class.as_bytes()) {
         return Err(Unlistable::NotStorage(sop_class));
     }

@@ -12,7 +12,8 @@ use super::listing::{Identity, ListedInstance, Listing, ListingError, StudyInsta
 use super::quota::{self, DryRun, StudySummary};
 use crate::index::attributes::{Level, tags};
 use crate::index::{Access, EntityRecord, Index, IndexError, IndexOp, IndexOptions, Outcome};
-use crate::storage::backend::tree::DiskTree;
+use crate::storage::backend::survey::{facts_of, rename_directory};
+use crate::storage::backend::tree::{DiskTree, Tree};
 use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::writer::significant;
 use crate::uid::UidText;
@@ -34,22 +35,37 @@ impl OpenArea {
     /// The directory is missing or not writable, another process has the area, or its index is
     /// damaged or of another version: it can be rebuilt from the files then.
     pub fn open(directory: &Path, options: AreaOptions) -> Result<Self, AreaError> {
-        // The index makes its directory with all parents; that of the area must be there.
-        DiskTree::open(directory).map_err(|source| IoFailure {
-            operation: Operation::Open,
-            path: directory.to_owned(),
-            source,
-        })?;
+        let (tree, lock) = StorageArea::lock(directory)?;
         let path = directory.join(layout::INDEX);
-        let index = Index::open(&path, Access::Write, IndexOptions::default()).map_err(
-            |error| match error {
+        put_back(&tree, &path)?;
+        // After a crash it may be that not all pages are what they should be.
+        let looks_deep = tree.open(layout::OPEN, false).is_ok();
+        let index_options = IndexOptions { looks_deep, ..IndexOptions::default() };
+        let index =
+            Index::open(&path, Access::Write, index_options).map_err(|error| match error {
                 IndexError::InUse(_) => AreaError::InUse(directory.to_owned()),
                 error => AreaError::Index(ListingError(Box::new(error))),
-            },
-        )?;
+            })?;
         let listing = Arc::new(IndexListing(Arc::clone(&index)));
-        Ok(Self { area: StorageArea::open_with(directory, listing, options)?, index })
+        let area = StorageArea::with_parts(Arc::new(tree), listing, options, Some(lock))?;
+        Ok(Self { area, index })
     }
+}
+
+/// Gives the replaced index its name again when a crash came before the new one had it.
+fn put_back(tree: &DiskTree, index: &Path) -> Result<(), IoFailure> {
+    let failure = |source| IoFailure { operation: Operation::Publish, path: index.into(), source };
+    let old = tree.path_of(layout::OLD_INDEX);
+    let is_there = |path: &Path| match facts_of(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failure(error)),
+    };
+    if !is_there(index)? && is_there(&old)? {
+        rename_directory(&old, index).map_err(failure)?;
+        tree.sync_directory(layout::PRIVATE).map_err(failure)?;
+    }
+    Ok(())
 }
 
 /// What would go of an indexed area if it had this quota and the next object were of a new study.
@@ -77,6 +93,11 @@ impl From<IndexError> for ListingError {
 impl Listing for IndexListing {
     fn commit(&self, changes: &[IndexOp]) -> Result<Vec<Outcome>, ListingError> {
         Ok(self.0.commit(changes)?)
+    }
+
+    fn tidy(&self) -> Result<(), ListingError> {
+        self.0.clear_stale_readers()?;
+        Ok(())
     }
 
     fn applied(&self) -> Result<u64, ListingError> {

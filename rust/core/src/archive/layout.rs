@@ -7,6 +7,7 @@
 //! DIR/.dcmfast/spool/<16 hex>.part    large objects on their way
 //! DIR/.dcmfast/quarantine/            journal records that could not be understood
 //! DIR/.dcmfast/unsaved                there after a sync that failed
+//! DIR/.dcmfast/open                   there while a process has the area, and after it was killed
 //! DIR/.dcmfast/lock                   held by the process that serves the area
 //! DIR/.dcmfast/index.new/             an index that is being rebuilt
 //! ```
@@ -30,6 +31,8 @@ pub const SPOOL: &str = ".dcmfast/spool";
 pub const QUARANTINE: &str = ".dcmfast/quarantine";
 /// There while the system may show contents of files that are not on the device: a sync failed.
 pub const UNSAVED: &str = ".dcmfast/unsaved";
+/// There from the opening of the area to its end in order.
+pub const OPEN: &str = ".dcmfast/open";
 /// Held by the process that serves the area.
 pub const LOCK: &str = ".dcmfast/lock";
 /// An index that is being made, or the one that it replaced.

@@ -94,6 +94,11 @@ pub trait Listing: Send + Sync {
 
     /// The instances of a study, in order of arrival.
     fn study_instances(&self, study_instance: &[u8]) -> Result<Vec<StudyInstance>, ListingError>;
+
+    /// Gives back what readers that died still hold.
+    fn tidy(&self) -> Result<(), ListingError> {
+        Ok(())
+    }
 }
 
 impl ListedInstance {
@@ -135,7 +140,10 @@ impl Listing for MemoryListing {
     fn commit(&self, changes: &[IndexOp]) -> Result<Vec<Outcome>, ListingError> {
         let mut state = self.state();
         let apply = |change: &IndexOp| match change {
-            IndexOp::Put(entry) => {
+            IndexOp::PutMissing(entry) if state.instances.contains_key(&entry.sop_instance) => {
+                Outcome::Taken
+            }
+            IndexOp::Put(entry) | IndexOp::PutMissing(entry) => {
                 state.count += 1;
                 let arrival = (state.count, entry.received_at_us);
                 let listed = (ListedInstance::of(entry), arrival);
@@ -154,6 +162,7 @@ impl Listing for MemoryListing {
                     None => Outcome::NotListed,
                 }
             }
+            IndexOp::Review(_) => Outcome::Noted,
             IndexOp::Applied(sequence) => {
                 state.applied = state.applied.max(*sequence);
                 Outcome::Noted

@@ -145,7 +145,7 @@ impl From<StreamError> for ToolError {
 /// How far a tool is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What is being done: "index", "files", "export", "import".
+    /// What is being done: "pages", "index", "files", "export", "import".
     pub phase: &'static str,
     /// Things done.
     pub done: u64,
@@ -283,6 +283,11 @@ impl Hold {
     pub fn discard_new_index(&self) {
         // What is left of it is removed by the next tool.
         let _ = survey::remove_directory(&self.tree.path_of(layout::NEW_INDEX));
+        // Of a tool that was killed where directories cannot change places at one stroke.
+        let index = self.tree.path_of(layout::INDEX);
+        if survey::facts_of(&index).is_ok() {
+            let _ = survey::remove_directory(&self.tree.path_of(layout::OLD_INDEX));
+        }
     }
 
     /// Puts the new index, which must be closed, in the place of the old one.
@@ -315,6 +320,8 @@ impl Hold {
             .sync_directory(layout::PRIVATE)
             .map_err(io_error(Operation::SyncDirectory, &index))?;
         self.discard_new_index();
+        // Everything was looked at; should it stay, the next start looks again.
+        let _ = self.tree.remove(layout::OPEN);
         Ok(())
     }
 }

@@ -25,6 +25,7 @@
 
 pub mod applier;
 pub mod area;
+pub mod background;
 pub mod exchange;
 pub mod files;
 pub mod indexed;

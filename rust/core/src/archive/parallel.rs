@@ -21,14 +21,23 @@ pub fn default_threads() -> usize {
 
 /// Does `work` on all that `produce` hands over, on `threads` threads, and shows the results to
 /// `consume` in order. `produce` is told false when it need not go on; an error of `consume` ends
-/// everything.
+/// everything. Without threads all of it is done by the caller's, one thing after the other.
 pub fn in_order<T: Send, R: Send, E>(
     threads: usize,
     produce: impl FnOnce(&mut dyn FnMut(T) -> bool) + Send,
     work: impl Fn(T) -> R + Sync,
     mut consume: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let threads = threads.clamp(1, TOOL_THREADS_MAX);
+    if threads == 0 {
+        let mut outcome = Ok(());
+        let take = |thing: T| {
+            outcome = consume(work(thing));
+            outcome.is_ok()
+        };
+        produce(&mut { take });
+        return outcome;
+    }
+    let threads = threads.min(TOOL_THREADS_MAX);
     let (permits, finished) = sync_channel::<()>(threads * AHEAD);
     let (jobs, waiting) = sync_channel::<(u64, T)>(threads * AHEAD);
     let (results, done) = sync_channel::<(u64, R)>(threads * AHEAD);
@@ -96,7 +105,7 @@ mod tests {
     /// Results come in order, however long each takes.
     #[test]
     fn order_is_kept() {
-        for threads in [1, 4, 100] {
+        for threads in [0, 1, 4, 100] {
             let mut seen = Vec::new();
             let work = |number: u64| {
                 if number % 7 == 0 {
@@ -116,12 +125,14 @@ mod tests {
     /// An error ends it at once, though there is no end of things.
     #[test]
     fn an_error_ends_it() {
-        let outcome = in_order(
-            4,
-            produce_up_to(u64::MAX),
-            |number| number,
-            |number| if number == 100 { Err(number) } else { Ok(()) },
-        );
-        assert_eq!(outcome, Err(100));
+        for threads in [0, 4] {
+            let outcome = in_order(
+                threads,
+                produce_up_to(u64::MAX),
+                |number| number,
+                |number| if number == 100 { Err(number) } else { Ok(()) },
+            );
+            assert_eq!(outcome, Err(100));
+        }
     }
 }

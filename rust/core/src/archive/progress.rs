@@ -17,6 +17,7 @@ use super::record::Change;
 use crate::index::{FileLocation, InstanceEntry};
 use crate::limits::{
     APPLIER_BYTES_MAX, APPLIER_RECORDS_MAX, COMMIT_DELAY_MS_MAX, COMMIT_ENTRIES_MAX,
+    RECOVERY_BYTES_MAX,
 };
 use crate::storage::journal::Written;
 use crate::uid::UidText;
@@ -44,6 +45,8 @@ pub struct Progress {
     work: Condvar,
     /// Told to whoever waits for a claim, for room, or at the barrier.
     done: Condvar,
+    /// Told, at the end, to whoever rests between two attempts: who is told of work must be the applier.
+    rest: Condvar,
 }
 
 #[derive(Default)]
@@ -58,6 +61,8 @@ struct State {
     open_bytes: usize,
     /// Of them, those found at start.
     open_recovered: usize,
+    /// Not all that was found at start has come.
+    is_recovering: bool,
     written: u64,
     applied: u64,
     /// Somebody waits at the barrier for this number.
@@ -65,6 +70,8 @@ struct State {
     /// Somebody waits until all is done.
     is_hurried: bool,
     stalled: Option<Stalled>,
+    /// Why nothing may be stored here, whatever could be applied.
+    misplaced: Option<Stalled>,
     /// No claim is given any more.
     is_closing: bool,
     is_stopping: bool,
@@ -121,15 +128,13 @@ impl Progress {
     pub fn claim(&self, sop_instance: UidText) -> Result<Claim<'_>, Stalled> {
         let mut state = self.lock();
         loop {
-            if let Some(stalled) = &state.stalled {
+            if let Some(stalled) = state.misplaced.as_ref().or(state.stalled.as_ref()) {
                 return Err(Arc::clone(stalled));
             }
             if state.is_closing {
                 return Err("the storage area is closed".into());
             }
-            let has_room =
-                state.open_records < APPLIER_RECORDS_MAX && state.open_bytes < APPLIER_BYTES_MAX;
-            if has_room && state.claims.insert(sop_instance) {
+            if state.has_room() && state.claims.insert(sop_instance) {
                 return Ok(Claim { progress: self, sop_instance });
             }
             state = self.wait(state);
@@ -154,6 +159,34 @@ impl Progress {
             Job { sequence, record, change: token, is_recovered: false }
         });
         self.push_jobs(jobs);
+    }
+
+    /// Takes note that records up to `last` were found at start and will come.
+    pub fn begin_recovery(&self, last: u64) {
+        let mut state = self.lock();
+        state.is_recovering = true;
+        state.written = state.written.max(last);
+    }
+
+    /// Takes a record that was found at start, when there is room for it: so many are in memory at
+    /// once. False when no more is wanted.
+    pub fn push_recovered(&self, job: Job) -> bool {
+        let mut state = self.lock();
+        while !state.is_closing && state.open_bytes >= RECOVERY_BYTES_MAX {
+            state = self.wait(state);
+        }
+        let is_wanted = !state.is_closing;
+        drop(state);
+        if is_wanted {
+            self.push_jobs(core::iter::once(job));
+        }
+        is_wanted
+    }
+
+    /// Takes note that all that was found at start has come.
+    pub fn end_recovery(&self) {
+        self.lock().is_recovering = false;
+        self.done.notify_all();
     }
 
     /// Takes jobs in order.
@@ -244,6 +277,18 @@ impl Progress {
         self.done.notify_all();
     }
 
+    /// Says why nothing may be stored here, or that it may; true when that is news.
+    pub fn set_misplaced(&self, misplaced: Option<Stalled>) -> bool {
+        let mut state = self.lock();
+        let is_news = state.misplaced.is_some() != misplaced.is_some();
+        state.misplaced = misplaced;
+        drop(state);
+        if is_news {
+            self.done.notify_all();
+        }
+        is_news
+    }
+
     /// Why nothing is applied at present.
     pub fn stalled(&self) -> Option<Stalled> {
         self.lock().stalled.clone()
@@ -253,7 +298,7 @@ impl Progress {
     pub fn wait_to_retry(&self, delay: Duration) {
         let state = self.lock();
         if !state.is_stopping {
-            drop(self.work.wait_timeout(state, delay));
+            drop(self.rest.wait_timeout(state, delay));
         }
     }
 
@@ -283,7 +328,7 @@ impl Progress {
         state.is_hurried = true;
         self.work.notify_one();
         let result = loop {
-            if state.open_records == 0 {
+            if state.open_records == 0 && !state.is_recovering {
                 break Ok(());
             }
             if let Some(stalled) = &state.stalled {
@@ -300,11 +345,17 @@ impl Progress {
         self.lock().applied
     }
 
+    /// The number of the last record that came, and the one up to which all is in the index.
+    pub fn written_and_applied(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.written, state.applied)
+    }
+
     /// The number up to which the journal is in the index, with all files; `None` while not all that
     /// was found at start has been looked after.
     pub fn applied_whole(&self) -> Option<u64> {
         let state = self.lock();
-        (state.open_recovered == 0).then_some(state.applied)
+        (state.open_recovered == 0 && !state.is_recovering).then_some(state.applied)
     }
 
     /// Gives no claim any more, waits until those that were given are back, and lets the applier end
@@ -319,6 +370,7 @@ impl Progress {
         state.is_stopping = true;
         drop(state);
         self.work.notify_all();
+        self.rest.notify_all();
         self.done.notify_all();
     }
 
@@ -329,10 +381,18 @@ impl Progress {
 }
 
 impl State {
+    /// True when another record may come. What was found at start comes first.
+    fn has_room(&self) -> bool {
+        !self.is_recovering
+            && self.open_records < APPLIER_RECORDS_MAX
+            && self.open_bytes < APPLIER_BYTES_MAX
+    }
+
     /// True when the applier should not wait for more.
     fn is_urgent(&self) -> bool {
         self.is_stopping
             || self.is_hurried
+            || self.is_recovering
             || self.wanted > self.applied
             || self.queue.len() >= COMMIT_ENTRIES_MAX
             || self.open_bytes >= APPLIER_BYTES_MAX / 2
@@ -347,5 +407,78 @@ impl State {
         if self.pending.get(sop_instance).is_some_and(|pending| pending.sequence == sequence) {
             self.pending.remove(sop_instance);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(sequence: u64, bytes: usize) -> Job {
+        let change = Change::Remove(Vec::new());
+        Job { sequence, record: vec![0; bytes], change, is_recovered: false }
+    }
+
+    /// limits::APPLIER_RECORDS_MAX and limits::APPLIER_BYTES_MAX: who comes then waits.
+    #[test]
+    fn edges_of_what_waits() {
+        for (count, bytes) in [(APPLIER_RECORDS_MAX, 0), (APPLIER_BYTES_MAX / 32_768, 32_768)] {
+            let progress = Progress::new(0);
+            for sequence in 1..=(count - 1) as u64 {
+                progress.push_jobs(core::iter::once(job(sequence, bytes)));
+            }
+            assert!(progress.lock().has_room());
+            progress.push_jobs(core::iter::once(job(count as u64, bytes)));
+            assert!(!progress.lock().has_room());
+            let jobs = progress.next_jobs().unwrap();
+            progress.committed(jobs.len() as u64, &jobs);
+            assert!(progress.lock().has_room());
+        }
+    }
+
+    /// What is found at start comes in portions: memory has one of them, whatever the journal has.
+    #[test]
+    fn recovery_takes_bounded_memory() {
+        const BYTES: usize = 100_000;
+        let progress = Progress::new(0);
+        let count = 4 * RECOVERY_BYTES_MAX / BYTES;
+        progress.begin_recovery(count as u64);
+        std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| {
+                for sequence in 1..=count as u64 {
+                    let job = Job { is_recovered: true, ..job(sequence, BYTES) };
+                    assert!(progress.push_recovered(job));
+                }
+                progress.end_recovery();
+            });
+            let mut applied = 0;
+            while applied < count as u64 {
+                let jobs = progress.next_jobs().unwrap();
+                let bytes = progress.lock().open_bytes;
+                assert!(bytes < RECOVERY_BYTES_MAX + BYTES, "{bytes}");
+                // Nothing may free the journal while some of it is still to come.
+                assert_eq!(progress.applied_whole(), None);
+                applied = jobs.last().unwrap().sequence;
+                progress.committed(applied, &jobs);
+            }
+            pushing.join().unwrap();
+        });
+        assert_eq!(progress.settle(), Ok(()));
+        assert_eq!(progress.applied_whole(), Some(count as u64));
+    }
+
+    /// Whoever closes the area meanwhile does not wait for the rest.
+    #[test]
+    fn recovery_ends_when_the_area_is_closed() {
+        let progress = Progress::new(0);
+        progress.begin_recovery(2);
+        let job = |sequence| Job { is_recovered: true, ..job(sequence, RECOVERY_BYTES_MAX) };
+        assert!(progress.push_recovered(job(1)));
+        std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| progress.push_recovered(job(2)));
+            progress.stop();
+            assert!(!pushing.join().unwrap());
+        });
+        assert_eq!(progress.applied_whole(), None);
     }
 }

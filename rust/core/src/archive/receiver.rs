@@ -284,6 +284,10 @@ impl Receiver {
         if let Some(uids) = differs(self.request.sop_instance, instance) {
             return Err(StoreError::SopInstanceMismatch(uids));
         }
+        // A backslash separates values (PS3.5 §6.2), and the UID is one (PS3.3 §C.12.1).
+        if self.request.sop_instance.as_bytes().contains(&b'\\') {
+            return Err(StoreError::SeveralUids(self.request.sop_instance));
+        }
         if !is_storage_class(significant(self.request.sop_class.as_bytes())) {
             let uid = self.request.sop_class;
             return Err(match self.area.options().mode {

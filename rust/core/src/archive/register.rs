@@ -46,8 +46,8 @@ impl Registrar {
         Ok(Self { open, directory: directory.to_owned(), buffer: Vec::new() })
     }
 
-    /// Lists the file at the absolute path `path`, and syncs that.
-    pub fn register(&mut self, path: &str) -> Result<Registered, ToolError> {
+    /// Lists the file at the absolute path `path`, `is_reviewed` or not, and syncs that.
+    pub fn register(&mut self, path: &str, is_reviewed: bool) -> Result<Registered, ToolError> {
         let location = self.location_of(path);
         let Some(location) = location else {
             return Ok(Registered::Unlistable(Unlistable::NotRegular));
@@ -59,11 +59,13 @@ impl Registrar {
         };
         // As the manual's "recorded": when it came into the index, not when it was made.
         entry.received_at_us = self.open.area.now_us();
-        let outcomes = self
-            .open
-            .index
-            .commit(&[IndexOp::Put(Box::new(entry))])
-            .map_err(|error| index_error(&self.directory, error))?;
+        let sop_instance = entry.sop_instance;
+        let mut ops = vec![IndexOp::Put(Box::new(entry))];
+        if is_reviewed {
+            ops.push(IndexOp::Review(sop_instance));
+        }
+        let outcomes =
+            self.open.index.commit(&ops).map_err(|error| index_error(&self.directory, error))?;
         Ok(match outcomes.into_iter().next() {
             Some(Outcome::Replaced { previous }) => Registered::InPlaceOf(previous),
             _ => Registered::Listed,

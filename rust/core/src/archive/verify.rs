@@ -5,21 +5,25 @@
 //! for each own file, a hash for each other. Only the index is ever repaired: rows without a file
 //! go, whole objects that are not listed are listed again. No file is deleted or changed.
 //!
+//! Before that the pages of the index are looked at: garbage in them could end the process when LMDB
+//! meets it (`index::pages`).
+//!
 //! It may run beside a server: it reads in short transactions, and what it suspects is looked up
 //! once more in the newest state, so that an object that comes or goes meanwhile is no finding. To
-//! repair, the area must be free.
+//! repair, the area must be free, or be that of this process ([`verify_beside`]).
 //!
-//! Called by the Python layer.
+//! Called by `archive::background` and the Python layer.
 
 use core::fmt;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::area::StorageArea;
 use super::files::{Unlistable, read_digest, read_entry};
 use super::indexed::OpenArea;
 use super::layout;
@@ -33,8 +37,8 @@ use crate::index::{
     FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord,
 };
 use crate::limits::{
-    DOUBTFUL_FILES_MAX, DOUBTFUL_GRACE_MS, TOOL_BATCH_FILES, TOOL_COMMIT_ENTRIES,
-    TOOL_PAGE_INSTANCES,
+    BACKGROUND_PATIENCE_MS, DOUBTFUL_FILES_MAX, DOUBTFUL_GRACE_MS, TOOL_BATCH_FILES,
+    TOOL_COMMIT_ENTRIES, TOOL_PAGE_INSTANCES,
 };
 use crate::log::Logger;
 use crate::storage::backend::survey::{self, Met, facts_of};
@@ -211,6 +215,7 @@ pub fn verify(
         Some(open) => Arc::clone(&open.index),
         None => open_beside(directory)?,
     };
+    check_pages(directory, &index, watch)?;
     let tree = DiskTree::open(directory).map_err(io_error(Operation::Open, directory))?;
     let applied = index.read()?.counters()?.applied;
     let mut check = Check {
@@ -218,9 +223,12 @@ pub fn verify(
         index: &index,
         tree: &tree,
         options,
+        beside: None,
         report,
         applied,
         known: Known::default(),
+        missing: Vec::new(),
+        without_file: 0,
         doubtful: Vec::new(),
         repairs: Vec::new(),
         done: Verified::default(),
@@ -231,9 +239,68 @@ pub fn verify(
     });
     let done = check.done;
     if let Some(open) = held {
+        if outcome.is_ok() {
+            open.area.set_checked();
+        }
         open.area.close().map_err(|error| area_error(directory, error))?;
     }
     outcome.map(|()| done)
+}
+
+/// Looks at all pages of the index of the area in `directory`.
+pub(super) fn check_pages(
+    directory: &Path,
+    index: &Index,
+    watch: Watch<'_>,
+) -> Result<(), ToolError> {
+    let mut show = |done| watch(Step { phase: "pages", done, total: None });
+    match index.check_pages(&mut show) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ToolError::Cancelled),
+        Err(error) => Err(index_error(directory, error)),
+    }
+}
+
+/// Compares an index with its files while this process serves the area, in the caller's thread: what
+/// is there, and its size. Repairs the index where nothing else can be meant, a little at a time. An
+/// error says how far it came, too.
+pub(super) fn verify_beside(
+    directory: &Path,
+    open: &OpenArea,
+    report: &mut dyn FnMut(&Finding),
+    watch: Watch<'_>,
+) -> (Verified, Result<(), ToolError>) {
+    let mut options = VerifyOptions::new(Arc::clone(&open.area.options().logger));
+    options.repairs = true;
+    options.threads = 0;
+    let begin = || -> Result<_, ToolError> {
+        let tree = DiskTree::open(directory).map_err(io_error(Operation::Open, directory))?;
+        Ok((tree, open.index.read()?.counters()?.applied))
+    };
+    let (tree, applied) = match begin() {
+        Ok(begun) => begun,
+        Err(error) => return (Verified::default(), Err(error)),
+    };
+    let mut check = Check {
+        directory,
+        index: &open.index,
+        tree: &tree,
+        options: &options,
+        beside: Some(&open.area),
+        report,
+        applied,
+        known: Known::default(),
+        missing: Vec::new(),
+        without_file: 0,
+        doubtful: Vec::new(),
+        repairs: Vec::new(),
+        done: Verified::default(),
+    };
+    let outcome = check.all(watch).map_err(|error| match error {
+        ToolError::Index(error) => index_error(directory, error),
+        error => error,
+    });
+    (check.done, outcome)
 }
 
 /// The files that the first pass met.
@@ -295,7 +362,8 @@ enum Found {
 /// A file that nothing seems to list.
 struct Candidate {
     location: FileLocation,
-    entry: Result<Box<InstanceEntry>, Unlistable>,
+    /// What it would be listed with; `None` while it has not been read.
+    entry: Option<Result<Box<InstanceEntry>, Unlistable>>,
 }
 
 enum Strange {
@@ -309,10 +377,16 @@ struct Check<'c> {
     index: &'c Arc<Index>,
     tree: &'c DiskTree,
     options: &'c VerifyOptions,
+    /// The area, where this process serves it meanwhile.
+    beside: Option<&'c Arc<StorageArea>>,
     report: &'c mut dyn FnMut(&Finding),
     /// What the journal had in the index when the tool began.
     applied: u64,
     known: Known,
+    /// Rows without a file that wait for the end of the first pass.
+    missing: Vec<(Row, Problem)>,
+    /// How many rows have no file.
+    without_file: u64,
     doubtful: Vec<Candidate>,
     /// Changes of the index that wait for the next commit.
     repairs: Vec<IndexOp>,
@@ -322,8 +396,9 @@ struct Check<'c> {
 impl Check<'_> {
     fn all(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
         self.look_up_files(watch)?;
+        self.remove_missing(watch)?;
         self.look_up_rows(watch)?;
-        self.look_again()?;
+        self.look_again(watch)?;
         self.commit()
     }
 
@@ -387,11 +462,51 @@ impl Check<'_> {
         }
         let is_without_file = matches!(problem, Problem::Missing | Problem::NotRegular);
         let repairs = self.options.repairs && is_without_file;
+        self.without_file += u64::from(is_without_file);
+        if self.beside.is_some() && is_without_file && uid.is_some() {
+            // A file elsewhere may be on what is not mounted at present.
+            let is_ours = layout::below_area(&row.location).is_some();
+            if is_ours && self.missing.len() < DOUBTFUL_FILES_MAX {
+                self.missing.push((row, problem));
+            } else {
+                self.tell(row.location, uid, problem, false);
+            }
+            return Ok(());
+        }
         if let Some(sop_instance) = uid.filter(|_| repairs) {
             let only_at = Some(row.location.clone());
             self.repair(IndexOp::Remove { sop_instance, only_at })?;
         }
         self.tell(row.location, uid, problem, repairs && uid.is_some());
+        Ok(())
+    }
+
+    /// Takes rows without a file off the list while the area is served. If there is no file at all,
+    /// something is not mounted, and nothing is done.
+    fn remove_missing(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
+        let missing = core::mem::take(&mut self.missing);
+        let is_everything = self.without_file >= self.done.instances.max(MISSING_ALONE_MIN);
+        let mut rest = missing.into_iter().peekable();
+        while rest.peek().is_some() {
+            let some: Vec<_> = rest.by_ref().take(TOOL_BATCH_FILES).collect();
+            let is_gone = |row: &Row| {
+                let problem = problem_of(self.directory, row, Depth::Metadata, &mut Vec::new());
+                matches!(problem, Some(Problem::Missing | Problem::NotRegular))
+            };
+            let ops = some.iter().filter(|(row, _)| !is_everything && is_gone(row));
+            let ops: Vec<IndexOp> = ops
+                .filter_map(|(row, _)| {
+                    let only_at = Some(row.location.clone());
+                    row.sop_instance.map(|sop_instance| IndexOp::Remove { sop_instance, only_at })
+                })
+                .collect();
+            self.index.commit(&ops)?;
+            for (row, problem) in some {
+                self.tell(row.location, row.sop_instance, problem, !is_everything);
+            }
+            let done = self.done.instances;
+            tell(watch, Step { phase: "index", done, total: Some(done) })?;
+        }
         Ok(())
     }
 
@@ -401,6 +516,7 @@ impl Check<'_> {
         let known = core::mem::take(&mut self.known);
         let (directory, applied) = (self.directory, self.applied);
         let may_be_pending = journal_has_records(self.tree);
+        let reads_later = self.beside.is_some();
         let mut pending = 0;
         let total = self.done.instances;
         parallel::in_order(
@@ -414,12 +530,11 @@ impl Check<'_> {
                     for location in locations.into_iter().filter(|one| !known.has(one)) {
                         let is_new =
                             matches!(location, FileLocation::Own(number) if number > applied);
-                        let entry = if is_new && may_be_pending {
-                            Err(Unlistable::Changing)
-                        } else {
+                        let is_for_later = reads_later || (is_new && may_be_pending);
+                        let entry = (!is_for_later).then(|| {
                             let path = path_of(directory, &location);
                             read_entry(&path, location.clone(), false, &mut buffer).map(Box::new)
-                        };
+                        });
                         candidates.push(Candidate { location, entry });
                     }
                     Strange::Files(count, candidates)
@@ -439,7 +554,7 @@ impl Check<'_> {
                             if is_new && may_be_pending {
                                 pending += 1;
                             } else {
-                                self.doubt(candidate)?;
+                                self.doubt(candidate, watch)?;
                             }
                         }
                     }
@@ -458,28 +573,36 @@ impl Check<'_> {
     }
 
     /// Takes note of a file that the first pass did not meet.
-    fn doubt(&mut self, candidate: Candidate) -> Result<(), ToolError> {
-        match &candidate.entry {
-            Err(error) if error.is_gone() => return Ok(()),
-            Err(error)
-                if error.is_other() && !matches!(candidate.location, FileLocation::Own(_)) =>
-            {
-                self.done.others += 1;
+    fn doubt(&mut self, candidate: Candidate, watch: Watch<'_>) -> Result<(), ToolError> {
+        if let Some(Err(error)) = &candidate.entry {
+            if self.is_of_no_interest(&candidate.location, error) {
                 return Ok(());
             }
-            _ => {}
         }
         if self.doubtful.len() < DOUBTFUL_FILES_MAX {
             self.doubtful.push(candidate);
+            if self.beside.is_some() && self.doubtful.len() >= TOOL_BATCH_FILES {
+                return self.look_again(watch);
+            }
             return Ok(());
         }
         self.judge(candidate)
     }
 
+    /// True, and counted, for a file that is gone or never was an object.
+    fn is_of_no_interest(&mut self, location: &FileLocation, error: &Unlistable) -> bool {
+        let is_other = error.is_other() && !matches!(location, FileLocation::Own(_));
+        self.done.others += u64::from(is_other);
+        is_other || error.is_gone()
+    }
+
     /// Looks once more at what seemed wrong: a server deletes a file a moment after its last commit.
-    fn look_again(&mut self) -> Result<(), ToolError> {
+    fn look_again(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
         if self.doubtful.is_empty() {
             return Ok(());
+        }
+        if let Some(area) = self.beside {
+            return self.look_again_beside(area, watch);
         }
         if !self.options.repairs && journal_has_records(self.tree) {
             thread::sleep(Duration::from_millis(DOUBTFUL_GRACE_MS));
@@ -487,14 +610,44 @@ impl Check<'_> {
         core::mem::take(&mut self.doubtful).into_iter().try_for_each(|one| self.judge(one))
     }
 
+    /// The same while this process serves the area. What the applier has taken off the list it
+    /// deletes before it tells so: a file that is there after that, and was not listed before it,
+    /// belongs to nobody.
+    fn look_again_beside(&mut self, area: &StorageArea, watch: Watch<'_>) -> Result<(), ToolError> {
+        let doubtful = core::mem::take(&mut self.doubtful);
+        let done = self.done.files;
+        let step = Step { phase: "files", done, total: Some(self.done.instances.max(done)) };
+        let (written, _) = area.written_and_applied();
+        let began = Instant::now();
+        while area.written_and_applied().1 < written {
+            if began.elapsed() > Duration::from_millis(BACKGROUND_PATIENCE_MS) {
+                // Nothing can be applied at present; the next start looks again.
+                return Ok(());
+            }
+            tell(watch, step)?;
+        }
+        for candidate in doubtful {
+            self.judge(candidate)?;
+            self.commit()?;
+            tell(watch, step)?;
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, candidate: Candidate) -> Result<(), ToolError> {
         let Candidate { location, entry } = candidate;
-        let is_there = facts_of(&path_of(self.directory, &location)).is_ok();
-        if !is_there {
+        let path = path_of(self.directory, &location);
+        if facts_of(&path).is_err() {
             return Ok(());
         }
+        let entry = entry.unwrap_or_else(|| {
+            read_entry(&path, location.clone(), false, &mut Vec::new()).map(Box::new)
+        });
         let entry = match entry {
             Ok(entry) => entry,
+            Err(error) if self.beside.is_some() && self.is_of_no_interest(&location, &error) => {
+                return Ok(());
+            }
             Err(error) => {
                 self.tell(location, None, Problem::Damaged(error), false);
                 return Ok(());
@@ -512,7 +665,10 @@ impl Check<'_> {
             }
             _ => {
                 if self.options.repairs {
-                    self.repair(IndexOp::Put(entry))?;
+                    // Beside a server another object of its UID may have come meanwhile.
+                    let is_served = self.beside.is_some();
+                    let op = if is_served { IndexOp::PutMissing } else { IndexOp::Put };
+                    self.repair(op(entry))?;
                 }
                 self.tell(location, Some(uid), Problem::Unlisted, self.options.repairs);
             }
@@ -552,6 +708,9 @@ impl Check<'_> {
         Ok(())
     }
 }
+
+/// From this number on, rows that are all without a file mean that a disk is missing.
+const MISSING_ALONE_MIN: u64 = 16;
 
 /// Shows all rows of the index, page by page.
 fn produce_rows(index: &Index, wants_entries: bool, hand_over: &mut dyn FnMut(Work) -> bool) {

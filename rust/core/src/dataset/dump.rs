@@ -156,6 +156,20 @@ mod tests {
         TransferSyntax::of(&Uid::known("1.2.840.10008.1.2.1"))
     }
 
+    /// limits::LOGGED_SEQUENCE_DEPTH_MAX levels are shown, and of the next one that it is there.
+    #[test]
+    fn edge_of_depth() {
+        let open = b"\x08\0\x32\x10SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF";
+        let close = b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
+        for levels in LOGGED_SEQUENCE_DEPTH_MAX - 1..=LOGGED_SEQUENCE_DEPTH_MAX + 2 {
+            let text = dump(explicit(), &[open.repeat(levels), close.repeat(levels)].concat());
+            let items = text.matches("(fffe,e000)").count();
+            assert_eq!(items, levels.min(LOGGED_SEQUENCE_DEPTH_MAX), "{text}");
+            let sequences = text.matches("(0008,1032)").count();
+            assert_eq!(sequences, levels.min(LOGGED_SEQUENCE_DEPTH_MAX + 1), "{text}");
+        }
+    }
+
     /// Each line as DCMTK 3.6.7's dcmqrscp prints it, sequences aside.
     #[test]
     fn lines() {

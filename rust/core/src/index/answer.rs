@@ -11,8 +11,9 @@ use super::matching::trimmed;
 use super::query::{QUERY_RETRIEVE_LEVEL, Query, RETRIEVE_AE_TITLE, Source, level_text};
 use super::reader::Reader;
 use super::search::Match;
+use super::sequence_text::Conversion;
 use crate::ae_title::AeTitle;
-use crate::dataset::character_set::{CharacterSet, Delimiters, Illegal, is_affected};
+use crate::dataset::character_set::{CharacterSet, Illegal, is_affected};
 use crate::dataset::identifier::{Encoding, Writer};
 use crate::vr::Vr;
 
@@ -100,7 +101,7 @@ impl<'q, 'k> Answerer<'q, 'k> {
                 Source::Known | Source::Nothing => writer.stored(tag, vr, b""),
                 Source::Attribute(level, bytes_max) => {
                     match self.converted.get(at).and_then(Option::as_ref) {
-                        Some(value) => writer.text(tag, vr, value),
+                        Some(value) => writer.stored(tag, vr, value),
                         None => writer.stored(tag, vr, cut(found.value(level, tag), bytes_max)),
                     }
                 }
@@ -144,6 +145,7 @@ impl<'q, 'k> Answerer<'q, 'k> {
         if !from.is_known() || !to.is_destination() {
             return false;
         }
+        let conversion = Conversion { from, to, illegal: self.policy.illegal };
         for (at, column) in self.query.columns().iter().enumerate() {
             let Source::Attribute(level, bytes_max) = column.source else { continue };
             let is_sequence = column.vr == Vr::SQ;
@@ -154,12 +156,12 @@ impl<'q, 'k> Answerer<'q, 'k> {
             if value.is_ascii() && memchr::memchr(0x1B, value).is_none() {
                 continue;
             }
-            // Text within sequences is not rewritten: such an answer keeps its character set.
-            if is_sequence {
-                return false;
-            }
-            let Ok(text) = from.decode(value, Delimiters::of(column.vr)) else { return false };
-            let Ok(bytes) = to.encode(&text, self.policy.illegal) else { return false };
+            let bytes = if is_sequence {
+                conversion.items(value)
+            } else {
+                conversion.text(column.vr, value)
+            };
+            let Some(bytes) = bytes else { return false };
             if self.converted.is_empty() {
                 self.converted.resize(self.query.columns().len(), None);
             }

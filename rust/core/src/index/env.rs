@@ -21,14 +21,15 @@ use core::ops::Bound;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use heed::types::Bytes;
 use heed::{AnyTls, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
-use crate::limits::INDEX_READERS_MAX;
+use super::pages::{PageFault, Reach, ReadAt, Snapshot};
+use crate::limits::{INDEX_CHECK_PAGES, INDEX_READERS_MAX};
 
 /// Why the index cannot do what was asked.
 #[derive(Debug)]
@@ -85,7 +86,14 @@ impl IndexError {
             Self::Full(_) | Self::TooManyReaders(_) => true,
             Self::Io { source, .. } => matches!(
                 source.raw_os_error(),
-                Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+                Some(
+                    libc::ENOSPC
+                        | libc::EDQUOT
+                        | libc::EFBIG
+                        | libc::ENOMEM
+                        | libc::EMFILE
+                        | libc::ENFILE
+                )
             ),
             _ => false,
         }
@@ -183,13 +191,16 @@ pub struct IndexOptions {
     /// Address space mapped at first, in bytes; doubled whenever it is full. The file is as large
     /// as its pages, not as the map.
     pub map_bytes: usize,
+    /// Whether all branch pages are looked at first, and not the roots of the tables alone: after
+    /// an end that was none.
+    pub looks_deep: bool,
 }
 
 impl Default for IndexOptions {
     fn default() -> Self {
         // 1 GiB is some two million instances. A 32-bit process has no such room to give away.
         let shift = if cfg!(target_pointer_width = "64") { 30 } else { 26 };
-        Self { map_bytes: 1 << shift }
+        Self { map_bytes: 1 << shift, looks_deep: false }
     }
 }
 
@@ -279,6 +290,8 @@ impl Environment {
         refuse_network_mount(path)?;
         refuse_foreign_map(path)?;
         let writer = (access == Access::Write).then(|| lock_for_writing(path)).transpose()?;
+        let reach = if options.looks_deep { Reach::Branches } else { Reach::Roots };
+        check_before(path, reach)?;
         let file_bytes = fs::metadata(path.join(DATA_FILE)).map_or(0, |data| data.len());
         // A full map is found out in the middle of a batch, so half of it is free at first.
         let wanted = usize::try_from(file_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
@@ -358,6 +371,37 @@ impl Environment {
         let _alone = self.map.write().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: no transaction of this process is open, as each holds `map` shared.
         unsafe { self.env.resize(bytes) }.map_err(|error| self.error(error, "resize"))
+    }
+
+    /// Looks at all pages as they are on the disk, a portion in each read transaction. `watch` is
+    /// told how many portions have been looked at, and ends it by false.
+    pub fn check_pages(&self, watch: &mut dyn FnMut(u64) -> bool) -> Result<bool, IndexError> {
+        let data = open_data(&self.path)?;
+        let read = |at: u64, buffer: &mut [u8]| data.read_at(buffer, at);
+        let mut done = 0;
+        for (_, name) in Table::ALL {
+            let mut from: Option<Vec<u8>> = None;
+            loop {
+                // While it is open, no page of this state or of a newer one is used again.
+                let transaction = self.read()?;
+                let found = newest(&data, &read)
+                    .and_then(|found| found.ok_or(PageFault::Damaged("its meta pages are none")))
+                    .and_then(|found| {
+                        let name = name.as_bytes();
+                        found.check_part(&read, name, from.as_deref(), INDEX_CHECK_PAGES)
+                    });
+                drop(transaction);
+                from = found.map_err(|fault| page_error(&self.path, fault))?;
+                done += 1;
+                if !watch(done) {
+                    return Ok(false);
+                }
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Size of the map in bytes.
@@ -464,6 +508,8 @@ impl<'t> Iterator for Rows<'t> {
 
 const DATA_FILE: &str = "data.mdb";
 const WRITER_FILE: &str = "writer.lock";
+/// Looks at an index that others write: each finds a newer state, some tenths of a second apart.
+const CHECK_ATTEMPTS: usize = 16;
 /// LMDB wants whole pages; no system has larger ones.
 const MAP_UNIT: usize = 65_536;
 
@@ -521,6 +567,62 @@ fn convert(error: heed::Error, doing: &'static str, path: &Path) -> IndexError {
             IndexError::Damaged { path, what: "a value cannot be read" }
         }
     }
+}
+
+fn open_data(path: &Path) -> Result<File, IndexError> {
+    File::open(path.join(DATA_FILE)).map_err(|source| IndexError::Io {
+        doing: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn page_error(path: &Path, fault: PageFault) -> IndexError {
+    let path = path.to_owned();
+    match fault {
+        PageFault::Io(source) => IndexError::Io { doing: "read", path, source },
+        PageFault::Damaged(what) => IndexError::Damaged { path, what },
+    }
+}
+
+fn newest(data: &File, read: ReadAt<'_>) -> Result<Option<Snapshot>, PageFault> {
+    Snapshot::newest(read, data.metadata()?.len())
+}
+
+/// Looks at the pages that LMDB will believe, before it does.
+///
+/// A writer beside us may use pages again while we look, but then its state is a newer one: what
+/// seems wrong is wrong when it still does and nothing was committed meanwhile.
+fn check_before(path: &Path, reach: Reach) -> Result<(), IndexError> {
+    let data = match File::open(path.join(DATA_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(page_error(path, source.into())),
+        Ok(data) => data,
+    };
+    let read = |at: u64, buffer: &mut [u8]| data.read_at(buffer, at);
+    let mut before = None;
+    let mut last = None;
+    for _ in 0..CHECK_ATTEMPTS {
+        let found = match newest(&data, &read) {
+            // Nothing yet, or nothing that LMDB would read: it says so itself.
+            Ok(None) => return Ok(()),
+            Ok(Some(found)) => found,
+            // A meta page that is being written, perhaps.
+            Err(fault) => {
+                last = Some(fault);
+                continue;
+            }
+        };
+        if before == Some(found.transaction) {
+            break;
+        }
+        before = Some(found.transaction);
+        match found.check(&read, reach) {
+            Ok(()) => return Ok(()),
+            Err(fault) => last = Some(fault),
+        }
+    }
+    last.map_or(Ok(()), |fault| Err(page_error(path, fault)))
 }
 
 /// Lengthens a file that ends before its last page: to read there is a signal and not an error.

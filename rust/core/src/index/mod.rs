@@ -14,11 +14,13 @@ pub mod entry;
 pub mod env;
 pub mod fold;
 pub mod matching;
+mod pages;
 pub mod query;
 pub mod reader;
 pub mod record;
 pub mod schema;
 pub mod search;
+mod sequence_text;
 pub mod writer;
 
 use std::path::Path;
@@ -103,6 +105,13 @@ impl Index {
         Ok(Reader::new(self.environment.read()?))
     }
 
+    /// Looks at all pages of the index as they are on the disk: garbage in them could end the
+    /// process when LMDB meets it. `watch` is told how far that is, and ends it by false; says
+    /// whether it came to its end.
+    pub fn check_pages(&self, watch: &mut dyn FnMut(u64) -> bool) -> Result<bool, IndexError> {
+        self.environment.check_pages(watch)
+    }
+
     /// The directory of the index.
     pub fn path(&self) -> &Path {
         self.environment.path()
@@ -131,6 +140,11 @@ pub enum IndexOp {
     /// Lists an instance. One that is listed under the same SOP Instance UID is replaced: the new
     /// one counts as the last to arrive.
     Put(Box<InstanceEntry>),
+    /// Lists an instance, unless one is listed under its SOP Instance UID.
+    PutMissing(Box<InstanceEntry>),
+    /// Notes that the listed instance with this SOP Instance UID was looked at before: DCMTK's "not
+    /// new". Goes with the instance, and nothing that is answered depends on it.
+    Review(UidText),
     /// Takes an instance off the list.
     Remove {
         /// Its SOP Instance UID.
@@ -162,6 +176,8 @@ pub enum Outcome {
     },
     /// Not removed: it is not listed, or not at that place.
     NotListed,
-    /// The sequence number is noted.
+    /// Not listed: another instance has its UID.
+    Taken,
+    /// It is noted.
     Noted,
 }

@@ -13,8 +13,8 @@ use super::env::{IndexError, ReadTransaction, Rows, Table, View};
 use super::fold::{fold_beginning, fold_date, fold_name, fold_text, fold_time};
 use super::record::{AttributeSet, EntityRecord, InstanceRecord};
 use super::schema::{
-    EntityId, InstanceKey, META_COUNTERS, child, identity_prefix, secondary_exact, secondary_from,
-    split_secondary, table_of, variant,
+    EntityId, InstanceKey, META_COUNTERS, child, identity_prefix, reviewed, secondary_exact,
+    secondary_from, split_secondary, table_of, variant,
 };
 use super::writer::Counters;
 use crate::dataset::attributes::{Attributes, AttributesRef};
@@ -179,6 +179,15 @@ impl<'i> Reader<'i> {
         let Some(key) = view.get(Table::Uids, uid)? else { return Ok(None) };
         let key = InstanceKey::from_bytes(key);
         key.map(Some).ok_or_else(|| view.damaged("a SOP Instance UID leads nowhere"))
+    }
+
+    /// True when the instance with this SOP Instance UID was looked at before ([`IndexOp::Review`]).
+    ///
+    /// [`IndexOp::Review`]: super::IndexOp::Review
+    pub fn is_reviewed(&self, uid: &[u8]) -> Result<bool, IndexError> {
+        let mut key = Vec::new();
+        reviewed(&mut key, uid.get(..crate::uid::UID_BYTES_MAX).unwrap_or(uid));
+        Ok(self.view().get(Table::Meta, &key)?.is_some())
     }
 
     /// The instance with this SOP Instance UID.

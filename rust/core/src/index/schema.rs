@@ -20,6 +20,16 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const META_FORMAT: &[u8] = b"format";
 /// `meta`: totals and the next numbers.
 pub const META_COUNTERS: &[u8] = b"counters";
+/// `meta`: begins the key of an instance that was looked at before; its SOP Instance UID follows.
+const META_REVIEWED: &[u8] = b"reviewed\0";
+
+/// The key in `meta` that says of an instance that it was looked at before.
+pub fn reviewed(out: &mut Vec<u8>, sop_instance: &[u8]) {
+    out.clear();
+    out.extend_from_slice(META_REVIEWED);
+    out.extend_from_slice(sop_instance);
+}
+
 /// Begins the value of [`META_FORMAT`].
 pub const FORMAT_MAGIC: &[u8; 8] = b"dcmfast\0";
 

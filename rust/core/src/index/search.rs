@@ -113,6 +113,16 @@ enum Flow {
     Stop,
 }
 
+/// What the look below an entity came to.
+enum Below<'t> {
+    /// The first instance that matches.
+    Found(InstanceRecord<'t>),
+    /// There is none.
+    Nothing,
+    /// The page is over; the cursor has the place.
+    Stop,
+}
+
 /// The sets of an entity that match.
 enum Sets<'t> {
     /// All of them; this is the first.
@@ -483,8 +493,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
     fn patient(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
         let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
         if self.query.target == Level::Patient {
-            self.leaf(&record, &sets, None)?;
-            return Ok(Flow::Go);
+            return self.leaf(&record, &sets, None);
         }
         self.children(Level::Study, record.id(), Self::study)
     }
@@ -492,8 +501,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
     fn study(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
         let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
         if self.query.target == Level::Study {
-            self.leaf(&record, &sets, None)?;
-            return Ok(Flow::Go);
+            return self.leaf(&record, &sets, None);
         }
         self.children(Level::Series, record.id(), |walk, series| {
             walk.series(series, &record, &sets)
@@ -508,8 +516,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
     ) -> Result<Flow, IndexError> {
         let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
         if self.query.target == Level::Series {
-            self.leaf(&record, &sets, Some((study, study_sets)))?;
-            return Ok(Flow::Go);
+            return self.leaf(&record, &sets, Some((study, study_sets)));
         }
         let reader = self.reader;
         let after = self.enter(Level::Image, record.id());
@@ -611,17 +618,19 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         record: &EntityRecord<'t>,
         sets: &Sets<'t>,
         study: Option<(&EntityRecord<'t>, &Sets<'t>)>,
-    ) -> Result<(), IndexError> {
+    ) -> Result<Flow, IndexError> {
         let (query, reader, level) = (self.query, self.reader, record.level());
-        let Some(first) = sets.first() else { return Ok(()) };
+        let Some(first) = sets.first() else { return Ok(Flow::Go) };
         let has_keys_below = LEVELS.iter().any(|at| *at > level && query.has_keys_of(*at));
         let is_partial = matches!(study, Some((_, Sets::Some(_))));
         let wants_upper = study.is_some_and(|(study, _)| study.has_variants())
             && (query.needs_levels[0] || query.needs_levels[1]);
         let instance = if has_keys_below || is_partial {
-            let found = self.below(record, sets, study.map(|(_, sets)| sets))?;
-            let Some(found) = found else { return Ok(()) };
-            Some(found)
+            match self.below(record, sets, study.map(|(_, sets)| sets))? {
+                Below::Found(instance) => Some(instance),
+                Below::Nothing => return Ok(Flow::Go),
+                Below::Stop => return Ok(Flow::Stop),
+            }
         } else if query.needs_instance || wants_upper {
             self.look();
             match reader.instance_with(level, record.id(), first)? {
@@ -664,40 +673,25 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
                 found.sets[2] = Some(values);
             }
         }
-        self.answer(found)
+        self.answer(found).map(|()| Flow::Go)
     }
 
-    /// The first instance below `record` that its sets and the keys of lower levels let pass.
+    /// The first instance below `record` that its sets and the keys of lower levels let pass. A patient
+    /// may have more instances than one page: the cursor keeps the place, and each page comes at
+    /// least one instance further.
     fn below(
         &mut self,
         record: &EntityRecord<'t>,
         sets: &Sets<'t>,
         study_sets: Option<&Sets<'t>>,
-    ) -> Result<Option<InstanceRecord<'t>>, IndexError> {
+    ) -> Result<Below<'t>, IndexError> {
         let (query, reader) = (self.query, self.reader);
-        match record.level() {
-            Level::Patient => {
-                for id in reader.children(Level::Study, record.id(), 0)? {
-                    self.look();
-                    let Some(study) = reader.entity(Level::Study, id?)? else { continue };
-                    let Some(study_sets) = self.sets(&study)? else { continue };
-                    if let Some(found) = self.below(&study, &study_sets, None)? {
-                        return Ok(Some(found));
-                    }
-                }
-            }
-            Level::Study => {
-                for id in reader.children(Level::Series, record.id(), 0)? {
-                    self.look();
-                    let Some(series) = reader.entity(Level::Series, id?)? else { continue };
-                    let Some(series_sets) = self.sets(&series)? else { continue };
-                    if let Some(found) = self.below(&series, &series_sets, Some(sets))? {
-                        return Ok(Some(found));
-                    }
-                }
-            }
+        let level = match record.level() {
+            Level::Patient => Level::Study,
+            Level::Study => Level::Series,
             Level::Series | Level::Image => {
-                for instance in reader.instances(record.id(), 0)? {
+                let after = self.enter(Level::Image, record.id());
+                for instance in reader.instances(record.id(), after)? {
                     self.look();
                     let instance = instance?;
                     let numbers = instance.sets();
@@ -705,12 +699,35 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
                         && study_sets.is_none_or(|study| study.contains(numbers.study))
                         && query.values_match(Level::Image, instance.attributes())
                     {
-                        return Ok(Some(instance));
+                        return Ok(Below::Found(instance));
+                    }
+                    self.leave(Level::Image, instance.key().number);
+                    if self.is_over() {
+                        return Ok(Below::Stop);
+                    }
+                }
+                return Ok(Below::Nothing);
+            }
+        };
+        let after = self.enter(level, record.id());
+        for id in reader.children(level, record.id(), after)? {
+            self.look();
+            let id = id?;
+            if let Some(child) = reader.entity(level, id)? {
+                if let Some(child_sets) = self.sets(&child)? {
+                    let above = (level == Level::Series).then_some(sets);
+                    match self.below(&child, &child_sets, above)? {
+                        Below::Nothing => {}
+                        end => return Ok(end),
                     }
                 }
             }
+            self.leave(level, id);
+            if self.is_over() {
+                return Ok(Below::Stop);
+            }
         }
-        Ok(None)
+        Ok(Below::Nothing)
     }
 
     /// The values of set `number` of an entity; the primary ones when it is not told or gone.

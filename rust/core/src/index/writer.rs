@@ -22,7 +22,7 @@ use super::record::{
 };
 use super::schema::{
     EntityId, FORMAT_MAGIC, FORMAT_VERSION, InstanceKey, META_COUNTERS, META_FORMAT, age, child,
-    identity, secondary, table_of, variant, variant_hash,
+    identity, reviewed, secondary, table_of, variant, variant_hash,
 };
 use super::{IndexOp, Outcome};
 use crate::dataset::attributes::AttributesRef;
@@ -230,6 +230,19 @@ impl<'b, 'e> Batch<'b, 'e> {
     pub fn apply(&mut self, op: &IndexOp) -> Result<Outcome, IndexError> {
         match op {
             IndexOp::Put(entry) => self.put(entry),
+            IndexOp::PutMissing(entry) => {
+                let uid = entry.sop_instance.as_bytes();
+                // An empty key is none of LMDB's, and an error of `put`.
+                if !uid.is_empty() && self.txn.view().get(Table::Uids, uid)?.is_some() {
+                    return Ok(Outcome::Taken);
+                }
+                self.put(entry)
+            }
+            IndexOp::Review(sop_instance) => {
+                reviewed(&mut self.key, sop_instance.as_bytes());
+                self.txn.put(Table::Meta, &self.key, &[])?;
+                Ok(Outcome::Noted)
+            }
             IndexOp::Remove { sop_instance, only_at } => {
                 self.remove(sop_instance, only_at.as_ref())
             }
@@ -345,6 +358,8 @@ impl<'b, 'e> Batch<'b, 'e> {
         let patient = self.entity(Level::Study, study)?.parent;
         self.txn.delete(Table::Instances, &key.to_bytes())?;
         self.txn.delete(Table::Uids, sop_instance.as_bytes())?;
+        reviewed(&mut self.key, sop_instance.as_bytes());
+        self.txn.delete(Table::Meta, &self.key)?;
         for (level, id, set) in [
             (Level::Series, series, sets.series),
             (Level::Study, study, sets.study),

@@ -10,13 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::archive::area::{AreaError, AreaOptions};
+use crate::archive::background::BackgroundCheck;
 pub use crate::archive::indexed::OpenArea;
 
 /// A storage area, open or not.
 pub struct AreaSlot {
     directory: PathBuf,
     options: AreaOptions,
-    opened: Mutex<Option<OpenArea>>,
+    opened: Mutex<Option<Opened>>,
+}
+
+struct Opened {
+    /// First to end.
+    check: Option<BackgroundCheck>,
+    open: OpenArea,
 }
 
 impl AreaSlot {
@@ -30,7 +37,7 @@ impl AreaSlot {
         &self.directory
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<OpenArea>> {
+    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -41,19 +48,20 @@ impl AreaSlot {
     /// The directory is missing or not writable, or another process has the area.
     pub fn open(&self) -> Result<OpenArea, AreaError> {
         let mut opened = self.opened();
-        if let Some(open) = &*opened {
+        if let Some(Opened { open, .. }) = &*opened {
             return Ok(open.clone());
         }
         let open = OpenArea::open(&self.directory, self.options.clone())?;
-        *opened = Some(open.clone());
+        let was_interrupted = open.area.was_interrupted();
+        let check = was_interrupted.then(|| BackgroundCheck::start(&open, &self.directory));
+        *opened = Some(Opened { check, open: open.clone() });
         Ok(open)
     }
 
     /// Closes the area: everything acknowledged is in the index then.
     pub fn close(&self) -> Result<(), AreaError> {
-        match self.opened().take() {
-            Some(open) => open.area.close(),
-            None => Ok(()),
-        }
+        let Some(Opened { check, open }) = self.opened().take() else { return Ok(()) };
+        drop(check);
+        open.area.close()
     }
 }

@@ -24,7 +24,7 @@ use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dimse::message::{Step, append_command};
 use crate::dimse::service::{Command, QueryRequest, Response, command_name};
 use crate::dimse::status::Status;
-use crate::limits::{OPERATION_OUTPUT_BYTES, STOP_GRACE_S};
+use crate::limits::{CANCEL_LOOK_BYTES_MAX, OPERATION_OUTPUT_BYTES, STOP_GRACE_S};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag};
 use crate::ul::pdu::Abort;
 use crate::ul::pdv::{FragmentKind, Fragmenter, Pdv, split_first};
@@ -214,11 +214,16 @@ impl<'p, 's> Peer<'p, 's> {
     pub fn is_cancelled(&mut self, message_id: u16) -> Result<bool, Ended> {
         self.take_left_over()?;
         self.take_input()?;
-        loop {
+        // Whoever sends without end is looked at again after the next portion of answers.
+        let mut looked_at = 0;
+        while looked_at < CANCEL_LOOK_BYTES_MAX {
             let (wanted, link) = (self.exchange.wanted_bytes, &mut *self.link);
             match link.connection.read_now(link.buffer.space(wanted)) {
                 Ok(0) => break,
-                Ok(count) => link.buffer.filled(count),
+                Ok(count) => {
+                    looked_at += count;
+                    link.buffer.filled(count);
+                }
                 Err(end) => return Err(self.read_ended(&end)),
             }
             self.take_input()?;

@@ -215,6 +215,8 @@ pub struct Recovered {
     tree: Arc<dyn Tree>,
     directory: &'static str,
     segments: Vec<(Segment, Option<u64>)>,
+    /// Those that hold records, in their order.
+    found: Vec<(Segment, SegmentHeader)>,
     next_sequence: u64,
     link: u64,
     /// Numbers of records that were torn, and the first of those missing between two segments.
@@ -231,6 +233,75 @@ impl Recovered {
     pub fn advance_to(&mut self, sequence: u64) {
         self.next_sequence = self.next_sequence.max(sequence);
     }
+
+    /// What was found, to be gone through once more.
+    pub fn records(&self) -> Records {
+        let (tree, directory) = (Arc::clone(&self.tree), self.directory);
+        Records { tree, directory, found: self.found.clone() }
+    }
+}
+
+/// The records that were found in the segments of an earlier run.
+pub struct Records {
+    tree: Arc<dyn Tree>,
+    directory: &'static str,
+    found: Vec<(Segment, SegmentHeader)>,
+}
+
+impl Records {
+    /// Shows every whole record to `visit`, in order, until that says false. One segment is in memory
+    /// at a time.
+    pub fn visit(&self, visit: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<(), IoFailure> {
+        let mut goes_on = true;
+        self.walk(&mut |found| {
+            if let (true, Step::Record(sequence, Some(payload))) = (goes_on, found) {
+                goes_on = visit(sequence, payload);
+            }
+            goes_on
+        })
+    }
+
+    fn walk(&self, visit: &mut dyn FnMut(Step<'_>) -> bool) -> Result<(), IoFailure> {
+        let found = &self.found;
+        let largest = found.iter().map(|(segment, _)| segment.bytes).max().unwrap_or_default();
+        let mut bytes = vec![0; largest as usize];
+        for (at, (segment, header)) in found.iter().enumerate() {
+            let end = found.get(at + 1).map_or(u64::MAX, |(_, next)| next.first_sequence);
+            if !visit(Step::Segment(header.first_sequence)) {
+                return Ok(());
+            }
+            let length = segment.file.read_at(&mut bytes, 0).map_err(|source| IoFailure {
+                operation: Operation::Open,
+                path: self.tree.path_of(&segment_path(self.directory, segment.slot)),
+                source,
+            })?;
+            let mut next = header.first_sequence;
+            let mut link = None;
+            if let Some(mut walk) = Walk::new(&bytes[..length]) {
+                for found in walk.by_ref().take_while(|found| found.sequence < end) {
+                    next = found.sequence + 1;
+                    if !visit(Step::Record(found.sequence, found.payload)) {
+                        return Ok(());
+                    }
+                }
+                link = Some(walk.link());
+            }
+            if !visit(Step::End(next, link)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a walk through the segments meets.
+enum Step<'s> {
+    /// A segment that begins with this number.
+    Segment(u64),
+    /// A record; without its payload when that is torn.
+    Record(u64, Option<&'s [u8]>),
+    /// The end of a segment: the number after its last record, and the link to the next.
+    End(u64, Option<u64>),
 }
 
 /// Reads the journal in `directory`, made when it is not there, and shows every whole record to
@@ -289,39 +360,37 @@ pub fn recover(
         tree: Arc::clone(tree),
         directory,
         segments: unused.into_iter().map(|segment| (segment, None)).collect(),
+        found,
         next_sequence: last_number + 1,
         link: 0,
         damaged: Vec::new(),
     };
-    let largest = found.iter().map(|(segment, _)| segment.bytes).max().unwrap_or_default();
-    let mut bytes = vec![0; largest as usize];
-    let mut expected = None;
-    for at in 0..found.len() {
-        let (segment, header) = &found[at];
-        let end = found.get(at + 1).map_or(u64::MAX, |(_, next)| next.first_sequence);
-        let first = header.first_sequence;
-        recovered.damaged.extend(expected.filter(|expected| *expected < first));
-        let path = format!("{directory}/{}", segment_name(segment.slot));
-        let length = segment
-            .file
-            .read_at(&mut bytes, 0)
-            .map_err(|source| failure(Operation::Open, &path, source))?;
-        let mut next = first;
-        if let Some(mut walk) = Walk::new(&bytes[..length]) {
-            for found in walk.by_ref().take_while(|found| found.sequence < end) {
-                next = found.sequence + 1;
-                match found.payload {
-                    Some(payload) => visit(found.sequence, payload),
-                    None => recovered.damaged.push(found.sequence),
-                }
+    let mut expected: Option<u64> = None;
+    let mut last = Vec::new();
+    let records = recovered.records();
+    records.walk(&mut |step| {
+        match step {
+            Step::Segment(first) => {
+                recovered.damaged.extend(expected.filter(|expected| *expected < first));
             }
-            recovered.link = walk.link();
+            Step::Record(sequence, Some(payload)) => visit(sequence, payload),
+            Step::Record(sequence, None) => recovered.damaged.push(sequence),
+            Step::End(next, link) => {
+                recovered.link = link.unwrap_or(recovered.link);
+                recovered.next_sequence = recovered.next_sequence.max(next);
+                expected = Some(next);
+                last.push(next - 1);
+            }
         }
-        recovered.next_sequence = recovered.next_sequence.max(next);
-        expected = Some(next);
-        recovered.segments.push((segment.clone(), Some(next - 1)));
-    }
+        true
+    })?;
+    let used = recovered.found.iter().zip(last);
+    recovered.segments.extend(used.map(|((segment, _), last)| (segment.clone(), Some(last))));
     Ok(recovered)
+}
+
+fn segment_path(directory: &str, slot: usize) -> String {
+    format!("{directory}/{}", segment_name(slot))
 }
 
 fn segment_name(slot: usize) -> String {

@@ -247,6 +247,8 @@ pub enum StoreError {
     /// This UID is missing or empty: in the data set (0008,0016), (0008,0018), or in the command
     /// (0000,1000) where the file name needs it.
     MissingUid(Tag),
+    /// The SOP Instance UID is several: no query would find what it names.
+    SeveralUids(UidText),
     /// The data set's SOP Class UID is not the command's.
     SopClassMismatch(Box<UidMismatch>),
     /// The data set's SOP Instance UID is not the command's.
@@ -300,6 +302,7 @@ impl fmt::Display for StoreError {
             }
             Self::Empty => write!(formatter, "data set is empty"),
             Self::MissingUid(tag) => write!(formatter, "UID {tag} is missing or empty"),
+            Self::SeveralUids(uid) => write!(formatter, "SOP Instance UID {uid:?} is several"),
             Self::SopClassMismatch(uids) => write!(formatter, "SOP Class UIDs differ: {uids}"),
             Self::SopInstanceMismatch(uids) => {
                 write!(formatter, "SOP Instance UIDs differ: {uids}")

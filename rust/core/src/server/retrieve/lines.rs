@@ -660,3 +660,27 @@ impl Drop for MoveTurn {
         self.0.freed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// limits::MOVE_ASSOCIATIONS_MAX at once; one more waits until one of them ends, or is given up.
+    #[test]
+    fn edge_of_sub_associations_at_once() {
+        let turns = Arc::new(MoveTurns::default());
+        let take = |gives_up: bool| Arc::clone(&turns).wait(|| Ok::<_, ()>(gives_up)).unwrap();
+        let mut held: Vec<_> = (0..MOVE_ASSOCIATIONS_MAX).map(|_| take(true).unwrap()).collect();
+        assert!(take(true).is_none(), "given up while it waited");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| take(false).unwrap());
+            while turns.lock().waiting.is_empty() {
+                std::thread::yield_now();
+            }
+            held.pop();
+            drop(waiting.join().unwrap());
+        });
+        assert!(take(true).is_some());
+        assert_eq!(turns.lock().waiting.len(), 0);
+    }
+}

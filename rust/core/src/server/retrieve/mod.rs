@@ -312,7 +312,8 @@ impl<'k, 's> Pages<'k, 's> {
         let mut keys = self.keys.clone();
         let (mut page, mut seen) = (Vec::new(), self.page.len());
         while seen < RETRIEVE_WINDOW_INSTANCES {
-            let next: Vec<_> = keys.by_ref().take(RETRIEVE_PAGE_INSTANCES).collect();
+            let count = RETRIEVE_PAGE_INSTANCES.min(RETRIEVE_WINDOW_INSTANCES - seen);
+            let next: Vec<_> = keys.by_ref().take(count).collect();
             page.clear();
             // What cannot be looked up now is told when its turn comes.
             if next.is_empty() || self.stock.look_up(&next, &mut page).is_err() {

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -89,7 +89,35 @@ pub trait TreeFile: Send + Sync {
 
 /// A lock that one process holds on a file; free again when dropped.
 pub struct TreeLock {
-    _file: fs::File,
+    file: fs::File,
+}
+
+impl TreeLock {
+    /// Where the locked file is; `None` where the system does not say what it is.
+    pub fn place(&self, path: &Path) -> Option<Place> {
+        let data = self.file.metadata().ok()?;
+        Some(Place { path: path.to_owned(), device: data.dev(), inode: data.ino() })
+    }
+}
+
+/// A file that is held open, and the path by which others know it.
+pub struct Place {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    /// False when the path leads to another file, or to none.
+    pub fn is_kept(&self) -> bool {
+        match fs::metadata(&self.path) {
+            Ok(data) => (data.dev(), data.ino()) == (self.device, self.inode),
+            Err(error) => !matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV)
+            ),
+        }
+    }
 }
 
 /// A tree in a directory of a file system. Its root is held open: it may be renamed meanwhile.
@@ -120,7 +148,7 @@ impl DiskTree {
     pub fn lock(&self, name: &str) -> io::Result<TreeLock> {
         let file = system::open_or_create(&self.root, &CString::new(name)?, 0o600)?;
         system::lock_now(&file)?;
-        Ok(TreeLock { _file: file })
+        Ok(TreeLock { file })
     }
 
     /// Puts the directory `new` in the place of the directory `old` at one stroke; what was `old`
