@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 
+from dcmfast import limits
 from dcmfast.errors import ArchiveConfigurationError
 from dcmfast.types import AETitle, Record
 
@@ -27,14 +28,15 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 COMPLAINTS_MAX = 100
 
 #: Range of ``MaxPDUSize``; the command line's ``-pdu`` has the same.
-MAX_PDU_BYTES = range(4096, 131072 + 1)
+MAX_PDU_BYTES = range(limits.MAX_PDU_BYTES_MIN, limits.MAX_PDU_BYTES_MAX + 1)
 NETWORK_PORT_DEFAULT = 104
-MAX_PDU_BYTES_DEFAULT = 16384
+MAX_PDU_BYTES_DEFAULT = limits.MAX_PDU_BYTES_DEFAULT
 MAX_ASSOCIATIONS_DEFAULT = 16
 
 #: What C's isspace takes for white space.
 _WHITE = " \t\n\v\f\r"
 _GAPS = _WHITE + "=,"
+_GAPS_ALIKE = str.maketrans(dict.fromkeys(_GAPS, " "))
 #: Each opens a token, and any of them closes it.
 _QUOTES = "\"'()"
 #: What a C int can hold; larger numbers saturate.
@@ -179,6 +181,9 @@ def _token(text: str, at: int) -> tuple[str | None, int]:
 
 def _tokens(text: str) -> tuple[list[str], bool]:
     """Return all tokens of `text`, and False if the last one lacks its closing quote."""
+    if not any(quote in text for quote in _QUOTES):
+        # Nearly every peer: a table may have tens of thousands.
+        return [token for token in text.translate(_GAPS_ALIKE).split(" ") if token], True
     found: list[str] = []
     at = 0
     try:

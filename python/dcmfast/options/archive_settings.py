@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from dcmfast import limits
 from dcmfast.config import assoc_cfg, qrscp_cfg
 from dcmfast.config.qrscp_cfg import (
     CharacterSetEntry,
@@ -49,7 +50,7 @@ CONFIG_FILES = ("./dcmqrscp.cfg", "/etc/dcmtk/dcmqrscp.cfg")
 #: What the engine can serve at once; larger numbers of a configuration mean this.
 ASSOCIATIONS_MAX = 4096
 #: Peers that may wait for their turn with ``-s``.
-WAITING_MAX = 512
+WAITING_MAX = limits.PENDING_CONNECTIONS_MAX
 #: Information models, with the option that disables each.
 MODELS = {
     "patient-root": "no_patient_root",
@@ -172,7 +173,7 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
             is_very_verbose=parsed.flag("verbosity")
             and parsed.choice("verbosity") == "very-verbose",
             connection_timeout_s=seconds(parsed, "connection_timeout_s"),
-            acse_timeout_s=seconds(parsed, "acse_timeout_s") or 30,
+            acse_timeout_s=seconds(parsed, "acse_timeout_s") or limits.ACSE_TIMEOUT_S_DEFAULT,
             dimse_timeout_s=seconds(parsed, "dimse_timeout_s"),
             max_pdu_bytes=max_pdu_bytes or config.max_pdu_bytes,
             is_host_looked_up=not parsed.flag("disable_host_lookup"),
@@ -196,7 +197,7 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
 #: The one application of serve, which answers to every called title.
 SERVE_TITLE = "DCMFAST"
 #: Largest P-DATA-TF that serve announces: what costs least per object, PS3.8 Annex D.1.
-SERVE_MAX_PDU_BYTES = 131072
+SERVE_MAX_PDU_BYTES = limits.MAX_PDU_BYTES_MAX
 
 
 def serve(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | ParsedOptions:
@@ -253,7 +254,7 @@ def _serve(parsed: ParsedOptions) -> ArchiveSettings:
         character_set=CharacterSetEntry(character_set="ISO_IR 192"),
         is_very_verbose=False,
         connection_timeout_s=30,
-        acse_timeout_s=30,
+        acse_timeout_s=limits.ACSE_TIMEOUT_S_DEFAULT,
         dimse_timeout_s=None,
         max_pdu_bytes=SERVE_MAX_PDU_BYTES,
         is_host_looked_up=False,
