@@ -74,7 +74,7 @@ WORKING = {
     ),
     "index": (
         "-h --version -q -v -d -ll --json --studies --outside --digest --full --repair --threads "
-        "--dry-run --max-studies --max-study-bytes"
+        "--dry-run -c --max-studies --max-study-bytes"
     ),
     "load": (
         "-h --version -q -v -d -ll -aet -aec -to -ta -td -pdu --yes-remote -n --duration "
@@ -82,7 +82,7 @@ WORKING = {
         "--series --known --find-level --retrieve-level --destination --audit --ledger --json "
         "--html --tolerance"
     ),
-    "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p",
+    "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p -n",
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "

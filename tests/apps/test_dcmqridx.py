@@ -104,7 +104,16 @@ def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
     assert f"`dcmfast index rebuild {tmp_path}`" in done.stderr
 
 
-def test_reviewed_is_no_status_of_ours(tmp_path: Path) -> None:
-    done = run("-n", tmp_path, CT)
-    assert (done.code, done.lines) == (1, ["error: --not-new is not available yet"])
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("implementation", ["dcmtk", "dcmfast"])
+def test_not_new(implementation: str, tmp_path: Path) -> None:
+    """``-n``: a status of each instance, which goes when it is registered again without."""
+
+    def statuses() -> list[str]:
+        listing = run("-p", tmp_path, implementation=implementation).stdout
+        return sorted(re.findall(r"Status: (.*)", listing))
+
+    assert run("-n", tmp_path, CT, MR, implementation=implementation).code == 0
+    assert statuses() == ["is NOT new", "is NOT new"]
+    assert run(tmp_path, CT, implementation=implementation).code == 0
+    assert statuses() == ["is NOT new", "is new"]

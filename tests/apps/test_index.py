@@ -334,6 +334,29 @@ def test_quota_says_what_would_go(area: Path) -> None:
     assert len(list(area.rglob("*.dcm"))) == FILES
 
 
+def test_quota_takes_its_limits_from_a_configuration(area: Path, tmp_path: Path) -> None:
+    """Those of the first line for the area; what is typed comes before them."""
+    config = tmp_path / "dcmqrscp.cfg"
+    config.write_text(
+        "AETable BEGIN\n"
+        f"A {tmp_path} RW (1, 1024mb) ANY\n"
+        f"B {area}/../{area.name}/ RW (3, unlimited) ANY\n"
+        f"C {area} RW (1, 1024mb) ANY\n"
+        "AETable END\n"
+    )
+    for options, studies in (([], 2), (["--max-studies", "4"], 1)):
+        done = run("quota", "--dry-run", "-c", str(config), *options, "--json", area)
+        assert (done.code, summary(done)["studies"]) == (0, studies), done
+    missing = run("quota", "--dry-run", "-c", str(config), area.parent.parent)
+    assert missing.code != 0
+    assert "has no storage area" in missing.stderr
+    unreadable = run("quota", "--dry-run", "-c", str(tmp_path / "none.cfg"), area)
+    assert "No such file or directory" in unreadable.stderr
+    config.write_text("AETable BEGIN\nnonsense\n")
+    broken = run("quota", "--dry-run", "-c", str(config), area)
+    assert "line 2" in broken.stderr
+
+
 # ---- Command lines ----------------------------------------------------------------------------
 
 
@@ -348,7 +371,7 @@ def test_quota_says_what_would_go(area: Path) -> None:
         (["rebuild", "x", "--digest"], "--digest not allowed with rebuild"),
         (["verify", "x", "--threads", "17"], "Invalid value for option --threads (overflow: 17)"),
         (["quota", "x", "--max-studies", "1"], "quota only says what would go: type --dry-run"),
-        (["quota", "x", "--dry-run"], "quota needs --max-studies or --max-study-bytes"),
+        (["quota", "x", "--dry-run"], "quota needs --config, or --max-studies or"),
         (
             ["quota", "x", "--dry-run", "--max-study-bytes", "1KK"],
             "Invalid value for option --max-study-bytes (1KK)",

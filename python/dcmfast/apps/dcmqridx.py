@@ -54,7 +54,7 @@ def _register(what: RegisterSettings, log: Log) -> None:
                 log.line("E", f"cannot access: {file}")
                 continue
             log.line("I", f"registering: {file}")
-            outcome, text = registrar.register(file)
+            outcome, text = registrar.register(file, is_reviewed=what.is_reviewed)
             if outcome == "refused":
                 log.line("E", f"cannot load dicom file: {file}")
                 log.line("E", f"{file}: {text}", logger="dcmfast.archive")
@@ -126,7 +126,7 @@ def _listing(directory: str) -> Iterator[str]:
     for one in index.instances(directory):
         yield "*" * 55
         yield f"RECORD NUMBER: {count}"
-        yield "  Status: is new"
+        yield f"  Status: is {'NOT ' if one.is_reviewed else ''}new"
         yield f"  Filename: {one.path}"
         yield f"  ImageSize: {one.file_bytes}"
         yield f"  RecordedDate: {one.received_s:g}"

@@ -108,6 +108,8 @@ class Instance(Record):
     file_bytes: int
     #: In seconds since 1970.
     received_s: float
+    #: Registered as "not new" (dcmqridx -n).
+    is_reviewed: bool
     #: Values by tag, as received.
     attributes: dict[int, bytes]
 
@@ -172,13 +174,14 @@ def instances(directory: str) -> Iterator[Instance]:
             page = cursor.page()
         if not page:
             return
-        for number, kind, path, file_bytes, received_us, attributes in page:
+        for number, kind, path, file_bytes, received_us, is_reviewed, attributes in page:
             yield Instance(
                 number=number,
                 kind=kind,
                 path=path,
                 file_bytes=file_bytes,
                 received_s=received_us / 1e6,
+                is_reviewed=is_reviewed,
                 attributes=attributes,
             )
 
@@ -289,8 +292,8 @@ class Registrar:
         with _Failures():
             self._inner.close()
 
-    def register(self, path: str) -> tuple[str, str]:
-        """List one file.
+    def register(self, path: str, *, is_reviewed: bool = False) -> tuple[str, str]:
+        """List one file, as one that was looked at before or not.
 
         Returns
         -------
@@ -301,7 +304,7 @@ class Registrar:
         # Links on the way to the file are followed once, now.
         absolute = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         with _Failures():
-            return self._inner.register(absolute)
+            return self._inner.register(absolute, is_reviewed)
 
 
 def _decoded(value: bytes, character_set: bytes) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from dcmfast.errors import CommandLineError
+from dcmfast.errors import CommandLineError, ConfigurationError
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import built, parse, refuse_unavailable
@@ -54,6 +54,8 @@ class RegisterSettings(Record):
     #: As typed.
     files: tuple[str, ...]
     is_printing: bool
+    #: Files are registered as "not new".
+    is_reviewed: bool
 
 
 def index(front_end: FrontEnd, arguments: list[str]) -> IndexSettings | ParsedOptions:
@@ -81,8 +83,13 @@ def _index(parsed: ParsedOptions) -> IndexSettings:
     if command == "quota":
         if not parsed.flag("dry_run"):
             raise CommandLineError("quota only says what would go: type --dry-run")
-        if limits == (None, None):
-            raise CommandLineError("quota needs --max-studies or --max-study-bytes")
+        if parsed.flag("config"):
+            configured = _configured_limits(parsed.text("config"), directory)
+            limits = limits[0] or configured[0], limits[1] or configured[1]
+        elif limits == (None, None):
+            raise CommandLineError(
+                "quota needs --config, or --max-studies or --max-study-bytes"
+            )
     return IndexSettings(
         log_level=parsed.log_level,
         command=command,
@@ -97,6 +104,24 @@ def _index(parsed: ParsedOptions) -> IndexSettings:
         studies_max=limits[0],
         study_bytes_max=limits[1],
     )
+
+
+def _configured_limits(path: str, directory: str) -> tuple[int | None, int | None]:
+    """Return studies and bytes per study that a configuration of dcmqrscp allows an area.
+
+    Of several lines for one area the first counts, as it does for the server.
+    """
+    from dcmfast.config import qrscp_cfg
+
+    try:
+        config = qrscp_cfg.read(path)
+    except OSError as error:
+        raise ConfigurationError(("F", f"cannot access {path}: {error.strerror}")) from None
+    wanted = os.path.realpath(directory)
+    for one in config.applications:
+        if os.path.realpath(one.storage_area) == wanted:
+            return one.studies_max, one.study_bytes_max
+    raise ConfigurationError(("F", f"{path} has no storage area {directory}"))
 
 
 def _bytes(parsed: ParsedOptions) -> int | None:
@@ -126,6 +151,7 @@ def dcmqridx(front_end: FrontEnd, arguments: list[str]) -> RegisterSettings | Pa
             directory=os.path.abspath(parsed.parameters[0]),
             files=parsed.parameters[1:],
             is_printing=parsed.flag("print"),
+            is_reviewed=parsed.flag("not_new"),
         )
 
     return built(parsed, build)

@@ -14,8 +14,6 @@ NOT_NEW = Option(
     field="not_new",
     names=("--not-new", "-n"),
     summary="set instance reviewed status to 'not new'",
-    # The index keeps no such status: nothing that an archive answers depends on it.
-    available=False,
 )
 
 DCMQRIDX = FrontEnd(

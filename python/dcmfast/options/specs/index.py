@@ -6,7 +6,7 @@ completion are made as for every other tool; `COMMANDS` says which options each 
 
 from __future__ import annotations
 
-from dcmfast.options.defs import general
+from dcmfast.options.defs import archive, general
 from dcmfast.options.option import FrontEnd, Option, Parameter, Text, Unsigned, group
 
 JSON = Option(
@@ -78,6 +78,14 @@ MAX_BYTES = Option(
     values=(Text(),),
     source="dcmfast",
 )
+CONFIG = archive.CONFIG.replace(
+    summary=(
+        "[f]ilename: string\n"
+        "take the limits that this configuration of dcmqrscp\n"
+        "has for the directory"
+    ),
+    source="dcmfast",
+)
 
 #: Fields that only some commands know, by command. The order is that of the usage text.
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -86,7 +94,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "rebuild": ("threads",),
     "export": (),
     "import": (),
-    "quota": ("dry_run", "studies_max", "study_bytes_max"),
+    "quota": ("dry_run", "config", "studies_max", "study_bytes_max"),
 }
 #: Commands whose third parameter is a file.
 FILE_COMMANDS = ("export", "import")
@@ -127,7 +135,7 @@ INDEX = FrontEnd(
         group("show options", STUDIES, OUTSIDE),
         group("verify options", DIGEST, FULL, REPAIR),
         group("verify and rebuild options", THREADS),
-        group("quota options", DRY_RUN, MAX_STUDIES, MAX_BYTES),
+        group("quota options", DRY_RUN, CONFIG, MAX_STUDIES, MAX_BYTES),
     ),
     checks=(
         "verbosity",
@@ -139,6 +147,7 @@ INDEX = FrontEnd(
         "repair",
         "threads",
         "dry_run",
+        "config",
         "studies_max",
         "study_bytes_max",
     ),
