@@ -56,6 +56,14 @@ EDGES = {
     "LOAD_PIXEL_BYTES_MAX": f"{_LOAD}::test_the_bounds_of_texts_are_the_engines",
     "LOAD_RATE_MAX": f"{_LOAD}::test_the_bounds_of_texts_are_the_engines",
     "RETRIEVE_SORTED_INSTANCES_MAX": ("rust/core/src/server/retrieve/select.rs::edge_of_sorting"),
+    "MOVE_ASSOCIATIONS_MAX": (
+        "rust/core/src/server/retrieve/lines.rs::edge_of_sub_associations_at_once"
+    ),
+    "APPLIER_RECORDS_MAX": "rust/core/src/archive/progress.rs::edges_of_what_waits",
+    "APPLIER_BYTES_MAX": "rust/core/src/archive/progress.rs::edges_of_what_waits",
+    "RECOVERY_BYTES_MAX": "rust/core/src/archive/progress.rs::recovery_takes_bounded_memory",
+    "INDEX_UNWRITTEN_BYTES_MAX": "rust/core/src/index/pages.rs::edge_of_what_is_not_written",
+    "LOGGED_SEQUENCE_DEPTH_MAX": "rust/core/src/dataset/dump.rs::edge_of_depth",
 }
 #: Bounds without a test of their edge, by the reason.
 WITHOUT_EDGE = {
@@ -72,6 +80,7 @@ WITHOUT_EDGE = {
         GROUP_OBJECTS_MAX COMMIT_ENTRIES_MAX QUERY_MATCHES_PER_PAGE REMOVAL_RECORD_BYTES
         RETRIEVE_WINDOW_INSTANCES DIRECTORY_PORTION_NAMES TOOL_THREADS_MAX TOOL_BATCH_FILES
         TOOL_PAGE_INSTANCES TOOL_COMMIT_ENTRIES ARRIVAL_WINDOW_INSTANCES DOUBTFUL_FILES_MAX
+        INDEX_CHECK_PAGES CANCEL_LOOK_BYTES_MAX BACKGROUND_FINDINGS_TOLD
     """,
     "a cache of ours, which begins anew when it is full": """
         SYNCED_DIRECTORIES_MAX HOST_NAMES_MAX TLS_SESSIONS_MAX NUMBERED_FOLDERS_MAX
@@ -84,14 +93,15 @@ WITHOUT_EDGE = {
         GROUP_GATHER_US_MAX AREA_LOOK_MS STALE_PART_AGE_S COMMIT_DELAY_MS_MAX APPLY_RETRY_MS
         CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS HOST_NAME_AGE_S COMMAND_LOOK_MS
         COMMAND_REAP_MS FOLDER_CLOCK_WAITS_MAX
+        STALE_READERS_INTERVAL_S BACKGROUND_REST_IDLE BACKGROUND_REST_BUSY BACKGROUND_REST_MS_MAX
+        BACKGROUND_PATIENCE_MS
     """,
     "the number of what our own code asks for, cut there": """
         WANTED_TAGS_MAX
     """,
     "not tested at its edge yet: beyond it one waits, is refused, or a plainer way is taken": """
         NAME_ATTEMPTS_MAX INFLATED_DATA_SET_BYTES_MAX QUERY_CANDIDATES_MAX RETRIEVE_KEYS_BYTES_MAX
-        MOVE_ASSOCIATIONS_MAX JOURNAL_SEGMENTS_MAX APPLIER_RECORDS_MAX
-        APPLIER_BYTES_MAX LOGGED_SEQUENCE_DEPTH_MAX DISCARD_BYTES_MAX ORDERED_INFLATED_BYTES_MAX
+        JOURNAL_SEGMENTS_MAX DISCARD_BYTES_MAX ORDERED_INFLATED_BYTES_MAX
         TLS_CERTIFICATE_CHAIN_MAX TLS_SUITES_SHOWN_MAX
         LOAD_FILES_MAX LOAD_OPERATION_OBJECTS_MAX LOAD_ERROR_KINDS_MAX LOAD_FINDINGS_MAX
         LOAD_AUDIT_S_MAX

@@ -498,6 +498,35 @@ def test_duplicate(
     assert ("First", "Second")[kept].encode() in path.read_bytes()
 
 
+@both
+def test_an_instance_of_two_studies(
+    implementation: str, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """DIFFERENCES.md A5: DCMTK keeps both; here a UID names one instance, the last to come."""
+    archive = start_archive(running_scp, tmp_path, implementation=implementation)
+    two = [make.ct(1, study=study, sop_instance_uid="1.2.3") for study in (1, 2)]
+    for one in two:
+        assert "(Success)" in archive.store(one).stderr
+    is_ours = implementation == "dcmfast"
+    kept = two[1:] if is_ours else two
+    assert sorted(archive.numbers()) == [one.study_instance_uid for one in kept]
+    archive.server.stop()
+    assert ("W: Deleting file: " in archive.server.stderr.text) is is_ours
+
+
+def test_a_uid_that_is_several(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """A backslash separates values; an instance has one UID.  Nothing is left, and others go on."""
+    archive = start_archive(running_scp, tmp_path)
+    with ScriptedPeer(archive.server.port) as peer:
+        peer.associate([(1, pdu.CT, [pdu.EXPLICIT])], called="QR")
+        for uid, status in (("1.2\\3.4", 0xC000), ("1.2.3", 0)):
+            made = make.ct(1, sop_instance_uid=uid)
+            assert peer.store(1, pdu.CT, uid, made.data_set) == status
+        peer.release()
+    assert len(archive.numbers()) == 1
+    assert len(list(archive.area.rglob("*.dcm"))) == 1
+
+
 # ---- Quotas
 
 
