@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -385,6 +386,33 @@ def test_connection_timeout(running_scp: StartReceiver, tmp_path: Path) -> None:
     archive.move("FAR", *STUDY)
     archive.server.stderr.wait_for(r"Sub-Association Request Failed|no association with")
     assert time.monotonic() - begun < 8
+
+
+def test_a_destination_that_never_answers(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """`-ta` and `-td` end the waiting for a destination, too; the move has failed (A702H)."""
+    with socket.create_server(("localhost", 0)) as mute:
+        port = mute.getsockname()[1]
+        archive = start_archive(
+            running_scp,
+            tmp_path,
+            "-ta",
+            "1",
+            "-td",
+            "1",
+            hosts=(f"mute = (MUTE, localhost, {port})",),
+        )
+        archive.store(ONE)
+        begun = time.monotonic()
+        # The system accepts the connection, and nobody reads from it.
+        done = archive.move("MUTE", *STUDY)
+        assert "Refused: OutOfResourcesSubOperations" in done.stderr, done
+        slow = archive.destination("--sleep-during", "20")
+        done = archive.move("DEST", *STUDY)
+        assert "Refused: OutOfResourcesSubOperations" in done.stderr, done
+        assert time.monotonic() - begun < 12
+        # It goes on: the next question is answered.
+        assert archive.numbers() == [ONE.study_instance_uid]
+        slow.kill()
 
 
 @both

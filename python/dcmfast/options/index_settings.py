@@ -87,9 +87,7 @@ def _index(parsed: ParsedOptions) -> IndexSettings:
             configured = _configured_limits(parsed.text("config"), directory)
             limits = limits[0] or configured[0], limits[1] or configured[1]
         elif limits == (None, None):
-            raise CommandLineError(
-                "quota needs --config, or --max-studies or --max-study-bytes"
-            )
+            raise CommandLineError("quota needs --config, or --max-studies or --max-study-bytes")
     return IndexSettings(
         log_level=parsed.log_level,
         command=command,

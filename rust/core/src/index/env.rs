@@ -381,6 +381,7 @@ impl Environment {
         let mut done = 0;
         for (_, name) in Table::ALL {
             let mut from: Option<Vec<u8>> = None;
+            let mut is_doubtful = false;
             loop {
                 // While it is open, no page of this state or of a newer one is used again.
                 let transaction = self.read()?;
@@ -391,6 +392,12 @@ impl Environment {
                         found.check_part(&read, name, from.as_deref(), INDEX_CHECK_PAGES)
                     });
                 drop(transaction);
+                if let (Err(PageFault::Damaged(_)), false) = (&found, is_doubtful) {
+                    // A meta page may have been read while it was written.
+                    is_doubtful = true;
+                    continue;
+                }
+                is_doubtful = false;
                 from = found.map_err(|fault| page_error(&self.path, fault))?;
                 done += 1;
                 if !watch(done) {

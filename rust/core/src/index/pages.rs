@@ -597,7 +597,7 @@ mod tests {
     #[test]
     fn other_files() {
         assert!(newest(b"", 0).unwrap().is_none());
-        assert!(newest(&[7; 20_000], 20_000).unwrap().is_none());
+        assert!(newest(&vec![7; 20_000], 20_000).unwrap().is_none());
         let mut file = metas(2);
         file[HEADER + 4] = 2;
         assert!(newest(&file, 3 * PAGE as u64).unwrap().is_none());

@@ -101,9 +101,9 @@ mod tests {
     const CODE_VALUE: Tag = Tag::new(0x0008, 0x0100);
     const NESTED: Tag = Tag::new(0x0040, 0xA730);
 
-    fn element(tag: Tag, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    fn element(tag: Tag, vr: [u8; 2], value: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        append(&mut out, tag, Vr(*vr), value).unwrap();
+        append(&mut out, tag, Vr(vr), value).unwrap();
         out
     }
 
@@ -122,11 +122,11 @@ mod tests {
     #[test]
     fn text_in_items() {
         let of = |text: &[u8]| {
-            let inner = item(&[element(CODE_MEANING, b"LO", text)]);
+            let inner = item(&[element(CODE_MEANING, *b"LO", text)]);
             item(&[
-                element(CODE_VALUE, b"SH", b"C-1"),
-                element(CODE_MEANING, b"LO", text),
-                element(NESTED, b"SQ", &inner),
+                element(CODE_VALUE, *b"SH", b"C-1"),
+                element(CODE_MEANING, *b"LO", text),
+                element(NESTED, *b"SQ", &inner),
             ])
         };
         let latin = of(b"Sch\xe4del");
@@ -140,9 +140,9 @@ mod tests {
     /// PS3.5 §7.5.3: an item's own character set counts for it.
     #[test]
     fn an_item_with_its_own_set() {
-        let set = element(tags::SPECIFIC_CHARACTER_SET, b"CS", b"ISO_IR 192");
-        let own = item(&[set, element(CODE_MEANING, b"LO", "ä".as_bytes())]);
-        let plain = item(&[element(CODE_MEANING, b"LO", b"\xe4")]);
+        let set = element(tags::SPECIFIC_CHARACTER_SET, *b"CS", b"ISO_IR 192");
+        let own = item(&[set, element(CODE_MEANING, *b"LO", "ä".as_bytes())]);
+        let plain = item(&[element(CODE_MEANING, *b"LO", b"\xe4")]);
         let both = [own, plain.clone()].concat();
         let converted = conversion(b"ISO_IR 100", b"ISO_IR 100").items(&both);
         assert_eq!(converted, Some([plain.clone(), plain].concat()));
@@ -152,18 +152,18 @@ mod tests {
     #[test]
     fn hostile_sequences() {
         let conversion = conversion(b"ISO_IR 100", b"ISO_IR 192");
-        let mut nested = item(&[element(CODE_MEANING, b"LO", b"\xe4")]);
+        let mut nested = item(&[element(CODE_MEANING, *b"LO", b"\xe4")]);
         for depth in 0..=INDEXED_SEQUENCE_DEPTH_MAX {
             let is_converted = conversion.items(&nested).is_some();
             assert!(is_converted, "{depth}");
-            nested = item(&[element(NESTED, b"SQ", &nested)]);
+            nested = item(&[element(NESTED, *b"SQ", &nested)]);
         }
         assert_eq!(conversion.items(&nested), None);
         for cut in 1..nested.len() {
             assert_eq!(conversion.items(&nested[..cut]), None);
         }
         // It grows in UTF-8 beyond what its length can say.
-        let long = item(&[element(CODE_MEANING, b"LO", &vec![0xE4; 0xFFFE])]);
+        let long = item(&[element(CODE_MEANING, *b"LO", &vec![0xE4; 0xFFFE])]);
         assert_eq!(conversion.items(&long), None);
     }
 }
