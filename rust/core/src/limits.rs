@@ -220,7 +220,7 @@ pub const APPLIER_RECORDS_MAX: usize = 8192;
 pub const APPLIER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of records found at start that are in memory at once while they are applied; the journal has
 /// 113 MiB at most.
-pub const RECOVERY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const RECOVERY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Index entries of one commit: beyond this number larger commits save next to nothing.
 pub const COMMIT_ENTRIES_MAX: usize = 1000;
 /// Longest time from an acknowledgement to its index commit when no query waits for it, in

@@ -186,6 +186,7 @@ impl Progress {
     /// Takes note that all that was found at start has come.
     pub fn end_recovery(&self) {
         self.lock().is_recovering = false;
+        self.work.notify_one();
         self.done.notify_all();
     }
 
@@ -390,9 +391,14 @@ impl State {
 
     /// True when the applier should not wait for more.
     fn is_urgent(&self) -> bool {
+        if self.is_recovering {
+            // A commit for each record that comes would be a sync for each.
+            return self.is_stopping
+                || self.queue.len() >= COMMIT_ENTRIES_MAX
+                || self.open_bytes >= RECOVERY_BYTES_MAX;
+        }
         self.is_stopping
             || self.is_hurried
-            || self.is_recovering
             || self.wanted > self.applied
             || self.queue.len() >= COMMIT_ENTRIES_MAX
             || self.open_bytes >= APPLIER_BYTES_MAX / 2
