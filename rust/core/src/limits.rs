@@ -259,18 +259,6 @@ pub const DOUBTFUL_FILES_MAX: usize = 10_000;
 /// unlisted, in milliseconds.
 pub const DOUBTFUL_GRACE_MS: u64 = 500;
 
-// ---- Commands of storescp (-xcr, -xcs) --------------------------------------------------------
-
-/// Commands that run at once. Beyond this more of them only make each other slower; they start when
-/// others end.
-pub const COMMANDS_RUNNING_MAX: usize = 128;
-/// Commands that wait for their turn, some 300 bytes each. More are given up, each with an error in the
-/// log: a store never waits for them.
-pub const COMMANDS_WAITING_MAX: usize = 65_536;
-/// How often it is looked for commands that have ended, in milliseconds, while others wait for a turn.
-pub const COMMAND_LOOK_MS: u64 = 10;
-/// The same while none waits: only the process table holds them then.
-pub const COMMAND_REAP_MS: u64 = 200;
 /// Rest of the background check after each portion of its work, in multiples of what the portion took:
 /// it has a fifth of one processor or disk while nothing is stored.
 pub const BACKGROUND_REST_IDLE: u32 = 4;
@@ -283,6 +271,19 @@ pub const BACKGROUND_REST_MS_MAX: u64 = 1000;
 pub const BACKGROUND_PATIENCE_MS: u64 = 10_000;
 /// Findings of the background check that are told one by one; of the rest only their number is.
 pub const BACKGROUND_FINDINGS_TOLD: u64 = 100;
+
+// ---- Commands of storescp (-xcr, -xcs) --------------------------------------------------------
+
+/// Commands that run at once. Beyond this more of them only make each other slower; they start when
+/// others end.
+pub const COMMANDS_RUNNING_MAX: usize = 128;
+/// Commands that wait for their turn, some 300 bytes each. More are given up, each with an error in the
+/// log: a store never waits for them.
+pub const COMMANDS_WAITING_MAX: usize = 65_536;
+/// How often it is looked for commands that have ended, in milliseconds, while others wait for a turn.
+pub const COMMAND_LOOK_MS: u64 = 10;
+/// The same while none waits: only the process table holds them then.
+pub const COMMAND_REAP_MS: u64 = 200;
 
 // ---- Server -----------------------------------------------------------------------------------
 
