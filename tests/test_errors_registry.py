@@ -34,6 +34,29 @@ EXPECTED = {
     "index": {"IndexToolFailure": 2},
     "dcmqridx": {},
     "load": {},
+    "movescu": {
+        "PortPrivilegeError": 2,
+        "OutputNotWritableError": 40,
+        "OutputDirectoryError": 45,
+        "ListenError": 60,
+        "ConnectionFailed": 61,
+        "AssociationRejected": 61,
+        "ContextNotAccepted": 66,
+        **dict.fromkeys(
+            (
+                "AssociationAborted",
+                "AssociationTimeout",
+                "ProtocolError",
+                "RemoteProtocolError",
+                "LocalProtocolError",
+                "QueryFileError",
+                "DimseError",
+            ),
+            69,
+        ),
+    },
+    "findscu": dict.fromkeys(("ConnectionFailed", "AssociationRejected", "ContextNotAccepted"), 2),
+    "getscu": {},
     "echoscu": dict.fromkeys(
         (
             "AssociationAborted",

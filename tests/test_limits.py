@@ -43,6 +43,7 @@ EDGES = {
     "JOURNAL_RECORD_BYTES_MAX": "rust/core/src/storage/journal/frame.rs::the_length_is_bounded",
     "HOST_LOOKUPS_MAX": "rust/core/src/net/resolve.rs::a_stuck_resolver_is_given_up_on",
     "HOST_ACCESS_FILE_BYTES_MAX": "rust/core/src/server/host_access.rs::a_broken_file_at_start",
+    "QUERY_KEY_ITEMS_MAX": "rust/core/src/dataset/query_keys.rs::refused",
     "RETRIEVE_HELD_BYTES_MAX": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "RETRIEVE_PAGE_INSTANCES": ("rust/core/tests/retrieve.rs::edges_of_pages_and_of_what_is_held"),
     "FAILED_UIDS_BYTES_MAX": "rust/core/tests/retrieve.rs::many_failures_are_bounded",

@@ -83,6 +83,24 @@ WORKING = {
         "--html --tolerance"
     ),
     "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p -n",
+    "findscu": (
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "-k -W -P -S -O -aet -aec +u -x= -xe -xb -xd -xi -to -ts -ta -td -pdu --repeat --abort "
+        "--cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json"
+    ),
+    "getscu": (
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "+v -k -P -S -O -aet -aec +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu +xm +xh +xn +xl +x2 +x3 "
+        "+xo +x4 +x5 +xr +xd +xi -x= -xe -xb -xd -xi -to -ta -td -pdu --repeat --abort -od -B +B "
+        "--ignore --durability --duplicate"
+    ),
+    "movescu": (
+        "-h --version --arguments -q -v -d -ll -lc --log-json "
+        "-k -P -S -O -aet -aec -aem +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu +xm +xh +xn +xl +x2 "
+        "+x3 +xo +x4 +x5 +xr +xd +xi +xa -x= -xe -xb -xd -xi -ac +ac --no-port +P -pi -pr -to -ta -td "
+        "-pdu -dhl --repeat --abort --ignore --cancel -up -od -B +B +F -F +t= +u +g= +e -p "
+        "--durability --duplicate"
+    ),
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
@@ -143,11 +161,15 @@ def test_conditions_name_options_that_are_looked_at_before(front_end: FrontEnd) 
     place = {}
     for at, check in enumerate(front_end.checks):
         place[check if isinstance(check, str) else field_of[check[0]]] = at
+    reordered = {field_of[one[0]]: one for one in front_end.checks if not isinstance(one, str)}
     for option in front_end.options():
         for condition in option.conflicts + option.needs:
             for name in condition.any_of:
                 long = name.partition("=")[0]
                 if long in ("--fork", "--inetd") and front_end.tool != "storescp":
+                    continue
+                if (order := reordered.get(option.field)) and long in order:
+                    assert order.index(long) < order.index(option.long), (option.long, name)
                     continue
                 assert place[field_of[long]] < place[option.field], (option.long, name)
 
@@ -174,9 +196,13 @@ def test_the_usage_tells_the_default_and_the_range(front_end: FrontEnd) -> None:
     """Numbers in the text are those of the record."""
     for option in front_end.options():
         told = re.search(r"[( ]default: ([^)]*)\)", option.summary)
-        if told and option.values and told[1] not in ("unlimited", "none", CONFIGURED):
+        if told and option.values and told[1] not in ("unlimited", "none", "never", CONFIGURED):
             assert told[1].strip('"') == str(option.default), option.long
-        if told and told[1] in ("unlimited", "none", CONFIGURED) and option.field != "durability":
+        if (
+            told
+            and told[1] in ("unlimited", "none", "never", CONFIGURED)
+            and option.field != "durability"
+        ):
             assert not option.default, option.long
         span = re.search(r"\((\d+)\.\.(\d+)[,)]", option.summary)
         if span:

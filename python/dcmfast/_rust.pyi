@@ -27,9 +27,11 @@ __all__ = [
     "LoadRun",
     "LocalProtocolError",
     "LogFileError",
+    "ObjectStore",
     "PeerAborted",
     "PeerReleased",
     "ProtocolError",
+    "QueryResponse",
     "Receiver",
     "Registrar",
     "TimedOut",
@@ -38,9 +40,15 @@ __all__ = [
     "TlsPasswordNeeded",
     "TlsStartError",
     "association_block",
+    "check_query_key",
     "cut_of_file",
+    "dump_identifier",
     "export_index",
+    "failed_uids",
+    "file_head",
     "host_verdict",
+    "identifier_json",
+    "identifier_xml",
     "import_index",
     "index_totals",
     "inspect_file",
@@ -48,6 +56,7 @@ __all__ = [
     "message_block",
     "modality",
     "negotiate",
+    "query_identifier",
     "rebuild_index",
     "rewrite",
     "rewrite_data_set",
@@ -96,6 +105,8 @@ class Receiver:
     def stop_listening(self) -> None: ...
     @property
     def is_stopping(self) -> bool: ...
+    def start(self) -> None: ...
+    def finish(self, patience_s: int) -> None: ...
     def stop(self) -> None: ...
     def counters(self) -> dict[str, int]: ...
 
@@ -107,6 +118,11 @@ def host_verdict(
     server: tuple[str, int, str],
     client: tuple[str, str],
 ) -> tuple[bool, str | None]: ...
+
+@final
+class ObjectStore:
+    def __new__(cls, **plan: object) -> ObjectStore: ...
+    def counters(self) -> dict[str, int]: ...
 
 class LogFileError(ValueError): ...
 
@@ -165,6 +181,7 @@ class Association:
         tcp_no_delay: bool = True,
         tcp_buffer_bytes: int | None = None,
         tls: TlsContext | None = None,
+        scp_roles: Sequence[str] = (),
     ) -> Association: ...
     def contexts(self) -> list[tuple[int, str, int, str | None]]: ...
     @property
@@ -179,9 +196,48 @@ class Association:
     def store(
         self, context_id: int, path: str, instance: FileInstance, *, dots: bool = False
     ) -> int: ...
+    def query(
+        self,
+        service: str,
+        context_id: int,
+        identifier: bytes,
+        *,
+        destination: str | None = None,
+        pending_data: str = "read",
+    ) -> None: ...
+    def responses(self) -> list[QueryResponse]: ...
+    def get(
+        self,
+        context_id: int,
+        identifier: bytes,
+        objects: ObjectStore,
+        titles: tuple[str, str],
+    ) -> None: ...
+    def get_responses(self) -> list[QueryResponse]: ...
+    def cancel(self) -> None: ...
     def release(self) -> None: ...
     def abort(self) -> None: ...
 
+@final
+class QueryResponse:
+    @property
+    def status(self) -> int: ...
+    @property
+    def sub_operations(
+        self,
+    ) -> tuple[int | None, int, int, int] | None: ...
+    @property
+    def error_comment(self) -> str: ...
+    @property
+    def identifier(self) -> bytes | None: ...
+
+def check_query_key(text: bytes) -> None: ...
+def query_identifier(path: str | None, keys: Sequence[bytes], transfer_syntax: str) -> bytes: ...
+def dump_identifier(data: bytes, transfer_syntax: str, *, with_padding: bool = False) -> str: ...
+def identifier_json(data: bytes, transfer_syntax: str) -> str: ...
+def identifier_xml(data: bytes, transfer_syntax: str) -> str: ...
+def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> bytes: ...
+def failed_uids(data: bytes, transfer_syntax: str) -> list[str]: ...
 def association_block(
     kind: str,
     *,

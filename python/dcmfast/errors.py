@@ -88,8 +88,16 @@ class TlsLayerError(StartupFailure):
     """A key, certificate, cipher suite or profile of TLS cannot be used as asked for."""
 
 
+class OutputNotWritableError(OutputDirectoryError):
+    """movescu's output directory is there and cannot be written to, which has a code of its own."""
+
+
 class ListenError(StartupFailure):
     """The port is in use, needs a privilege, or cannot be opened for another reason."""
+
+
+class PortPrivilegeError(ListenError):
+    """movescu's port for sub-operations needs a privilege, which has a code of its own."""
 
 
 class ProfileError(StartupFailure):
@@ -122,6 +130,14 @@ class IndexToolFailure(StartupFailure):
 
 class InputFileError(StartupFailure):
     """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
+
+
+class QueryFileError(DcmfastError):
+    """A query file cannot be read, or is none; found out after associating, as with DCMTK."""
+
+
+class OutputFileError(DcmfastError):
+    """A file that a query's responses go to cannot be written."""
 
 
 class CutFileError(DcmfastError):
@@ -184,6 +200,9 @@ class ContextNotAccepted(NetworkError):
 class AssociationAborted(NetworkError):
     """The peer, or the transport below it, ended the association before its time."""
 
+    #: The peer asked for the release in the middle of our work.
+    is_release: bool = False
+
 
 class AssociationTimeout(NetworkError):
     """The peer did not answer within the time allowed."""
@@ -240,5 +259,25 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
         ProtocolError: 10,
         RemoteProtocolError: 10,
         LocalProtocolError: 10,
+    },
+    "findscu": {ConnectionFailed: 2, AssociationRejected: 2, ContextNotAccepted: 2},
+    "getscu": {},
+    "movescu": {
+        PortPrivilegeError: 2,
+        OutputNotWritableError: 40,
+        OutputDirectoryError: 45,
+        ListenError: 60,
+        ConnectionFailed: 61,
+        AssociationRejected: 61,
+        # Before the association is there, what `net.query` makes of them.
+        AssociationTimeout: 69,
+        AssociationAborted: 69,
+        ProtocolError: 69,
+        RemoteProtocolError: 69,
+        LocalProtocolError: 69,
+        ContextNotAccepted: 66,
+        # DIFFERENCES.md D9: DCMTK ends with 0.
+        QueryFileError: 69,
+        DimseError: 69,
     },
 }

@@ -61,6 +61,14 @@ def main(
         return error.exit_code_of(front_end.tool)
 
 
+def check_key(text: str) -> None:
+    """Raise `CommandLineError` for a query key that cannot be one."""
+    # Imported here: without a key the engine is not needed to read a command line.
+    from dcmfast.net import query
+
+    query.check_key(text)
+
+
 def _answer(parsed: ParsedOptions) -> int:
     """Print what an exclusive option asks for."""
     from dcmfast.options import help as texts

@@ -31,6 +31,7 @@ def request(
     *,
     max_send_pdu_bytes: int | None = None,
     tls: _rust.TlsContext | None = None,
+    scp_roles: Sequence[str] = (),
 ) -> _rust.Association:
     """Connect and associate as `settings` say.
 
@@ -44,6 +45,8 @@ def request(
         Longest PDU to send where the peer allows more; None leaves it to the peer.
     tls
         What the connection is secured with; None for plain TCP.
+    scp_roles
+        SOP classes whose objects the peer is to send over this association (PS3.7 §D.3.3.4).
 
     Raises
     ------
@@ -70,6 +73,7 @@ def request(
             tcp_no_delay=settings.is_tcp_nodelay,
             tcp_buffer_bytes=settings.tcp_buffer_bytes,
             tls=tls,
+            scp_roles=scp_roles,
         )
     except _rust.AssociationError as error:
         raise translated(error) from None
@@ -97,7 +101,9 @@ def translated(error: _rust.AssociationError) -> NetworkError:
             "0006:0207 DIMSE No data available (timeout in non-blocking mode)"
         )
     if isinstance(error, (_rust.PeerAborted, _rust.PeerReleased)):
-        return AssociationAborted("0006:0317 Peer aborted Association (or never connected)")
+        ended = AssociationAborted("0006:0317 Peer aborted Association (or never connected)")
+        ended.is_release = isinstance(error, _rust.PeerReleased)
+        return ended
     if isinstance(error, _rust.LocalProtocolError):
         return LocalProtocolError(text)
     return RemoteProtocolError(f"0006:0317 {text}")

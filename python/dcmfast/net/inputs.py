@@ -7,7 +7,6 @@ ends the run, or is left out with ``--no-halt``.  Only the head of a file is rea
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatch
 
 from dcmfast import _rust
 from dcmfast.errors import InputFileError
@@ -81,6 +80,9 @@ def _paths(settings: StoreSettings, log: Log) -> Iterator[str]:
 
 def _directory(top: str, settings: StoreSettings) -> Iterator[str]:
     """Yield the files of one directory, and below it with ``--recurse``."""
+    # Imported here: it brings `re`, which nothing else needs.
+    from fnmatch import fnmatch
+
     for directory, names, files in os.walk(top):
         names.sort()
         for name in sorted(files):

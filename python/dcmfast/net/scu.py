@@ -41,7 +41,8 @@ _WARNING = 0xB
 _NOT_ASSOCIATED = 1
 
 
-def _prepare(settings: RequestorSettings) -> Log:
+def prepare(settings: RequestorSettings) -> Log:
+    """Open the log, and say what is said before anything happens."""
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
@@ -52,13 +53,20 @@ def _prepare(settings: RequestorSettings) -> Log:
     return log
 
 
-def _associate(
+#: How grave it is that no association came about, and what stands before the reason.
+_REFUSED = {"movescu": ("F", "\n"), "findscu": ("E", " ")}
+#: DCMTK's getscu has other words.
+_NOT_NEGOTIATED = "Could not negotiate association: "
+
+
+def associate(
     settings: RequestorSettings,
     contexts: Sequence[tuple[str, Sequence[str]]],
     log: Log,
     *,
     max_send_pdu_bytes: int | None = None,
     security: _rust.TlsContext | None = None,
+    scp_roles: Sequence[str] = (),
 ) -> _rust.Association:
     """Associate, and tell it; at least one context is accepted.
 
@@ -69,25 +77,38 @@ def _associate(
     """
     _tell_block(settings, log, contexts, None)
     log.line("I", "Requesting Association")
+    letter, gap = _REFUSED.get(settings.tool, ("F", " "))
     try:
         link = association.request(
-            settings, contexts, max_send_pdu_bytes=max_send_pdu_bytes, tls=security
+            settings,
+            contexts,
+            max_send_pdu_bytes=max_send_pdu_bytes,
+            tls=security,
+            scp_roles=scp_roles,
         )
     except AssociationRejected as error:
-        log.line("F", f"Association Rejected:\n{error}")
+        if settings.tool == "getscu":
+            log.line("F", f"{_NOT_NEGOTIATED}DUL Association Rejected")
+            log.line("E", str(error), logger="dcmfast.getscu")
+        else:
+            log.line(letter, f"Association Rejected:\n{error}")
         raise
     except (ConnectionFailed, NetworkError) as error:
         text = str(error)
         if isinstance(error, AssociationTimeout):
             text = "0006:0317 Peer aborted Association (or never connected)"
-        log.line("F", f"Association Request Failed: {text}")
+        if settings.tool == "getscu":
+            log.line("F", f"{_NOT_NEGOTIATED}{text.partition(' ')[2]}")
+        else:
+            log.line(letter, f"Association Request Failed:{gap}{text}")
         _tell_security(settings, log, error, is_secure=security is not None)
         raise
     if link.secured is not None:
         log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
     _tell_block(settings, log, contexts, link)
     if not any(syntax for _, _, _, syntax in link.contexts()):
-        log.line("F", "No Acceptable Presentation Contexts")
+        head = _NOT_NEGOTIATED if settings.tool == "getscu" else ""
+        log.line(letter, f"{head}No Acceptable Presentation Contexts")
         link.abort()
         raise ContextNotAccepted("No Acceptable Presentation Contexts")
     # A peer without limit gets PDUs of our own largest size.
@@ -145,7 +166,7 @@ def _tell_block(
     log.line(letter, f"{title}\n{block}")
 
 
-def _close(settings: RequestorSettings, link: _rust.Association, log: Log) -> bool:
+def close(settings: RequestorSettings, link: _rust.Association, log: Log) -> bool:
     """Release or abort as asked; return False, told, if the release failed."""
     if settings.is_aborting:
         log.line("I", "Aborting Association")
@@ -165,7 +186,7 @@ def _close(settings: RequestorSettings, link: _rust.Association, log: Log) -> bo
 
 def echo(settings: EchoSettings) -> int:
     """Send C-ECHO as often as asked; return the exit code."""
-    log = _prepare(settings)
+    log = prepare(settings)
     syntaxes = ECHO_TRANSFER_SYNTAXES[: settings.transfer_syntax_count]
     contexts = [(VERIFICATION_SOP_CLASS, syntaxes)] * settings.context_count
     security = tls.context(settings.tls, role="requestor", log=log)
@@ -174,7 +195,7 @@ def echo(settings: EchoSettings) -> int:
     if settings.root_certificate is not None:
         return tls.tell_root(settings.root_certificate, settings.tls, log)
     try:
-        link = _associate(settings, contexts, log, security=security)
+        link = associate(settings, contexts, log, security=security)
     except NetworkError:
         return _NOT_ASSOCIATED
     finally:
@@ -190,7 +211,7 @@ def echo(settings: EchoSettings) -> int:
             log.line("I", "Aborting Association")
             return failure.exit_code_of(settings.tool)
         log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
-    return 0 if _close(settings, link, log) else 1
+    return 0 if close(settings, link, log) else 1
 
 
 # ---- C-STORE
@@ -225,7 +246,7 @@ def store(settings: StoreSettings) -> int:
     the high byte of the first failure status, 10 when the association was lost.  With ``--no-halt``
     0.
     """
-    log = _prepare(settings)
+    log = prepare(settings)
     try:
         files = inputs.gather(settings, log)
     except InputFileError as error:
@@ -282,7 +303,7 @@ def _store_group(
 ) -> int | None:
     """Send files over one association; return an exit code that ends the run, else None."""
     try:
-        link = _associate(
+        link = associate(
             settings,
             contexts,
             log,
@@ -312,7 +333,7 @@ def _store_group(
         if code is not None and (settings.is_halting or code == _LOST):
             _end(settings, link, log, code)
             return code
-    return None if _close(settings, link, log) else 1
+    return None if close(settings, link, log) else 1
 
 
 #: Exit code of storescu when the association is lost, as DCMTK's.
@@ -323,7 +344,7 @@ def _end(settings: StoreSettings, link: _rust.Association, log: Log, code: int) 
     """End an association in which a store failed."""
     if code == _LOST:
         return
-    _close(settings, link, log)
+    close(settings, link, log)
 
 
 def _check_whole(file: inputs.InputFile) -> None:

@@ -63,7 +63,8 @@ def parse(
         Its name as typed, for ``--arguments``; None takes the tool's.
     reached
         Functions by field, called with the option's values once its checks have passed and before
-        those of later fields: storescp reads the profile there.  What the one for ``log_config``
+        those of later fields: storescp reads the profile there.  For a repeatable option once an
+        occurrence, in the order typed.  What the one for ``log_config``
         returns is the level in force.
 
     Returns
@@ -204,7 +205,11 @@ class _Checks:
                 if field in typed_fields:
                     self._check_field(field, options)
                     if field in reached:
-                        level = reached[field](*self.chosen[field].values)
+                        chosen = self.chosen[field]
+                        every = chosen.all_values if chosen.option.repeatable else ()
+                        for values in every[:-1]:
+                            reached[field](*values)
+                        level = reached[field](*chosen.values)
                         if field == "log_config" and level is not None:
                             self.log_level = level
                 if field == "log_config":

@@ -20,6 +20,7 @@ from dcmfast.errors import (
     ListenError,
     NotAvailableYet,
     OutputDirectoryError,
+    PortPrivilegeError,
     ProfileError,
 )
 from dcmfast.options import grammar
@@ -217,7 +218,7 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
         common = general(parsed)
         # Shown before the directory is looked at.
         before = common["dictionary"].lines if common["dictionary"] is not None else ()
-        directory = _directory(parsed)
+        directory = directory_typed(parsed)
         is_ignoring = parsed.flag("ignore")
         if not os.path.isdir(directory):
             raise OutputDirectoryError(*before, ("F", "specified output directory does not exist"))
@@ -283,7 +284,7 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
         else:
             before.append(("W", DCMRECV_WITHOUT_PROFILE))
             common["warnings"] += (DCMRECV_WITHOUT_PROFILE,)
-        directory = _directory(parsed)
+        directory = directory_typed(parsed)
         if not os.path.isdir(directory):
             raise OutputDirectoryError(
                 *before, ("F", "cannot specify output directory: Directory does not exist")
@@ -333,7 +334,7 @@ def echoscu(front_end: FrontEnd, arguments: list[str]) -> EchoSettings | ParsedO
         refuse_unavailable(parsed)
         return EchoSettings(
             **general(parsed),
-            **_requestor(parsed),
+            **requestor(parsed),
             transfer_syntax_count=number(parsed, "propose_transfer_syntaxes"),
             context_count=number(parsed, "propose_contexts"),
             verified_certificate=_typed(parsed, "verify_certificate"),
@@ -366,7 +367,7 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
         refuse_unavailable(parsed)
         return StoreSettings(
             **general(parsed),
-            **_requestor(parsed),
+            **requestor(parsed),
             inputs=parsed.parameters[2:],
             input_format=parsed.choice("input_format"),
             is_scanning_directories=parsed.flag("scan_directories"),
@@ -408,6 +409,14 @@ def cannot_listen(tool: str, port: int, reason: str, *, is_privilege: bool) -> L
     if tool == "serve":
         cure = "a port above 1023 needs no privilege" if is_privilege else "choose one"
         return ListenError(("F", f"cannot listen on port {port}: {reason}; {cure}: --port N"))
+    if tool == "movescu":
+        if is_privilege:
+            return PortPrivilegeError(
+                ("F", f"cannot listen on port {port}, insufficient privileges")
+            )
+        return ListenError(
+            ("F", f"cannot create network: 0006:031c TCP Initialization Error: {reason}")
+        )
     if is_privilege:
         return ListenError(("F", f"cannot listen on port {port}, insufficient privileges"))
     if tool != "storescp":
@@ -516,7 +525,7 @@ def general(parsed: ParsedOptions) -> dict[str, Any]:
         "tool": parsed.front_end.tool,
         "log_level": parsed.log_level,
         "log_table": parsed.log_table,
-        "is_verbose_pc": _has(parsed, "verbose_pc") and parsed.flag("verbose_pc"),
+        "is_verbose_pc": has(parsed, "verbose_pc") and parsed.flag("verbose_pc"),
         "arguments_line": parsed.arguments_line,
         "is_tcp_nodelay": is_nodelay,
         "tcp_buffer_bytes": buffer_bytes,
@@ -554,8 +563,9 @@ def _time(parsed: ParsedOptions, field: str) -> int | None:
     return None if typed is None else min(typed, SECONDS_MAX)
 
 
-def _requestor(parsed: ParsedOptions) -> dict[str, Any]:
-    assert parsed.port is not None, "both requestors check their port"
+def requestor(parsed: ParsedOptions) -> dict[str, Any]:
+    """Return the fields of `RequestorSettings` that `general` does not give."""
+    assert parsed.port is not None, "requestors check their port"
     return {
         "peer": PeerAddress(host=parsed.parameters[0], port=parsed.port),
         "tls": tls(parsed),
@@ -564,7 +574,10 @@ def _requestor(parsed: ParsedOptions) -> dict[str, Any]:
         "connection_timeout_s": seconds(parsed, "connection_timeout_s"),
         "acse_timeout_s": seconds(parsed, "acse_timeout_s"),
         "dimse_timeout_s": seconds(parsed, "dimse_timeout_s"),
-        "socket_timeout_s": seconds(parsed, "socket_timeout_s"),
+        # DCMTK's retrieving tools have no option for it, and wait without end.
+        "socket_timeout_s": seconds(parsed, "socket_timeout_s")
+        if has(parsed, "socket_timeout_s")
+        else None,
         "max_pdu_bytes": number(parsed, "max_pdu_bytes"),
         "repeat": number(parsed, "repeat"),
         "is_aborting": parsed.flag("abort"),
@@ -576,7 +589,8 @@ def _typed(parsed: ParsedOptions, field: str) -> str | None:
     return str(values[0]) if values else None
 
 
-def _has(parsed: ParsedOptions, field: str) -> bool:
+def has(parsed: ParsedOptions, field: str) -> bool:
+    """Return True if the tool has options of this field."""
     return any(option.field == field for option in parsed.front_end.options())
 
 
@@ -593,7 +607,7 @@ def seconds(parsed: ParsedOptions, field: str) -> int | None:
     return None if typed is None or typed <= 0 else min(typed, SECONDS_MAX)
 
 
-def _directory(parsed: ParsedOptions) -> str:
+def directory_typed(parsed: ParsedOptions) -> str:
     """Return the output directory without trailing separators; an empty one is the current."""
     typed = parsed.text("output_directory")
     return typed.rstrip("/") or ("/" if typed else ".")

@@ -18,7 +18,7 @@ from dcmfast.config.byte_order import (
     opposite_explicit,
 )
 from dcmfast.types import Record
-from dcmfast.uids import STORAGE_SOP_CLASSES
+from dcmfast.uids import NAMES, STORAGE_SOP_CLASSES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,6 +192,31 @@ def proposed_transfer_syntaxes(proposal: str, *, combine: bool) -> tuple[tuple[s
         one for one in (EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE) if one != preferred
     )
     return ((preferred, *fallback),) if combine else ((preferred,), fallback)
+
+
+#: Storage SOP classes that a C-GET does not propose, because an association has 128 contexts: below
+#: 1.2.840.10008.5.1.4.1.1, families by their beginning.  DCMTK's getscu leaves out the same and
+#: some more.
+_SELDOM_RETRIEVED = (
+    *("104.4", "104.5", "11.6", "11.7", "11.8", "11.9", "11.10", "11.11", "11.12", "13.1.4"),
+    *("13.1.5", "200.2", "200.8", "501.", "601.", "6.3", "66.6", "77.1.5.5", "77.1.5.6"),
+    *("77.1.5.7", "77.1.5.8", "77.1.7", "82.1", "88.71", "88.72", "88.74", "88.75", "9.1.4"),
+    *("9.6.2", "9.7.", "9.8.", "91.1", *(f"481.{number}" for number in range(10, 26))),
+)
+
+
+def get_sop_classes() -> tuple[str, ...]:
+    """Return the storage SOP classes that a C-GET can receive, which are as many as fit."""
+    stem = "1.2.840.10008.5.1.4.1.1."
+    wanted = []
+    for uid in STORAGE_SOP_CLASSES:
+        tail = uid.removeprefix(stem)
+        if tail == uid or NAMES[uid].startswith("DRAFT_"):
+            continue
+        is_family = any(tail.startswith(one) for one in _SELDOM_RETRIEVED if one.endswith("."))
+        if not is_family and tail not in _SELDOM_RETRIEVED:
+            wanted.append(uid)
+    return tuple(wanted)
 
 
 def move_transfer_syntaxes(proposal: str) -> tuple[str, ...]:

@@ -159,6 +159,8 @@ pub const IDENTIFIER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Elements of one level of an identifier: the standard's tables have under 100 keys, the whole
 /// dictionary 5,000.
 pub const IDENTIFIER_ELEMENTS_MAX: usize = 8192;
+/// Items of a sequence that a typed query key may name (`Sequence[n]`); those up to it are made.
+pub const QUERY_KEY_ITEMS_MAX: usize = 1000;
 /// Rows of the index that one page of a query looks at: some milliseconds, so that no transaction
 /// is long, and C-CANCEL is looked for often.
 pub const QUERY_ROWS_PER_PAGE: usize = 4096;

@@ -3,25 +3,31 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use dcmfast_core::acse::block::{AssociationBlock, ContextBlock};
 use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::client::query::{Pending, ResponseData};
 use dcmfast_core::client::{Proposal, Requestor};
 use dcmfast_core::console::Console;
 use dcmfast_core::dimse::block::MessageBlock;
+use dcmfast_core::dimse::service::QueryService;
+use dcmfast_core::dimse::status::StatusClass;
 use dcmfast_core::log::Sink;
 use dcmfast_core::net::tcp::{TransportOptions, resolve};
+use dcmfast_core::server::getting::Getting;
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{Cut, InputFormat, ReadError, StoredInstance, cut_of, inspect};
 use dcmfast_core::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
-use dcmfast_core::ul::pdu::{APPLICATION_CONTEXT_NAME, PresentationResult, UidItem};
+use dcmfast_core::ul::pdu::{APPLICATION_CONTEXT_NAME, PresentationResult, RoleSelection, UidItem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::error::{ConnectError, client_error, os_error};
-use crate::server::uid;
+use crate::error::{ConnectError, client_error, interrupted, os_error};
+use crate::request::QueryResponse;
+use crate::server::{ObjectStore, SIGNAL_CHECK, uid, unknown};
 use crate::tls::TlsContext;
 
 /// What a sender needs to know of a file; see `inspect_file`.
@@ -161,10 +167,17 @@ pub fn message_block(direction: &str, fields: Vec<(String, String)>) -> String {
 /// One context: ID, abstract syntax, result, transfer syntax when accepted.
 type Answered = (u8, String, u8, Option<String>);
 
+/// Responses to C-GET are gathered so long, unless the final one comes.
+const GET_PORTION: Duration = Duration::from_millis(250);
+
 /// One association, requested by us.
 #[pyclass(frozen, module = "dcmfast._rust")]
 pub struct Association {
     requestor: Mutex<Option<Requestor>>,
+    /// The request whose responses are due.
+    pending: Mutex<Option<Pending>>,
+    /// A C-GET under way, which has the association meanwhile.
+    getting: Mutex<Option<Getting>>,
 }
 
 type Guard<'a> = MutexGuard<'a, Option<Requestor>>;
@@ -172,6 +185,14 @@ type Guard<'a> = MutexGuard<'a, Option<Requestor>>;
 impl Association {
     fn lock(&self) -> Guard<'_> {
         self.requestor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn getting(&self) -> MutexGuard<'_, Option<Getting>> {
+        self.getting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Option<Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on the open association without the interpreter.
@@ -189,6 +210,14 @@ impl Association {
     }
 }
 
+fn internal_fault() -> PyErr {
+    PyRuntimeError::new_err("internal fault while receiving")
+}
+
+fn no_query() -> PyErr {
+    PyRuntimeError::new_err("no query is under way")
+}
+
 fn ended() -> PyErr {
     PyRuntimeError::new_err("the association has ended")
 }
@@ -196,12 +225,12 @@ fn ended() -> PyErr {
 #[pymethods]
 impl Association {
     /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes
-    /// each.
+    /// each; for those of `scp_roles` the role of an SCP is proposed.
     #[new]
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
         connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
-        tcp_no_delay=true, tcp_buffer_bytes=None, tls=None,
+        tcp_no_delay=true, tcp_buffer_bytes=None, tls=None, scp_roles=Vec::new(),
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -220,6 +249,7 @@ impl Association {
         tcp_no_delay: bool,
         tcp_buffer_bytes: Option<usize>,
         tls: Option<Bound<'_, TlsContext>>,
+        scp_roles: Vec<String>,
     ) -> PyResult<Self> {
         let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
         let contexts = contexts
@@ -233,7 +263,12 @@ impl Association {
             calling: AeTitle::new(calling.as_bytes()),
             called: AeTitle::new(called.as_bytes()),
             contexts,
-            roles: Vec::new(),
+            roles: scp_roles
+                .iter()
+                .map(|class| {
+                    Ok(RoleSelection { sop_class_uid: uid(class)?.text(), scu: false, scp: true })
+                })
+                .collect::<PyResult<_>>()?,
             max_pdu_bytes,
             max_send_pdu_bytes,
             transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
@@ -243,6 +278,7 @@ impl Association {
             dimse_timeout: seconds(dimse_timeout_s),
             socket_timeout: seconds(socket_timeout_s),
             stop: None,
+            interrupted: Some(interrupted),
         };
         let requestor = py.detach(|| {
             let addresses = resolve(host, port).map_err(|_| {
@@ -250,7 +286,11 @@ impl Association {
             })?;
             Requestor::associate(&addresses, &proposal).map_err(client_error)
         })?;
-        Ok(Self { requestor: Mutex::new(Some(requestor)) })
+        Ok(Self {
+            requestor: Mutex::new(Some(requestor)),
+            pending: Mutex::new(None),
+            getting: Mutex::new(None),
+        })
     }
 
     /// Each proposed context: ID, abstract syntax, result of PS3.8 Table 9-18, transfer syntax when
@@ -344,6 +384,114 @@ impl Association {
             print("\n");
             Ok(status?.0)
         })
+    }
+
+    /// Sends C-FIND, C-MOVE or C-GET (`service`: find, move, get) with its identifier, encoded in the
+    /// transfer syntax of the context. `pending_data` is `read` or `ignored`: what is done with a
+    /// data set that a pending response announces.
+    #[pyo3(signature = (
+        service, context_id, identifier, *, destination=None, pending_data="read"
+    ))]
+    fn query(
+        &self,
+        py: Python<'_>,
+        service: &str,
+        context_id: u8,
+        identifier: &[u8],
+        destination: Option<&str>,
+        pending_data: &str,
+    ) -> PyResult<()> {
+        let service = match service {
+            "find" => QueryService::Find,
+            "move" => QueryService::Move,
+            "get" => QueryService::Get,
+            other => return Err(unknown("service", other)),
+        };
+        let data = match pending_data {
+            "read" => ResponseData::Read,
+            "ignored" => ResponseData::PendingIgnored,
+            other => return Err(unknown("treatment of pending data sets", other)),
+        };
+        let destination = destination.map(|title| AeTitle::new(title.as_bytes()));
+        let identifier = identifier.to_vec();
+        let pending = self.with(py, |requestor| {
+            requestor.begin_query(service, context_id, destination, &identifier, data)
+        })?;
+        *self.pending() = Some(pending);
+        Ok(())
+    }
+
+    /// Waits for the next response to the query, and gives it with those that have come with it.
+    /// After the final one there is nothing to wait for, and RuntimeError is raised.
+    fn responses(&self, py: Python<'_>) -> PyResult<Vec<QueryResponse>> {
+        let pending = (*self.pending()).ok_or_else(no_query)?;
+        let replies = self.with(py, |requestor| requestor.next_replies(pending))?;
+        if replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending) {
+            *self.pending() = None;
+        }
+        Ok(replies.iter().map(|reply| QueryResponse::of(py, reply)).collect())
+    }
+
+    /// Sends C-GET with its identifier; what comes goes to `objects`. `titles` are ours and the peer's.
+    fn get(
+        &self,
+        py: Python<'_>,
+        context_id: u8,
+        identifier: &[u8],
+        objects: &Bound<'_, ObjectStore>,
+        titles: (String, String),
+    ) -> PyResult<()> {
+        let shared = Arc::clone(&objects.get().shared);
+        let titles = (AeTitle::new(titles.0.as_bytes()), AeTitle::new(titles.1.as_bytes()));
+        let identifier = identifier.to_vec();
+        let pending = self.with(py, |requestor| {
+            let (get, read) = (QueryService::Get, ResponseData::Read);
+            requestor.begin_query(get, context_id, None, &identifier, read)
+        })?;
+        let requestor = self.lock().take().ok_or_else(ended)?;
+        *self.getting() = Some(Getting::new(requestor, shared, pending, titles));
+        Ok(())
+    }
+
+    /// Receives the objects of `get`, and gives its responses in portions: not for each object.
+    fn get_responses(&self, py: Python<'_>) -> PyResult<Vec<QueryResponse>> {
+        let mut getting = self.getting().take().ok_or_else(no_query)?;
+        let stop = getting.stop();
+        let replies = thread::scope(|scope| {
+            let waiter = thread::current();
+            let receiving = scope.spawn(move || {
+                let replies = getting.replies(GET_PORTION);
+                waiter.unpark();
+                (getting, replies)
+            });
+            while !receiving.is_finished() {
+                py.detach(|| thread::park_timeout(SIGNAL_CHECK));
+                if let Err(error) = py.check_signals() {
+                    stop.raise();
+                    py.detach(|| {
+                        let _ = receiving.join();
+                    });
+                    return Err(error);
+                }
+            }
+            let (getting, replies) = receiving.join().map_err(|_| internal_fault())?;
+            let replies = replies.map_err(client_error)?;
+            let is_final =
+                replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending);
+            if is_final {
+                *self.lock() = getting.into_requestor();
+            } else {
+                *self.getting() = Some(getting);
+            }
+            Ok::<_, PyErr>(replies)
+        })?;
+        Ok(replies.iter().map(|reply| QueryResponse::of(py, reply)).collect())
+    }
+
+    /// Sends C-CANCEL for the query; responses go on up to a final one.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        let pending = (*self.pending()).ok_or_else(no_query)?;
+        self.with(py, |requestor| requestor.cancel(pending))
     }
 
     /// Releases the association and closes.

@@ -1,10 +1,11 @@
 //! The one place where a failure of the engine becomes a Python exception.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use dcmfast_core::client::ClientError;
 use dcmfast_core::log::system_text;
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 pyo3::create_exception!(_rust, AssociationError, PyRuntimeError, "An association failed.");
@@ -48,6 +49,20 @@ pub fn os_error(error: &io::Error) -> PyErr {
     }
 }
 
+/// What a signal handler raised while the engine waited.
+static RAISED: Mutex<Option<PyErr>> = Mutex::new(None);
+
+/// Lets Python's signal handlers have their turn; true when one raised, which
+/// [`client_error`] hands on.
+pub fn interrupted() -> bool {
+    let raised = Python::attach(|py| py.check_signals().err());
+    let has_raised = raised.is_some();
+    if has_raised {
+        *RAISED.lock().unwrap_or_else(PoisonError::into_inner) = raised;
+    }
+    has_raised
+}
+
 /// `error` as the exception that Python catches.
 pub fn client_error(error: ClientError) -> PyErr {
     let text = error.to_string();
@@ -65,6 +80,10 @@ pub fn client_error(error: ClientError) -> PyErr {
         ClientError::PeerAborted(_) | ClientError::PeerGone(_) => PeerAborted::new_err(text),
         ClientError::PeerReleased => PeerReleased::new_err(text),
         ClientError::TimedOut => TimedOut::new_err(text),
+        ClientError::Interrupted => {
+            let raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner).take();
+            raised.unwrap_or_else(|| PyKeyboardInterrupt::new_err(()))
+        }
         ClientError::Source(source) | ClientError::Unsent(source) => os_error(&source),
         ClientError::NoContext | ClientError::Local(_) => LocalProtocolError::new_err(text),
         _ => ProtocolError::new_err(text),

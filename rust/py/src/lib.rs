@@ -18,6 +18,7 @@ mod load;
 mod log;
 mod protocol;
 mod query;
+mod request;
 mod rewrite;
 mod server;
 mod tls;
@@ -61,9 +62,14 @@ mod _rust {
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]
+    use crate::request::{
+        QueryResponse, check_query_key, dump_identifier, failed_uids, file_head, identifier_json,
+        identifier_xml, query_identifier,
+    };
+    #[pymodule_export]
     use crate::rewrite::rewrite;
     #[pymodule_export]
-    use crate::server::{HostRuleError, Receiver, host_verdict};
+    use crate::server::{HostRuleError, ObjectStore, Receiver, host_verdict};
     #[pymodule_export]
     use crate::tls::{
         TlsContext, TlsPasswordNeeded, TlsStartError, tls_cipher_suites, tls_is_root_certificate,

@@ -66,6 +66,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         INDEX_CHECK_PAGES,
         IDENTIFIER_BYTES_MAX,
         IDENTIFIER_ELEMENTS_MAX,
+        QUERY_KEY_ITEMS_MAX,
         QUERY_ROWS_PER_PAGE,
         QUERY_MATCHES_PER_PAGE,
         QUERY_CANDIDATES_MAX,

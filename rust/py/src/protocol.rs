@@ -52,10 +52,17 @@ pub fn negotiate(table: Table, proposed: Vec<Proposed>) -> PyResult<Vec<Answered
         .collect())
 }
 
-/// A status in DCMTK's words, as log lines show it; `operation` is `echo` or `store`.
+/// A status in DCMTK's words, as log lines show it; `operation` is `echo`, `find`, `move`, `get` or
+/// `store`.
 #[pyfunction]
 pub fn status_text(operation: &str, status: u16) -> String {
-    let operation = if operation == "echo" { Operation::Echo } else { Operation::Store };
+    let operation = match operation {
+        "echo" => Operation::Echo,
+        "find" => Operation::Find,
+        "move" => Operation::Move,
+        "get" => Operation::Get,
+        _ => Operation::Store,
+    };
     Status(status).text(operation).to_string()
 }
 

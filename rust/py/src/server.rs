@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use dcmfast_core::archive::area::AreaOptions;
@@ -42,7 +42,7 @@ use crate::log::EventLog;
 use crate::tls::TlsContext;
 
 /// How often Python's signal handlers may run while the server does.
-const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+pub const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 
 /// Level by DCMTK's name.
 pub fn level(name: &str) -> PyResult<Level> {
@@ -334,8 +334,117 @@ impl Receiver {
 /// A receiver that is listening.
 #[pyclass(frozen, module = "dcmfast._rust")]
 pub struct Receiver {
-    server: Server,
+    server: Arc<Server>,
     shared: Arc<Shared>,
+    /// Serves beside the caller, after `start`.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The service that a plan describes, where its connections come from, and how many processes.
+fn service_of(given: Option<Bound<'_, PyDict>>) -> PyResult<(Service, Source, usize)> {
+    let Some(given) = given else { return Err(PyValueError::new_err("no plan was given")) };
+    let plan: Plan = given.extract()?;
+    let dialect = match &*plan.tool {
+        "storescp" => Dialect::Storescp,
+        "dcmrecv" => Dialect::Dcmrecv,
+        "dcmqrscp" | "serve" => Dialect::Dcmqrscp,
+        "movescu" => Dialect::Movescu,
+        "getscu" => Dialect::Getscu,
+        other => return Err(unknown("tool", other)),
+    };
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let logger = match &plan.log {
+        Some(log) => Arc::clone(&log.get().logger),
+        None => Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
+    };
+    let panic_logger = Arc::clone(&logger);
+    let storing = plan.storing(given_encoding(&given)?)?;
+    let host_access = match &plan.host_access {
+        Some((daemon, allow, deny)) => Some(open_rules(daemon, allow, deny)?),
+        None => None,
+    };
+    let archive = given.get_item("archive")?;
+    let host_names = HostNames::new(plan.host_lookup);
+    let mut events = None;
+    let objects = if let Some(tables) = archive {
+        let tables: Tables = tables.extract()?;
+        Objects::Areas(Arc::new(tables.compile(|quota| AreaOptions {
+            durability: storing.durability,
+            duplicates: storing.duplicates,
+            quota,
+            mode: storing.mode,
+            encoding: storing.encoding,
+            logger: Arc::clone(&logger),
+        })?))
+    } else {
+        let directory: DirectoryPlan = given.extract()?;
+        let options = directory.store_options(dialect, &storing)?;
+        let store = Store::open(options).map_err(|error| match error {
+            StoreError::Io(failure) => os_error(&failure.source),
+            error => PyOSError::new_err(error.to_string()),
+        })?;
+        let options = directory.event_options(&storing);
+        let commands =
+            Commands::new(Arc::clone(&logger), host_names.clone(), options.is_synchronous);
+        events = Some(Arc::new(Events::new(
+            options,
+            Arc::clone(&store),
+            Arc::clone(&logger),
+            commands,
+        )));
+        Objects::Directory(store)
+    };
+    let bind: Option<String> = match given.get_item("bind")? {
+        Some(bind) => bind.extract()?,
+        None => None,
+    };
+    let bind = match bind {
+        Some(text) => Some(text.parse().map_err(|_| unknown("address", &text))?),
+        None => None,
+    };
+    let tls: Option<Bound<'_, TlsContext>> = match given.get_item("tls")? {
+        Some(tls) => tls.extract()?,
+        None => None,
+    };
+    let service = Service {
+        dialect,
+        logger,
+        host_names,
+        host_access,
+        transport: TransportOptions {
+            no_delay: plan.tcp_no_delay,
+            buffer_bytes: plan.tcp_buffer_bytes,
+        },
+        tls: tls.map(|tls| tls.get().context.clone()),
+        blocks: BlockPool::default(),
+        acceptor: plan.table.compile()?,
+        mode: storing.mode,
+        objects,
+        events,
+        max_pdu_bytes: plan.max_pdu_bytes,
+        acse_timeout: seconds(plan.acse_timeout_s),
+        socket_timeout: plan.socket_timeout_s.map(seconds),
+        dimse_timeout: plan.dimse_timeout_s.map(seconds),
+        associations_max: plan.associations_max,
+        one_at_a_time: plan.one_at_a_time,
+        is_forking: plan.processes > 0,
+        refuse: plan.refuse,
+        faults: faults::compile(plan.faults, plan.fault_seed)?,
+        reject_without_implementation_class_uid: plan.reject_without_implementation_class_uid,
+        verbose_contexts: plan.verbose_contexts,
+        verbose_responses: plan.verbose_responses,
+    };
+    // One line instead of Rust's own report: a panic is told in the log's form, without values.
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        panic_logger.line(
+            Level::Error,
+            "dcmfast.server",
+            format_args!("internal fault at {place}"),
+        );
+    }));
+    let source = plan.port.map_or(Source::StandardInput, |port| Source::Port(bind, port));
+    Ok((service, source, plan.processes))
 }
 
 #[pymethods]
@@ -344,110 +453,10 @@ impl Receiver {
     #[new]
     #[pyo3(signature = (**plan))]
     fn new(plan: Option<Bound<'_, PyDict>>) -> PyResult<Self> {
-        let Some(given) = plan else { return Err(PyValueError::new_err("no plan was given")) };
-        let plan: Plan = given.extract()?;
-        let dialect = match &*plan.tool {
-            "storescp" => Dialect::Storescp,
-            "dcmrecv" => Dialect::Dcmrecv,
-            "dcmqrscp" | "serve" => Dialect::Dcmqrscp,
-            other => return Err(unknown("tool", other)),
-        };
-        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-        let logger = match &plan.log {
-            Some(log) => Arc::clone(&log.get().logger),
-            None => Arc::new(Logger::new(level(&plan.log_level)?, Arc::new(Console))),
-        };
-        let panic_logger = Arc::clone(&logger);
-        let storing = plan.storing(given_encoding(&given)?)?;
-        let host_access = match &plan.host_access {
-            Some((daemon, allow, deny)) => Some(open_rules(daemon, allow, deny)?),
-            None => None,
-        };
-        let archive = given.get_item("archive")?;
-        let host_names = HostNames::new(plan.host_lookup);
-        let mut events = None;
-        let objects = if let Some(tables) = archive {
-            let tables: Tables = tables.extract()?;
-            Objects::Areas(Arc::new(tables.compile(|quota| AreaOptions {
-                durability: storing.durability,
-                duplicates: storing.duplicates,
-                quota,
-                mode: storing.mode,
-                encoding: storing.encoding,
-                logger: Arc::clone(&logger),
-            })?))
-        } else {
-            let directory: DirectoryPlan = given.extract()?;
-            let options = directory.store_options(dialect, &storing)?;
-            let store = Store::open(options).map_err(|error| match error {
-                StoreError::Io(failure) => os_error(&failure.source),
-                error => PyOSError::new_err(error.to_string()),
-            })?;
-            let options = directory.event_options(&storing);
-            let commands =
-                Commands::new(Arc::clone(&logger), host_names.clone(), options.is_synchronous);
-            events = Some(Arc::new(Events::new(
-                options,
-                Arc::clone(&store),
-                Arc::clone(&logger),
-                commands,
-            )));
-            Objects::Directory(store)
-        };
-        let bind: Option<String> = match given.get_item("bind")? {
-            Some(bind) => bind.extract()?,
-            None => None,
-        };
-        let bind = match bind {
-            Some(text) => Some(text.parse().map_err(|_| unknown("address", &text))?),
-            None => None,
-        };
-        let tls: Option<Bound<'_, TlsContext>> = match given.get_item("tls")? {
-            Some(tls) => tls.extract()?,
-            None => None,
-        };
-        let service = Service {
-            dialect,
-            logger,
-            host_names,
-            host_access,
-            transport: TransportOptions {
-                no_delay: plan.tcp_no_delay,
-                buffer_bytes: plan.tcp_buffer_bytes,
-            },
-            tls: tls.map(|tls| tls.get().context.clone()),
-            blocks: BlockPool::default(),
-            acceptor: plan.table.compile()?,
-            mode: storing.mode,
-            objects,
-            events,
-            max_pdu_bytes: plan.max_pdu_bytes,
-            acse_timeout: seconds(plan.acse_timeout_s),
-            socket_timeout: plan.socket_timeout_s.map(seconds),
-            dimse_timeout: plan.dimse_timeout_s.map(seconds),
-            associations_max: plan.associations_max,
-            one_at_a_time: plan.one_at_a_time,
-            is_forking: plan.processes > 0,
-            refuse: plan.refuse,
-            faults: faults::compile(plan.faults, plan.fault_seed)?,
-            reject_without_implementation_class_uid: plan.reject_without_implementation_class_uid,
-            verbose_contexts: plan.verbose_contexts,
-            verbose_responses: plan.verbose_responses,
-        };
-        // One line instead of Rust's own report: a panic is told in the log's form, without values.
-        std::panic::set_hook(Box::new(move |panic| {
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            panic_logger.line(
-                Level::Error,
-                "dcmfast.server",
-                format_args!("internal fault at {place}"),
-            );
-        }));
-        let source = plan.port.map_or(Source::StandardInput, |port| Source::Port(bind, port));
-        let server =
-            Server::bind(source, plan.processes, service).map_err(|error| os_error(&error))?;
+        let (service, source, processes) = service_of(plan)?;
+        let server = Server::bind(source, processes, service).map_err(|error| os_error(&error))?;
         let shared = server.shared();
-        Ok(Self { server, shared })
+        Ok(Self { server: Arc::new(server), shared, thread: Mutex::new(None) })
     }
 
     /// Opens the storage areas of an archive, and brings to its end what an earlier process left
@@ -527,6 +536,29 @@ impl Receiver {
         self.shared.stop.is_raised()
     }
 
+    /// Serves in a thread of its own, until `finish`.
+    fn start(&self) -> PyResult<()> {
+        let server = Arc::clone(&self.server);
+        let builder = thread::Builder::new().name("receiver".into());
+        let thread = builder.spawn(move || server.run()).map_err(|error| os_error(&error))?;
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Ends what `start` began: waits until no peer is associated, at most `patience_s` after the
+    /// last object, and stops.
+    fn finish(&self, py: Python<'_>, patience_s: u32) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        py.detach(|| {
+            self.shared.wait_until_quiet(Duration::from_secs(u64::from(patience_s)));
+            self.shared.stop.raise();
+            // What waits for connections sees the flag at once, and not a slice later.
+            self.server.stop_listening();
+            // A panic of the accepting thread was told by the hook.
+            let _ = thread.map(JoinHandle::join);
+        });
+    }
+
     /// Asks the server to stop: once to finish what is in hand, twice to stop at once.
     fn stop(&self) {
         self.shared.stop.raise();
@@ -534,18 +566,45 @@ impl Receiver {
 
     /// Observable numbers by name.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counters = &self.shared.counters;
-        let table = PyDict::new(py);
-        for (name, value) in [
-            ("connections", &counters.connections),
-            ("associations", &counters.associations),
-            ("rejections", &counters.rejections),
-            ("stored", &counters.stored),
-            ("refused", &counters.refused),
-            ("panics", &counters.panics),
-        ] {
-            table.set_item(name, value.load(Ordering::Relaxed))?;
-        }
-        Ok(table)
+        counters_of(py, &self.shared)
+    }
+}
+
+fn counters_of<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDict>> {
+    let counters = &shared.counters;
+    let table = PyDict::new(py);
+    for (name, value) in [
+        ("connections", &counters.connections),
+        ("associations", &counters.associations),
+        ("rejections", &counters.rejections),
+        ("stored", &counters.stored),
+        ("refused", &counters.refused),
+        ("panics", &counters.panics),
+    ] {
+        table.set_item(name, value.load(Ordering::Relaxed))?;
+    }
+    Ok(table)
+}
+
+/// Where objects go that come over an association of ours (C-GET): a receiver without a port.
+#[pyclass(frozen, module = "dcmfast._rust")]
+pub struct ObjectStore {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl ObjectStore {
+    /// Opens the output directory; the plan is a receiver's.
+    #[new]
+    #[pyo3(signature = (**plan))]
+    fn new(plan: Option<Bound<'_, PyDict>>) -> PyResult<Self> {
+        let (service, ..) = service_of(plan)?;
+        let shared = Shared::new(service, 0).map_err(|error| os_error(&error))?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Observable numbers by name.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        counters_of(py, &self.shared)
     }
 }

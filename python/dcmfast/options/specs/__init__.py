@@ -14,10 +14,26 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
     from dcmfast.options.specs.dcmqrscp import DCMQRSCP
     from dcmfast.options.specs.dcmrecv import DCMRECV
     from dcmfast.options.specs.echoscu import ECHOSCU
+    from dcmfast.options.specs.findscu import FINDSCU
+    from dcmfast.options.specs.getscu import GETSCU
     from dcmfast.options.specs.index import INDEX
     from dcmfast.options.specs.load import LOAD
+    from dcmfast.options.specs.movescu import MOVESCU
     from dcmfast.options.specs.serve import SERVE
     from dcmfast.options.specs.storescp import STORESCP
     from dcmfast.options.specs.storescu import STORESCU
 
-    return (STORESCP, DCMRECV, DCMQRSCP, SERVE, INDEX, DCMQRIDX, LOAD, ECHOSCU, STORESCU)
+    return (
+        STORESCP,
+        DCMRECV,
+        DCMQRSCP,
+        SERVE,
+        INDEX,
+        DCMQRIDX,
+        LOAD,
+        ECHOSCU,
+        STORESCU,
+        FINDSCU,
+        GETSCU,
+        MOVESCU,
+    )

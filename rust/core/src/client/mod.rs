@@ -1,4 +1,4 @@
-//! The requestor side: associate, echo, store, release, abort.
+//! The requestor side: associate, echo, store, query, release, abort.
 //!
 //! One [`Requestor`] is one association, driven by its caller's thread. Used by the SCU tools and by
 //! the sub-operations of C-MOVE. Deadlines are the tools' options: connection, ACSE, DIMSE, socket. A
@@ -9,27 +9,31 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
+use self::query::{Inbox, Reply};
 use self::send::{DataSet, SendError, send_message};
 use crate::ae_title::AeTitle;
-use crate::dimse::message::{MessageAssembler, Step, append_command};
+use crate::dimse::message::append_command;
 use crate::dimse::service::{
-    Command, DataSetType, EchoRequest, Priority, StoreRequest, command_field, command_name,
+    DataSetType, EchoRequest, Priority, StoreRequest, command_field, command_name,
 };
 use crate::dimse::status::Status;
 use crate::limits::STOP_GRACE_S;
 use crate::log::{escaped, system_text};
 use crate::net::buffer::{BlockPool, ReadBuffer};
-use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd};
+use crate::net::tcp::{
+    Connection, ReadEnd, SLICE, SocketAddr, StopFlag, TransportOptions, WriteEnd,
+};
 use crate::net::tls::{HandshakeEnd, TlsContext, TlsFault};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{
     APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, PresentationResult,
     ProposedContext, RoleSelection, TitleFields, UidItem, UserInformation,
 };
-use crate::ul::pdv::{ContextIds, Fragmenter, MaximumTooSmall, split_first};
+use crate::ul::pdv::{ContextIds, Fragmenter, MaximumTooSmall};
 use crate::ul::provider::{Indication, LocalProtocolError, UpperLayer};
 
 pub mod operate;
+pub mod query;
 pub mod send;
 
 /// Abstract syntax of C-ECHO, PS3.4 Annex A.
@@ -64,6 +68,9 @@ pub struct Proposal {
     pub socket_timeout: Option<Duration>,
     /// Ends every wait soon after it was raised; `None` for a process whose only work this is.
     pub stop: Option<StopFlag>,
+    /// Asked while nothing comes, some times a second: true ends the wait
+    /// ([`ClientError::Interrupted`]).
+    pub interrupted: Option<fn() -> bool>,
 }
 
 /// Why an operation failed.
@@ -84,6 +91,8 @@ pub enum ClientError {
     PeerReleased,
     /// No answer in time, or the peer does not read.
     TimedOut,
+    /// Our own user does not want to wait any longer.
+    Interrupted,
     /// The peer broke the protocol; we aborted.
     Protocol(String),
     /// No accepted presentation context for what was to be sent.
@@ -117,6 +126,7 @@ impl fmt::Display for ClientError {
             }
             Self::PeerReleased => formatter.write_str("Peer requested release"),
             Self::TimedOut => formatter.write_str("No answer in time"),
+            Self::Interrupted => formatter.write_str("interrupted"),
             Self::Protocol(what) => formatter.write_str(what),
             Self::NoContext => formatter.write_str("No valid Presentation Context ID"),
             Self::MaximumTooSmall(error) => fmt::Display::fmt(error, formatter),
@@ -188,7 +198,7 @@ pub struct Requestor {
     connection: Connection,
     ul: UpperLayer,
     buffer: ReadBuffer,
-    assembler: MessageAssembler,
+    inbox: Inbox,
     fragmenter: Fragmenter,
     contexts: Vec<NegotiatedContext>,
     peer_max_pdu_bytes: Option<u32>,
@@ -197,6 +207,7 @@ pub struct Requestor {
     socket_timeout: Option<Duration>,
     acse_timeout: Option<Duration>,
     stop: Option<StopFlag>,
+    interrupted: Option<fn() -> bool>,
     next_message_id: u16,
     /// The PDUs of a command; kept, so that none are allocated per message.
     head: Vec<u8>,
@@ -207,7 +218,7 @@ pub struct Requestor {
 /// What the peer's next PDU meant, copied out of the buffer.
 enum Event {
     Accept(Box<AssociateAc>),
-    Response { command_field: u16, responded_to: u16, status: Status },
+    Response(Box<Reply>),
     ReleaseReply,
 }
 
@@ -244,7 +255,7 @@ impl Requestor {
             connection,
             ul: UpperLayer::requestor(proposal.max_pdu_bytes),
             buffer: ReadBuffer::new(BlockPool::default()),
-            assembler: MessageAssembler::new(ContextIds::default()),
+            inbox: Inbox::new(ContextIds::default()),
             fragmenter: Fragmenter::new(proposal.max_send_pdu_bytes)
                 .map_err(ClientError::MaximumTooSmall)?,
             contexts: Vec::new(),
@@ -254,6 +265,7 @@ impl Requestor {
             socket_timeout: proposal.socket_timeout,
             acse_timeout: proposal.acse_timeout,
             stop: proposal.stop.clone(),
+            interrupted: proposal.interrupted,
             next_message_id: 1,
             head: Vec::new(),
             secured,
@@ -317,7 +329,7 @@ impl Requestor {
             });
         }
         let accepted = self.contexts.iter().filter(|context| context.transfer_syntax.is_some());
-        self.assembler = MessageAssembler::new(accepted.map(|context| context.id).collect());
+        self.inbox = Inbox::new(accepted.map(|context| context.id).collect());
         Ok(())
     }
 
@@ -355,6 +367,66 @@ impl Requestor {
         let id = self.next_message_id;
         self.next_message_id = self.next_message_id.checked_add(1).unwrap_or(1);
         id
+    }
+}
+
+/// What a requestor is apart from its connection: put aside while objects come over it (C-GET).
+pub(crate) struct Aside {
+    fragmenter: Fragmenter,
+    contexts: Vec<NegotiatedContext>,
+    peer_max_pdu_bytes: Option<u32>,
+    peer_implementation: (String, String),
+    timeouts: [Option<Duration>; 3],
+    stop: Option<StopFlag>,
+    interrupted: Option<fn() -> bool>,
+    secured: Option<String>,
+    next_message_id: u16,
+}
+
+impl Requestor {
+    /// Hands over connection, upper layer and what was read; no response is due.
+    pub(crate) fn put_aside(self) -> (Connection, UpperLayer, ReadBuffer, Aside) {
+        let aside = Aside {
+            fragmenter: self.fragmenter,
+            contexts: self.contexts,
+            peer_max_pdu_bytes: self.peer_max_pdu_bytes,
+            peer_implementation: self.peer_implementation,
+            timeouts: [self.dimse_timeout, self.socket_timeout, self.acse_timeout],
+            stop: self.stop,
+            interrupted: self.interrupted,
+            secured: self.secured,
+            next_message_id: self.next_message_id,
+        };
+        (self.connection, self.ul, self.buffer, aside)
+    }
+
+    /// The requestor again, when nothing more comes over its association unasked.
+    pub(crate) fn resume(
+        connection: Connection,
+        ul: UpperLayer,
+        buffer: ReadBuffer,
+        aside: Aside,
+    ) -> Self {
+        let accepted = aside.contexts.iter().filter(|context| context.transfer_syntax.is_some());
+        let [dimse_timeout, socket_timeout, acse_timeout] = aside.timeouts;
+        Self {
+            connection,
+            ul,
+            buffer,
+            inbox: Inbox::new(accepted.map(|context| context.id).collect()),
+            fragmenter: aside.fragmenter,
+            contexts: aside.contexts,
+            peer_max_pdu_bytes: aside.peer_max_pdu_bytes,
+            peer_implementation: aside.peer_implementation,
+            dimse_timeout,
+            socket_timeout,
+            acse_timeout,
+            stop: aside.stop,
+            interrupted: aside.interrupted,
+            secured: aside.secured,
+            next_message_id: aside.next_message_id,
+            head: Vec::new(),
+        }
     }
 }
 
@@ -502,7 +574,7 @@ impl Requestor {
             match self.next(deadline)? {
                 Event::ReleaseReply => return Ok(()),
                 // A late response has no one to go to.
-                Event::Response { .. } => {}
+                Event::Response(_) => {}
                 Event::Accept(_) => return Err(self.protocol("an answer out of place".into())),
             }
         }
@@ -527,20 +599,25 @@ impl Requestor {
 
     /// Waits for the response to the request `message_id` of command `request_field`.
     fn status(&mut self, request_field: u16, message_id: u16) -> Result<Status, ClientError> {
+        Ok(self.reply(request_field, message_id)?.status)
+    }
+
+    /// The same, with all that the response says.
+    fn reply(&mut self, request_field: u16, message_id: u16) -> Result<Box<Reply>, ClientError> {
         let patience = self.dimse_timeout.or(self.socket_timeout);
         let deadline = patience.map(|timeout| Instant::now() + timeout);
         match self.next(deadline)? {
-            Event::Response { command_field, .. }
-                if command_field != request_field | command_field::RESPONSE_BIT =>
+            Event::Response(reply)
+                if reply.command_field != request_field | command_field::RESPONSE_BIT =>
             {
-                let (came, asked) = (command_name(command_field), command_name(request_field));
+                let came = command_name(reply.command_field);
+                let asked = command_name(request_field);
                 Err(self.protocol(format!("{came}, where {asked} was asked")))
             }
-            Event::Response { responded_to, status, .. } if responded_to == message_id => {
-                Ok(status)
-            }
-            Event::Response { responded_to, .. } => Err(self.protocol(format!(
-                "response to message {responded_to}, where {message_id} was asked"
+            Event::Response(reply) if reply.responded_to == message_id => Ok(reply),
+            Event::Response(reply) => Err(self.protocol(format!(
+                "response to message {}, where {message_id} was asked",
+                reply.responded_to
             ))),
             Event::ReleaseReply => Err(self.protocol("A-RELEASE-RP without a request".into())),
             Event::Accept(_) => Err(self.protocol("a second A-ASSOCIATE-AC".into())),
@@ -550,6 +627,9 @@ impl Requestor {
     /// The next event of the peer's, until `deadline`.
     fn next(&mut self, deadline: Option<Instant>) -> Result<Event, ClientError> {
         loop {
+            if let Some(reply) = self.inbox.take() {
+                return Ok(Event::Response(reply));
+            }
             let received = self.ul.receive(self.buffer.unread());
             let (consumed, reaction) = (received.consumed, received.reaction);
             let event = match received.indication {
@@ -561,12 +641,24 @@ impl Requestor {
                     let space = self.buffer.space(total_bytes);
                     let patience = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
                     let stop = self.stop.as_ref().map(|flag| (flag, patience));
-                    let count = self.connection.read(space, deadline, stop)?;
-                    self.buffer.filled(count);
+                    let slice = self.interrupted.is_some().then(|| Instant::now() + SLICE);
+                    let until = match (deadline, slice) {
+                        (Some(deadline), Some(slice)) => Some(deadline.min(slice)),
+                        (deadline, slice) => deadline.or(slice),
+                    };
+                    match self.connection.read(space, until, stop) {
+                        Ok(count) => self.buffer.filled(count),
+                        Err(ReadEnd::TimedOut) if until != deadline => {
+                            if self.interrupted.is_some_and(|is_interrupted| is_interrupted()) {
+                                return Err(ClientError::Interrupted);
+                            }
+                        }
+                        Err(end) => return Err(end.into()),
+                    }
                     continue;
                 }
-                Indication::Data(body) => match take_response(&mut self.assembler, body) {
-                    Ok(event) => Ok(event),
+                Indication::Data(body) => match self.inbox.take_pdvs(body) {
+                    Ok(()) => Ok(None),
                     Err((abort, what)) => {
                         self.abort_with(abort);
                         return Err(ClientError::Protocol(what));
@@ -598,52 +690,4 @@ impl Requestor {
             }
         }
     }
-}
-
-/// The response that a P-DATA-TF completes, if any. A requestor of C-ECHO and C-STORE awaits no
-/// data set.
-fn take_response(
-    assembler: &mut MessageAssembler,
-    mut body: &[u8],
-) -> Result<Option<Event>, (Abort, String)> {
-    let mut found = None;
-    while !body.is_empty() {
-        let (pdv, rest) = split_first(body).map_err(|error| (error.abort(), error.to_string()))?;
-        body = rest;
-        match assembler.feed(pdv) {
-            Ok(Step::Progress) => {}
-            Ok(Step::Command { set, .. }) => match Command::of(&set) {
-                Ok(Command::Response(response)) => {
-                    found = Some(Event::Response {
-                        command_field: response.command_field,
-                        responded_to: response.message_id_being_responded_to,
-                        status: response.status,
-                    });
-                }
-                Ok(Command::Echo(_)) => return Err(request_out_of_place(command_field::C_ECHO_RQ)),
-                Ok(Command::Store(_)) => {
-                    return Err(request_out_of_place(command_field::C_STORE_RQ));
-                }
-                Ok(Command::Cancel(_)) => {
-                    return Err(request_out_of_place(command_field::C_CANCEL_RQ));
-                }
-                Ok(Command::Query(request)) => {
-                    return Err(request_out_of_place(request.service.command_field()));
-                }
-                Ok(Command::Other(request)) => {
-                    return Err(request_out_of_place(request.command_field));
-                }
-                Err(error) => return Err((error.abort(), error.to_string())),
-            },
-            Ok(Step::DataSet { .. }) => {
-                return Err((Abort::UNEXPECTED_PDU_PARAMETER, "a data set in a response".into()));
-            }
-            Err(error) => return Err((error.abort(), error.to_string())),
-        }
-    }
-    Ok(found)
-}
-
-fn request_out_of_place(field: u16) -> (Abort, String) {
-    (Abort::USER, format!("{} where a response was due", command_name(field)))
 }

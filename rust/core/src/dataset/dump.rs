@@ -1,144 +1,327 @@
 //! An identifier as the log shows it, element by element, in the form of DCMTK's `dcmdump`.
 //!
-//! Shown from `-v` on, as DCMTK's dcmqrscp does; never at the default level, because patients stand
-//! in it (PROMISES.md §5.4). Text is escaped and cut; what is no identifier is said to be none.
-//! Called by `server::query_narration`.
+//! What a server logs of its peers is cut and escaped ([`dump`]), and never shown at the default
+//! level, because patients stand in it (PROMISES.md §5.4). What a user asked for is shown whole, its
+//! text as its own character set says ([`dump_whole`]); a control character is escaped in both, so
+//! that no peer writes lines of its own. What is no identifier is said to be none. Nothing recurses.
+//! Called by `server::query_narration`, and for the query tools by `dcmfast._rust`.
 
 use std::fmt::{self, Write as _};
 
+use super::character_set::{CharacterSet, Delimiters};
 use super::identifier::{Element, Encoding, Item, inflated};
-use super::transfer_syntax::{ByteOrder, TransferSyntax};
+use super::transfer_syntax::TransferSyntax;
 use crate::dictionary::elements::DictionaryVr;
+use crate::dictionary::uids::name_of;
 use crate::dictionary::{keyword_of, vr_of};
-use crate::limits::LOGGED_SEQUENCE_DEPTH_MAX;
+use crate::limits::{LOGGED_SEQUENCE_DEPTH_MAX, SEQUENCE_DEPTH_MAX};
 use crate::log::escaped;
+use crate::tag::{ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION, SPECIFIC_CHARACTER_SET, Tag};
 use crate::vr::Vr;
 
-/// Most numbers or bytes of one value that are shown.
+/// Most numbers or bytes of one value that a log shows.
 const NUMBERS_SHOWN: usize = 16;
 
 /// `bytes`, encoded in `syntax`, as lines; the first one and the last one are empty.
 pub fn dump(syntax: TransferSyntax, bytes: &[u8]) -> String {
-    let mut out = String::from("\n# Dicom-Data-Set\n# Used TransferSyntax: ");
-    out.push_str(match (syntax.is_deflated, syntax.is_explicit, syntax.byte_order) {
-        (true, ..) => "Deflated Explicit VR Little Endian",
-        (false, false, _) => "Little Endian Implicit",
-        (false, true, ByteOrder::Little) => "Little Endian Explicit",
-        (false, true, ByteOrder::Big) => "Big Endian Explicit",
-    });
-    out.push('\n');
-    let encoding = Encoding::of(syntax);
-    let written = inflated(syntax, bytes).and_then(|bytes| {
-        let item = Item::read(&bytes, encoding)?;
-        // Writing to a String does not fail.
-        let _ = write_item(&mut out, &item, encoding, 0);
-        Ok(())
-    });
-    if let Err(error) = written {
-        let _ = writeln!(out, "# {error}");
+    Dump::new(false).of(syntax, bytes)
+}
+
+/// The same, whole, and with text in its own character set; with its blanks at the end where
+/// `is_padding_shown`, as DCMTK does without data correction.
+pub fn dump_whole(syntax: TransferSyntax, bytes: &[u8], is_padding_shown: bool) -> String {
+    Dump { is_padding_shown, ..Dump::new(true) }.of(syntax, bytes)
+}
+
+/// The lines so far, and what is shown.
+struct Dump {
+    out: String,
+    is_whole: bool,
+    is_padding_shown: bool,
+    /// In force at the top level, and within (PS3.3 §C.12.1.1.2: an item may have its own).
+    character_set: CharacterSet,
+}
+
+/// What is still to be shown; the next one last.
+enum Work<'a> {
+    Element(Element<'a>, usize),
+    Item(Result<Item<'a>, super::identifier::IdentifierError>, usize),
+    /// The end of a sequence or item of defined length or not.
+    End {
+        is_item: bool,
+        is_undefined: bool,
+        depth: usize,
+    },
+}
+
+fn elements_of<'a>(item: &Item<'a>, depth: usize) -> Vec<Work<'a>> {
+    let last_first = item.elements().iter().rev();
+    last_first.map(|element| Work::Element(*element, depth)).collect()
+}
+
+impl Dump {
+    fn new(is_whole: bool) -> Self {
+        let character_set = CharacterSet::default();
+        Self { out: String::new(), is_whole, is_padding_shown: false, character_set }
     }
-    out
+
+    fn of(mut self, syntax: TransferSyntax, bytes: &[u8]) -> String {
+        self.out.push_str("\n# Dicom-Data-Set\n# Used TransferSyntax: ");
+        self.out.push_str(syntax.words());
+        self.out.push('\n');
+        let encoding = Encoding::of(syntax);
+        let written = inflated(syntax, bytes).and_then(|bytes| {
+            let item = Item::read(&bytes, encoding)?;
+            if self.is_whole {
+                self.character_set = CharacterSet::parse(item.value(SPECIFIC_CHARACTER_SET));
+            }
+            // Writing to a String does not fail.
+            let _ = self.write(&item, encoding);
+            Ok(())
+        });
+        if let Err(error) = written {
+            let _ = writeln!(self.out, "# {error}");
+        }
+        self.out
+    }
+
+    fn write(&mut self, top: &Item<'_>, encoding: Encoding) -> fmt::Result {
+        let depth_max = if self.is_whole { SEQUENCE_DEPTH_MAX } else { LOGGED_SEQUENCE_DEPTH_MAX };
+        let mut work = elements_of(top, 0);
+        while let Some(next) = work.pop() {
+            match next {
+                Work::Element(element, depth) => {
+                    let vr = vr_shown(&element);
+                    if vr != Vr::SQ {
+                        self.element(&element, vr, encoding, depth)?;
+                        continue;
+                    }
+                    let items: Vec<_> = Item::all(element.value, encoding).collect();
+                    let count = items.len();
+                    let kind = if element.is_undefined { "undefined" } else { "explicit" };
+                    let text = format!("(Sequence with {kind} length #={count})");
+                    let length = (!element.is_undefined).then_some(element.value.len());
+                    self.line(element.tag, &vr.0, &text, length, 1, depth)?;
+                    let is_undefined = element.is_undefined;
+                    work.push(Work::End { is_item: false, is_undefined, depth });
+                    if depth < depth_max {
+                        work.extend(items.into_iter().rev().map(|item| Work::Item(item, depth)));
+                    }
+                }
+                Work::Item(Ok(item), depth) => {
+                    let length = item.defined_bytes();
+                    let kind = if length.is_none() { "undefined" } else { "explicit" };
+                    let count = item.elements().len();
+                    let text = format!("(Item with {kind} length #={count})");
+                    self.line(ITEM, b"na", &text, length, 1, depth + 1)?;
+                    let is_undefined = length.is_none();
+                    work.push(Work::End { is_item: true, is_undefined, depth: depth + 1 });
+                    work.append(&mut elements_of(&item, depth + 2));
+                }
+                Work::Item(Err(error), depth) => {
+                    writeln!(self.out, "{:indent$}# {error}", "", indent = 2 * (depth + 1))?;
+                }
+                Work::End { is_item, is_undefined, depth } => {
+                    let (tag, text) = match (is_item, is_undefined) {
+                        (true, true) => (ITEM_DELIMITATION, "(ItemDelimitationItem)"),
+                        (true, false) => {
+                            (ITEM_DELIMITATION, "(ItemDelimitationItem for re-encoding)")
+                        }
+                        (false, true) => (SEQUENCE_DELIMITATION, "(SequenceDelimitationItem)"),
+                        (false, false) => {
+                            (SEQUENCE_DELIMITATION, "(SequenceDelimitationItem for re-encod.)")
+                        }
+                    };
+                    self.line(tag, b"na", text, Some(0), 0, depth)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn element(
+        &mut self,
+        element: &Element<'_>,
+        vr: Vr,
+        encoding: Encoding,
+        depth: usize,
+    ) -> fmt::Result {
+        let (text, multiplicity) = self.value(vr, element.value, encoding);
+        self.line(element.tag, &vr.0, &text, Some(element.value.len()), multiplicity, depth)
+    }
+
+    /// One line; `length` is `None` where it is undefined.
+    fn line(
+        &mut self,
+        tag: Tag,
+        vr: &[u8],
+        text: &str,
+        length: Option<usize>,
+        multiplicity: usize,
+        depth: usize,
+    ) -> fmt::Result {
+        let (group, number) = (tag.group(), tag.element());
+        let keyword = match tag {
+            ITEM => "Item",
+            ITEM_DELIMITATION => "ItemDelimitationItem",
+            SEQUENCE_DELIMITATION => "SequenceDelimitationItem",
+            _ => keyword_of(tag).unwrap_or("Unknown Tag & Data"),
+        };
+        let length = length.map_or_else(|| "u/l".to_owned(), |length| length.to_string());
+        // DCMTK counts bytes here, so that other letters move the column.
+        let padding = 40_usize.saturating_sub(text.len());
+        writeln!(
+            self.out,
+            "{:indent$}({group:04x},{number:04x}) {} {text}{:padding$} #{length:>4},{multiplicity:>2} \
+             {keyword}",
+            "",
+            escaped(vr),
+            "",
+            indent = 2 * depth,
+        )
+    }
+
+    /// A value and how many values it has.
+    fn value(&self, vr: Vr, bytes: &[u8], encoding: Encoding) -> (String, usize) {
+        if bytes.is_empty() {
+            return ("(no value available)".into(), 0);
+        }
+        let bytes = encoding.little_endian(vr, bytes);
+        let most = if self.is_whole { usize::MAX } else { NUMBERS_SHOWN };
+        match &vr.0 {
+            b"US" => numbers(&bytes, most, u16::from_le_bytes),
+            b"SS" => numbers(&bytes, most, i16::from_le_bytes),
+            b"UL" => numbers(&bytes, most, u32::from_le_bytes),
+            b"SL" => numbers(&bytes, most, i32::from_le_bytes),
+            b"UV" => numbers(&bytes, most, u64::from_le_bytes),
+            b"SV" => numbers(&bytes, most, i64::from_le_bytes),
+            b"FL" | b"OF" => {
+                numbers(&bytes, most, |bytes| general(f64::from(f32::from_le_bytes(bytes)), 9))
+            }
+            b"FD" | b"OD" => numbers(&bytes, most, |bytes| general(f64::from_le_bytes(bytes), 17)),
+            b"AT" => joined(bytes.chunks(4), most, |tag| match tag {
+                [a, b, c, d] => format!("({b:02x}{a:02x},{d:02x}{c:02x})"),
+                _ => "?".into(),
+            }),
+            b"OW" => {
+                let word = |word: &[u8]| match word {
+                    [low, high] => format!("{high:02x}{low:02x}"),
+                    _ => "?".into(),
+                };
+                (joined(bytes.chunks(2), most, word).0, 1)
+            }
+            b"OB" | b"OL" | b"OV" | b"UN" => {
+                (joined(bytes.chunks(1), most, |byte| format!("{:02x}", byte[0])).0, 1)
+            }
+            _ => {
+                let is_blank_kept = self.is_padding_shown;
+                let end = bytes.iter().rposition(|byte| match byte {
+                    0 => false,
+                    b' ' => is_blank_kept,
+                    _ => true,
+                });
+                let text = bytes.get(..end.map_or(0, |last| last + 1)).unwrap_or_default();
+                if vr == Vr::UI {
+                    if let Some(name) = name_of(text) {
+                        return (format!("={name}"), 1);
+                    }
+                }
+                let is_one = matches!(&vr.0, b"LT" | b"ST" | b"UT" | b"UR");
+                let count = if is_one { 1 } else { text.split(|byte| *byte == b'\\').count() };
+                (format!("[{}]", self.text(vr, text)), count)
+            }
+        }
+    }
+
+    fn text(&self, vr: Vr, bytes: &[u8]) -> String {
+        if !self.is_whole {
+            return escaped(bytes).to_string();
+        }
+        let decoded = self.character_set.decode(bytes, Delimiters::of(vr));
+        let mut out = String::new();
+        match decoded {
+            Ok(text) => {
+                for letter in text.chars() {
+                    if letter.is_control() {
+                        let _ = write!(out, "\\x{:02x}", u32::from(letter));
+                    } else {
+                        out.push(letter);
+                    }
+                }
+            }
+            Err(_) => bytes.chunks(64).for_each(|part| {
+                let _ = write!(out, "{}", escaped(part));
+            }),
+        }
+        out
+    }
 }
 
-fn write_item(out: &mut String, item: &Item<'_>, encoding: Encoding, depth: usize) -> fmt::Result {
-    item.elements().iter().try_for_each(|element| write_element(out, element, encoding, depth))
-}
-
-fn write_element(
-    out: &mut String,
-    element: &Element<'_>,
-    encoding: Encoding,
-    depth: usize,
-) -> fmt::Result {
-    let vr = match (element.vr, vr_of(element.tag)) {
+/// The VR on the wire, or the dictionary's.
+pub(super) fn vr_shown(element: &Element<'_>) -> Vr {
+    match (element.vr, vr_of(element.tag)) {
         (Vr::NONE, Some(DictionaryVr::Is(vr))) => vr,
         (Vr::NONE, Some(DictionaryVr::UsOrSs | DictionaryVr::LookupTable)) => Vr(*b"US"),
-        (Vr::NONE, _) => Vr::UN,
+        (Vr::NONE, Some(DictionaryVr::ObOrOw)) => Vr::OW,
+        (Vr::NONE, None) if element.is_undefined => Vr::SQ,
+        (Vr::NONE, None) => Vr::UN,
         (vr, _) => vr,
-    };
-    let items: Vec<_> =
-        if vr == Vr::SQ { Item::all(element.value, encoding).collect() } else { Vec::new() };
-    let (text, multiplicity) = if vr == Vr::SQ {
-        (format!("(Sequence #={})", items.len()), 1)
-    } else {
-        value(vr, element.value, encoding)
-    };
-    let (group, number) = (element.tag.group(), element.tag.element());
-    let keyword = keyword_of(element.tag).unwrap_or("Unknown Tag & Data");
-    let length = element.value.len();
-    writeln!(
-        out,
-        "{:indent$}({group:04x},{number:04x}) {} {text:<40} #{length:>4},{multiplicity:>2} {keyword}",
-        "",
-        escaped(&vr.0),
-        indent = 4 * depth,
-    )?;
-    if depth >= LOGGED_SEQUENCE_DEPTH_MAX {
-        return Ok(());
-    }
-    for item in items {
-        let indent = 4 * depth + 2;
-        match item {
-            Ok(item) => {
-                let count = item.elements().len();
-                writeln!(out, "{:indent$}(fffe,e000) na (Item #={count})", "")?;
-                write_item(out, &item, encoding, depth + 1)?;
-            }
-            Err(error) => writeln!(out, "{:indent$}# {error}", "")?,
-        }
-    }
-    Ok(())
-}
-
-/// A value and how many values it has.
-fn value(vr: Vr, bytes: &[u8], encoding: Encoding) -> (String, usize) {
-    if bytes.is_empty() {
-        return ("(no value available)".into(), 0);
-    }
-    let bytes = encoding.little_endian(vr, bytes);
-    match &vr.0 {
-        b"US" => numbers(&bytes, u16::from_le_bytes),
-        b"SS" => numbers(&bytes, i16::from_le_bytes),
-        b"UL" => numbers(&bytes, u32::from_le_bytes),
-        b"SL" => numbers(&bytes, i32::from_le_bytes),
-        b"UV" => numbers(&bytes, u64::from_le_bytes),
-        b"SV" => numbers(&bytes, i64::from_le_bytes),
-        b"FL" => numbers(&bytes, f32::from_le_bytes),
-        b"FD" => numbers(&bytes, f64::from_le_bytes),
-        b"AT" => joined(bytes.chunks(4), |tag| match tag {
-            [a, b, c, d] => format!("({b:02x}{a:02x},{d:02x}{c:02x})"),
-            _ => "?".into(),
-        }),
-        b"OB" | b"OW" | b"OD" | b"OF" | b"OL" | b"OV" | b"UN" => {
-            let (text, _) = joined(bytes.chunks(1), |byte| format!("{:02x}", byte[0]));
-            (text, 1)
-        }
-        _ => {
-            let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | 0));
-            let text = bytes.get(..end.map_or(0, |last| last + 1)).unwrap_or_default();
-            let is_one = matches!(&vr.0, b"LT" | b"ST" | b"UT" | b"UR");
-            let count = if is_one { 1 } else { text.split(|byte| *byte == b'\\').count() };
-            (format!("[{}]", escaped(text)), count)
-        }
     }
 }
 
 fn numbers<const WIDTH: usize, N: fmt::Display>(
     bytes: &[u8],
+    most: usize,
     read: impl Fn([u8; WIDTH]) -> N,
 ) -> (String, usize) {
-    joined(bytes.chunks(WIDTH), |number| {
+    joined(bytes.chunks(WIDTH), most, |number| {
         number.try_into().map_or_else(|_| "?".into(), |bytes| read(bytes).to_string())
     })
 }
 
+/// The text of a value as dcmdump and dcm2xml have it, and how many values it has; `None` where it
+/// is hidden because it is binary.
+pub(super) fn shown_value(vr: Vr, bytes: &[u8], encoding: Encoding) -> Option<(String, usize)> {
+    if matches!(&vr.0, b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"UN") {
+        return None;
+    }
+    if bytes.is_empty() {
+        return Some((String::new(), 0));
+    }
+    Some(Dump::new(true).value(vr, bytes, encoding))
+}
+
+/// A number as C's `%g` writes it with so many digits, without digits that say nothing.
+fn general(number: f64, digits: usize) -> String {
+    if !number.is_finite() {
+        return number.to_string().to_lowercase();
+    }
+    // 17 digits would show what the shortest form leaves out; 9 of them are what a float has.
+    let scientific =
+        if digits < 17 { format!("{number:.*e}", digits - 1) } else { format!("{number:e}") };
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let mantissa = match mantissa.contains('.') {
+        true => mantissa.trim_end_matches('0').trim_end_matches('.'),
+        false => mantissa,
+    };
+    if exponent < -4 || exponent >= digits as i32 {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", exponent.abs());
+    }
+    let shown = mantissa.bytes().filter(u8::is_ascii_digit).count() as i32;
+    let decimals = (shown - 1 - exponent).max(0) as usize;
+    format!("{number:.decimals$}")
+}
+
 fn joined<'b>(
     values: impl ExactSizeIterator<Item = &'b [u8]>,
+    most: usize,
     text: impl Fn(&[u8]) -> String,
 ) -> (String, usize) {
     let count = values.len();
-    let mut shown: Vec<String> = values.take(NUMBERS_SHOWN).map(text).collect();
-    if count > NUMBERS_SHOWN {
+    let mut shown: Vec<String> = values.take(most).map(text).collect();
+    if count > most {
         shown.push("...".into());
     }
     (shown.join("\\"), count)
@@ -170,7 +353,7 @@ mod tests {
         }
     }
 
-    /// Each line as DCMTK 3.6.7's dcmqrscp prints it, sequences aside.
+    /// Each line as DCMTK 3.6.7 prints it.
     #[test]
     fn lines() {
         let mut bytes = Vec::new();
@@ -195,6 +378,84 @@ mod tests {
         );
     }
 
+    /// As DCMTK 3.6.7's dcmdump prints them, of defined and of undefined lengths.
+    #[test]
+    fn sequences() {
+        let bytes = b"\x08\0\x10\x11SQ\0\0\x26\0\0\0\xfe\xff\0\xe0\x1e\0\0\0\
+            \x08\0\x50\x11UI\x06\x001.2.3\0\
+            \x08\0\x40\x11SQ\0\0\x04\0\0\0\xff\xff\xff\xff\
+            \x08\0\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff\
+            \x08\0\x50\x11UI\x1a\x001.2.840.10008.5.1.4.1.1.2\0\
+            \xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0";
+        let text = dump_whole(explicit(), bytes, true);
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(
+            lines,
+            [
+                "(0008,1110) SQ (Sequence with explicit length #=1)      #  38, 1 \
+                 ReferencedStudySequence",
+                "  (fffe,e000) na (Item with explicit length #=2)          #  30, 1 Item",
+                "    (0008,1140) SQ (Sequence with explicit length #=1)      #   4, 1 \
+                 ReferencedImageSequence",
+                "      # identifier: the element at offset 0 is cut",
+                "    (fffe,e0dd) na (SequenceDelimitationItem for re-encod.) #   0, 0 \
+                 SequenceDelimitationItem",
+                "    (0008,1150) UI [1.2.3]                                  #   6, 1 \
+                 ReferencedSOPClassUID",
+                "  (fffe,e00d) na (ItemDelimitationItem for re-encoding)   #   0, 0 \
+                 ItemDelimitationItem",
+                "(fffe,e0dd) na (SequenceDelimitationItem for re-encod.) #   0, 0 \
+                 SequenceDelimitationItem",
+                "(0008,1115) SQ (Sequence with undefined length #=1)     # u/l, 1 \
+                 ReferencedSeriesSequence",
+                "  (fffe,e000) na (Item with undefined length #=1)         # u/l, 1 Item",
+                "    (0008,1150) UI =CTImageStorage                          #  26, 1 \
+                 ReferencedSOPClassUID",
+                "  (fffe,e00d) na (ItemDelimitationItem)                   #   0, 0 \
+                 ItemDelimitationItem",
+                "(fffe,e0dd) na (SequenceDelimitationItem)               #   0, 0 \
+                 SequenceDelimitationItem",
+            ]
+        );
+    }
+
+    /// DCMTK 3.6.7's digits.
+    #[test]
+    fn floating_point() {
+        for (number, digits, text) in [
+            (0.1, 17, "0.1"),
+            (1e22, 17, "1e+22"),
+            (-3.0, 17, "-3"),
+            (123_456_789.125, 17, "123456789.125"),
+            (f64::from(0.1_f32), 9, "0.100000001"),
+            (f64::from(1e-10_f32), 9, "1.00000001e-10"),
+            (f64::from(33_333.333_3_f32), 9, "33333.332"),
+            (100.0, 9, "100"),
+            (f64::NAN, 17, "nan"),
+        ] {
+            assert_eq!(general(number, digits), text);
+        }
+    }
+
+    /// A user reads letters, and no peer writes lines or moves the cursor.
+    #[test]
+    fn text_in_its_own_character_set() {
+        let with = |term: &[u8], name: &[u8]| {
+            let mut bytes = Vec::new();
+            let mut to = Writer::new(&mut bytes, Encoding::EXPLICIT_LITTLE);
+            to.text(Tag::new(0x0008, 0x0005), Vr(*b"CS"), term);
+            to.text(Tag::new(0x0010, 0x0010), Vr(*b"PN"), name);
+            let text = dump_whole(explicit(), &bytes, false);
+            let line = text.lines().last().unwrap();
+            line[line.find('[').unwrap()..=line.find(']').unwrap()].to_owned()
+        };
+        assert_eq!(with(b"ISO_IR 192", "Jané^A".as_bytes()), "[Jané^A]");
+        assert_eq!(with(b"ISO_IR 100", b"M\xfcller"), "[Müller]");
+        assert_eq!(with(b"ISO_IR 192", b"M\xfcller"), "[M\\xfcller]");
+        assert_eq!(with(b"", b"a\nF: \x1b[2J\x7f"), "[a\\x0aF: \\x1b[2J\\x7f]");
+        assert_eq!(with(b"ISO_IR 192", "a\u{9b}b".as_bytes()), "[a\\x9bb]");
+    }
+
     #[test]
     fn what_is_no_identifier_is_said_to_be_none() {
         let text = dump(explicit(), b"\x10\0\x10\0PN\xff\xffDoe");
@@ -210,6 +471,8 @@ mod tests {
         fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), which in 0usize..4) {
             let uid = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
                 "1.2.840.10008.1.2.1.99"][which];
+            let whole = dump_whole(TransferSyntax::of(&Uid::known(uid)), &bytes, true);
+            prop_assert!(whole.chars().all(|letter| letter == '\n' || !letter.is_control()));
             let text = dump(TransferSyntax::of(&Uid::known(uid)), &bytes);
             prop_assert!(text.bytes().all(|byte| byte == b'\n' || (0x20..0x7F).contains(&byte)));
         }

@@ -198,12 +198,18 @@ pub struct Element<'a> {
     pub vr: Vr,
     /// Its value; of a sequence its items, without the delimiter behind them.
     pub value: &'a [u8],
+    /// Its length was undefined, so that a delimiter ended it.
+    pub is_undefined: bool,
 }
 
 /// The elements of one level: of an identifier, or of an item in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Item<'a> {
     elements: Vec<Element<'a>>,
+    /// Length in bytes, without header and delimiter.
+    bytes: usize,
+    /// Its length was undefined, so that a delimiter ended it.
+    is_undefined: bool,
 }
 
 /// A header and where its value begins.
@@ -320,7 +326,8 @@ impl<'a> Item<'a> {
                 return Err(IdentifierError::TooManyElements);
             }
             is_ascending &= elements.last().is_none_or(|last| last.tag < header.tag);
-            elements.push(Element { tag: header.tag, vr: header.vr, value });
+            let is_undefined = header.length == UNDEFINED;
+            elements.push(Element { tag: header.tag, vr: header.vr, value, is_undefined });
             at = next;
         }
         if !is_ascending {
@@ -328,7 +335,7 @@ impl<'a> Item<'a> {
             elements.sort_by_key(|element| element.tag);
             elements.dedup_by_key(|element| element.tag);
         }
-        Ok(Self { elements })
+        Ok(Self { elements, bytes: bytes.len(), is_undefined: false })
     }
 
     /// The items of a sequence's value, in turn.
@@ -348,7 +355,8 @@ impl<'a> Item<'a> {
                 }
                 let (end, next) = value_end(value, &header, encoding)?;
                 let inner = value.get(header.value_at..end).unwrap_or_default();
-                Ok((Self::read(inner, encoding)?, next))
+                let is_undefined = header.length == UNDEFINED;
+                Ok((Self { is_undefined, ..Self::read(inner, encoding)? }, next))
             };
             match item() {
                 Ok((item, next)) => {
@@ -366,6 +374,11 @@ impl<'a> Item<'a> {
     /// Elements in ascending order, each tag once.
     pub fn elements(&self) -> &[Element<'a>] {
         &self.elements
+    }
+
+    /// Length in bytes, without header and delimiter; `None` when it was undefined.
+    pub fn defined_bytes(&self) -> Option<usize> {
+        (!self.is_undefined).then_some(self.bytes)
     }
 
     /// The element `tag`.

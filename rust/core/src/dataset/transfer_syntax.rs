@@ -63,6 +63,16 @@ impl TransferSyntax {
             _ => Self { is_encapsulated: true, ..Self::NATIVE },
         }
     }
+
+    /// What DCMTK's dumps call it; of compressed ones the encoding around the pixels.
+    pub const fn words(self) -> &'static str {
+        match (self.is_deflated, self.is_explicit, self.byte_order) {
+            (true, ..) => "Deflated Explicit VR Little Endian",
+            (false, false, _) => "Little Endian Implicit",
+            (false, true, ByteOrder::Little) => "Little Endian Explicit",
+            (false, true, ByteOrder::Big) => "Big Endian Explicit",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -149,6 +149,14 @@ impl MessageAssembler {
         self.place == Place::BetweenMessages
     }
 
+    /// The data set that the last command announced will not come, or is of no interest: the next
+    /// message begins.
+    pub fn forget_data_set(&mut self) {
+        if matches!(self.place, Place::DataSet { .. }) {
+            self.place = Place::BetweenMessages;
+        }
+    }
+
     /// Takes the next PDV.
     #[inline]
     pub fn feed<'m>(&'m mut self, pdv: Pdv<'m>) -> Result<Step<'m>, MessageError> {

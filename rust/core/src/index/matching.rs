@@ -875,8 +875,12 @@ mod tests {
             let mut value = b"\xfe\xff\0\xe0".to_vec();
             value.extend_from_slice(&(inner.len() as u32).to_le_bytes());
             value.extend_from_slice(inner);
-            let element =
-                Element { tag: crate::tag::Tag::new(0x40, 0x275), vr: Vr::NONE, value: &value };
+            let element = Element {
+                tag: crate::tag::Tag::new(0x40, 0x275),
+                vr: Vr::NONE,
+                value: &value,
+                is_undefined: false,
+            };
             let key = StandardKey::compile(Vr::SQ, &element, implicit, CharacterSet::ASCII);
             assert_eq!(key.matches(&stored, CharacterSet::ASCII), expected, "{inner:?}");
         }
@@ -960,7 +964,7 @@ mod tests {
             let sets: [&[u8]; 4] = [b"", b"ISO_IR 192", b"\\ISO 2022 IR 87", b"GB18030"];
             let (a, b) = (CharacterSet::parse(sets[a]), CharacterSet::parse(sets[b]));
             let _ = DcmtkKey::compile(vr, &key, a).matches(&value, b);
-            let element = Element { tag: crate::tag::Tag(0), vr, value: &key };
+            let element = Element { tag: crate::tag::Tag(0), vr, value: &key, is_undefined: false };
             let compiled = StandardKey::compile(vr, &element, Encoding::EXPLICIT_LITTLE, a);
             let _ = compiled.matches(&value, b);
             let _ = CombinedRange::of(&key, &value);

@@ -27,7 +27,7 @@ pub const fn rejection(dialect: Dialect, refusal: Refusal) -> AssociateRj {
         (Refusal::Fault(rejection), _) => rejection,
         // DIFFERENCES.md C4: for the calling title and the host, too.
         (Refusal::BadAeService, _) => AssociateRj::CALLED_AE_TITLE_NOT_RECOGNIZED,
-        (Refusal::ApplicationContext, Dialect::Storescp) => {
+        (Refusal::ApplicationContext, Dialect::Storescp | Dialect::Movescu | Dialect::Getscu) => {
             AssociateRj::APPLICATION_CONTEXT_NAME_NOT_SUPPORTED
         }
         // DIFFERENCES.md C3: dcmrecv and dcmqrscp say transient.
@@ -56,8 +56,8 @@ pub const fn store_status(dialect: Dialect, error: &StoreError) -> Status {
         StoreError::Scan(error) if error.is_resource_bound() => Status::OUT_OF_RESOURCES,
         // DIFFERENCES.md C6: each tool its own status for an empty data set.
         StoreError::Empty => match dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => Status::OUT_OF_RESOURCES,
-            Dialect::Dcmrecv => Status::CANNOT_UNDERSTAND,
+            Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => Status::OUT_OF_RESOURCES,
+            Dialect::Dcmrecv | Dialect::Getscu => Status::CANNOT_UNDERSTAND,
         },
         StoreError::SopClassMismatch(_) | StoreError::SopInstanceMismatch(_) => {
             Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS

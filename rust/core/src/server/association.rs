@@ -71,7 +71,7 @@ pub(super) enum Waiting {
 }
 
 /// How far the bytes of a block were handled.
-enum Handled {
+pub(super) enum Handled {
     /// All complete PDUs; the next one is of this length, as far as it is known.
     All { wanted_bytes: usize },
     /// Up to a request that is to be performed now.
@@ -96,9 +96,9 @@ pub(super) struct Link<'s> {
     /// When the PDU at the front of the buffer was first seen incomplete.
     pub(super) pdu_begun: Option<Instant>,
     /// Bytes a second that are read, as a fault rule says.
-    pace: Option<NonZeroU32>,
+    pub(super) pace: Option<NonZeroU32>,
     /// A fault rule slows us down: no PDU of the peer's is late.
-    is_slow: bool,
+    pub(super) is_slow: bool,
 }
 
 /// Serves one transport connection from its first byte to its close.
@@ -634,7 +634,7 @@ impl<'s> Link<'s> {
     }
 
     /// Handles the complete PDUs in the buffer, up to one that begins an operation.
-    fn handle_block(&mut self, exchange: &mut Exchange) -> Result<Handled, End> {
+    pub(super) fn handle_block(&mut self, exchange: &mut Exchange) -> Result<Handled, End> {
         let Self { shared, service, narrator, connection, ul, buffer, pdu_begun, .. } = self;
         let unread = buffer.unread();
         let mut consumed = 0;

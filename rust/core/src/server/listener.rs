@@ -28,6 +28,9 @@ use crate::net::tcp::{self, Connection, SLICE, StopFlag};
 use crate::ul::pdu::Abort;
 use crate::ul::pdu_codec::encode_abort;
 
+/// How often it is looked whether associations ended, by whoever waits for that.
+const QUIET_LOOK: Duration = Duration::from_millis(10);
+
 /// Numbers that an observer may read while the server runs.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -116,6 +119,14 @@ impl Places {
         true
     }
 
+    /// Associations of this process, or of all processes of a server that forks.
+    fn count(&self) -> u64 {
+        let mut numbers = self.numbers.all().iter();
+        let own = numbers.next().map_or(0, |number| number.load(Ordering::Acquire));
+        let others = numbers.filter(|state| state.load(Ordering::Acquire) == ASSOCIATED).count();
+        own + others as u64
+    }
+
     fn leave(&self) {
         match (self.own(), self.numbers.all().first()) {
             (Some(own), _) => own.store(PENDING, Ordering::Release),
@@ -169,6 +180,23 @@ impl Drop for Admission<'_> {
 }
 
 impl Shared {
+    /// What one service's threads share, before there are any; `processes` may be forked.
+    ///
+    /// # Errors
+    ///
+    /// The system's: no memory.
+    pub fn new(service: Service, processes: usize) -> io::Result<Self> {
+        Ok(Self {
+            service,
+            stop: StopFlag::default(),
+            counters: Counters::default(),
+            places: Places::new(processes)?,
+            pending: Mutex::default(),
+            turn: Turn::default(),
+            threads: (Mutex::new(0), Condvar::new()),
+        })
+    }
+
     /// A place for one more association.
     ///
     /// With one association at a time this waits for the turn; a peer gets here only with a
@@ -208,6 +236,27 @@ impl Shared {
             }
         }
         pending.push_back((id, stream));
+    }
+
+    /// Waits until no peer is associated, at most `patience` after the last object: C-MOVE's final
+    /// response comes before the association of its sub-operations is released.
+    pub fn wait_until_quiet(&self, patience: Duration) {
+        let done = || {
+            self.counters.stored.load(Ordering::Relaxed)
+                + self.counters.refused.load(Ordering::Relaxed)
+        };
+        let (mut seen, mut deadline) = (done(), Instant::now() + patience);
+        let mut alive = lock(&self.threads.0);
+        while self.places.count() > 0 && Instant::now() < deadline {
+            (alive, _) = self
+                .threads
+                .1
+                .wait_timeout(alive, QUIET_LOOK)
+                .unwrap_or_else(PoisonError::into_inner);
+            if done() != seen {
+                (seen, deadline) = (done(), Instant::now() + patience);
+            }
+        }
     }
 
     /// The connection has associated, or ended.
@@ -262,15 +311,7 @@ impl Server {
         }
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         raise_descriptor_limit();
-        let shared = Shared {
-            service,
-            stop: StopFlag::default(),
-            counters: Counters::default(),
-            places: Places::new(processes)?,
-            pending: Mutex::default(),
-            turn: Turn::default(),
-            threads: (Mutex::new(0), Condvar::new()),
-        };
+        let shared = Shared::new(service, processes)?;
         let spare = listener.as_ref().and_then(|listener| listener.try_clone().ok());
         Ok(Self {
             spare: Mutex::new(spare),
@@ -396,6 +437,7 @@ impl Server {
                 self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
                 return Some(stream);
             }
+            Err(_) if self.shared.stop.is_raised() => {}
             Err(error) => match error.raw_os_error() {
                 Some(libc::EMFILE | libc::ENFILE) => {
                     self.say(format_args!("out of descriptors, refusing a connection: {error}"));

@@ -25,6 +25,7 @@ pub mod destinations;
 pub mod events;
 pub mod faults;
 pub mod find;
+pub mod getting;
 pub mod host_access;
 pub mod listener;
 pub mod narration;

@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use super::faults::Event;
 pub use crate::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
+use crate::client::query::Reply;
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
 use crate::dimse::service::Priority;
-use crate::dimse::status::{Operation, Status};
+use crate::dimse::status::{Operation, Status, StatusClass};
 use crate::log::{Level, Logger, escaped};
 use crate::net::tcp::SocketAddr;
 use crate::net::tls::TlsFault;
@@ -30,15 +31,17 @@ const TLS_LOGGER: &str = "dcmfast.tls";
 const fn logger_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Storescp => "dcmtk.apps.storescp",
+        Dialect::Movescu => "dcmtk.apps.movescu",
         Dialect::Dcmqrscp => "dcmtk.apps.dcmqrscp",
-        Dialect::Dcmrecv => "dcmtk.dcmnet",
+        Dialect::Dcmrecv | Dialect::Getscu => "dcmtk.dcmnet",
     }
 }
 
 /// The logger whose level decides about progress dots; dcmrecv has none.
 const fn progress_logger_of(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::Storescp | Dialect::Dcmrecv => "dcmtk.apps.storescp.progress",
+        Dialect::Storescp | Dialect::Dcmrecv | Dialect::Getscu => "dcmtk.apps.storescp.progress",
+        Dialect::Movescu => "dcmtk.apps.movescu.progress",
         Dialect::Dcmqrscp => "dcmtk.dcmqrdb.progress",
     }
 }
@@ -169,7 +172,7 @@ impl Narrator {
 
     /// True when the peer's host name is printed.
     pub fn wants_host_name(&self) -> bool {
-        self.dialect != Dialect::Storescp && self.enabled(Level::Info)
+        matches!(self.dialect, Dialect::Dcmrecv | Dialect::Dcmqrscp) && self.enabled(Level::Info)
     }
 
     /// A request arrived, or a connection ended before one did (then the titles are empty).
@@ -182,7 +185,8 @@ impl Narrator {
             }
             Dialect::Storescp => self.say(Level::Info, format_args!("Association Received")),
             // A connection of which no association came is not one that was received.
-            Dialect::Dcmqrscp if calling.is_empty() && called.is_empty() => {}
+            Dialect::Movescu | Dialect::Dcmqrscp if calling.is_empty() && called.is_empty() => {}
+            Dialect::Movescu => self.say(Level::Info, format_args!("Sub-Association Received")),
             Dialect::Dcmqrscp => self.say(
                 Level::Info,
                 format_args!(
@@ -191,7 +195,7 @@ impl Narrator {
                     escaped(called)
                 ),
             ),
-            Dialect::Dcmrecv => self.say(
+            Dialect::Dcmrecv | Dialect::Getscu => self.say(
                 Level::Info,
                 format_args!(
                     "Association Received {host}: {} -> {}",
@@ -220,8 +224,8 @@ impl Narrator {
         }
         if block.kind == "A-ASSOCIATE-RQ" {
             let title = match self.dialect {
-                Dialect::Storescp | Dialect::Dcmqrscp => "Parameters:",
-                Dialect::Dcmrecv => "Incoming Association Request:",
+                Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => "Parameters:",
+                Dialect::Dcmrecv | Dialect::Getscu => "Incoming Association Request:",
             };
             self.say(level, format_args!("{title}"));
         }
@@ -328,7 +332,9 @@ impl Narrator {
     /// The association is accepted; `usable` contexts came of it.
     pub fn acknowledged(&self, their_max_pdu_bytes: u32, usable: usize) {
         let pdv_bytes = their_max_pdu_bytes.saturating_sub(12);
-        self.say(Level::Info, format_args!("Association Acknowledged (Max Send PDV: {pdv_bytes})"));
+        let sub = if self.dialect == Dialect::Movescu { "Sub-" } else { "" };
+        let text = format_args!("{sub}Association Acknowledged (Max Send PDV: {pdv_bytes})");
+        self.say(Level::Info, text);
         if usable == 0 && self.dialect != Dialect::Dcmrecv {
             self.say(Level::Info, format_args!("    (but no valid presentation contexts)"));
         }
@@ -344,6 +350,9 @@ impl Narrator {
             );
         }
         match self.dialect {
+            Dialect::Movescu => {
+                self.say(Level::Error, format_args!("{} {why}", why.code()));
+            }
             Dialect::Storescp => self.say(
                 Level::Error,
                 format_args!("Receiving Association failed: {} {why}", why.code()),
@@ -352,7 +361,7 @@ impl Narrator {
                 Level::Info,
                 format_args!("Failed to receive association: {} {why}", why.code()),
             ),
-            Dialect::Dcmrecv => {
+            Dialect::Dcmrecv | Dialect::Getscu => {
                 self.say(
                     Level::Error,
                     format_args!("Could not receive association request: {why}"),
@@ -383,13 +392,14 @@ impl Narrator {
             );
         }
         match self.dialect {
-            Dialect::Storescp => {
+            // movescu and getscu have no TLS.
+            Dialect::Storescp | Dialect::Movescu => {
                 self.say(Level::Error, format_args!("Receiving Association failed: {fault}"));
             }
             Dialect::Dcmqrscp => {
                 self.say(Level::Info, format_args!("Failed to receive association: {fault}"));
             }
-            Dialect::Dcmrecv => self.say(
+            Dialect::Dcmrecv | Dialect::Getscu => self.say(
                 Level::Error,
                 format_args!("Could not receive association request: {condition}"),
             ),
@@ -400,13 +410,13 @@ impl Narrator {
     /// C-ECHO-RQ.
     pub fn echo_request(&self, context_id: u8, message_id: u16) {
         let what = match self.dialect {
-            Dialect::Storescp => "Received Echo Request",
+            Dialect::Storescp | Dialect::Movescu => "Received Echo Request",
             Dialect::Dcmqrscp => {
                 // No block, at no level.
                 return self
                     .say(Level::Info, format_args!("Received Echo SCP RQ: MsgID {message_id}"));
             }
-            Dialect::Dcmrecv => "Received C-ECHO Request",
+            Dialect::Dcmrecv | Dialect::Getscu => "Received C-ECHO Request",
         };
         self.request(what, None, message_id);
         self.message(Level::Debug, "INCOMING", |block| {
@@ -427,11 +437,13 @@ impl Narrator {
         priority: Priority,
     ) {
         match self.dialect {
-            Dialect::Storescp => {
+            Dialect::Storescp | Dialect::Movescu => {
                 self.request("Received Store Request", Some(sop_class_uid), message_id);
             }
             Dialect::Dcmqrscp => self.say(Level::Info, format_args!("Received Store SCP:")),
-            Dialect::Dcmrecv => self.request("Received C-STORE Request", None, message_id),
+            Dialect::Dcmrecv | Dialect::Getscu => {
+                self.request("Received C-STORE Request", None, message_id);
+            }
         }
         self.message(self.message_level(), "INCOMING", |block| {
             block.field("Message Type", format_args!("C-STORE RQ"));
@@ -450,8 +462,8 @@ impl Narrator {
     /// The level of message blocks: dcmqrscp shows them below `-v` already.
     const fn message_level(&self) -> Level {
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmrecv => Level::Debug,
             Dialect::Dcmqrscp => Level::Info,
+            _ => Level::Debug,
         }
     }
 
@@ -480,17 +492,17 @@ impl Narrator {
         };
         let text = status.text(operation);
         match (self.dialect, store) {
-            (Dialect::Storescp, _) | (Dialect::Dcmqrscp, None) => return,
+            (Dialect::Storescp | Dialect::Movescu, _) | (Dialect::Dcmqrscp, None) => return,
             (Dialect::Dcmqrscp, Some(_)) if status == Status::SUCCESS => {
                 self.say(Level::Info, format_args!("Sending:"));
             }
             (Dialect::Dcmqrscp, Some(_)) => {
                 self.say(Level::Warn, format_args!("NOTICE: StoreSCP:"));
             }
-            (Dialect::Dcmrecv, _) if self.enabled(Level::Debug) => {
+            (Dialect::Dcmrecv | Dialect::Getscu, _) if self.enabled(Level::Debug) => {
                 self.say(Level::Info, format_args!("Sending {name} Response"));
             }
-            (Dialect::Dcmrecv, _) => {
+            (Dialect::Dcmrecv | Dialect::Getscu, _) => {
                 self.say(Level::Info, format_args!("Sending {name} Response ({text})"));
             }
         }
@@ -516,14 +528,24 @@ impl Narrator {
         });
     }
 
+    /// A response to our own C-GET; the final one is told by whoever asked.
+    pub fn get_response(&self, reply: &Reply) {
+        if reply.status.class() == StatusClass::Pending {
+            let text = reply.status.text(Operation::Get);
+            self.say(Level::Info, format_args!("Received C-GET Response ({text})"));
+        }
+    }
+
     /// storescp tells the path before it writes, dcmrecv after.
     pub fn storing(&self, path: &dyn fmt::Display) {
         match self.dialect {
             Dialect::Storescp => {
                 self.say(Level::Info, format_args!("storing DICOM file: {path}"));
             }
-            // DCMTK's archive does not say where an object goes.
-            Dialect::Dcmqrscp => self.explain(format_args!("stored as {path}")),
+            // DCMTK's archive and retrievers do not say where an object goes.
+            Dialect::Dcmqrscp | Dialect::Movescu | Dialect::Getscu => {
+                self.explain(format_args!("stored as {path}"));
+            }
             Dialect::Dcmrecv => {}
         }
     }
@@ -538,10 +560,10 @@ impl Narrator {
     /// A file of that name was there.
     pub fn overwriting(&self, path: &dyn fmt::Display, bit_preserving: bool) {
         match self.dialect {
-            Dialect::Storescp if bit_preserving => {}
+            Dialect::Storescp | Dialect::Movescu if bit_preserving => {}
             // The deletion of what was there is told when it is done.
             Dialect::Dcmqrscp => {}
-            Dialect::Storescp => self
+            Dialect::Storescp | Dialect::Movescu | Dialect::Getscu => self
                 .say(Level::Warn, format_args!("DICOM file already exists, overwriting: {path}")),
             Dialect::Dcmrecv => {
                 self.say(Level::Warn, format_args!("file already exists, overwriting: {path}"));
@@ -574,10 +596,10 @@ impl Narrator {
     /// The object could not be written.
     pub fn cannot_write(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => {
+            Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => {
                 self.say(Level::Error, format_args!("cannot write DICOM file: {path}: {reason}"));
             }
-            Dialect::Dcmrecv => self
+            Dialect::Dcmrecv | Dialect::Getscu => self
                 .say(Level::Error, format_args!("cannot store received object: {path}: {reason}")),
         }
     }
@@ -604,7 +626,7 @@ impl Narrator {
 
     /// A C-STORE whose data set stopped coming, or was cut.
     pub fn store_broken(&self, why: &dyn fmt::Display) {
-        if self.dialect != Dialect::Dcmrecv {
+        if !matches!(self.dialect, Dialect::Dcmrecv | Dialect::Getscu) {
             self.say(Level::Error, format_args!("Store SCP Failed: {why}"));
         }
     }
@@ -613,10 +635,10 @@ impl Narrator {
     pub fn store_late(&self, context_id: u8) {
         let code = "0006:0207 DIMSE No data available (timeout in non-blocking mode)";
         match self.dialect {
-            Dialect::Storescp | Dialect::Dcmqrscp => {
+            Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => {
                 self.say(Level::Error, format_args!("Store SCP Failed: {code}"));
             }
-            Dialect::Dcmrecv => {
+            Dialect::Dcmrecv | Dialect::Getscu => {
                 self.say(
                     Level::Error,
                     format_args!("Unable to receive dataset on presentation context 0: {code}"),
@@ -647,6 +669,8 @@ impl Narrator {
             Dialect::Storescp | Dialect::Dcmqrscp => {
                 self.say(Level::Info, format_args!("Association Release"));
             }
+            // DCMTK's movescu ends a sub-association without a word.
+            Dialect::Movescu | Dialect::Getscu => {}
             Dialect::Dcmrecv => {
                 self.say(Level::Info, format_args!("Received Association Release Request"));
             }
@@ -659,6 +683,9 @@ impl Narrator {
             Dialect::Storescp | Dialect::Dcmqrscp => {
                 self.say(Level::Info, format_args!("Association Aborted"));
             }
+            Dialect::Movescu | Dialect::Getscu => {
+                self.explain(format_args!("the peer aborted its association"));
+            }
             Dialect::Dcmrecv => {
                 self.say(Level::Info, format_args!("Received Association Abort Request"));
             }
@@ -668,7 +695,7 @@ impl Narrator {
     /// The peer was silent for too long; DCMTK's storescp calls that an abort, its dcmrecv says
     /// nothing.
     pub fn idle_for_too_long(&self) {
-        if self.dialect != Dialect::Dcmrecv {
+        if !matches!(self.dialect, Dialect::Dcmrecv | Dialect::Getscu) {
             self.say(Level::Info, format_args!("Association Aborted"));
         }
     }
@@ -682,8 +709,17 @@ impl Narrator {
             Dialect::Dcmqrscp => {
                 self.say(Level::Error, format_args!("DIMSE Failure (aborting association): {why}"));
             }
-            Dialect::Dcmrecv => self.complain(format_args!("aborting association: {why}")),
+            Dialect::Movescu => self
+                .say(Level::Error, format_args!("DIMSE failure (aborting sub-association): {why}")),
+            Dialect::Dcmrecv | Dialect::Getscu => {
+                self.complain(format_args!("aborting association: {why}"));
+            }
         }
+    }
+
+    /// dcmrecv and getscu print no dots.
+    fn has_progress(&self) -> bool {
+        !matches!(self.dialect, Dialect::Dcmrecv | Dialect::Getscu)
     }
 
     fn shows_progress(&self) -> bool {
@@ -696,21 +732,21 @@ impl Narrator {
 
     /// storescp's progress: the word at the start of a C-STORE.
     pub fn progress_begin(&self) {
-        if self.dialect != Dialect::Dcmrecv {
+        if self.has_progress() {
             self.progress("RECV: ");
         }
     }
 
     /// One character per data-set PDV, `count` of them.
     pub fn progress_dots(&self, count: usize) {
-        if self.dialect != Dialect::Dcmrecv && count > 0 && self.shows_progress() {
+        if self.has_progress() && count > 0 && self.shows_progress() {
             self.progress(&".".repeat(count));
         }
     }
 
     /// The line end after the last PDV.
     pub fn progress_end(&self) {
-        if self.dialect != Dialect::Dcmrecv {
+        if self.has_progress() {
             self.progress("\n");
         }
     }

@@ -22,10 +22,11 @@ use super::{Objects, Service};
 use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
 use crate::archive::receiver::Receiver;
+use crate::client::query::Reply;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
-    Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, Response, StoreRequest,
-    command_name,
+    Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, QueryService, Response,
+    StoreRequest,
 };
 use crate::dimse::status::{Status, StatusClass};
 use crate::limits::IDENTIFIER_BYTES_MAX;
@@ -85,6 +86,16 @@ pub struct Exchange {
     pub(super) wanted_bytes: usize,
     /// Bytes a second that are read, by a fault rule on the association.
     pub(super) slow_read: Option<NonZeroU32>,
+    /// The C-GET that this association is ours for: its responses are taken here.
+    pub(super) asked: Option<Asked>,
+}
+
+/// A C-GET of ours, whose objects come over its own association.
+pub struct Asked {
+    /// Message ID of the request.
+    pub message_id: u16,
+    /// Responses that came, oldest first.
+    pub replies: Vec<Reply>,
 }
 
 /// A request whose data set is on its way.
@@ -93,6 +104,8 @@ enum InHand {
     Store(Box<StoreInHand>),
     /// A query or retrieve request, whose identifier is collected up to `IDENTIFIER_BYTES_MAX`.
     Query { operation: Box<Operation>, is_too_long: bool },
+    /// A response to our own C-GET, whose identifier comes.
+    Reply { reply: Reply, is_too_long: bool },
     /// Anything else: the data set is dropped, then this response is sent.
     Dropped { context_id: u8, response: Response<'static> },
 }
@@ -161,6 +174,7 @@ impl Exchange {
             left_over: Vec::new(),
             wanted_bytes: PDU_HEADER_BYTES,
             slow_read: None,
+            asked: None,
         }
     }
 
@@ -257,12 +271,10 @@ impl<'b> Block<'_, 'b> {
                 return if is_last { self.complete() } else { Outcome::GoOn };
             }
             Ok(Step::Command { context_id, set, .. }) => match Command::of(&set) {
-                // A response that nobody asked for is refused below; it borrows nothing then.
                 Ok(Command::Response(response)) => {
-                    return Outcome::Abort(
-                        Abort::USER,
-                        format!("{} that nobody asked for", command_name(response.command_field)),
-                    );
+                    let reply = Reply::of(&response);
+                    let has_data_set = response.has_data_set;
+                    return self.take_reply(reply, has_data_set);
                 }
                 Ok(Command::Echo(request)) => (context_id, Request::Echo(request)),
                 Ok(Command::Store(request)) => (context_id, Request::Store(request)),
@@ -289,6 +301,27 @@ impl<'b> Block<'_, 'b> {
         }
     }
 
+    fn replied(&mut self, reply: Reply) {
+        self.narrator.get_response(&reply);
+        if let Some(asked) = &mut self.exchange.asked {
+            asked.replies.push(reply);
+        }
+    }
+
+    /// A response: to our own C-GET, or one that nobody asked for.
+    fn take_reply(&mut self, reply: Reply, has_data_set: bool) -> Outcome {
+        let message_id = self.exchange.asked.as_ref().map(|asked| asked.message_id);
+        if let Err(why) = reply.is_for(QueryService::Get, message_id) {
+            return Outcome::Abort(Abort::USER, why);
+        }
+        if has_data_set {
+            self.exchange.in_hand = Some(InHand::Reply { reply, is_too_long: false });
+        } else {
+            self.replied(reply);
+        }
+        Outcome::GoOn
+    }
+
     /// Hands the collected fragments to the store.
     pub fn flush(&mut self) {
         match &mut self.exchange.in_hand {
@@ -309,6 +342,15 @@ impl<'b> Block<'_, 'b> {
                         operation.identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX;
                     if !*is_too_long {
                         operation.identifier.extend_from_slice(fragment);
+                    }
+                }
+            }
+            Some(InHand::Reply { reply, is_too_long }) => {
+                let identifier = reply.identifier.get_or_insert_default();
+                for fragment in &self.fragments {
+                    *is_too_long |= identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX;
+                    if !*is_too_long {
+                        identifier.extend_from_slice(fragment);
                     }
                 }
             }
@@ -513,6 +555,14 @@ impl<'b> Block<'_, 'b> {
                 ));
                 let response = operation.request.response(Status::OUT_OF_RESOURCES, false);
                 self.send(operation.context.id, &response)
+            }
+            Some(InHand::Reply { is_too_long: true, .. }) => Outcome::Abort(
+                Abort::USER,
+                format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes"),
+            ),
+            Some(InHand::Reply { reply, is_too_long: false }) => {
+                self.replied(reply);
+                Outcome::GoOn
             }
             Some(InHand::Dropped { context_id, response }) => self.send(context_id, &response),
             None => Outcome::GoOn,

@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::dataset::scan::{ScanError, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
-use crate::limits::{CHECK_BLOCK_BYTES, FILE_META_BYTES_MAX};
+use crate::limits::{CHECK_BLOCK_BYTES, FILE_META_BYTES_MAX, IDENTIFIER_BYTES_MAX};
 use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
 use crate::vr::Vr;
@@ -39,6 +39,8 @@ pub enum ReadError {
     NoTransferSyntax,
     /// Neither file meta information nor data set names the SOP class and instance.
     NoSopUids,
+    /// A query file with a data set longer than an identifier may be.
+    TooLong,
 }
 
 impl fmt::Display for ReadError {
@@ -50,6 +52,9 @@ impl fmt::Display for ReadError {
             Self::NoTransferSyntax => formatter.write_str("the transfer syntax is not stated"),
             Self::NoSopUids => {
                 formatter.write_str("SOP Class UID or SOP Instance UID is missing in the file")
+            }
+            Self::TooLong => {
+                write!(formatter, "more than {IDENTIFIER_BYTES_MAX} bytes are no query")
             }
         }
     }
@@ -155,10 +160,44 @@ pub fn inspect<R: Read + Seek>(
     }
 }
 
+/// Reads a query file: the whole data set and its transfer syntax. A file without preamble is a bare
+/// data set.
+///
+/// # Errors
+///
+/// See [`ReadError`]; that the bytes are elements is for the caller to see.
+pub fn read_identifier<R: Read>(source: &mut R) -> Result<(Uid, Vec<u8>), ReadError> {
+    let longest = FILE_META_BYTES_MAX + IDENTIFIER_BYTES_MAX;
+    let mut all = Vec::new();
+    source.by_ref().take(longest as u64 + 1).read_to_end(&mut all)?;
+    if all.len() > longest {
+        return Err(ReadError::TooLong);
+    }
+    if all.len() < 132 || all[128..132] != *b"DICM" {
+        let syntax = syntax_of_bare(&all).ok_or(ReadError::NotPart10)?;
+        return Ok((syntax, all));
+    }
+    let meta = meta(&all)?;
+    let syntax = meta.transfer_syntax.ok_or(ReadError::NoTransferSyntax)?;
+    if meta.end > all.len() {
+        return Err(ReadError::BadFileMeta);
+    }
+    Ok((syntax, all.split_off(meta.end)))
+}
+
+/// What group 0002 says.
+struct Meta {
+    class: Option<UidText>,
+    instance: Option<UidText>,
+    transfer_syntax: Option<Uid>,
+    /// Where the data set begins.
+    end: usize,
+}
+
 /// Group 0002 of a file whose preamble is there.
-fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
+fn meta(head: &[u8]) -> Result<Meta, ReadError> {
     let mut at = 132;
-    let (mut class, mut instance, mut syntax) = (None, None, None);
+    let (mut class, mut instance, mut transfer_syntax) = (None, None, None);
     while let Some((tag, value, next)) = explicit_element(head, at) {
         if tag.group() != 0x0002 {
             break;
@@ -167,12 +206,18 @@ fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
         match tag.element() {
             0x0002 => class = UidText::new(value),
             0x0003 => instance = UidText::new(value),
-            0x0010 => syntax = Uid::new(value),
+            0x0010 => transfer_syntax = Uid::new(value),
             _ => {}
         }
         at = next;
     }
-    let transfer_syntax = syntax.ok_or(ReadError::NoTransferSyntax)?;
+    Ok(Meta { class, instance, transfer_syntax, end: at })
+}
+
+/// A file whose preamble is there.
+fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
+    let Meta { class, instance, transfer_syntax, end: at } = meta(head)?;
+    let transfer_syntax = transfer_syntax.ok_or(ReadError::NoTransferSyntax)?;
     let data_set = head.get(at..).ok_or(ReadError::BadFileMeta)?;
     // The data set's own UIDs are those that a receiver compares with the request.
     let (own_class, own_instance) = uids_of(data_set, transfer_syntax);

@@ -78,6 +78,10 @@ pub enum Dialect {
     Dcmrecv,
     /// `dcmqrscp`.
     Dcmqrscp,
+    /// `movescu`, as the receiver of its own sub-operations.
+    Movescu,
+    /// `getscu`, whose objects come over its own association.
+    Getscu,
 }
 
 /// What happens when another object has the name already; the same object is never stored twice.
@@ -687,7 +691,7 @@ impl InstanceWriter {
     fn check_uids(&mut self, is_complete: bool) -> Result<(), StoreError> {
         let options = &self.store.options;
         let is_due = options.mode == StoreMode::Normal
-            && options.dialect == Dialect::Storescp
+            && matches!(options.dialect, Dialect::Storescp | Dialect::Movescu | Dialect::Getscu)
             && !self.has_checked_uids;
         let Some(scanner) = self.scanner.as_ref().filter(|_| is_due) else { return Ok(()) };
         let (class, instance) =

@@ -248,6 +248,7 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             dimse_timeout: self.options.dimse_timeout,
             socket_timeout: self.options.socket_timeout,
             stop: Some(self.options.stop.clone()),
+            interrupted: None,
         };
         self.asker.tell_step(SubOperation::Associating);
         match Requestor::associate(&addresses, &proposal) {

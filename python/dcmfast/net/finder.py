@@ -1,0 +1,236 @@
+"""findscu: C-FIND requests, and what is done with the responses: told, extracted, or as JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dcmfast import _rust
+from dcmfast.errors import (
+    AssociationAborted,
+    NetworkError,
+    OutputFileError,
+    QueryFileError,
+)
+from dcmfast.net import association, query, scu
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+    from dcmfast.observe.logs import Log
+    from dcmfast.options.query_settings import FindSettings
+
+#: Exit codes: DCMTK's findscu where no association came about; 1 where it says 0 (D9).
+_NOT_ASSOCIATED, _NOT_CLOSED, _FAILED = 2, 3, 1
+_SUCCESS, _CANCELLED, _PENDING = 0x0000, 0xFE00, (0xFF00, 0xFF01)
+_OURS = "dcmfast.findscu"
+#: What DCMTK gives extracted responses as SOP class: its private one for files of any kind.
+_GENERIC_FILE_SOP_CLASS = "1.2.276.0.7230010.3.1.0.1"
+
+
+def find(settings: FindSettings) -> int:
+    """Send the C-FIND requests; return the exit code."""
+    log = scu.prepare(settings)
+    sop_class = query.sop_class(settings.model, "find")
+    try:
+        link = scu.associate(
+            settings, [(sop_class, query.transfer_syntaxes(settings.proposal))], log
+        )
+    except NetworkError:
+        return _NOT_ASSOCIATED
+    output = _Output(settings, log)
+    code = 0
+    try:
+        with output:
+            for file in query.requests(settings):
+                code = max(code, _request(settings, log, link, file, output))
+    except (NetworkError, QueryFileError, OutputFileError) as error:
+        _tell_failure(log, link, error)
+        return _FAILED
+    return code if scu.close(settings, link, log) else _NOT_CLOSED
+
+
+def _tell_failure(
+    log: Log, link: _rust.Association, error: NetworkError | QueryFileError | OutputFileError
+) -> None:
+    """Say why the requests ended early; the association is gone, or aborted now."""
+    if isinstance(error, AssociationAborted):
+        if error.is_release:
+            log.line("E", "Protocol Error: Peer requested release (Aborting)")
+        else:
+            log.line("I", "Peer Aborted Association")
+            log.line("E", "the peer ended the association before its answer", logger=_OURS)
+        return
+    if isinstance(error, QueryFileError):
+        log.line("E", str(error).replace("bad DICOM file", "Bad DICOM file", 1))
+    else:
+        log.line("E", f"Find SCU Failed: {error}")
+    log.line("I", "Aborting Association")
+    link.abort()
+
+
+def _request(
+    settings: FindSettings,
+    log: Log,
+    link: _rust.Association,
+    file: str | None,
+    output: _Output,
+) -> int:
+    """Send one request and take its responses; return the exit code."""
+    context = query.accepted(link, query.sop_class(settings.model, "find"))
+    data = query.identifier(settings, file, context)
+    message_id = link.next_message_id
+    query.tell_request(log, "Find", context, message_id, data)
+    cancel_after = settings.cancel_after or None
+    try:
+        link.query("find", context.context_id, data)
+        while True:
+            for response in link.responses():
+                # DCMTK counts over all requests, and the final responses as well.
+                output.count += 1
+                if response.status not in _PENDING:
+                    return _final(log, context, message_id, response)
+                output.response(context, message_id, response)
+                if output.count == cancel_after:
+                    log.line(
+                        "I",
+                        f"Sending Cancel Request (MsgID {message_id}, PresID {context.context_id})",
+                    )
+                    link.cancel()
+    except _rust.AssociationError as error:
+        raise association.translated(error) from None
+
+
+def _final(log: Log, context: query.Context, message_id: int, response: _rust.QueryResponse) -> int:
+    status = response.status
+    text = _rust.status_text("find", status)
+    if log.shows("D"):
+        log.line("I", "Received Final Find Response")
+        query.tell_block(log, "Find", context, message_id, response)
+    else:
+        log.line("I", f"Received Final Find Response ({text})")
+    if status in (_SUCCESS, _CANCELLED):
+        return 0
+    # DCMTK says it at -v alone, and ends with 0 (D9).
+    if response.error_comment:
+        text += f"; the peer's comment: {response.error_comment}"
+    log.line("E", f"the query failed: {text}", logger=_OURS)
+    return _FAILED
+
+
+class _Output:
+    """Where responses go; as a context manager it ends what it began."""
+
+    def __init__(self, settings: FindSettings, log: Log) -> None:
+        self._settings = settings
+        self._log = log
+        is_elsewhere = settings.extraction != "none" or settings.is_json
+        shows = settings.is_showing
+        if shows is None:
+            # Without any option of the level DCMTK shows them though its level is WARN.
+            shows = not is_elsewhere and (not settings.is_level_typed or log.shows("I"))
+        self._is_shown = shows
+        self._extracted = 0
+        self._xml: IO[str] | None = None
+        self._printed = 0
+        #: Responses so far, which number the files.
+        self.count = 0
+
+    def __enter__(self) -> None:
+        settings = self._settings
+        if settings.is_json:
+            sys.stdout.write("[")
+        if settings.extraction == "xml-single":
+            path = os.path.join(settings.output_directory, settings.extraction_file)
+            try:
+                self._xml = open(path, "w", encoding="utf-8")
+            except OSError as error:
+                raise OutputFileError(f"cannot write {path}: {error.strerror}") from None
+            self._xml.write('<?xml version="1.0" encoding="UTF-8"?>\n<responses type="C-FIND">\n')
+
+    def __exit__(self, *_: object) -> None:
+        # Whatever ended the query, what came is well formed.
+        if self._settings.is_json:
+            sys.stdout.write("\n]\n" if self._printed else "]\n")
+            sys.stdout.flush()
+        if self._xml is not None:
+            self._xml.write("</responses>\n")
+            self._xml.close()
+
+    def response(
+        self,
+        context: query.Context,
+        message_id: int,
+        response: _rust.QueryResponse,
+    ) -> None:
+        """Take one pending response."""
+        log, count, text = self._log, self.count, _rust.status_text("find", response.status)
+        data = response.identifier or b""
+        syntax = context.transfer_syntax
+        if self._is_shown:
+            dump = _rust.dump_identifier(
+                data, syntax, with_padding=not self._settings.is_correcting
+            )
+            # In one event and one write, where DCMTK has three: nobody can tell them apart.
+            block = f"{'-' * 27}\nFind Response: {count} ({text})\n{dump}"
+            log.line_at_any_level(block)
+        elif log.shows("D"):
+            log.line("I", f"Received Find Response {count}")
+        else:
+            log.line("I", f"Received Find Response {count} ({text})")
+        query.tell_block(log, "Find", context, message_id, response)
+        if self._settings.is_json:
+            self._print(data, syntax)
+        if self._settings.extraction != "none":
+            self._extract(count, data, syntax)
+
+    def _print(self, data: bytes, syntax: str) -> None:
+        try:
+            text = _rust.identifier_json(data, syntax)
+        except ValueError as error:
+            self._log.line("E", f"a response that is no data set: {error}", logger=_OURS)
+            return
+        sys.stdout.write(f"{',' if self._printed else ''}\n{text}")
+        self._printed += 1
+
+    def _extract(self, count: int, data: bytes, syntax: str) -> None:
+        settings = self._settings
+        if settings.extraction_max is not None and self._extracted >= settings.extraction_max:
+            return
+        self._extracted += 1
+        kind = settings.extraction
+        suffix = "dcm" if kind == "file" else "xml"
+        path = os.path.join(settings.output_directory, f"rsp{count:04d}.{suffix}")
+        try:
+            if kind == "file":
+                self._log.line("I", f"Writing response dataset to file: {path}")
+                head = _rust.file_head(_GENERIC_FILE_SOP_CLASS, _new_uid(), syntax)
+                _write_whole(path, head + data)
+                return
+            text = _rust.identifier_xml(data, syntax)
+            if self._xml is not None:
+                self._xml.write(text)
+                return
+            self._log.line("I", f"Writing response dataset to file: {path}")
+            encoding = "" if text.isascii() else ' encoding="UTF-8"'
+            _write_whole(path, f'<?xml version="1.0"{encoding}?>\n{text}\n'.encode())
+        except OSError as error:
+            raise OutputFileError(f"cannot write {path}: {error.strerror or error}") from None
+        except ValueError as error:
+            self._log.line("E", f"a response that is no data set: {error}", logger=_OURS)
+
+
+def _write_whole(path: str, content: bytes) -> None:
+    """Write a file under its name when it is whole, and not before."""
+    part = f"{path}.part"
+    with open(part, "wb") as file:
+        file.write(content)
+    os.replace(part, path)
+
+
+def _new_uid() -> str:
+    """Return a UID made from a random UUID (PS3.5 §B.2)."""
+    bits = int.from_bytes(os.urandom(16), "big")
+    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62
+    return f"2.25.{bits}"

@@ -1,0 +1,136 @@
+"""getscu: C-GET requests, whose objects come over the association that asked for them."""
+
+from __future__ import annotations
+
+import sys
+
+from dcmfast import _rust
+from dcmfast.errors import (
+    AssociationAborted,
+    AssociationTimeout,
+    ContextNotAccepted,
+    NetworkError,
+    QueryFileError,
+)
+from dcmfast.net import association, query, scp, scu
+from dcmfast.observe.progress import WorkBar
+from dcmfast.policy.negotiation import accepted_transfer_syntaxes, get_sop_classes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcmfast.observe.logs import Log
+    from dcmfast.options.query_settings import GetSettings
+
+_FAILED = 1
+_SUCCESS, _PENDING = 0x0000, (0xFF00, 0xFF01)
+_OURS = "dcmfast.getscu"
+#: DCMTK's lines at the end, in the order of the counters.
+_REPORT = (
+    "Remaining Suboperations",
+    "Completed Suboperations",
+    "Failed Suboperations",
+    "Warning Suboperations",
+)
+
+
+def get(settings: GetSettings) -> int:
+    """Send the C-GET requests and keep what comes; return the exit code."""
+    log = scu.prepare(settings)
+    objects = _rust.ObjectStore(**scp.plan(settings.receiver, log))
+    wanted = query.sop_class(settings.model, "get")
+    syntaxes = accepted_transfer_syntaxes(settings.preference)
+    classes = get_sop_classes()
+    contexts = [(wanted, query.transfer_syntaxes(settings.proposal))]
+    contexts += [(uid, syntaxes) for uid in classes]
+    try:
+        link = scu.associate(settings, contexts, log, scp_roles=classes)
+    except NetworkError:
+        return _FAILED
+    code = 0
+    is_bar_wanted = log.level == "warn" and sys.stderr.isatty()
+    try:
+        with WorkBar(is_wanted=is_bar_wanted) as advance:
+            for file in query.requests(settings):
+                code = max(code, _request(settings, log, link, file, objects, advance))
+    except (NetworkError, QueryFileError) as error:
+        _tell_failure(log, link, error)
+        return _FAILED
+    return code if scu.close(settings, link, log) else _FAILED
+
+
+def _tell_failure(log: Log, link: _rust.Association, error: NetworkError | QueryFileError) -> None:
+    if isinstance(error, ContextNotAccepted):
+        log.line("F", "No adequate Presentation Contexts for sending C-GET")
+    elif isinstance(error, QueryFileError):
+        log.line("F", str(error))
+    else:
+        log.line("E", f"Failed receiving C-GET response: {error}")
+        if isinstance(error, AssociationTimeout):
+            log.line("E", "the peer did not answer in time (--dimse-timeout)", logger=_OURS)
+        elif isinstance(error, AssociationAborted):
+            log.line("E", "the peer ended the association before its answer", logger=_OURS)
+        return
+    link.abort()
+
+
+def _request(
+    settings: GetSettings,
+    log: Log,
+    link: _rust.Association,
+    file: str | None,
+    objects: _rust.ObjectStore,
+    advance: Callable[[str, int, int | None], None],
+) -> int:
+    """Send one request and receive its objects; return the exit code."""
+    context = query.accepted(link, query.sop_class(settings.model, "get"))
+    data = query.identifier(settings, file, context)
+    message_id = link.next_message_id
+    if log.shows("D"):
+        query.tell_request(log, "C-GET", context, message_id, data)
+    else:
+        log.line("I", f"Sending C-GET Request (MsgID {message_id})")
+    try:
+        titles = (str(settings.ae_title), str(settings.called_ae_title))
+        link.get(context.context_id, data, objects, titles)
+        while True:
+            for response in link.get_responses():
+                if response.status not in _PENDING:
+                    return _final(log, context, response, objects)
+                if response.sub_operations is not None:
+                    remaining, *done = response.sub_operations
+                    total = None if remaining is None else remaining + sum(done)
+                    advance("getting", sum(done), total)
+    except _rust.AssociationError as error:
+        raise association.translated(error) from None
+
+
+def _final(
+    log: Log,
+    context: query.Context,
+    response: _rust.QueryResponse,
+    objects: _rust.ObjectStore,
+) -> int:
+    """Say how one request ended, in DCMTK's words and then in plain ones; return the code."""
+    status = response.status
+    text = _rust.status_text("get", status)
+    log.line("I", f"Received C-GET Response ({text})")
+    counts = response.sub_operations or (0, 0, 0, 0)
+    pairs = zip(_REPORT, counts, strict=True)
+    report = "\n".join(f"  Number of {name:<23} : {count or 0}" for name, count in pairs)
+    log.line("I", f"Final status report from last C-GET message:\n{report}")
+    if status == _SUCCESS:
+        return 0
+    # DCMTK ends with 0 (D9); a warning is no failure of the request as a whole.
+    is_warning = status >> 12 == 0xB
+    log.line("W" if is_warning else "E", f"DIMSE status is: {text}")
+    if response.error_comment:
+        log.line("E", f"the peer's comment: {response.error_comment}", logger=_OURS)
+    if response.identifier is not None:
+        for uid in _rust.failed_uids(response.identifier, context.transfer_syntax):
+            log.line("W" if is_warning else "E", f"failed: {uid}", logger=_OURS)
+    refused = objects.counters()["refused"]
+    if refused:
+        log.line("E", f"{refused} objects were refused here", logger=_OURS)
+    return _FAILED

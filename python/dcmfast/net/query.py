@@ -1,0 +1,149 @@
+"""What the query and retrieve clients share: keys, query files, and the request that they make."""
+
+from __future__ import annotations
+
+import os
+
+from dcmfast import _rust
+from dcmfast.errors import CommandLineError, ContextNotAccepted, QueryFileError
+from dcmfast.policy.negotiation import (
+    QUERY_RETRIEVE_SOP_CLASSES,
+    proposed_transfer_syntaxes,
+)
+from dcmfast.types import Record
+from dcmfast.uids import NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcmfast.observe.logs import Log
+    from dcmfast.options.query_settings import QuerySettings
+
+#: Modality Worklist has a FIND and nothing else (PS3.4 Annex K).
+_WORKLIST = {"find": "1.2.840.10008.5.1.4.31"}
+#: DCMTK's condition when the peer did not accept the context that a request needs.
+_NO_CONTEXT = "0006:0208 DIMSE No valid Presentation Context ID"
+
+
+def check_key(text: str) -> None:
+    """Raise `CommandLineError` for a key that is unknown, or a value that it cannot have."""
+    try:
+        _rust.check_query_key(os.fsencode(text))
+    except ValueError as error:
+        raise CommandLineError(str(error)) from None
+
+
+def sop_class(model: str, operation: str) -> str:
+    """Return the SOP class of an information model and an operation: find, move or get."""
+    return (_WORKLIST if model == "worklist" else QUERY_RETRIEVE_SOP_CLASSES[model])[operation]
+
+
+def transfer_syntaxes(proposal: str) -> tuple[str, ...]:
+    """Return what a client proposes for identifiers, in one context."""
+    return proposed_transfer_syntaxes(proposal, combine=True)[0]
+
+
+def requests(settings: QuerySettings) -> Iterator[str | None]:
+    """Yield the query file of each request, None for keys alone, in the order of the requests."""
+    for file in settings.files or (None,):
+        for _ in range(settings.repeat):
+            yield file
+
+
+class Context(Record):
+    """An accepted presentation context for requests."""
+
+    context_id: int
+    sop_class: str
+    transfer_syntax: str
+
+
+def accepted(link: _rust.Association, wanted: str) -> Context:
+    """Return the context that was accepted for a SOP class.
+
+    Raises
+    ------
+    ContextNotAccepted
+        The peer accepted others only.
+    """
+    for context_id, uid, _, syntax in link.contexts():
+        if uid == wanted and syntax:
+            return Context(context_id=context_id, sop_class=uid, transfer_syntax=syntax)
+    raise ContextNotAccepted(_NO_CONTEXT)
+
+
+def identifier(settings: QuerySettings, file: str | None, context: Context) -> bytes:
+    """Return the identifier of a request: the query file's, with the typed keys put over it.
+
+    Raises
+    ------
+    QueryFileError
+        The file cannot be read, or is no data set.
+    """
+    try:
+        return _rust.query_identifier(file, settings.keys, context.transfer_syntax)
+    except OSError as error:
+        raise QueryFileError(f"bad DICOM file: {file}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise QueryFileError(f"bad DICOM file: {file}: {error}") from None
+
+
+def tell_request(
+    log: Log, what: str, context: Context, message_id: int, data: bytes, *, destination: str = ""
+) -> None:
+    """Say what is about to be sent; `what` is ``Find``, ``Move`` or ``C-GET``."""
+    if log.shows("D"):
+        log.line("I", f"Sending {what} Request")
+        fields = [
+            ("Message Type", f"{_command(what)} RQ"),
+            ("Presentation Context ID", str(context.context_id)),
+            ("Message ID", str(message_id)),
+            ("Affected SOP Class UID", NAMES.get(context.sop_class, context.sop_class)),
+            ("Data Set", "present"),
+            ("Priority", "medium"),
+        ]
+        if destination:
+            fields.insert(4, ("Move Destination", destination))
+        log.line("D", _rust.message_block("OUTGOING", fields))
+    else:
+        log.line("I", f"Sending {what} Request (MsgID {message_id})")
+    if log.shows("I"):
+        dump = _rust.dump_identifier(data, context.transfer_syntax)
+        log.line("I", f"Request Identifiers:\n{dump}")
+
+
+def _command(what: str) -> str:
+    return what if what.startswith("C-") else f"C-{what.upper()}"
+
+
+def tell_block(
+    log: Log, what: str, context: Context, message_id: int, response: _rust.QueryResponse
+) -> None:
+    """Show a response as DCMTK does at ``-d``."""
+    if not log.shows("D"):
+        return
+    operation = _command(what)[2:].lower()
+    fields = [
+        ("Message Type", f"{_command(what)} RSP"),
+        ("Message ID Being Responded To", str(message_id)),
+        ("Affected SOP Class UID", NAMES.get(context.sop_class, context.sop_class)),
+    ]
+    for name, count in zip(_COUNTERS, response.sub_operations or (), strict=False):
+        fields.append((name, "none" if count is None else str(count)))
+    fields += [
+        ("Data Set", "none" if response.identifier is None else "present"),
+        (
+            "DIMSE Status",
+            f"0x{response.status:04x}: {_rust.status_text(operation, response.status)}",
+        ),
+    ]
+    log.line("D", _rust.message_block("INCOMING", fields))
+
+
+_COUNTERS = (
+    "Remaining Suboperations",
+    "Completed Suboperations",
+    "Failed Suboperations",
+    "Warning Suboperations",
+)

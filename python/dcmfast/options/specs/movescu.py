@@ -1,0 +1,224 @@
+"""The command line of movescu: DCMTK 3.6.7's, and of the manual page of 3.5.4 what it still has."""
+
+from __future__ import annotations
+
+from dcmfast.options.defs import general, network, output, query
+from dcmfast.options.option import (
+    PORT,
+    Condition,
+    FrontEnd,
+    Group,
+    Option,
+    Parameter,
+    Section,
+    all_in_force,
+    group,
+)
+
+#: In the order of DCMTK's usage.
+_PREFERENCES = query.PREFERENCES
+_UNCOMPRESSED = ("--prefer-uncompr", "--prefer-little", "--prefer-big", "--implicit")
+_COMPRESSED = tuple(
+    option.long
+    for option in _PREFERENCES
+    if option.long not in (*_UNCOMPRESSED, "--prefer-deflated", "--accept-all")
+)
+
+
+def _not_from_compressed(option: Option) -> Option:
+    return option.replace(conflicts=(*option.conflicts, *all_in_force(*_COMPRESSED)))
+
+
+#: What a query client takes besides its options.
+PARAMETERS = (
+    Parameter(name="peer", summary="hostname of DICOM peer"),
+    Parameter(name="port", summary="tcp/ip port number of peer"),
+    Parameter(name="dcmfile-in", summary="DICOM query file(s)", required=False, many=True),
+)
+
+MOVESCU = FrontEnd(
+    tool="movescu",
+    description="DICOM retrieve (C-MOVE) SCU",
+    parameters=PARAMETERS,
+    long_column=21,
+    groups=(
+        group("general options", *general.COMMON),
+        Group(
+            title="network options",
+            sections=(
+                Section(
+                    title="override matching keys",
+                    options=(
+                        query.KEY.replace(
+                            summary='[k]ey: gggg,eeee="str" or dict. name="str"\n'
+                            "override matching key"
+                        ),
+                    ),
+                ),
+                Section(title="query information model", options=query.RETRIEVE_MODELS),
+                Section(
+                    title="application entity titles",
+                    options=(
+                        network.AETITLE.replace(
+                            summary="[a]etitle: string\nset my calling AE title (default: MOVESCU)",
+                            default="MOVESCU",
+                        ),
+                        network.CALL,
+                        query.MOVE,
+                    ),
+                ),
+                Section(
+                    title="preferred network transfer syntaxes (incoming associations)",
+                    options=_PREFERENCES,
+                ),
+                Section(
+                    title="proposed transmission transfer syntaxes (outgoing associations)",
+                    options=query.PROPOSALS,
+                ),
+                Section(
+                    title="network host access control (tcp wrapper)",
+                    options=(network.ACCESS_FULL, network.ACCESS_CONTROL),
+                ),
+                Section(
+                    title="port for incoming network associations",
+                    options=(query.NO_PORT, query.RECEIVING_PORT),
+                ),
+                Section(
+                    title="handling of illegal datasets following 'pending' move responses",
+                    options=(query.PENDING_IGNORE, query.PENDING_READ),
+                ),
+                Section(
+                    title="other network options",
+                    options=(
+                        network.TIMEOUT,
+                        network.ACSE_TIMEOUT,
+                        network.DIMSE_TIMEOUT,
+                        network.MAX_PDU,
+                        network.DISABLE_HOST_LOOKUP,
+                        network.REPEAT,
+                        network.ABORT,
+                        network.IGNORE,
+                        query.CANCEL,
+                        network.UID_PADDING,
+                    ),
+                ),
+            ),
+        ),
+        Group(
+            title="output options",
+            sections=(
+                Section(
+                    title="general",
+                    options=(output.OUTPUT_DIRECTORY.replace(needs=(query.NEEDS_PORT,)),),
+                ),
+                Section(
+                    title="bit preserving mode", options=(output.NORMAL, output.BIT_PRESERVING)
+                ),
+                Section(
+                    title="output file format", options=(output.WRITE_FILE, output.WRITE_DATASET)
+                ),
+                Section(
+                    title="output transfer syntax "
+                    "(not with --bit-preserving or compressed transmission)",
+                    options=(
+                        output.WRITE_XFER_SAME,
+                        _not_from_compressed(output.WRITE_XFER_LITTLE),
+                        _not_from_compressed(output.WRITE_XFER_BIG),
+                        _not_from_compressed(output.WRITE_XFER_IMPLICIT),
+                        _not_from_compressed(output.WRITE_XFER_DEFLATED),
+                    ),
+                ),
+                Section(
+                    title="post-1993 value representations (not with --bit-preserving)",
+                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR),
+                ),
+                Section(
+                    title="group length encoding (not with --bit-preserving)",
+                    options=(
+                        output.GROUP_LENGTH_RECALC,
+                        output.GROUP_LENGTH_CREATE,
+                        output.GROUP_LENGTH_REMOVE,
+                    ),
+                ),
+                Section(
+                    title="length encoding in sequences and items (not with --bit-preserving)",
+                    options=(output.LENGTH_EXPLICIT, output.LENGTH_UNDEFINED),
+                ),
+                Section(
+                    title="data set trailing padding "
+                    "(not with --write-dataset or --bit-preserving)",
+                    options=(
+                        output.PADDING_OFF,
+                        output.PADDING_CREATE.replace(
+                            summary="[f]ile-pad [i]tem-pad: integer\n"
+                            "align file on multiple of f bytes\nand items on multiple of i bytes"
+                        ),
+                    ),
+                ),
+                Section(
+                    title="deflate compression level (only with -xd or --write-xfer-deflated/same)",
+                    options=(
+                        output.COMPRESSION_LEVEL.replace(
+                            needs=(
+                                Condition(
+                                    text="--propose-deflated, --write-xfer-deflated or "
+                                    "--write-xfer-same",
+                                    any_of=(
+                                        "--propose-deflated",
+                                        "--write-xfer-deflated",
+                                        "--write-xfer-same",
+                                    ),
+                                ),
+                            )
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        group(
+            "dcmfast options",
+            output.DURABILITY,
+            output.DUPLICATE,
+            general.LOG_JSON,
+        ),
+    ),
+    checks=(
+        PORT,
+        "verbosity",
+        "log_level",
+        "log_config",
+        "log_json",
+        "arguments",
+        "keys",
+        "model",
+        "ae_title",
+        "called_ae_title",
+        "destination",
+        "preference",
+        "proposal",
+        "access_control",
+        "connection_timeout_s",
+        "acse_timeout_s",
+        "dimse_timeout_s",
+        "receiving_port",
+        "pending_data",
+        "max_pdu_bytes",
+        "disable_host_lookup",
+        "repeat",
+        "abort",
+        "ignore",
+        "cancel_after",
+        "uid_padding",
+        "output_directory",
+        "bit_preserving",
+        "file_format",
+        "output_transfer_syntax",
+        "new_vr",
+        "group_length",
+        "length_encoding",
+        "padding",
+        "compression_level",
+        "durability",
+        "duplicate",
+    ),
+)

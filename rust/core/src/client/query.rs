@@ -1,0 +1,395 @@
+//! Requests with many responses: C-FIND, C-MOVE and C-GET, and C-CANCEL for them.
+//!
+//! Source: PS3.7 §9.1.2 to §9.1.4, §9.3.2 to §9.3.4; PS3.4 Annex C. [`Inbox`] joins the peer's PDVs to
+//! responses with their identifiers, bounded by `IDENTIFIER_BYTES_MAX`; several may come in one PDU.
+//! Statuses are not judged here: what a pending or a final one means is the caller's. A response of
+//! another message ID or service is a fault of the peer's, and aborted. Called by the query tools
+//! through `dcmfast._rust`.
+
+use std::collections::VecDeque;
+
+use super::{ClientError, Requestor};
+use crate::ae_title::AeTitle;
+use crate::dimse::message::{MessageAssembler, MessageError, Step, append_command};
+use crate::dimse::service::{
+    CancelRequest, Command, DataSetType, Priority, QueryRequest, QueryService, Response,
+    SubOperations, command_field, command_name,
+};
+use crate::dimse::status::{Status, StatusClass};
+use crate::limits::IDENTIFIER_BYTES_MAX;
+use crate::uid::UidText;
+use crate::ul::pdu::Abort;
+use crate::ul::pdv::{ContextIds, FragmentKind, Pdv, split_first};
+
+/// What is done with data sets that responses announce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseData {
+    /// None are allowed: C-ECHO and C-STORE.
+    #[default]
+    Refused,
+    /// Each is read: C-FIND, and C-MOVE and C-GET with `--pending-read`.
+    Read,
+    /// That of a pending response may be missing though it is announced (`--pending-ignore`); one
+    /// that comes is dropped.
+    PendingIgnored,
+}
+
+/// A response, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Command field, with the response bit.
+    pub(super) command_field: u16,
+    /// Message ID being responded to.
+    pub(super) responded_to: u16,
+    /// Status.
+    pub status: Status,
+    /// Sub-operations, of a C-MOVE or C-GET.
+    pub sub_operations: Option<SubOperations>,
+    /// Error comment, as it came.
+    pub error_comment: Option<Vec<u8>>,
+    /// The data set, in the transfer syntax of the presentation context.
+    pub identifier: Option<Vec<u8>>,
+}
+
+impl Reply {
+    /// Says why this is no response to the request `message_id` of `service`.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the peer's.
+    pub(crate) fn is_for(
+        &self,
+        service: QueryService,
+        message_id: Option<u16>,
+    ) -> Result<(), String> {
+        let came = command_name(self.command_field);
+        let Some(message_id) = message_id else {
+            return Err(format!("{came} that nobody asked for"));
+        };
+        if self.command_field != service.command_field() | command_field::RESPONSE_BIT {
+            let asked = command_name(service.command_field());
+            return Err(format!("{came}, where {asked} was asked"));
+        }
+        if self.responded_to != message_id {
+            let other = self.responded_to;
+            return Err(format!("response to message {other}, where {message_id} was asked"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn of(response: &Response<'_>) -> Self {
+        Self {
+            command_field: response.command_field,
+            responded_to: response.message_id_being_responded_to,
+            status: response.status,
+            sub_operations: response.sub_operations,
+            error_comment: response.error_comment.map(<[u8]>::to_vec),
+            identifier: None,
+        }
+    }
+}
+
+/// The messages that come from the peer.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    assembler: MessageAssembler,
+    data: ResponseData,
+    /// A response whose data set is on its way.
+    in_hand: Option<Box<Reply>>,
+    /// A data set is on its way that nobody wants (`--pending-ignore`).
+    is_dropping: bool,
+    complete: VecDeque<Box<Reply>>,
+}
+
+impl Inbox {
+    pub(super) fn new(contexts: ContextIds) -> Self {
+        Self {
+            assembler: MessageAssembler::new(contexts),
+            data: ResponseData::Refused,
+            in_hand: None,
+            is_dropping: false,
+            complete: VecDeque::new(),
+        }
+    }
+
+    /// The next complete response.
+    pub(super) fn take(&mut self) -> Option<Box<Reply>> {
+        self.complete.pop_front()
+    }
+
+    /// True when the next complete response is one to `pending`; any other is judged when it is
+    /// waited for.
+    fn belongs(&self, pending: Pending) -> bool {
+        let wanted = pending.service.command_field() | command_field::RESPONSE_BIT;
+        self.complete.front().is_some_and(|reply| {
+            reply.command_field == wanted && reply.responded_to == pending.message_id
+        })
+    }
+
+    /// Takes the PDVs of one P-DATA-TF.
+    pub(super) fn take_pdvs(&mut self, mut body: &[u8]) -> Result<(), (Abort, String)> {
+        while !body.is_empty() {
+            let (pdv, rest) =
+                split_first(body).map_err(|error| (error.abort(), error.to_string()))?;
+            body = rest;
+            self.take_pdv(pdv)?;
+        }
+        Ok(())
+    }
+
+    fn take_pdv(&mut self, pdv: Pdv<'_>) -> Result<(), (Abort, String)> {
+        if self.is_dropping {
+            if !pdv.is_command {
+                self.is_dropping = !pdv.is_last;
+                return Ok(());
+            }
+            self.is_dropping = false;
+        }
+        let reply = match self.assembler.feed(pdv) {
+            Ok(Step::Progress) => return Ok(()),
+            Ok(Step::DataSet { is_last, .. }) => return self.fragment(pdv.fragment, is_last),
+            Ok(Step::Command { set, .. }) => match Command::of(&set) {
+                Ok(Command::Response(response)) => {
+                    (Box::new(Reply::of(&response)), response.has_data_set)
+                }
+                Ok(Command::Echo(_)) => return Err(out_of_place(command_field::C_ECHO_RQ)),
+                Ok(Command::Store(_)) => return Err(out_of_place(command_field::C_STORE_RQ)),
+                Ok(Command::Cancel(_)) => return Err(out_of_place(command_field::C_CANCEL_RQ)),
+                Ok(Command::Query(request)) => {
+                    return Err(out_of_place(request.service.command_field()));
+                }
+                Ok(Command::Other(request)) => return Err(out_of_place(request.command_field)),
+                Err(error) => return Err((error.abort(), error.to_string())),
+            },
+            Err(error) => return Err(fault(error)),
+        };
+        match reply {
+            (reply, false) => self.complete.push_back(reply),
+            (reply, true) => match self.data {
+                ResponseData::Refused => {
+                    let why = "a data set in a response".into();
+                    return Err((Abort::UNEXPECTED_PDU_PARAMETER, why));
+                }
+                ResponseData::PendingIgnored if reply.status.class() == StatusClass::Pending => {
+                    self.assembler.forget_data_set();
+                    self.is_dropping = true;
+                    self.complete.push_back(reply);
+                }
+                ResponseData::Read | ResponseData::PendingIgnored => self.in_hand = Some(reply),
+            },
+        }
+        Ok(())
+    }
+
+    fn fragment(&mut self, fragment: &[u8], is_last: bool) -> Result<(), (Abort, String)> {
+        // The assembler gives fragments only behind a command that announced them.
+        let Some(reply) = &mut self.in_hand else { return Ok(()) };
+        let identifier = reply.identifier.get_or_insert_default();
+        if identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX {
+            let why = format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes");
+            return Err((Abort::USER, why));
+        }
+        identifier.extend_from_slice(fragment);
+        if is_last {
+            self.complete.extend(self.in_hand.take());
+        }
+        Ok(())
+    }
+}
+
+fn fault(error: MessageError) -> (Abort, String) {
+    (error.abort(), error.to_string())
+}
+
+fn out_of_place(field: u16) -> (Abort, String) {
+    (Abort::USER, format!("{} where a response was due", command_name(field)))
+}
+
+/// A request that was sent and has responses to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Which service.
+    pub service: QueryService,
+    /// Presentation context of the request.
+    pub context_id: u8,
+    /// Its message ID.
+    pub message_id: u16,
+}
+
+impl Requestor {
+    /// Sends C-FIND, C-MOVE or C-GET with its identifier, encoded in the transfer syntax of the
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoContext`], and the connection's.
+    pub fn begin_query(
+        &mut self,
+        service: QueryService,
+        context_id: u8,
+        destination: Option<AeTitle>,
+        identifier: &[u8],
+        data: ResponseData,
+    ) -> Result<Pending, ClientError> {
+        let mut contexts = self.contexts.iter();
+        let context = contexts
+            .find(|context| context.id == context_id && context.transfer_syntax.is_some())
+            .ok_or(ClientError::NoContext)?;
+        let class: UidText = context.abstract_syntax.text();
+        let message_id = self.take_message_id();
+        let request = QueryRequest {
+            service,
+            message_id,
+            affected_sop_class_uid: Some(class),
+            priority: Some(Priority::Medium),
+            move_destination: destination,
+            data_set_type: DataSetType::Present,
+        };
+        self.inbox.data = data;
+        let mut pdus = Vec::with_capacity(256 + identifier.len());
+        append_command(&mut pdus, &self.fragmenter, context_id, |out| request.encode(out));
+        self.fragmenter.append(&mut pdus, context_id, FragmentKind::DataSet, identifier);
+        self.connection.write(&pdus)?;
+        Ok(Pending { service, context_id, message_id })
+    }
+
+    /// Waits for the next response to `pending`, and takes those behind it that are here already; after
+    /// a final status there is none.
+    ///
+    /// # Errors
+    ///
+    /// The peer's faults; the association is of no more use then.
+    pub fn next_replies(&mut self, pending: Pending) -> Result<Vec<Reply>, ClientError> {
+        let mut replies = vec![*self.reply(pending.service.command_field(), pending.message_id)?];
+        while replies.last().is_some_and(|last| last.status.class() == StatusClass::Pending)
+            && self.inbox.belongs(pending)
+        {
+            replies.extend(self.inbox.take().map(|reply| *reply));
+        }
+        if replies.last().is_some_and(|last| last.status.class() != StatusClass::Pending) {
+            self.inbox.data = ResponseData::Refused;
+        }
+        Ok(replies)
+    }
+
+    /// Sends C-CANCEL for `pending`; its responses go on up to a final one (PS3.7 §9.3.2.3).
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub fn cancel(&mut self, pending: Pending) -> Result<(), ClientError> {
+        let request = CancelRequest { message_id_being_responded_to: pending.message_id };
+        let mut pdu = Vec::with_capacity(128);
+        let fragmenter = &self.fragmenter;
+        append_command(&mut pdu, fragmenter, pending.context_id, |out| request.encode(out));
+        self.connection.write(&pdu)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dimse::command_set::{Encoder, Field};
+
+    const CONTEXT: u8 = 1;
+
+    fn inbox(data: ResponseData) -> Inbox {
+        let mut inbox = Inbox::new([CONTEXT].into_iter().collect());
+        inbox.data = data;
+        inbox
+    }
+
+    fn pdv(is_command: bool, is_last: bool, fragment: &[u8]) -> Vec<u8> {
+        let mut out = ((fragment.len() + 2) as u32).to_be_bytes().to_vec();
+        out.extend([CONTEXT, u8::from(is_command) | u8::from(is_last) << 1]);
+        out.extend(fragment);
+        out
+    }
+
+    fn response(status: u16, has_data_set: bool) -> Vec<u8> {
+        let mut command = Vec::new();
+        Encoder::new(&mut command)
+            .us(Field::CommandField, 0x8020)
+            .us(Field::MessageIdBeingRespondedTo, 7)
+            .us(Field::CommandDataSetType, if has_data_set { 1 } else { 0x0101 })
+            .us(Field::Status, status)
+            .finish();
+        pdv(true, true, &command)
+    }
+
+    fn taken(inbox: &mut Inbox) -> Vec<(u16, Option<Vec<u8>>)> {
+        std::iter::from_fn(|| inbox.take())
+            .map(|reply| (reply.status.0, reply.identifier))
+            .collect()
+    }
+
+    /// Several messages in one PDU, and one message in several.
+    #[test]
+    fn joined() {
+        let mut inbox = inbox(ResponseData::Read);
+        let both = [
+            response(0xFF00, true),
+            pdv(false, false, b"ab"),
+            pdv(false, true, b"cd"),
+            response(0xFF00, true),
+        ];
+        inbox.take_pdvs(&both.concat()).unwrap();
+        assert_eq!(taken(&mut inbox), [(0xFF00, Some(b"abcd".to_vec()))]);
+        inbox.take_pdvs(&pdv(false, true, b"")).unwrap();
+        inbox.take_pdvs(&response(0, false)).unwrap();
+        assert_eq!(taken(&mut inbox), [(0xFF00, Some(Vec::new())), (0, None)]);
+    }
+
+    /// `--pending-ignore`: announced data sets that come or do not; that of the end is read.
+    #[test]
+    fn data_sets_of_pending_responses() {
+        for is_sent in [true, false] {
+            let mut inbox = inbox(ResponseData::PendingIgnored);
+            for _ in 0..2 {
+                inbox.take_pdvs(&response(0xFF00, true)).unwrap();
+                if is_sent {
+                    inbox.take_pdvs(&pdv(false, false, b"x")).unwrap();
+                    inbox.take_pdvs(&pdv(false, true, b"y")).unwrap();
+                }
+            }
+            let end = [response(0xB000, true), pdv(false, true, b"uids")];
+            inbox.take_pdvs(&end.concat()).unwrap();
+            let end = (0xB000, Some(b"uids".to_vec()));
+            assert_eq!(taken(&mut inbox), [(0xFF00, None), (0xFF00, None), end], "{is_sent}");
+        }
+        // Nobody announced this one.
+        let mut inbox = inbox(ResponseData::PendingIgnored);
+        inbox.take_pdvs(&response(0xFF00, false)).unwrap();
+        assert!(inbox.take_pdvs(&pdv(false, true, b"x")).is_err());
+    }
+
+    #[test]
+    fn faults() {
+        let mut refusing = inbox(ResponseData::Refused);
+        assert!(refusing.take_pdvs(&response(0, true)).is_err());
+        let mut reading = inbox(ResponseData::Read);
+        assert!(reading.take_pdvs(&pdv(false, true, b"x")).is_err());
+        let mut request = Vec::new();
+        Encoder::new(&mut request)
+            .us(Field::CommandField, 0x0030)
+            .us(Field::MessageId, 1)
+            .us(Field::CommandDataSetType, 0x0101)
+            .finish();
+        let error = inbox(ResponseData::Read).take_pdvs(&pdv(true, true, &request)).unwrap_err();
+        assert_eq!(error.1, "C-ECHO RQ where a response was due");
+    }
+
+    /// A response as long as an identifier may be, and one byte more.
+    #[test]
+    fn the_longest_identifier() {
+        let half = vec![0; IDENTIFIER_BYTES_MAX / 2];
+        for (rest, is_good) in [(half.len(), true), (half.len() + 1, false)] {
+            let mut inbox = inbox(ResponseData::Read);
+            inbox.take_pdvs(&response(0xFF00, true)).unwrap();
+            inbox.take_pdvs(&pdv(false, false, &half)).unwrap();
+            let taken = inbox.take_pdvs(&pdv(false, true, &vec![0; rest]));
+            assert_eq!(taken.is_ok(), is_good);
+        }
+    }
+}

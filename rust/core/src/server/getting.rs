@@ -1,0 +1,149 @@
+//! C-GET from the requestor's side: objects come over the association that asked for them.
+//!
+//! Source: PS3.7 §9.1.3, §9.3.3, PS3.4 §C.4.3. Once the request is sent, the association is served as a
+//! receiver's is, by `association` and `store`, with the difference that responses to our own
+//! request are taken. [`Getting::replies`] serves until the final response, or until some came and
+//! the caller wants to see them; between two calls nothing is read. When the request is done the
+//! requestor comes back with [`Getting::into_requestor`]. Called by the query tools through
+//! `dcmfast._rust`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::association::{End, Handled, Link, Waiting};
+use super::listener::Shared;
+use super::narration::Narrator;
+use super::store::{Asked, Exchange};
+use crate::acse::negotiation::{AcceptedContext, AcceptedContexts, Roles};
+use crate::ae_title::AeTitle;
+use crate::client::query::{Pending, Reply};
+use crate::client::{Aside, ClientError, Requestor};
+use crate::dimse::status::StatusClass;
+use crate::net::buffer::ReadBuffer;
+use crate::net::tcp::{Connection, StopFlag};
+use crate::ul::pdu::Abort;
+use crate::ul::provider::UpperLayer;
+
+/// An association on which a C-GET is under way.
+pub struct Getting {
+    shared: Arc<Shared>,
+    parts: Option<(Connection, UpperLayer, ReadBuffer)>,
+    aside: Aside,
+    exchange: Exchange,
+}
+
+impl Getting {
+    /// Takes over the association on which `pending` was sent; `shared` says how what comes is
+    /// stored, `titles` are ours and the peer's.
+    pub fn new(
+        requestor: Requestor,
+        shared: Arc<Shared>,
+        pending: Pending,
+        titles: (AeTitle, AeTitle),
+    ) -> Self {
+        let contexts: AcceptedContexts = requestor
+            .contexts()
+            .iter()
+            .filter_map(|context| {
+                Some(AcceptedContext {
+                    id: context.id,
+                    abstract_syntax: context.abstract_syntax,
+                    transfer_syntax: context.transfer_syntax?,
+                    roles: Roles { scu: true, scp: true },
+                })
+            })
+            .collect();
+        let fragmenter = requestor.fragmenter();
+        let (connection, ul, buffer, aside) = requestor.put_aside();
+        // Who sends is the peer: its title stands as the source of what comes.
+        let (ours, theirs) = titles;
+        let mut exchange = Exchange::new(contexts, fragmenter, (theirs, ours), None);
+        exchange.asked = Some(Asked { message_id: pending.message_id, replies: Vec::new() });
+        Self { shared, parts: Some((connection, ul, buffer)), aside, exchange }
+    }
+
+    /// Receives objects until the final response came, or until there are others and `at_least` has
+    /// passed; gives what came, the final one last.
+    ///
+    /// # Errors
+    ///
+    /// The peer's faults; the association has ended then.
+    pub fn replies(&mut self, at_least: Duration) -> Result<Vec<Reply>, ClientError> {
+        let Some((connection, ul, buffer)) = self.parts.take() else {
+            return Err(ClientError::PeerGone(None));
+        };
+        let shared = Arc::clone(&self.shared);
+        let service = &shared.service;
+        let narrator =
+            Narrator::new(Arc::clone(&service.logger), service.dialect, service.verbose_contexts);
+        let (shared, pdu_begun) = (&*shared, None);
+        let mut link = Link {
+            shared,
+            service,
+            narrator,
+            connection,
+            ul,
+            buffer,
+            pdu_begun,
+            pace: None,
+            is_slow: false,
+        };
+        let result = served(&mut link, &mut self.exchange, at_least);
+        let Link { connection, ul, buffer, .. } = link;
+        match result {
+            Ok(replies) => {
+                self.parts = Some((connection, ul, buffer));
+                Ok(replies)
+            }
+            Err(end) => Err(match end {
+                End::Released => ClientError::PeerReleased,
+                End::PeerAborted | End::PeerGone => ClientError::PeerGone(None),
+                End::TimedOut => ClientError::TimedOut,
+                End::Aborted => ClientError::Protocol("the association was aborted here".into()),
+            }),
+        }
+    }
+
+    /// Raised, it ends what [`Getting::replies`] does, soon after the object in hand.
+    pub fn stop(&self) -> StopFlag {
+        self.shared.stop.clone()
+    }
+
+    /// The requestor again; `None` when the association has ended.
+    pub fn into_requestor(self) -> Option<Requestor> {
+        let (connection, ul, buffer) = self.parts?;
+        Some(Requestor::resume(connection, ul, buffer, self.aside))
+    }
+}
+
+fn served(
+    link: &mut Link<'_>,
+    exchange: &mut Exchange,
+    at_least: Duration,
+) -> Result<Vec<Reply>, End> {
+    let until = Instant::now() + at_least;
+    let mut replies: Vec<Reply> = Vec::new();
+    loop {
+        let wanted_bytes = match link.handle_block(exchange)? {
+            Handled::All { wanted_bytes } => wanted_bytes,
+            // A receiver performs no queries, and has answered this one.
+            Handled::UpTo(_) => return Err(link.abort(Abort::USER)),
+        };
+        if let Some(asked) = &mut exchange.asked {
+            replies.append(&mut asked.replies);
+        }
+        let is_final =
+            replies.last().is_some_and(|last| last.status.class() != StatusClass::Pending);
+        if is_final || (!replies.is_empty() && Instant::now() >= until) {
+            return Ok(replies);
+        }
+        let waiting =
+            if exchange.is_idle() { Waiting::NextMessage } else { Waiting::RestOfMessage };
+        if waiting == Waiting::NextMessage {
+            link.buffer.shrink();
+        }
+        if let Err(end) = link.read(wanted_bytes, waiting) {
+            return Err(link.read_ended(exchange, &end));
+        }
+    }
+}
