@@ -47,7 +47,7 @@ def plain(text: str) -> str:
     "options",
     [
         [], ["-v"], ["-q"], ["-ll", "error"], ["-ll", "warn"], ["-sr"], ["-v", "-sr"],
-        ["-q", "+sr"], ["+dc"], ["-xi"], ["-xb"], ["--repeat", "2"], ["-v", "--cancel", "1"],
+        ["-q", "+sr"], ["+dc"], ["-xi"], ["-xb"], ["--repeat", "2"],
         ["-P", "-k", "PatientID=*"], ["-O"], ["-v", "-k", "QueryRetrieveLevel=FOO"], ["--abort"],
     ],
     ids=" ".join,
@@ -129,6 +129,28 @@ def test_keys_with_paths(archive: Archive) -> None:
             done = run_tool(implementation, "findscu", ["127.0.0.1", str(server.port), *line])
         assert done.code == 0, done.stderr
     assert seen["dcmfast"] == seen["dcmtk"]
+
+
+@BOTH
+def test_cancel(implementation: str) -> None:
+    """C-CANCEL after the first response, and 0 at the end."""
+
+    def script(peer: Conversation) -> None:
+        peer.accept(transfer_syntax=pdu.EXPLICIT)
+        request = peer.expect_request()
+        peer.respond(request, 0xFF00, data=MATCH)
+        cancel = peer.expect_request()
+        assert pdu.value_us(cancel.command, pdu.COMMAND_FIELD) == pdu.C_CANCEL_RQ
+        assert pdu.value_us(cancel.command, pdu.RESPONDED_ID) == request.message_id
+        peer.respond(request, 0xFE00)
+        peer.expect_release()
+
+    with ScriptedServer(script) as server:
+        line = ["127.0.0.1", str(server.port), "-k", "PatientID", "--cancel", "1", "-v"]
+        done = run_tool(implementation, "findscu", line)
+    assert done.code == 0, done.stderr
+    assert "I: Sending Cancel Request (MsgID 1, PresID 1)" in done.stderr
+    assert "Response (Cancel: MatchingTerminatedDueToCancelRequest)" in done.stderr
 
 
 @BOTH

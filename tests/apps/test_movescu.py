@@ -444,6 +444,23 @@ def test_cancel(implementation: str) -> None:
     assert "Received Final Move Response (Cancel: SubOper" in done.stderr
 
 
+def test_hosts_that_may_not_send_here(archive: Archive, port: int, tmp_path: Path) -> None:
+    """``--access-control``: the rules of the tool's own name hold for sub-associations."""
+    allow, deny = tmp_path / "allow", tmp_path / "deny"
+    allow.write_text("")
+    deny.write_text("movescu: ALL\n")
+    rules = {"DCMFAST_HOSTS_ALLOW": str(allow), "DCMFAST_HOSTS_DENY": str(deny)}
+    folder = tmp_path / "out"
+    folder.mkdir()
+    line = ["-S", "-aec", "QR", "+ac", "+P", str(port), "-od", folder, "localhost"]
+    asked_for = keys("STUDY", StudyInstanceUID="")
+    line += [str(archive.server.port), *asked_for]
+    done = run_tool("dcmfast", "movescu", line, environment=rules)
+    assert done.code == 69, done.stderr
+    assert "but no association" in done.stderr
+    assert list(folder.iterdir()) == []
+
+
 @BOTH
 def test_abort(implementation: str) -> None:
     def script(peer: Conversation) -> None:

@@ -259,13 +259,15 @@ impl Dump {
 
 /// The VR on the wire, or the dictionary's.
 pub(super) fn vr_shown(element: &Element<'_>) -> Vr {
-    match (element.vr, vr_of(element.tag)) {
-        (Vr::NONE, Some(DictionaryVr::Is(vr))) => vr,
-        (Vr::NONE, Some(DictionaryVr::UsOrSs | DictionaryVr::LookupTable)) => Vr(*b"US"),
-        (Vr::NONE, Some(DictionaryVr::ObOrOw)) => Vr::OW,
-        (Vr::NONE, None) if element.is_undefined => Vr::SQ,
-        (Vr::NONE, None) => Vr::UN,
-        (vr, _) => vr,
+    if element.vr != Vr::NONE {
+        return element.vr;
+    }
+    match vr_of(element.tag) {
+        Some(DictionaryVr::Is(vr)) => vr,
+        Some(DictionaryVr::UsOrSs | DictionaryVr::LookupTable) => Vr(*b"US"),
+        Some(DictionaryVr::ObOrOw) => Vr::OW,
+        None if element.is_undefined => Vr::SQ,
+        None => Vr::UN,
     }
 }
 
@@ -301,16 +303,18 @@ fn general(number: f64, digits: usize) -> String {
         if digits < 17 { format!("{number:.*e}", digits - 1) } else { format!("{number:e}") };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    let mantissa = match mantissa.contains('.') {
-        true => mantissa.trim_end_matches('0').trim_end_matches('.'),
-        false => mantissa,
+    let mantissa = if mantissa.contains('.') {
+        mantissa.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        mantissa
     };
-    if exponent < -4 || exponent >= digits as i32 {
+    if exponent < -4 || usize::try_from(exponent).is_ok_and(|exponent| exponent >= digits) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
-    let shown = mantissa.bytes().filter(u8::is_ascii_digit).count() as i32;
-    let decimals = (shown - 1 - exponent).max(0) as usize;
+    // Digits behind the point: those of the mantissa, less the exponent.
+    let shown: i32 = mantissa.bytes().map(|byte| i32::from(byte.is_ascii_digit())).sum();
+    let decimals = usize::try_from(shown - 1 - exponent).unwrap_or_default();
     format!("{number:.decimals$}")
 }
 
@@ -429,7 +433,7 @@ mod tests {
             (123_456_789.125, 17, "123456789.125"),
             (f64::from(0.1_f32), 9, "0.100000001"),
             (f64::from(1e-10_f32), 9, "1.00000001e-10"),
-            (f64::from(33_333.333_3_f32), 9, "33333.332"),
+            (f64::from(33_333.332_f32), 9, "33333.332"),
             (100.0, 9, "100"),
             (f64::NAN, 17, "nan"),
         ] {

@@ -34,16 +34,13 @@ pub fn json(syntax: TransferSyntax, bytes: &[u8]) -> Result<String, IdentifierEr
             open.pop();
             out.push('}');
             let (Some(items), Some(above)) = (sequences.last_mut(), open.last()) else { continue };
-            match items.pop() {
-                Some(item) => {
-                    out.push_str(",{");
-                    let set = above.set.within(&item);
-                    open.push(Level::of(&item, set));
-                }
-                None => {
-                    sequences.pop();
-                    out.push_str("]}");
-                }
+            if let Some(item) = items.pop() {
+                out.push_str(",{");
+                let set = above.set.within(&item);
+                open.push(Level::of(&item, set));
+            } else {
+                sequences.pop();
+                out.push_str("]}");
             }
             continue;
         };

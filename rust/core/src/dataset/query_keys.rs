@@ -500,7 +500,7 @@ mod tests {
         assert!(error("ReferencedStudySequence[-1]").starts_with("item [-1]"));
         assert!(error("ReferencedStudySequence[0]=x").starts_with("cannot put"));
         assert!(error("ReferencedStudySequence[0=x").starts_with(bad));
-        let edge = format!("ReferencedStudySequence[{}]", QUERY_KEY_ITEMS_MAX);
+        let edge = format!("ReferencedStudySequence[{QUERY_KEY_ITEMS_MAX}]");
         assert!(error(&edge).starts_with("item ["));
         let step = "ReferencedStudySequence[0].";
         let deepest = format!("{}PatientID=1", step.repeat(SEQUENCE_DEPTH_MAX));
