@@ -12,7 +12,7 @@ from dcmfast.errors import (
     OutputFileError,
     QueryFileError,
 )
-from dcmfast.net import association, query, scu
+from dcmfast.net import association, query, scu, tls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ def find(settings: FindSettings) -> int:
     """Send the C-FIND requests; return the exit code."""
     log = scu.prepare(settings)
     sop_class = query.sop_class(settings.model, "find")
+    security = tls.context(settings.tls, role="requestor", log=log)
+    contexts = [(sop_class, query.transfer_syntaxes(settings.proposal))]
     try:
-        link = scu.associate(
-            settings, [(sop_class, query.transfer_syntaxes(settings.proposal))], log
-        )
+        link = scu.associate(settings, contexts, log, security=security)
     except NetworkError:
         return _NOT_ASSOCIATED
+    finally:
+        tls.write_seed(settings.tls, log)
     output = _Output(settings, log)
     code = 0
     try:
