@@ -86,7 +86,7 @@ WORKING = {
     "findscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-k -W -P -S -O -aet -aec +u -x= -xe -xb -xd -xi -to -ts -ta -td -pdu --repeat --abort "
-        "--cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json" + _TLS + "+tla +vc +rc --no-sni --request-sni"
+        "--cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json" + _TLS + "+tla"
     ),
     "getscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

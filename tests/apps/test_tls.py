@@ -22,6 +22,7 @@ from testkit.corpus import split_part10
 from testkit.kinds import StartReceiver
 from testkit.peer import ScriptedPeer
 from testkit.process import Receiver, run_tool
+from testkit.scripted_scp import Conversation, ScriptedServer
 from vectors import make
 
 
@@ -423,3 +424,65 @@ def test_write_seed(running_scp: StartReceiver, pki: Pki, tmp_path: Path) -> Non
     )  # fmt: skip
     assert (done.code, done.stderr) == (0, "")
     assert len(other.read_bytes()) == 1024
+
+
+# ---- A requestor of queries
+
+
+def server_side(pki: Pki, credentials: Credentials, peer: ScriptedPeer) -> None:
+    """Take the other side of a handshake; the client has to show a certificate of ours."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(credentials.certificate, credentials.key)
+    context.load_verify_locations(pki.authority.certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    peer.socket = context.wrap_socket(peer.socket, server_side=True)
+
+
+def test_findscu_asks_over_tls(pki: Pki) -> None:
+    data = b"\x10\x00\x20\x00LO\x04\x00P 1 "
+
+    def script(peer: Conversation) -> None:
+        server_side(pki, pki.server, peer)
+        peer.accept(transfer_syntax=pdu.EXPLICIT)
+        request = peer.expect_request()
+        peer.respond(request, 0xFF00, data=data)
+        peer.respond(request, 0)
+        peer.expect_release()
+
+    with ScriptedServer(script) as server:
+        done = run_tool(
+            "dcmfast", "findscu",
+            [*pki.client.tls, *pki.authority.trusted, "-v", "-k", "PatientID",
+             "127.0.0.1", str(server.port)],
+        )  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert f"I: dcmfast.tls: peer 127.0.0.1:{server.port}: TLSv1.3, TLS_" in done.stderr
+    assert "[P 1" in done.stderr
+
+
+def test_findscu_asks_no_stranger(pki: Pki) -> None:
+    """An unknown authority's certificate: nothing is asked; the code is findscu's own."""
+
+    def script(peer: Conversation) -> None:
+        with suppress(ssl.SSLError, ConnectionError):
+            server_side(pki, pki.stranger, peer)
+            # TLS 1.3: the client's refusal may come behind the handshake.
+            assert peer.socket.recv(16) == b""
+
+    with ScriptedServer(script) as server:
+        done = run_tool(
+            "dcmfast", "findscu",
+            [*pki.client.tls, *pki.authority.trusted, "-k", "PatientID",
+             "127.0.0.1", str(server.port)],
+        )  # fmt: skip
+    assert done.code == 2, done.stderr
+    assert done.lines[0].startswith("E: Association Request Failed: 000b:")
+    assert "its certificate 'CN=stranger' issued by 'CN=Other authority'" in done.lines[1]
+
+
+def test_the_retrieving_tools_have_no_tls(pki: Pki) -> None:
+    """Like DCMTK's; the option is refused, and nothing goes out in clear."""
+    for tool in ("movescu", "getscu"):
+        done = run_tool("dcmfast", tool, [*pki.client.tls, "127.0.0.1", "104", "-k", "PatientID"])
+        assert done.code == 1
+        assert "Unknown option +tls" in done.stderr

@@ -217,6 +217,7 @@ def _receiver(parsed: ParsedOptions, *, port: int, is_meta_written: bool) -> Rec
     return ReceiverSettings(
         **settings.general(parsed),
         port=port,
+        tls=None,
         ae_title=AETitle.cut(parsed.text("ae_title")),
         is_called_title_used=False,
         preference=parsed.choice("preference"),

@@ -45,7 +45,9 @@ class TlsSettings(Record):
 
 
 def tls(parsed: ParsedOptions) -> TlsSettings | None:
-    """Return what the TLS options ask for; None for plain TCP."""
+    """Return what the TLS options ask for; None for plain TCP, and for tools without them."""
+    if not _has(parsed, "tls"):
+        return None
     transport = parsed.choice("tls")
     if transport == "none":
         return None

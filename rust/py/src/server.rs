@@ -386,12 +386,8 @@ fn service_of(given: Option<Bound<'_, PyDict>>) -> PyResult<(Service, Source, us
         let options = directory.event_options(&storing);
         let commands =
             Commands::new(Arc::clone(&logger), host_names.clone(), options.is_synchronous);
-        events = Some(Arc::new(Events::new(
-            options,
-            Arc::clone(&store),
-            Arc::clone(&logger),
-            commands,
-        )));
+        events =
+            Some(Arc::new(Events::new(options, Arc::clone(&store), Arc::clone(&logger), commands)));
         Objects::Directory(store)
     };
     let bind: Option<String> = match given.get_item("bind")? {

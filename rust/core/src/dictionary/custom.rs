@@ -164,8 +164,8 @@ mod tests {
         }
     }
 
-    fn is(letters: &[u8; 2]) -> Option<DictionaryVr> {
-        Some(DictionaryVr::Is(Vr(*letters)))
+    const fn is(letters: [u8; 2]) -> DictionaryVr {
+        DictionaryVr::Is(Vr(letters))
     }
 
     #[test]
@@ -178,14 +178,14 @@ mod tests {
             entry((0x0009, 0xFFFF, 1), (0x0010, 0x00FF, 0), "", "LO"),
         ]);
         for (tag, vr) in [
-            ((0x0010, 0x0010), is(b"PN")),
-            ((0x6000, 0x0010), is(b"US")),
-            ((0x6004, 0x0010), is(b"SS")),
-            ((0x6001, 0x0010), is(b"LO")), // no overlay: a private creator
-            ((0x0009, 0x0010), is(b"LO")),
+            ((0x0010, 0x0010), Some(is(*b"PN"))),
+            ((0x6000, 0x0010), Some(is(*b"US"))),
+            ((0x6004, 0x0010), Some(is(*b"SS"))),
+            ((0x6001, 0x0010), Some(is(*b"LO"))), // no overlay: a private creator
+            ((0x0009, 0x0010), Some(is(*b"LO"))),
             ((0x0009, 0x0100), None),
             ((0x0010, 0x0020), None),
-            ((0x0010, 0x0000), is(b"UL")),
+            ((0x0010, 0x0000), Some(is(*b"UL"))),
         ] {
             assert_eq!(dictionary.vr_of(Tag::new(tag.0, tag.1)), vr, "{tag:?}");
         }
@@ -203,11 +203,11 @@ mod tests {
         let vr = |creator: &[u8], group, element| {
             dictionary.private_vr_of(creator, Tag::new(group, element))
         };
-        assert_eq!(vr(b"ACME 1.1", 0x0029, 0x1010), is(b"DS"));
-        assert_eq!(vr(b"ACME 1.1 ", 0x0029, 0xFF10), is(b"DS"));
-        assert_eq!(vr(b"ACME 1.1", 0x0029, 0x1020), is(b"SQ"));
+        assert_eq!(vr(b"ACME 1.1", 0x0029, 0x1010), Some(is(*b"DS")));
+        assert_eq!(vr(b"ACME 1.1 ", 0x0029, 0xFF10), Some(is(*b"DS")));
+        assert_eq!(vr(b"ACME 1.1", 0x0029, 0x1020), Some(is(*b"SQ")));
         assert_eq!(vr(b"ACME 1.1", 0x0029, 0x1120), None); // that number is fixed
-        assert_eq!(vr(b"ACME 1.1", 0x7003, 0x1104), is(b"ST"));
+        assert_eq!(vr(b"ACME 1.1", 0x7003, 0x1104), Some(is(*b"ST")));
         assert_eq!(vr(b"ACME 1.1", 0x7004, 0x1104), None);
         assert_eq!(vr(b"ACME", 0x0029, 0x1010), None);
     }
@@ -217,9 +217,9 @@ mod tests {
         assert_eq!(meaning(*b"xs"), Some(DictionaryVr::UsOrSs));
         assert_eq!(meaning(*b"ox"), Some(DictionaryVr::ObOrOw));
         assert_eq!(meaning(*b"lt"), Some(DictionaryVr::LookupTable));
-        assert_eq!(meaning(*b"up"), is(b"UL"));
+        assert_eq!(meaning(*b"up"), Some(is(*b"UL")));
         assert_eq!(meaning(*b"na"), None);
-        assert_eq!(meaning(*b"UN"), is(b"UN"));
+        assert_eq!(meaning(*b"UN"), Some(is(*b"UN")));
         assert_eq!(meaning(*b"zz"), None);
     }
 }
