@@ -127,6 +127,7 @@ impl LoadRun {
             dimse_timeout: seconds(dimse_timeout_s),
             socket_timeout: seconds(dimse_timeout_s),
             stop: Some(StopFlag::default()),
+            interrupted: None,
         };
         let destination = destination.map(|title| AeTitle::new(title.as_bytes()));
         let run = py.detach(|| -> PyResult<Run> {
