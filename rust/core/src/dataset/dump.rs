@@ -104,7 +104,8 @@ impl Dump {
                     self.line(element.tag, &vr.0, &text, length, 1, depth)?;
                     let is_undefined = element.is_undefined;
                     work.push(Work::End { is_item: false, is_undefined, depth });
-                    if depth < depth_max {
+                    // Sequence and item are a step to the right each.
+                    if depth / 2 < depth_max {
                         work.extend(items.into_iter().rev().map(|item| Work::Item(item, depth)));
                     }
                 }
