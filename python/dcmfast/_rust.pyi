@@ -181,7 +181,7 @@ class Association:
         tcp_no_delay: bool = True,
         tcp_buffer_bytes: int | None = None,
         tls: TlsContext | None = None,
-        scp_roles: Sequence[str] = (),
+        scp_roles: Sequence[str] = ...,
     ) -> Association: ...
     def contexts(self) -> list[tuple[int, str, int, str | None]]: ...
     @property
