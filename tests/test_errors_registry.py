@@ -57,6 +57,7 @@ EXPECTED = {
     },
     "findscu": dict.fromkeys(("ConnectionFailed", "AssociationRejected", "ContextNotAccepted"), 2),
     "getscu": {},
+    "dcmconv": {},
     "echoscu": dict.fromkeys(
         (
             "AssociationAborted",

@@ -47,7 +47,8 @@ WORKING = {
         "-ts -ta -td "
         "-aet -pdu -b -dhl --refuse --reject --ignore --sleep-after --sleep-during -s +s "
         "--abort-after --abort-during -pm -up -tls --no-sni -od -B +B +F -F +t= +u "
-        "+g= +e -p -uc -ss -su -sp -uf +uf -tn -fe -xcr -xcs -rns -tos -xs "
+        "+te +tb +ti +td -u +g= +g -g +e -e -p +p -uc +uc +cl "
+        "-ss -su -sp -uf +uf -tn -fe -xcr -xcs -rns -tos -xs "
         "--durability --duplicate --max-associations --fault --fault-seed"
         + _TLS
         + "+dp -vc --expect-sni"
@@ -65,7 +66,8 @@ WORKING = {
         "--move-unrestricted -ZA -ZH -ZV -QP -QS -QO -xf +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu "
         "+xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi -x= -xe -xb -xi -xs -xy -xx -xv -xw -xt "
         "-xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -ac +ac -to -ta -td -pdu -dhl --refuse "
-        "--reject --ignore -up +Cr -Cr +A7 +U8 +L1 +C -Ct -Cd -B +B +F +t= +u +g= +e -p --matching "
+        "--reject --ignore -up +Cr -Cr +A7 +U8 +L1 +C -Ct -Cd -B +B +F +t= +te +tb +ti +td +u -u "
+        "+g= +g -g +e -e -p +p +cl --matching "
         "--durability --duplicate --max-associations --fault --fault-seed"
     ),
     "serve": (
@@ -100,6 +102,11 @@ WORKING = {
         "+x3 +xo +x4 +x5 +xr +xd +xi +xa -x= -xe -xb -xd -xi -ac +ac --no-port +P -pi -pr -to -ta "
         "-td -pdu -dhl --repeat --abort --ignore --cancel -up -od -B +B +F -F +t= +u +g= +e -p "
         "--durability --duplicate"
+    ),
+    "dcmconv": (
+        "-h --version --arguments -q -v -d -ll -lc --log-json +f +fo -f -t= -td -te -tb -ti +ml "
+        "+ao +ev +vr +ui -uc +uc -sq -rd -oi -vi -pe -Ep +dc -dc +bd +Fm +F -F +t= +te +tb +ti +td "
+        "+u -u +g= +g -g +e -e +eo -p= -p +p +cl"
     ),
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
@@ -210,7 +217,7 @@ def test_the_usage_tells_the_default_and_the_range(front_end: FrontEnd) -> None:
             assert isinstance(value, (Integer, Unsigned))
             assert (value.minimum, value.maximum) == (int(span[1]), int(span[2]))
         if option.default is True:
-            assert re.search(r"\(def(ault|\.)\)", option.summary), option.long
+            assert re.search(r"\(def(ault( if [^)]*)?|\.)\)", option.summary), option.long
 
 
 #: DCMTK's words for a default that stands in dcmqrscp's configuration.

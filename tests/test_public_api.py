@@ -15,10 +15,18 @@ STUBS = sorted([*PACKAGE.glob("*.pyi"), *(PACKAGE / "_cython").glob("*.pyi")])
 
 
 def test_the_public_names_are_those_of_the_readme() -> None:
-    assert dcmfast.__all__ == ["Archive", "ArchiveServer", "__version__", "read", "write"]
+    assert dcmfast.__all__ == [
+        "Archive",
+        "ArchiveServer",
+        "__version__",
+        "read",
+        "rewrite",
+        "write",
+    ]
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
     assert "dcmfast.read(" in readme
     assert "dcmfast.write(" in readme
+    assert "dcmfast.rewrite(" in readme
     assert "dcmfast.Archive(" in readme
     assert "dcmfast.ArchiveServer(" in readme
 

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 #: Day of the release, as banners print it.
 __date__ = "2026-11-21"
 
-__all__ = ["Archive", "ArchiveServer", "__version__", "read", "write"]
+__all__ = ["Archive", "ArchiveServer", "__version__", "read", "rewrite", "write"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from dcmfast.dataset import files
 
         return getattr(files, name)
+    if name == "rewrite":
+        from dcmfast.dataset import rewriting
+
+        return rewriting.rewrite
     if name in ("Archive", "ArchiveServer"):
         from dcmfast.archive import storage_area
 

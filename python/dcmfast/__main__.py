@@ -22,6 +22,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "getscu": ("dcmfast.apps.getscu", "fetch objects over one association (C-GET)"),
     "movescu": ("dcmfast.apps.movescu", "have objects sent, to us or to others (C-MOVE)"),
     "load": ("dcmfast.apps.load", "load an archive, measure it, and check what it keeps"),
+    "dcmconv": ("dcmfast.apps.dcmconv", "write a file in another encoding; DCMTK's dcmconv"),
     "man": ("dcmfast.apps.man", "print a tool's manual page"),
     "completion": ("dcmfast.apps.completion", "print shell completion for bash, zsh or fish"),
 }

@@ -140,6 +140,10 @@ class OutputFileError(DcmfastError):
     """A file that a query's responses go to cannot be written."""
 
 
+class FileConversionError(StartupFailure):
+    """A file cannot be written in another encoding: missing, broken, or without a way to it."""
+
+
 class CutFileError(DcmfastError):
     """A file that ends too early is not sent: a message cannot be taken back.
 
@@ -280,4 +284,5 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
         QueryFileError: 69,
         DimseError: 69,
     },
+    "dcmconv": {},
 }

@@ -21,6 +21,16 @@ else:
 AE_TITLE_CHARACTERS_MAX = 16
 #: Longest UID in characters, PS3.5 §9.1.
 UID_CHARACTERS_MAX = 64
+#: Longest Data Set Trailing Padding, PS3.5 §7.2: what a 32-bit length of even value can say.
+PADDING_BYTES_MAX = 2**32 - 2
+#: Implicit VR Little Endian, Explicit VR Little and Big Endian, Deflated (PS3.5 Annex A.1, A.2,
+#: A.3 and A.5): they turn into one another without touching pixels.
+CONVERTIBLE_TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2.1.99",
+)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -148,3 +158,52 @@ class PeerAddress(Record):
         """Check the port; the host is resolved later, in ``net``."""
         if not 1 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not within 1 to 65535")
+
+
+class OutputEncoding(Record):
+    """How a data set is written where it is not kept byte for byte: PS3.5 §7 and Annex A.
+
+    The engine reads the fields by name.  The defaults are storescp's.
+    """
+
+    #: A UID of `CONVERTIBLE_TRANSFER_SYNTAXES`; empty for the one that the data set came in.
+    transfer_syntax: str = ""
+    #: Of sequences and items: ``explicit`` or ``undefined``, PS3.5 §7.5.
+    lengths: str = "explicit"
+    #: ``recalculate`` those that are there, ``create`` one for each group, or ``remove`` them all
+    #: (retired, PS3.5 §7.2).
+    group_lengths: str = "recalculate"
+    #: Data Set Trailing Padding (FFFC,FFFC): ``keep`` it, ``remove`` it, or make it so long that
+    #: the file's and each item's length are multiples of these numbers; 0 for neither.
+    padding: str | tuple[int, int] = "remove"
+    #: ``trim`` the padding of values to what PS3.5 §6.2 asks for, or ``keep`` it.
+    values: str = "trim"
+    #: False turns the VRs that the standard has had since 1993 (UN, UT and later ones) into OB.
+    new_vrs: bool = True
+    #: Elements of VR UN with a length of their own: ``keep``, or ``convert`` to the dictionary's.
+    unknown: str = "keep"
+    #: 0 to 9; None for 6, where deflated data sets that need no other change are copied.
+    deflate_level: int | None = None
+
+    def validate(self) -> None:
+        """Check the words and the numbers."""
+        words = {
+            "lengths": ("explicit", "undefined"),
+            "group_lengths": ("recalculate", "create", "remove"),
+            "values": ("trim", "keep"),
+            "unknown": ("keep", "convert"),
+            "transfer_syntax": ("", *CONVERTIBLE_TRANSFER_SYNTAXES),
+        }
+        if isinstance(self.padding, str):
+            words["padding"] = ("keep", "remove")
+        else:
+            for number in self.padding:
+                if not 0 <= number <= PADDING_BYTES_MAX or number % 2:
+                    raise ValueError(
+                        f"padding is no even number up to {PADDING_BYTES_MAX}: {number}"
+                    )
+        for name, known in words.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is none of {known}: {getattr(self, name)!r}")
+        if self.deflate_level is not None and not 0 <= self.deflate_level <= 9:
+            raise ValueError(f"deflate_level is not within 0 to 9: {self.deflate_level}")

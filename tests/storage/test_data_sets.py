@@ -176,9 +176,10 @@ def test_an_odd_data_set_is_stored_as_it_is(
     data: bytes,
     refusal_is_right: bool,
     receiver: Receiver,
+    bit_preserving: Receiver,
     scripted_peer: Connect,
 ) -> None:
-    """P13: what is stored is what was sent, byte for byte."""
+    """P13: it is taken, and with `+B` what is stored is what was sent, byte for byte."""
     peer = scripted_peer(receiver)
     peer.associate(CONTEXTS)
     status = peer.store(context_id, pdu.CT, UID, data)
@@ -188,8 +189,14 @@ def test_an_odd_data_set_is_stored_as_it_is(
         return
     assert status == 0, f"{status:04X}H"
     (stored,) = receiver.files()
-    assert split_part10(stored.read_bytes())[1] == data
     stored.unlink()
+    peer = scripted_peer(bit_preserving)
+    peer.associate(CONTEXTS)
+    assert peer.store(context_id, pdu.CT, UID, data) == 0
+    (stored,) = bit_preserving.files()
+    kept = split_part10(stored.read_bytes())[1]
+    stored.unlink()
+    assert kept == data
 
 
 @pytest.mark.parametrize(("name", "context_id", "data"), BROKEN, ids=[one[0] for one in BROKEN])

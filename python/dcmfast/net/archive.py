@@ -111,6 +111,9 @@ def plan(
         "tcp_no_delay": settings.is_tcp_nodelay,
         "tcp_buffer_bytes": settings.tcp_buffer_bytes,
         "mode": mode,
+        "output_encoding": settings.output_encoding.as_dict()
+        if mode == "normal" and settings.output_encoding is not None
+        else None,
         "durability": settings.durability,
         "duplicate": settings.duplicate,
         "archive": archive,

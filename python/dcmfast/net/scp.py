@@ -81,6 +81,9 @@ def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
         "eostudy_timeout_s": settings.eostudy_timeout_s,
         "exec_sync": settings.is_exec_synchronous,
         "filename_extension": settings.extension,
+        "output_encoding": settings.output_encoding.as_dict()
+        if mode == "normal" and settings.output_encoding is not None
+        else None,
         "durability": settings.durability,
         "duplicate": settings.duplicate,
     }

@@ -24,6 +24,7 @@ from dcmfast.errors import (
     ProfileError,
 )
 from dcmfast.options.defs.archive import DIRECTORY_DEFAULT
+from dcmfast.options.encodings import output_encoding
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import (
@@ -38,7 +39,7 @@ from dcmfast.options.settings import (
     seconds,
     stands_at,
 )
-from dcmfast.types import AETitle
+from dcmfast.types import AETitle, OutputEncoding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class ArchiveSettings(GeneralSettings):
     #: One association at a time (``-s``).
     is_single_process: bool
     is_bit_preserving: bool
+    #: How a data set is written unless bits are preserved; None where they always are.
+    output_encoding: OutputEncoding | None
     durability: str
     duplicate: str
     #: 0 refuses every association.
@@ -183,6 +186,7 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
             is_uid_padding_allowed=parsed.flag("uid_padding"),
             is_single_process=is_single_process,
             is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
+            output_encoding=output_encoding(parsed),
             durability=parsed.text("durability"),
             duplicate=parsed.text("duplicate"),
             associations_max=associations_max,
@@ -264,6 +268,8 @@ def _serve(parsed: ParsedOptions) -> ArchiveSettings:
         is_uid_padding_allowed=True,
         is_single_process=False,
         is_bit_preserving=False,
+        # Whoever stores here gets back what was sent.
+        output_encoding=None,
         durability=parsed.text("durability"),
         duplicate=parsed.text("duplicate"),
         associations_max=number(parsed, "associations_max"),

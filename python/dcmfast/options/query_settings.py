@@ -236,6 +236,8 @@ def _receiver(parsed: ParsedOptions, *, port: int, is_meta_written: bool) -> Rec
         process_model="threads",
         output_directory=directory if not is_ignoring else ".",
         is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
+        # What was retrieved stays as it was sent (DIFFERENCES.md D7).
+        output_encoding=None,
         is_meta_written=is_meta_written,
         naming="uid",
         subdirectory="none",

@@ -23,11 +23,11 @@ from dcmfast.errors import (
     PortPrivilegeError,
     ProfileError,
 )
-from dcmfast.options import grammar
+from dcmfast.options import encodings, grammar
 from dcmfast.options.option import FrontEnd, leading_number
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.tls_settings import TlsSettings, tls
-from dcmfast.types import AETitle, PeerAddress, Record
+from dcmfast.types import AETitle, OutputEncoding, PeerAddress, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ class ReceiverSettings(GeneralSettings):
     #: Without a trailing separator; exists and is writable.
     output_directory: str
     is_bit_preserving: bool
+    #: How a data set is written unless bits are preserved.
+    output_encoding: OutputEncoding | None
     #: File meta information is written; False stores the data set alone (``-F``).
     is_meta_written: bool
     #: ``uid``, ``unique``, ``time``, ``short-unique`` or ``system-time``.
@@ -248,6 +250,7 @@ def storescp(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Pa
             process_model=process_model,
             output_directory=directory,
             is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
+            output_encoding=encodings.output_encoding(parsed),
             is_meta_written=parsed.choice("file_format") == "file",
             naming="time" if parsed.flag("timenames") else parsed.choice("naming"),
             subdirectory=parsed.choice("sorting") if parsed.flag("sorting") else "none",
@@ -310,6 +313,7 @@ def dcmrecv(front_end: FrontEnd, arguments: list[str]) -> ReceiverSettings | Par
             process_model="threads",
             output_directory=directory,
             is_bit_preserving=mode == "bit-preserving",
+            output_encoding=encodings.OF_DCMRECV,
             is_meta_written=True,
             naming=parsed.choice("naming"),
             subdirectory=parsed.choice("subdirectory"),

@@ -23,6 +23,7 @@ from dcmfast.options.specs.dcmrecv import DCMRECV
 from dcmfast.options.specs.echoscu import ECHOSCU
 from dcmfast.options.specs.storescp import STORESCP
 from dcmfast.options.specs.storescu import STORESCU
+from dcmfast.types import OutputEncoding
 
 PROFILE = r"""
 [[TransferSyntaxes]]
@@ -95,6 +96,7 @@ def test_storescp_without_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "process_model": "threads",
         "output_directory": ".",
         "is_bit_preserving": False,
+        "output_encoding": OutputEncoding(),
         "is_meta_written": True,
         "naming": "uid",
         "subdirectory": "none",
@@ -315,24 +317,15 @@ def test_a_title_that_is_none_is_refused(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "option"),
-    [
-        ("+te", "--write-xfer-little"),
-        ("-u", "--disable-new-vr"),
-        ("+g", "--group-length-create"),
-        ("-e", "--length-undefined"),
-        ("+p 1 1", "--padding-create"),
-        ("+uc", "--convert-un"),
-        ("+cl 1", "--compression-level"),
-    ],
+    ("typed", "option"), [("-u", "--disable-new-vr"), ("-usr me", "--user")]
 )
 def test_what_is_still_to_come_is_refused_by_name(typed: str, option: str) -> None:
     """After every check has passed, so that a wrong command line is wrong here too."""
     with pytest.raises(NotAvailableYet) as caught:
-        storescp("1", *typed.split())
+        settings.storescu(STORESCU, ["peer", "104", "f", *typed.split()])
     assert str(caught.value) == f"{option} is not available yet"
     with pytest.raises(CommandLineError):
-        storescp("1", *typed.split(), "-pdu", "1")
+        settings.storescu(STORESCU, ["peer", "104", "f", *typed.split(), "-pdu", "1"])
 
 
 @pytest.mark.parametrize(

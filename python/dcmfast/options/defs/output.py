@@ -138,7 +138,6 @@ WRITE_XFER_LITTLE = Option(
     summary="write with explicit VR little endian TS",
     choice="little",
     conflicts=_NOT_CONVERTED,
-    available=False,
 )
 WRITE_XFER_BIG = Option(
     field="output_transfer_syntax",
@@ -146,7 +145,6 @@ WRITE_XFER_BIG = Option(
     summary="write with explicit VR big endian TS",
     choice="big",
     conflicts=_NOT_CONVERTED,
-    available=False,
 )
 WRITE_XFER_IMPLICIT = Option(
     field="output_transfer_syntax",
@@ -154,7 +152,6 @@ WRITE_XFER_IMPLICIT = Option(
     summary="write with implicit VR little endian TS",
     choice="implicit",
     conflicts=_NOT_CONVERTED,
-    available=False,
 )
 WRITE_XFER_DEFLATED = Option(
     field="output_transfer_syntax",
@@ -162,7 +159,6 @@ WRITE_XFER_DEFLATED = Option(
     summary="write with deflated expl. VR little endian TS",
     choice="deflated",
     conflicts=_NOT_CONVERTED,
-    available=False,
 )
 ENABLE_NEW_VR = Option(
     field="new_vr",
@@ -178,7 +174,6 @@ DISABLE_NEW_VR = Option(
     summary="disable support for new VRs, convert to OB",
     choice="disable",
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 GROUP_LENGTH_RECALC = Option(
     field="group_length",
@@ -194,7 +189,6 @@ GROUP_LENGTH_CREATE = Option(
     summary="always write with group length elements",
     choice="create",
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 GROUP_LENGTH_REMOVE = Option(
     field="group_length",
@@ -202,7 +196,6 @@ GROUP_LENGTH_REMOVE = Option(
     summary="always write without group length elements",
     choice="remove",
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 LENGTH_EXPLICIT = Option(
     field="length_encoding",
@@ -218,7 +211,6 @@ LENGTH_UNDEFINED = Option(
     summary="write with undefined lengths",
     choice="undefined",
     conflicts=(_BIT_PRESERVING,),
-    available=False,
 )
 PADDING_OFF = Option(
     field="padding",
@@ -238,7 +230,6 @@ PADDING_CREATE = Option(
     choice="create",
     values=(Unsigned(minimum=0), Unsigned(minimum=0)),
     conflicts=all_in_force("--write-dataset", "--bit-preserving"),
-    available=False,
 )
 RETAIN_UN = Option(
     field="convert_un",
@@ -252,7 +243,6 @@ CONVERT_UN = Option(
     names=("--convert-un", "+uc"),
     summary="convert to real VR if known",
     choice="convert",
-    available=False,
 )
 COMPRESSION_LEVEL = Option(
     field="compression_level",
@@ -266,7 +256,6 @@ COMPRESSION_LEVEL = Option(
             any_of=("--write-xfer-deflated", "--write-xfer-same"),
         ),
     ),
-    available=False,
 )
 
 # ---- dcmfast's own

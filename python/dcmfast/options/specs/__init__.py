@@ -10,6 +10,7 @@ from dcmfast.options.option import FrontEnd
 
 def all_front_ends() -> tuple[FrontEnd, ...]:
     """Return every front end, in the order in which they are listed."""
+    from dcmfast.options.specs.dcmconv import DCMCONV
     from dcmfast.options.specs.dcmqridx import DCMQRIDX
     from dcmfast.options.specs.dcmqrscp import DCMQRSCP
     from dcmfast.options.specs.dcmrecv import DCMRECV
@@ -36,4 +37,5 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
         FINDSCU,
         GETSCU,
         MOVESCU,
+        DCMCONV,
     )

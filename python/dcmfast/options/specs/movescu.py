@@ -26,7 +26,8 @@ _COMPRESSED = tuple(
 
 
 def _not_from_compressed(option: Option) -> Option:
-    return option.replace(conflicts=(*option.conflicts, *all_in_force(*_COMPRESSED)))
+    conflicts = (*option.conflicts, *all_in_force(*_COMPRESSED))
+    return option.replace(conflicts=conflicts, available=False)
 
 
 #: What a query client takes besides its options.
@@ -130,19 +131,19 @@ MOVESCU = FrontEnd(
                 ),
                 Section(
                     title="post-1993 value representations (not with --bit-preserving)",
-                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR),
+                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR.replace(available=False)),
                 ),
                 Section(
                     title="group length encoding (not with --bit-preserving)",
                     options=(
                         output.GROUP_LENGTH_RECALC,
-                        output.GROUP_LENGTH_CREATE,
-                        output.GROUP_LENGTH_REMOVE,
+                        output.GROUP_LENGTH_CREATE.replace(available=False),
+                        output.GROUP_LENGTH_REMOVE.replace(available=False),
                     ),
                 ),
                 Section(
                     title="length encoding in sequences and items (not with --bit-preserving)",
-                    options=(output.LENGTH_EXPLICIT, output.LENGTH_UNDEFINED),
+                    options=(output.LENGTH_EXPLICIT, output.LENGTH_UNDEFINED.replace(available=False)),
                 ),
                 Section(
                     title="data set trailing padding "
@@ -150,6 +151,7 @@ MOVESCU = FrontEnd(
                     options=(
                         output.PADDING_OFF,
                         output.PADDING_CREATE.replace(
+                            available=False,
                             summary="[f]ile-pad [i]tem-pad: integer\n"
                             "align file on multiple of f bytes\nand items on multiple of i bytes"
                         ),
@@ -159,6 +161,7 @@ MOVESCU = FrontEnd(
                     title="deflate compression level (only with -xd or --write-xfer-deflated/same)",
                     options=(
                         output.COMPRESSION_LEVEL.replace(
+                            available=False,
                             needs=(
                                 Condition(
                                     text="--propose-deflated, --write-xfer-deflated or "

@@ -89,7 +89,7 @@ STORESCU = FrontEnd(
                     title="post-1993 value representations",
                     options=(
                         output.ENABLE_NEW_VR.replace(conflicts=()),
-                        output.DISABLE_NEW_VR.replace(conflicts=()),
+                        output.DISABLE_NEW_VR.replace(conflicts=(), available=False),
                     ),
                 ),
                 Section(
@@ -102,7 +102,8 @@ STORESCU = FrontEnd(
                                     text="--propose-deflated or --config-file",
                                     any_of=("--propose-deflated", "--config-file"),
                                 ),
-                            )
+                            ),
+                            available=False,
                         ),
                     ),
                 ),

@@ -1,0 +1,51 @@
+"""dcmconv: write a file in another encoding.
+
+The lines and the exit codes are those of DCMTK 3.6.7, as run.
+"""
+
+from __future__ import annotations
+
+from dcmfast.apps import frame
+from dcmfast.errors import FileConversionError
+from dcmfast.observe.logs import Log
+from dcmfast.options import conversion_settings
+from dcmfast.options.conversion_settings import ConversionSettings
+from dcmfast.options.specs.dcmconv import DCMCONV
+
+
+def main(arguments: list[str]) -> int:
+    """Run dcmconv with the arguments behind its name; return the exit code."""
+    return frame.main(DCMCONV, conversion_settings.dcmconv, _run, arguments)
+
+
+def _run(what: ConversionSettings) -> int:
+    # Imported here: a command line that is refused needs no engine.
+    from dcmfast.dataset.rewriting import rewrite_as
+    from dcmfast.net import dictionaries
+
+    log = Log(what.log_level, tool="dcmconv", table=what.log_table)
+    if what.arguments_line is not None:
+        log.line_at_any_level(what.arguments_line)
+    dictionaries.use(what, log)
+    if not what.source:
+        raise FileConversionError(("F", "invalid filename: <empty string>"))
+    log.line("I", f"open input file {what.source}")
+    try:
+        rewrite_as(
+            what.source,
+            what.target,
+            what.output_encoding,
+            file_meta=what.file_meta,
+            source_format=what.source_format,
+            source_transfer_syntax=what.source_transfer_syntax,
+        )
+    except OSError as error:
+        is_source = error.filename != what.target
+        doing = "reading" if is_source else "writing"
+        name = what.source if is_source else what.target
+        raise FileConversionError(("F", f"{error.strerror}: {doing} file: {name}")) from None
+    except ValueError as error:
+        raise FileConversionError(("F", f"{error}: processing file: {what.source}")) from None
+    log.line("I", f"create output file {what.target}")
+    log.line("I", "conversion successful")
+    return 0
