@@ -45,7 +45,24 @@ def _run(what: ConversionSettings) -> int:
         name = what.source if is_source else what.target
         raise FileConversionError(("F", f"{error.strerror}: {doing} file: {name}")) from None
     except ValueError as error:
-        raise FileConversionError(("F", f"{error}: processing file: {what.source}")) from None
+        raise FileConversionError(("F", _refusal(str(error), what))) from None
     log.line("I", f"create output file {what.target}")
     log.line("I", "conversion successful")
     return 0
+
+
+#: DCMTK's names of what a file may become.
+_NAMES = {
+    "1.2.840.10008.1.2": "Little Endian Implicit",
+    "1.2.840.10008.1.2.1": "Little Endian Explicit",
+    "1.2.840.10008.1.2.2": "Big Endian Explicit",
+    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+}
+
+
+def _refusal(text: str, what: ConversionSettings) -> str:
+    """Return the line for a file that the engine refuses; compressed pixels have one of their own."""
+    name = _NAMES.get(what.output_encoding.transfer_syntax)
+    if name is not None and text.startswith("no way from "):
+        return f"no conversion to transfer syntax {name} possible!"
+    return f"{text}: processing file: {what.source}"
