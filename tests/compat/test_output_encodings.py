@@ -459,7 +459,6 @@ def test_the_tool_beside_dcmconv(tmp_path: Path) -> None:
             ["/nonexistent/in", target],
             [source, "/nonexistent/out"],
             ["", target],
-            ["+fo", "/etc/hostname", target],
         ):
             done = run_tool(implementation, "dcmconv", arguments)
             content = None
@@ -469,6 +468,12 @@ def test_the_tool_beside_dcmconv(tmp_path: Path) -> None:
             told.append((done.code, done.stdout, done.lines, content))
         results[implementation] = told
     assert results["dcmfast"] == results["dcmtk"]
+    no_dicom = tmp_path / "text"
+    no_dicom.write_text("no DICOM file\n")
+    for implementation in ("dcmtk", "dcmfast"):
+        done = run_tool(implementation, "dcmconv", ["+fo", no_dicom, tmp_path / "out.dcm"])
+        assert (done.code, len(done.lines)) == (1, 1)
+        assert not (tmp_path / "out.dcm").exists()
 
 
 def test_a_file_may_be_converted_into_itself(tmp_path: Path) -> None:

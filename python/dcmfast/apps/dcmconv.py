@@ -5,6 +5,8 @@ The lines and the exit codes are those of DCMTK 3.6.7, as run.
 
 from __future__ import annotations
 
+import os
+
 from dcmfast.apps import frame
 from dcmfast.errors import FileConversionError
 from dcmfast.observe.logs import Log
@@ -40,9 +42,9 @@ def _run(what: ConversionSettings) -> int:
             source_transfer_syntax=what.source_transfer_syntax,
         )
     except OSError as error:
-        is_source = error.filename != what.target
-        doing = "reading" if is_source else "writing"
-        name = what.source if is_source else what.target
+        # The engine's error names no file.
+        is_target = os.access(what.source, os.R_OK)
+        doing, name = ("writing", what.target) if is_target else ("reading", what.source)
         raise FileConversionError(("F", f"{error.strerror}: {doing} file: {name}")) from None
     except ValueError as error:
         raise FileConversionError(("F", _refusal(str(error), what))) from None
@@ -61,7 +63,7 @@ _NAMES = {
 
 
 def _refusal(text: str, what: ConversionSettings) -> str:
-    """Return the line for a file that the engine refuses; compressed pixels have one of their own."""
+    """Return the line for a file that the engine refuses; compressed pixels have their own."""
     name = _NAMES.get(what.output_encoding.transfer_syntax)
     if name is not None and text.startswith("no way from "):
         return f"no conversion to transfer syntax {name} possible!"

@@ -316,9 +316,7 @@ def test_a_title_that_is_none_is_refused(title: str) -> None:
         storescp("1", "-aet", title)
 
 
-@pytest.mark.parametrize(
-    ("typed", "option"), [("-u", "--disable-new-vr"), ("-usr me", "--user")]
-)
+@pytest.mark.parametrize(("typed", "option"), [("-u", "--disable-new-vr"), ("-usr me", "--user")])
 def test_what_is_still_to_come_is_refused_by_name(typed: str, option: str) -> None:
     """After every check has passed, so that a wrong command line is wrong here too."""
     with pytest.raises(NotAvailableYet) as caught:
