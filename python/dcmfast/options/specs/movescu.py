@@ -143,7 +143,10 @@ MOVESCU = FrontEnd(
                 ),
                 Section(
                     title="length encoding in sequences and items (not with --bit-preserving)",
-                    options=(output.LENGTH_EXPLICIT, output.LENGTH_UNDEFINED.replace(available=False)),
+                    options=(
+                        output.LENGTH_EXPLICIT,
+                        output.LENGTH_UNDEFINED.replace(available=False),
+                    ),
                 ),
                 Section(
                     title="data set trailing padding "
@@ -153,7 +156,7 @@ MOVESCU = FrontEnd(
                         output.PADDING_CREATE.replace(
                             available=False,
                             summary="[f]ile-pad [i]tem-pad: integer\n"
-                            "align file on multiple of f bytes\nand items on multiple of i bytes"
+                            "align file on multiple of f bytes\nand items on multiple of i bytes",
                         ),
                     ),
                 ),
@@ -172,7 +175,7 @@ MOVESCU = FrontEnd(
                                         "--write-xfer-same",
                                     ),
                                 ),
-                            )
+                            ),
                         ),
                     ),
                 ),
