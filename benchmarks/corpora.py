@@ -15,11 +15,15 @@ SOP classes named below).
 
 from __future__ import annotations
 
+import array
+import io
 import random
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import pydicom
 
 SEED = 7
 
@@ -214,6 +218,40 @@ def verify_stored(
         raise WrongAnswerError(f"unknown SOP Instance UIDs: {sorted(seen - expected)[:3]}")
     if len(seen) != len(paths[::step]):
         raise WrongAnswerError("two files hold the same SOP Instance UID")
+
+
+def verify_values(
+    directory: Path, corpus: Corpus, *, associations: int, objects: int, sample: int
+) -> None:
+    """Check files that were encoded anew, or raise `WrongAnswerError`.
+
+    Their number is checked, and every value of `sample` files, as pydicom reads it.
+    """
+    expected = corpus.sop_instance_uids(associations, objects)
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    if len(paths) != len(expected):
+        raise WrongAnswerError(f"{len(paths)} files for {len(expected)} objects in {directory}")
+    for path in paths[:: max(1, len(paths) // max(1, sample))]:
+        stored = pydicom.dcmread(path)
+        uid = str(stored.SOPInstanceUID)
+        if uid not in expected:
+            raise WrongAnswerError(f"{path}: unknown SOP Instance UID {uid}")
+        sent = pydicom.dcmread(io.BytesIO(corpus.head_of(uid) + _pixels(corpus)), force=True)
+        pixels = stored.PixelData
+        if not stored.original_encoding[1] and corpus.kind.bits == 16:
+            pixels = array.array("H", pixels)
+            pixels.byteswap()
+            pixels = pixels.tobytes()
+        if pixels != sent.PixelData:
+            raise WrongAnswerError(f"{path}: Pixel Data differs")
+        for element in sent:
+            if element.keyword != "PixelData" and stored[element.tag].value != element.value:
+                raise WrongAnswerError(f"{path}: {element.keyword} differs")
+
+
+def _pixels(corpus: Corpus) -> bytes:
+    times = -(-corpus.kind.pixel_bytes // len(corpus.pattern))
+    return (corpus.pattern * times)[: corpus.kind.pixel_bytes]
 
 
 def _verify_file(path: Path, corpus: Corpus) -> str:

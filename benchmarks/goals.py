@@ -334,6 +334,48 @@ ARCHIVE_GOALS = (
     ),
 )
 
+
+def _beside(text: str, workload: str, ours: Peer, theirs: Peer, bound: float) -> Goal:
+    """Objects per second of one receiver beside another's."""
+    return Goal(
+        f"{text}: {ours.name} / {theirs.name}",
+        (workload,),
+        lambda m: m.get(workload, ours.name, _RATE) / m.get(workload, theirs.name, _RATE),
+        bound,
+        at_least=True,
+    )
+
+
+def _deflated_size(m: Medians) -> float:
+    ours, theirs = dcmfast.STORESCP_DEFLATED.name, dcmtk.STORESCP_DEFLATED.name
+    measure = "file_kb"
+    return m.get("encode_deflated_ct", ours, measure) / m.get("encode_deflated_ct", theirs, measure)
+
+
+OPTION_GOALS = (
+    *(
+        _beside(f"{text}, nothing to change", name, dcmfast.STORESCP, dcmfast.STORESCP_B, 0.95)
+        for text, name in (
+            ("tiny", "store_tiny_1"),
+            ("CT", "store_ct_1"),
+            ("210 MB", "store_multiframe_1"),
+        )
+    ),
+    _beside("CT, big endian", "encode_big_ct", dcmfast.STORESCP_BIG, dcmtk.STORESCP_BIG, 2.0),
+    _beside(
+        "CT, deflated",
+        "encode_deflated_ct",
+        dcmfast.STORESCP_DEFLATED,
+        dcmtk.STORESCP_DEFLATED,
+        1.0,
+    ),
+    _at_most("CT, deflated: size beside DCMTK's", "encode_deflated_ct", _deflated_size, 1.02, "×"),
+    _beside("CT over TLS", "tls_ct", dcmfast.STORESCP_TLS, limit.LIMIT_TLS, 0.9),
+    _beside("CT over TLS", "tls_ct", dcmfast.STORESCP_TLS, dcmtk.STORESCP_TLS, 1.2),
+    _beside("tiny", "fork_tiny_1", dcmfast.STORESCP_FORK, dcmtk.STORESCP_FORK, 1.0),
+    _beside("associations", "fork_associations", dcmfast.STORESCP_FORK, dcmtk.STORESCP_FORK, 0.5),
+)
+
 GOALS = (
     _at_least("tiny, 1 association: dcmfast / best of DCMTK", "store_tiny_1", _of_dcmtk, 1.4),
     _at_least("tiny, 1 association: dcmfast / limit", "store_tiny_1", _of_limit, 0.7),
@@ -378,5 +420,6 @@ GOALS = (
     _at_least("read, every value: dcmfast / pydicom", "read_values", _of_pydicom, 2.0),
     _at_least("write, as read: dcmfast / pydicom", "write_raw", _of_pydicom, 3.0),
     _at_least("write, decoded: dcmfast / pydicom", "write_touched", _of_pydicom, 3.0),
+    *OPTION_GOALS,
     *ARCHIVE_GOALS,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from peers import Peer, dcmtk
+from peers import Peer, certificates, dcmtk
 
 _STORESCP = (sys.executable, "-m", "dcmfast", "storescp", "{port}", "-od", "{directory}")
 _DCMRECV = (
@@ -20,4 +20,13 @@ STORESCP_GROUP = Peer(
 )
 STORESCP_EACH = Peer(
     "dcmfast storescp --durability each", "dcmfast", (*_STORESCP, "--durability", "each")
+)
+STORESCP_BIG = Peer("dcmfast storescp +tb", "dcmfast", (*_STORESCP, "+tb"))
+STORESCP_DEFLATED = Peer("dcmfast storescp +td", "dcmfast", (*_STORESCP, "+td"))
+STORESCP_FORK = Peer("dcmfast storescp --fork", "dcmfast", (*_STORESCP, "--fork"))
+STORESCP_TLS = Peer(
+    "dcmfast storescp +tls",
+    "dcmfast",
+    (*_STORESCP, *dcmtk.TLS),
+    configure=certificates.make,
 )

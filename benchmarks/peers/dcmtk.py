@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 
-from peers import Peer
+from peers import Peer, certificates
 
 
 @functools.cache
@@ -73,6 +73,23 @@ DCMRECV_DEFAULT = Peer(
     "DCMTK dcmrecv, default", "dcmtk", _DCMRECV, serves_many=False, share=_NAGLE_SHARE
 )
 DCMRECV = Peer("DCMTK dcmrecv", "dcmtk", _DCMRECV, _NO_DELAY, serves_many=False)
+
+STORESCP_BIG = Peer(
+    "DCMTK storescp +tb", "dcmtk", (*_STORESCP, "+tb"), _NO_DELAY, serves_many=False
+)
+STORESCP_DEFLATED = Peer(
+    "DCMTK storescp +td", "dcmtk", (*_STORESCP, "+td"), _NO_DELAY, serves_many=False
+)
+#: Anybody may call: the load generator has no certificate of its own.
+TLS = ("+tls", str(certificates.KEY), str(certificates.CERTIFICATE), "-ic")
+STORESCP_TLS = Peer(
+    "DCMTK storescp +tls",
+    "dcmtk",
+    (*_STORESCP, *TLS),
+    _NO_DELAY,
+    configure=certificates.make,
+    serves_many=False,
+)
 
 #: With TCP_NODELAY=1: those that dcmfast is measured against.
 FAIR = (STORESCP, STORESCP_B, STORESCP_FORK, STORESCP_FORK_B, DCMRECV)

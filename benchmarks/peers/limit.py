@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from peers import Peer
+from peers import Peer, certificates
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 _PROGRAM = str(TOOLS / "target" / "release" / "limit")
@@ -17,3 +17,13 @@ LIMIT_SYNC_FILE = Peer(
 )
 #: No files at all: one fdatasync of a preallocated journal for all that wait.
 LIMIT_JOURNAL = Peer("limit --journal", "limit", (_PROGRAM, "--journal", "{port}", "{directory}"))
+#: Files without syncs, received through the system's OpenSSL.
+LIMIT_TLS = Peer(
+    "limit --tls",
+    "limit",
+    (
+        *(_PROGRAM, "--tls", str(certificates.CERTIFICATE), str(certificates.KEY)),
+        *("{port}", "{directory}"),
+    ),
+    configure=certificates.make,
+)

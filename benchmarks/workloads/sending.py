@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import corpora
-from peers import Running, on_cpus
+from peers import Running, certificates, on_cpus
 from peers.limit import TOOLS
 from workloads import Measures
 
@@ -38,11 +38,14 @@ def load(
     cpus: set[int] | None = None,
     first: int | None = None,
     refusals: bool = False,
+    short: bool = False,
+    tls: bool = False,
 ) -> Measures:
     """Drive a running receiver; return rates, latencies, and what it cost the receiver.
 
-    With `first` the instances are numbered on from it over all associations; with `refusals` those
-    that are refused are counted and no error.
+    With `short` each object has an association of its own; `tls` speaks it. With `first` the
+    instances are numbered on from it over all associations; with `refusals` those that are refused
+    are counted and no error.
     """
     command = [
         *(str(LOAD), "--port", str(running.port), "--called", running.title),
@@ -51,6 +54,8 @@ def load(
         *("--associations", str(associations), "--objects", str(objects)),
         *(["--queue"] if queue else []),
         *(["--refusals"] if refusals else []),
+        *(["--short"] if short else []),
+        *(["--tls", str(certificates.AUTHORITY)] if tls else []),
     ]
     running.reset_peak()
     machine_before = _busy_seconds()
