@@ -17,8 +17,7 @@ fuzz_target!(|input: &[u8]| {
     let [control, options, data @ ..] = input else { return };
     let syntax = |at: u8| Uid::known(SYNTAXES[usize::from(at & 3)]);
     let (from, to) = (syntax(*control), syntax(control >> 2));
-    let base =
-        if options & 1 == 0 { OutputEncoding::STORESCP } else { OutputEncoding::DCMRECV };
+    let base = if options & 1 == 0 { OutputEncoding::STORESCP } else { OutputEncoding::DCMRECV };
     let encoding = OutputEncoding {
         transfer_syntax: Some(to),
         group_lengths: [GroupLengths::Recalculated, GroupLengths::Removed, GroupLengths::Created]

@@ -8,7 +8,7 @@
 //! object can be made again from its number ([`recipe`]), so that nothing is kept.
 //!
 //! All is bounded: operations, time, and everything a peer sends. Called by `dcmfast._rust`, never
-//! back: Python asks for [`Run::progress`] when it likes.
+//! back: Python asks for [`Shared::progress`] when it likes.
 
 use std::collections::BTreeMap;
 use std::io;

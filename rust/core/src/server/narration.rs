@@ -333,8 +333,10 @@ impl Narrator {
     pub fn acknowledged(&self, their_max_pdu_bytes: u32, usable: usize) {
         let pdv_bytes = their_max_pdu_bytes.saturating_sub(12);
         let sub = if self.dialect == Dialect::Movescu { "Sub-" } else { "" };
-        let text = format_args!("{sub}Association Acknowledged (Max Send PDV: {pdv_bytes})");
-        self.say(Level::Info, text);
+        self.say(
+            Level::Info,
+            format_args!("{sub}Association Acknowledged (Max Send PDV: {pdv_bytes})"),
+        );
         if usable == 0 && self.dialect != Dialect::Dcmrecv {
             self.say(Level::Info, format_args!("    (but no valid presentation contexts)"));
         }
