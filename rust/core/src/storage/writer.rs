@@ -922,7 +922,8 @@ impl InstanceWriter {
         let part = self.part.take().ok_or(StoreError::Abandoned)?;
         let (mut target, mut warning) = self.path(0);
         let mut committed = store.committer.publish_new(part, &target)?;
-        for attempt in 1..=NAME_ATTEMPTS_MAX {
+        let mut attempts = 1..=NAME_ATTEMPTS_MAX;
+        loop {
             let taken = match committed {
                 Committed::Stored => return Ok((target, warning, Duplicate::None)),
                 Committed::Exists(taken) => taken,
@@ -931,10 +932,12 @@ impl InstanceWriter {
                 let duplicate = self.settle_duplicate(taken, &target)?;
                 return Ok((target, warning, duplicate));
             }
+            let Some(attempt) = attempts.next() else {
+                return Err(StoreError::NoFreeName { path: store.backend.path_of(&target) });
+            };
             (target, warning) = self.path(attempt);
             committed = store.committer.publish_again(taken, &target)?;
         }
-        Err(StoreError::NoFreeName { path: store.backend.path_of(&target) })
     }
 
     fn settle_duplicate(
