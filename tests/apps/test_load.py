@@ -342,6 +342,8 @@ def test_a_run_ends_in_order_when_it_is_asked_to(
         ],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=process.child_environment(),
+        # A runner that was started in the background ignores it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )  # fmt: skip
     with ExitStack() as stack:
         stack.callback(running.kill)

@@ -23,7 +23,9 @@ from testkit.profiles import BASE, ERRORS, GOOD
 pytestmark = pytest.mark.dcmtk
 
 #: dcmqridx fails where it opens its storage area: tests/apps/test_dcmqridx.py compares that.
-FRONT_ENDS = {one.tool: one for one in all_front_ends() if one.tool != "dcmqridx"}
+#: Tools whose command lines are compared in files of their own (tests/apps).
+ELSEWHERE = {"dcmqridx", "movescu", "findscu", "getscu"}
+FRONT_ENDS = {one.tool: one for one in all_front_ends() if one.tool not in ELSEWHERE}
 MISSING = "/nonexistent"
 
 #: What makes a command line fail after every check has passed.
@@ -35,7 +37,10 @@ REQUESTOR = {
     "dcmconv": [f"{MISSING}/in", f"{MISSING}/out"],
 }
 #: Where the settings of each tool are made, if not among the others'.
-MODULES = {"dcmqrscp": archive_settings, "dcmconv": conversion_settings}
+MODULES = {
+    "dcmqrscp": archive_settings,
+    "dcmconv": conversion_settings,
+}
 
 
 def theirs(tool: str, arguments: list[str]) -> tuple[int, str]:

@@ -61,14 +61,17 @@ def is_listening(port: int) -> bool:
     return False
 
 
-_next_port = 20000 + (os.getpid() * 97) % 10000
+#: Workers of one run take ports of their own, so that none takes what another has just found free.
+_PORTS = 2400
+_FIRST_PORT = 20000 + _PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 5)
+_next_port = _FIRST_PORT + (os.getpid() * 97) % _PORTS
 
 
 def free_port() -> int:
     """A port that nobody listens on, below the range from which the kernel takes its own."""
     global _next_port
     while True:
-        _next_port = 20000 + (_next_port - 20000 + 1) % 12000
+        _next_port = _FIRST_PORT + (_next_port - _FIRST_PORT + 1) % _PORTS
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
