@@ -170,8 +170,8 @@ def main() -> int:
         directory = Path(temporary)
         sent = samples()
         port = free_port()
-        line = [*DCMFAST, "storescp", str(port), "-od", str(directory), "+xa"]
-        print(f"$ dcmfast storescp {port} -od {directory} +xa")
+        line = [*DCMFAST, "storescp", str(port), "-od", str(directory), "+xa", "+B"]
+        print(f"$ dcmfast storescp {port} -od {directory} +xa +B")
         receiver = subprocess.Popen(line)
         try:
             listening_s = wait_until_listening(port, receiver)
