@@ -114,7 +114,7 @@ ECHO_TRANSFER_SYNTAXES: tuple[str, ...] = (
 
 #: One accepted abstract syntax: its UID, the index of its transfer syntaxes, the role that a
 #: profile allows the requestor (``SCU``, ``SCP``, ``BOTH``; empty ignores role selection), and
-#: the service class application information that is sent to a peer which proposes some.
+#: the service class application information that is sent to a peer which asks.
 TableEntry = tuple[str, int, str, bytes | None]
 
 
@@ -130,6 +130,11 @@ class NegotiationTable(Record):
     abstract_syntax_hint: str = ""
     #: Ends the log line of refused transfer syntaxes.
     transfer_syntax_hint: str = ""
+    #: SOP classes with service class application information that a peer is sent whenever a context
+    #: is accepted, whether it asked or not: a profile's, as DCMTK sends it.
+    unasked_information: tuple[tuple[str, bytes], ...] = ()
+    #: Result (PS3.8 Table 9-18) where a profile asks for the SCP role and the peer proposes none.
+    role_refusal: int = 2
 
     def validate(self) -> None:
         """Check that the indices point into the lists and no abstract syntax stands twice."""
@@ -261,6 +266,7 @@ def archive_table(
     """
     wanted = accepted_transfer_syntaxes(preference)
     lists: dict[tuple[str, ...], int] = {}
+    unasked: tuple[tuple[str, bytes], ...] = ()
 
     def at(transfer_syntaxes: tuple[str, ...]) -> int:
         return lists.setdefault(transfer_syntaxes, len(lists))
@@ -280,12 +286,12 @@ def archive_table(
             entries[uid] = (uid, at(wanted), role, None)
     else:
         roles = dict(profile.roles)
-        extended = dict(profile.extended_negotiation)
+        unasked = tuple(one for one in profile.extended_negotiation if one[0] not in entries)
         for context in profile.contexts:
             uid = context.abstract_syntax
             # The archive's own services stay what they are, whatever the profile says.
             entries.setdefault(
-                uid, (uid, at(context.transfer_syntaxes), roles.get(uid, ""), extended.get(uid))
+                uid, (uid, at(context.transfer_syntaxes), roles.get(uid, ""), None)
             )
     return NegotiationTable(
         entries=tuple(entries.values()),
@@ -296,6 +302,9 @@ def archive_table(
             else f"it would have to stand in profile {profile.name} (-xf)"
         ),
         transfer_syntax_hint="a --prefer option (+x...) would accept one more",
+        unasked_information=unasked,
+        # As DCMTK's archive, where its receivers answer 2.
+        role_refusal=3,
     )
 
 
@@ -313,14 +322,13 @@ def verification_table() -> NegotiationTable:
 def profile_table(profile: NegotiationProfile) -> NegotiationTable:
     """Return the table of a profile that is valid for an acceptor."""
     roles = dict(profile.roles)
-    extended = dict(profile.extended_negotiation)
     lists: dict[tuple[str, ...], int] = {}
     entries = tuple(
         (
             context.abstract_syntax,
             lists.setdefault(context.transfer_syntaxes, len(lists)),
             roles.get(context.abstract_syntax, ""),
-            extended.get(context.abstract_syntax),
+            None,
         )
         for context in profile.contexts
     )
@@ -330,6 +338,7 @@ def profile_table(profile: NegotiationProfile) -> NegotiationTable:
         transfer_syntax_lists=tuple(lists),
         abstract_syntax_hint=hint,
         transfer_syntax_hint=hint,
+        unasked_information=profile.extended_negotiation,
     )
 
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::uid::Uid;
-use crate::ul::pdu::PresentationResult;
+use crate::ul::pdu::{ExtendedNegotiation, PresentationResult};
 
 pub mod host_access;
 
@@ -21,9 +21,12 @@ pub struct AcceptorTable {
     pub entries: HashMap<Uid, AcceptorEntry>,
     /// What becomes of abstract syntaxes that are not among `entries`; `None` refuses them.
     pub promiscuous: Option<Promiscuous>,
-    /// The result for a context whose roles cannot be agreed. PS3.7 §D.3.3.4 leaves it open; DCMTK
-    /// sends 2 (no reason), pynetdicom 1 (user rejection).
+    /// The result for a context whose default role is not accepted. PS3.7 §D.3.3.4 leaves it open;
+    /// DCMTK's receivers send 2 (no reason), its archive 3, pynetdicom 1 (user rejection).
     pub role_refusal: PresentationResult,
+    /// Service class application information that is sent for each class of which a context is
+    /// accepted, asked for or not, in this order: that of a profile, as DCMTK sends it.
+    pub unasked_information: Vec<ExtendedNegotiation>,
     /// How refusals are explained.
     pub hints: Hints,
 }
@@ -35,6 +38,7 @@ impl Default for AcceptorTable {
             entries: HashMap::new(),
             promiscuous: None,
             role_refusal: PresentationResult::NoReason,
+            unasked_information: Vec::new(),
             hints: Hints::default(),
         }
     }

@@ -30,6 +30,7 @@ use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
 use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreError, StoreMode, StoreOptions};
 use dcmfast_core::uid::Uid;
+use dcmfast_core::ul::pdu::{ExtendedNegotiation, PresentationResult};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -92,6 +93,10 @@ pub struct Table {
     promiscuous_list: Option<usize>,
     abstract_syntax_hint: String,
     transfer_syntax_hint: String,
+    /// What a profile has of extended negotiation, in its order.
+    unasked_information: Vec<(String, Vec<u8>)>,
+    /// Result for a context whose default role is not accepted.
+    role_refusal: u8,
 }
 
 impl Table {
@@ -122,7 +127,15 @@ impl Table {
             abstract_syntax: self.abstract_syntax_hint.into(),
             transfer_syntax: self.transfer_syntax_hint.into(),
         };
-        Ok(AcceptorTable { entries, promiscuous, hints, ..AcceptorTable::default() })
+        let unasked_information = self
+            .unasked_information
+            .into_iter()
+            .map(|(class, information)| {
+                Ok(ExtendedNegotiation { sop_class_uid: uid(&class)?.text(), information })
+            })
+            .collect::<PyResult<_>>()?;
+        let role_refusal = PresentationResult::from_byte(self.role_refusal);
+        Ok(AcceptorTable { entries, promiscuous, role_refusal, unasked_information, hints })
     }
 }
 

@@ -150,8 +150,9 @@ def test_a_profiles_lists_are_shared() -> None:
     assert table.entries == (
         ("1.1", 0, "", None),
         ("1.2", 1, "BOTH", None),
-        ("1.3", 0, "", b"\1"),
+        ("1.3", 0, "", None),
     )
+    assert table.unasked_information == (("1.3", b"\1"),)
     assert table.promiscuous_list is None
 
 
@@ -348,8 +349,10 @@ def test_a_profile_takes_the_place_of_the_storage_classes() -> None:
             ProfileContext(abstract_syntax=FIND_STUDY_ROOT, transfer_syntaxes=(BEE,)),
         ),
         roles=((ct, "SCP"),),
+        extended_negotiation=((ct, b"\1"), (FIND_STUDY_ROOT, b"\2")),
     )
     table = archive(profile=profile)
+    assert (table.role_refusal, table.unasked_information) == (3, ((ct, b"\1"),))
     entries = {entry[0]: entry for entry in table.entries}
     assert len(entries) == 1 + 9 + 1
     assert table.transfer_syntax_lists[entries[ct][1]] == (BEE,)

@@ -257,6 +257,15 @@ COMPRESSION_LEVEL = Option(
         ),
     ),
 )
+#: Of tools that propose transfer syntaxes as well.
+COMPRESSION_LEVEL_ALSO_PROPOSED = COMPRESSION_LEVEL.replace(
+    needs=(
+        Condition(
+            text="--propose-deflated, --write-xfer-deflated or --write-xfer-same",
+            any_of=("--propose-deflated", "--write-xfer-deflated", "--write-xfer-same"),
+        ),
+    ),
+)
 
 # ---- dcmfast's own
 

@@ -162,22 +162,7 @@ MOVESCU = FrontEnd(
                 ),
                 Section(
                     title="deflate compression level (only with -xd or --write-xfer-deflated/same)",
-                    options=(
-                        output.COMPRESSION_LEVEL.replace(
-                            available=False,
-                            needs=(
-                                Condition(
-                                    text="--propose-deflated, --write-xfer-deflated or "
-                                    "--write-xfer-same",
-                                    any_of=(
-                                        "--propose-deflated",
-                                        "--write-xfer-deflated",
-                                        "--write-xfer-same",
-                                    ),
-                                ),
-                            ),
-                        ),
-                    ),
+                    options=(output.COMPRESSION_LEVEL_ALSO_PROPOSED.replace(available=False),),
                 ),
             ),
         ),

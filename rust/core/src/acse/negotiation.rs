@@ -44,7 +44,7 @@ pub enum Rule {
     NoTransferSyntax,
     /// None of the transfer syntaxes is accepted for this abstract syntax.
     NoCommonTransferSyntax,
-    /// The roles proposed, or the default role, are not accepted.
+    /// No role was proposed, and the default role is not accepted.
     RolesNotAgreed,
     /// Storage, where the called application may only be read.
     ReadOnly,
@@ -218,7 +218,9 @@ fn decide(
 }
 
 /// PS3.7 Annex D.3.3.4: the acceptor answers 1 only where 1 was proposed, and the requestor has the
-/// roles that both named. `None` when no role is left.
+/// roles that both named. Two things are DCMTK's: who proposes neither role is taken to propose
+/// both, and where no role is left the context is accepted all the same, with an answer that says
+/// so. `None` when nothing was proposed and the default role is not accepted.
 fn agree_roles(
     proposed: Option<&RoleSelection>,
     accepted: Option<AcceptedRoles>,
@@ -227,16 +229,17 @@ fn agree_roles(
         (_, None) => Some((Roles::DEFAULT, None)),
         (None, Some(accepted)) => accepted.default_is_accepted.then_some((Roles::DEFAULT, None)),
         (Some(proposed), Some(accepted)) => {
-            let roles =
-                Roles { scu: proposed.scu && accepted.scu, scp: proposed.scp && accepted.scp };
-            (roles.scu || roles.scp).then_some((
-                roles,
-                Some(RoleSelection {
-                    sop_class_uid: proposed.sop_class_uid,
-                    scu: roles.scu,
-                    scp: roles.scp,
-                }),
-            ))
+            let is_any = !proposed.scu && !proposed.scp;
+            let roles = Roles {
+                scu: accepted.scu && (proposed.scu || is_any),
+                scp: accepted.scp && (proposed.scp || is_any),
+            };
+            let answer = RoleSelection {
+                sop_class_uid: proposed.sop_class_uid,
+                scu: roles.scu,
+                scp: roles.scp,
+            };
+            Some((roles, Some(answer)))
         }
     }
 }
@@ -309,8 +312,8 @@ impl fmt::Display for Explanation<'_> {
                 write!(formatter, "; {}", hints.transfer_syntax)
             }
             Rule::RolesNotAgreed => formatter.write_str(
-                "refused, because the profile's SCP/SCU role selection has no role in common with \
-                 the peer's",
+                "refused, because the profile's SCP/SCU role selection asks for the SCP role, which \
+                 was not proposed",
             ),
             Rule::ReadOnly => formatter.write_str(
                 "refused, because this AE title's storage area may only be read; access RW in the \
@@ -595,7 +598,8 @@ mod tests {
         assert_eq!(negotiation.decisions[0].roles, Roles::DEFAULT);
     }
 
-    /// PS3.7 Annex D.3.3.4, all combinations of proposed and accepted roles.
+    /// PS3.7 Annex D.3.3.4, all combinations of proposed and accepted roles; without a role that
+    /// both named the context is accepted with none.
     #[test]
     fn roles_are_what_both_named() {
         let flags = [false, true];
@@ -606,15 +610,12 @@ mod tests {
                 let request =
                     request(vec![proposed(1, CT.as_bytes(), &[IMPLICIT])], vec![role(scu, scp)]);
                 let negotiation = negotiate(&request, &table(Some(accepted)));
-                let agreed = Roles { scu: scu && ours_scu, scp: scp && ours_scp };
-                if agreed.scu || agreed.scp {
-                    assert_eq!(negotiation.decisions[0].roles, agreed);
-                    assert_eq!(negotiation.roles, [role(agreed.scu, agreed.scp)]);
-                } else {
-                    assert_eq!(negotiation.decisions[0].rule, Rule::RolesNotAgreed);
-                    assert_eq!(negotiation.decisions[0].result.byte(), 2);
-                    assert!(negotiation.roles.is_empty());
-                }
+                let is_any = !scu && !scp;
+                let agreed =
+                    Roles { scu: (scu || is_any) && ours_scu, scp: (scp || is_any) && ours_scp };
+                assert!(negotiation.decisions[0].is_accepted());
+                assert_eq!(negotiation.decisions[0].roles, agreed);
+                assert_eq!(negotiation.roles, [role(agreed.scu, agreed.scp)]);
             }
         }
     }

@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | asynchronous operations, any window | 1 and 1: one outstanding operation each way |
 //! | SCP/SCU roles | those that negotiation agreed |
-//! | extended negotiation | our own, for an accepted class whose profile has some; else nothing |
+//! | extended negotiation | what the archive does, for an accepted class that was asked about |
+//! | anything or nothing | what a profile has, for each accepted class (DCMTK 3.6.7) |
 //! | common extended negotiation | nothing: the standard defines no answer |
 //! | user identity | nothing: it is not verified, and no positive response is due |
 //!
@@ -55,20 +56,25 @@ pub fn answer(
 ) -> UserInformation {
     let mut answer = identity.user_information();
     answer.roles.clone_from(&negotiation.roles);
+    let is_accepted = |class| {
+        negotiation.decisions.iter().any(|decision| {
+            decision.is_accepted() && decision.abstract_syntax.text() == Some(class)
+        })
+    };
+    answer.extended_negotiation.extend(
+        table.unasked_information.iter().filter(|one| is_accepted(one.sop_class_uid)).cloned(),
+    );
     let Some(asked) = &request.user_information else {
         return answer;
     };
     answer.asynchronous_operations =
         asked.asynchronous_operations.map(|_| AsynchronousOperations { invoked: 1, performed: 1 });
     for item in &asked.extended_negotiation {
-        let is_accepted = negotiation.decisions.iter().any(|decision| {
-            decision.is_accepted() && decision.abstract_syntax.text() == Some(item.sop_class_uid)
-        });
         let is_answered = answer
             .extended_negotiation
             .iter()
             .any(|answered| answered.sop_class_uid == item.sop_class_uid);
-        if !is_accepted || is_answered {
+        if is_answered || !is_accepted(item.sop_class_uid) {
             continue;
         }
         let information = item
