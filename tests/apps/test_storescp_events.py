@@ -419,6 +419,29 @@ def test_eostudy_timeout_within_an_association(
     assert tree(receiver.directory) == ["ST_<time>/CT000001"] * 2
 
 
+@pytest.mark.dcmtk
+def test_eostudy_timeout_is_no_socket_timeout(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """An association whose silence is counted is not ended by `-ts`; within a message it is."""
+    logs, peers = [], []
+    for implementation in ("dcmtk", "dcmfast"):
+        logs.append(Log(tmp_path / implementation))
+        receiver = running_scp(
+            "storescp", "-ss", "ST", "-xcs", logs[-1].command("#p"), "-tos", "2", "-ts", "1",
+            implementation=implementation,
+        )  # fmt: skip
+        peers.append(ScriptedPeer(receiver.port))
+        peers[-1].associate()
+        assert store(peers[-1], ONE) == 0
+    for log, peer in zip(logs, peers, strict=True):
+        # The study's end is two seconds of silence, twice the socket timeout.
+        log.wait_for(1)
+        peer.echo()
+        command = pdu.c_store_rq(pdu.CT, TWO.sop_instance_uid)
+        peer.send(pdu.p_data(pdu.pdv(3, command, command=True)))
+    for peer in peers:
+        peer.drain()
+
+
 @BOTH
 def test_eostudy_timeout_between_associations(
     implementation: str, running_scp: StartReceiver, log: Log

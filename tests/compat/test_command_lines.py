@@ -7,6 +7,7 @@ nobody listens on.  Deliberate differences have a test of their own.
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dcmfast.apps import frame
-from dcmfast.options import archive_settings, conversion_settings, settings
+from dcmfast.options import archive_settings, conversion_settings, query_settings, settings
 from dcmfast.options.option import FrontEnd, Text, Word
 from dcmfast.options.specs import all_front_ends
 from testkit.process import command
@@ -22,9 +23,8 @@ from testkit.profiles import BASE, ERRORS, GOOD
 
 pytestmark = pytest.mark.dcmtk
 
-#: dcmqridx fails where it opens its storage area: tests/apps/test_dcmqridx.py compares that.
-#: Tools whose command lines are compared in files of their own (tests/apps).
-ELSEWHERE = {"dcmqridx", "movescu", "findscu", "getscu"}
+#: It fails where it opens its storage area: tests/apps/test_dcmqridx.py compares that.
+ELSEWHERE = {"dcmqridx"}
 FRONT_ENDS = {one.tool: one for one in all_front_ends() if one.tool not in ELSEWHERE}
 MISSING = "/nonexistent"
 
@@ -34,12 +34,19 @@ ARCHIVE = ["11112", "-c", MISSING]
 REQUESTOR = {
     "echoscu": ["127.0.0.1", "1"],
     "storescu": ["127.0.0.1", "1", f"{MISSING}/file"],
+    "movescu": ["127.0.0.1", "1", "-k", "PatientID=1"],
+    "findscu": ["127.0.0.1", "1", "-k", "PatientID=1"],
+    "getscu": ["127.0.0.1", "1", "-k", "PatientID=1"],
     "dcmconv": [f"{MISSING}/in", f"{MISSING}/out"],
 }
-#: Where the settings of each tool are made, if not among the others'.
-MODULES = {
-    "dcmqrscp": archive_settings,
-    "dcmconv": conversion_settings,
+#: What makes the settings of each tool, if not a function of `settings`.
+READERS = {
+    "dcmqrscp": archive_settings.dcmqrscp,
+    "dcmconv": conversion_settings.dcmconv,
+    **{
+        tool: functools.partial(getattr(query_settings, tool), check_key=frame.check_key)
+        for tool in ("movescu", "findscu", "getscu")
+    },
 }
 
 
@@ -71,8 +78,8 @@ def ours(tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) ->
     def run(_: object) -> int:
         return 0
 
-    module = MODULES.get(tool, settings)
-    code = frame.main(FRONT_ENDS[tool], getattr(module, tool), run, arguments)
+    read = READERS.get(tool) or getattr(settings, tool)
+    code = frame.main(FRONT_ENDS[tool], read, run, arguments)
     return code, error_text(capsys.readouterr().err)
 
 
@@ -95,12 +102,14 @@ def instances(front_end: FrontEnd, *, only_dcmtks: bool = True) -> list[list[str
         values = []
         bad = []
         for value in option.values:
-            if isinstance(value, Text):
+            if option.long == "--key":
+                values.append("PatientName")
+            elif isinstance(value, Text):
                 values.append("x")
             elif isinstance(value, Word):
                 values.append("info")
             else:
-                values.append(str(max(value.minimum, 1)))
+                values.append(str(max(value.minimum, 2)))
                 bad.append("-7")
         found.append([option.names[-1], *values])
         if bad:

@@ -8,9 +8,6 @@ standard has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from testkit import pdu
@@ -101,7 +98,7 @@ CASES: dict[str, tuple[list[pdu.Context], bytes]] = {
 def both(
     request: pytest.FixtureRequest, shared_scp: StartReceiver,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[str, list[int]]]:  # fmt: skip
+) -> dict[str, list[int]]:  # fmt: skip
     """Ports of DCMTK's program and of ours, for the profiles RE and E."""
     tool = request.param
     folder = tmp_path_factory.mktemp("profiles")
@@ -120,7 +117,7 @@ def both(
                 arguments = ["-c", str(configuration), *arguments, profile]
             running = shared_scp(tool, *arguments, implementation=implementation)
             ports.setdefault(implementation, []).append(running.port)
-    yield ports
+    return ports
 
 
 def answer(port: int, contexts: list[pdu.Context], items: bytes) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dcmfast.options.defs import general, network, output, query
 from dcmfast.options.option import (
     PORT,
-    Condition,
     FrontEnd,
     Group,
     Option,

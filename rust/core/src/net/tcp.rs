@@ -148,6 +148,12 @@ impl Connection {
         Ok(Self { stream, peer, tls: None })
     }
 
+    /// Lets the system find out, in its own time, whether a silent peer's host is still there: for
+    /// connections that no deadline of ours ends. A system that cannot is no reason to refuse.
+    pub fn watch_for_a_dead_peer(&self) {
+        let _ = socket2::SockRef::from(&*self.stream).set_keepalive(true);
+    }
+
     /// Makes the connection secure: the handshake, until `deadline`. Gives version, suite and peer,
     /// for the log. Whatever the end, nothing but TLS has been sent.
     ///

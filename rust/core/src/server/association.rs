@@ -125,6 +125,9 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
     let is_let_in = link.is_host_allowed() && link.secure(deadline);
     if let Some(request) = is_let_in.then(|| link.receive_request(deadline)).flatten() {
         shared.deregister(id);
+        if service.idle_timeout().is_none() {
+            link.connection.watch_for_a_dead_peer();
+        }
         if let Some(Established { admission, storing, mut exchange }) = link.establish(&request) {
             let end = link.operate(&mut exchange);
             link.tell_end(&end);
@@ -153,10 +156,10 @@ impl<'s> Link<'s> {
     /// Reads the next block.
     pub(super) fn read(&mut self, wanted_bytes: usize, waiting: Waiting) -> Result<(), ReadEnd> {
         let now = Instant::now();
-        let idle = self.service.dimse_timeout.or(self.service.socket_timeout);
         let mut deadline = match waiting {
             Waiting::Request(deadline) => Some(deadline),
-            Waiting::NextMessage | Waiting::RestOfMessage => idle.map(|timeout| now + timeout),
+            Waiting::NextMessage => self.service.idle_timeout().map(|timeout| now + timeout),
+            Waiting::RestOfMessage => self.service.silence_timeout().map(|timeout| now + timeout),
         };
         if self.buffer.unread().is_empty() {
             self.pdu_begun = None;

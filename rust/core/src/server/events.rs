@@ -139,6 +139,11 @@ impl Events {
         }
     }
 
+    /// True when a silence ends a study (`-tos`).
+    pub const fn is_silence_the_end_of_a_study(&self) -> bool {
+        self.timeout.is_some()
+    }
+
     /// Ends what is open, and starts what waits to be started, at most until `deadline`.
     pub fn finish(&self, deadline: Instant) {
         if let Some(studies) = self.store.studies() {

@@ -79,6 +79,7 @@ pub struct Service {
     /// Connection opened → A-ASSOCIATE-RQ complete (`--acse-timeout`).
     pub acse_timeout: Duration,
     /// Idle between messages, silence within one (`--socket-timeout`); `None` waits without end.
+    /// See [`Service::idle_timeout`].
     pub socket_timeout: Option<Duration>,
     /// Replaces it where given (`--dimse-timeout`).
     pub dimse_timeout: Option<Duration>,
@@ -98,4 +99,20 @@ pub struct Service {
     pub verbose_contexts: bool,
     /// `--very-verbose`: data sets of responses at INFO.
     pub verbose_responses: bool,
+}
+
+impl Service {
+    /// How long a peer may be silent within a message.
+    pub fn silence_timeout(&self) -> Option<Duration> {
+        self.dimse_timeout.or(self.socket_timeout)
+    }
+
+    /// How long a peer may be silent between messages. Where a silence ends a study (`-tos`), it is
+    /// nothing unusual, and the socket timeout does not count: as with DCMTK, whose wait for the
+    /// next command goes in slices of that time.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        let ends_a_study =
+            self.events.as_ref().is_some_and(|events| events.is_silence_the_end_of_a_study());
+        if ends_a_study { self.dimse_timeout } else { self.silence_timeout() }
+    }
 }
