@@ -290,9 +290,7 @@ def archive_table(
         for context in profile.contexts:
             uid = context.abstract_syntax
             # The archive's own services stay what they are, whatever the profile says.
-            entries.setdefault(
-                uid, (uid, at(context.transfer_syntaxes), roles.get(uid, ""), None)
-            )
+            entries.setdefault(uid, (uid, at(context.transfer_syntaxes), roles.get(uid, ""), None))
     return NegotiationTable(
         entries=tuple(entries.values()),
         transfer_syntax_lists=tuple(lists),
