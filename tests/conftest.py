@@ -7,6 +7,7 @@ and the test's table says so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -68,6 +69,13 @@ def archive_dir(tmp_path: Path) -> Path:
     directory = tmp_path / "archive"
     directory.mkdir()
     return directory
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run the module's tests in an empty directory, where no file name that is typed exists."""
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        yield
 
 
 @pytest.fixture

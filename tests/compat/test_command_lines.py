@@ -1,120 +1,33 @@
 """Command lines beside DCMTK's own: the same exit code, the same ``error:`` text.
 
-Each case runs twice: by DCMTK's program, and by ours up to the point where it would start.  The
-output directory does not exist, so that no receiver ever listens; the requestors call a port that
-nobody listens on.  Deliberate differences have a test of their own.
+Each case runs twice, see `testkit.command_lines`.  Deliberate differences have a test of their own;
+which options exclude each other is in ``test_output_conflicts.py``.
 """
 
 from __future__ import annotations
 
-import functools
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from dcmfast.apps import frame
-from dcmfast.options import archive_settings, conversion_settings, query_settings, settings
-from dcmfast.options.option import FrontEnd, Text, Word
-from dcmfast.options.specs import all_front_ends
+from dcmfast.options import settings
+from testkit.command_lines import (
+    ARCHIVE,
+    FRONT_ENDS,
+    RECEIVER,
+    base,
+    compare,
+    error_text,
+    instances,
+    ours,
+    theirs,
+)
 from testkit.process import command
 from testkit.profiles import BASE, ERRORS, GOOD
 
-pytestmark = pytest.mark.dcmtk
-
-#: It fails where it opens its storage area: tests/apps/test_dcmqridx.py compares that.
-ELSEWHERE = {"dcmqridx"}
-FRONT_ENDS = {one.tool: one for one in all_front_ends() if one.tool not in ELSEWHERE}
-MISSING = "/nonexistent"
-
-#: What makes a command line fail after every check has passed.
-RECEIVER = ["11112", "-od", MISSING]
-ARCHIVE = ["11112", "-c", MISSING]
-REQUESTOR = {
-    "echoscu": ["127.0.0.1", "1"],
-    "storescu": ["127.0.0.1", "1", f"{MISSING}/file"],
-    "movescu": ["127.0.0.1", "1", "-k", "PatientID=1"],
-    "findscu": ["127.0.0.1", "1", "-k", "PatientID=1"],
-    "getscu": ["127.0.0.1", "1", "-k", "PatientID=1"],
-    "dcmconv": [f"{MISSING}/in", f"{MISSING}/out"],
-}
-#: What makes the settings of each tool, if not a function of `settings`.
-READERS = {
-    "dcmqrscp": archive_settings.dcmqrscp,
-    "dcmconv": conversion_settings.dcmconv,
-    **{
-        tool: functools.partial(getattr(query_settings, tool), check_key=frame.check_key)
-        for tool in ("movescu", "findscu", "getscu")
-    },
-}
-
-
-def theirs(tool: str, arguments: list[str]) -> tuple[int, str]:
-    """Exit code and error text of DCMTK's program."""
-    done = subprocess.run(
-        [f"/usr/bin/{tool}", *arguments], capture_output=True, timeout=30, check=False
-    )
-    return done.returncode, error_text(done.stderr.decode(errors="surrogateescape"))
-
-
-def error_text(output: str) -> str:
-    """The text behind ``error: ``, or the fatal log lines without their banner."""
-    found = re.search(r"^error: (.*)", output, re.MULTILINE | re.DOTALL)
-    if found:
-        return found[1].rstrip("\n")
-    return "\n".join(
-        line
-        for line in output.splitlines()
-        # Lines of ours name their logger: where in a file a fault stands.
-        if line.startswith(("F: ", "E: ")) and not line[3:].startswith("dcmfast.")
-    )
-
-
-def ours(tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Exit code and error text of our front end, which never starts."""
-    capsys.readouterr()
-
-    def run(_: object) -> int:
-        return 0
-
-    read = READERS.get(tool) or getattr(settings, tool)
-    code = frame.main(FRONT_ENDS[tool], read, run, arguments)
-    return code, error_text(capsys.readouterr().err)
-
-
-def base(tool: str) -> list[str]:
-    if tool == "dcmqrscp":
-        return ARCHIVE
-    return REQUESTOR.get(tool, RECEIVER)
-
-
-def instances(front_end: FrontEnd, *, only_dcmtks: bool = True) -> list[list[str]]:
-    """Every option with good values, and every number with a bad one."""
-    found = []
-    for option in front_end.options():
-        if option.exclusive or (only_dcmtks and not option.source.startswith(("DCMTK", "PS3"))):
-            continue
-        if option.source in ("DCMTK 3.6.8", "DCMTK 3.5.4") or option.long == "--inetd":
-            continue  # unknown to 3.6.7; closes stderr before it complains
-        if option.long == "--stop-after-elem":
-            continue  # not available, so that its value is nobody's business
-        values = []
-        bad = []
-        for value in option.values:
-            if option.long == "--key":
-                values.append("PatientName")
-            elif isinstance(value, Text):
-                values.append("x")
-            elif isinstance(value, Word):
-                values.append("info")
-            else:
-                values.append(str(max(value.minimum, 2)))
-                bad.append("-7")
-        found.append([option.names[-1], *values])
-        if bad:
-            found.append([option.names[-1], *bad])
-    return found
+pytestmark = [pytest.mark.dcmtk, pytest.mark.usefixtures("elsewhere")]
 
 
 def singles() -> list[tuple[str, list[str]]]:
@@ -122,7 +35,8 @@ def singles() -> list[tuple[str, list[str]]]:
         (tool, one)
         for tool, front_end in FRONT_ENDS.items()
         if front_end.is_dcmtks
-        for one in instances(front_end)
+        for option in front_end.options()
+        for one in instances(option)
     ]
 
 
@@ -133,21 +47,6 @@ def test_each_option_alone(
     tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(tool, [*base(tool), *arguments], capsys)
-
-
-def compare(tool: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Compare what both say; where ours is still to come, DCMTK must have had no complaint."""
-    their_code, their_text = theirs(tool, arguments)
-    code, text = ours(tool, arguments, capsys)
-    if (code, text) == (their_code, their_text):
-        return
-    started = not their_text or their_text.startswith(("F: ", "E: "))
-    if text.endswith(" is not available yet"):
-        assert started, their_text
-        assert code == 1
-    else:
-        # The requestors' checks passed, and then nobody answered or no file was found.
-        assert (tool in REQUESTOR, started, code, text) == (True, True, 0, ""), their_text
 
 
 #: Pairs whose order of checks matters; two options a line, before the port.
@@ -207,6 +106,25 @@ PAIRS = {
         -usr u -pwd x | -rsp | -rsp -kt f | --max-send-pdu 1 | --repeat 0 | +IR 0 | +IS x
         -pwd x -pdu 1 | -epw +cs x | +v | -xi -xe
         """,
+    "movescu": """
+        -od x | +P 2 -od x | +P 0 | +P 65536 | +P x | +P -5 | -ta 08 | -td 0 -pdu 1 | -to 0 -ta 0
+        --cancel -1 | --cancel x | --repeat 0 | -pdu 4095 --repeat 0 | +te +B | +B +te +xs | +te +xa
+        +xs +te +x= | +cl 5 | +cl 5 -xd | +cl 5 +te | +cl 5 +te -xd | +cl 10 | +p 2 2 -F | +p 2 2 +B
+        -k x=y | -k PatientName=A\\B | -k 0010 | -k 0010,0020=1 | -k Rows=x | -k x -pdu 1 | -pi -pr
+        -pr -pi -od x | +v | -xf f p | -aec | -aem x -od y | +tls k c | /nonexistent/q | -q -od x
+        """,
+    "findscu": """
+        -Xlo 1 | -Xlo 0 | -Xlo 1 -X | -X -Xlo 0 | -Xs f -Xlo 1 | -Xx -od /nonexistent | -od x
+        +cl 5 | +cl 5 -xd | +cl 10 -xd | -W -P | +sr -sr | +dc -dc | --cancel -1 | --repeat 0
+        -ts -2 | -ta 08 | -to 0 -ta 0 | +pw x | +tla +pw x | +pa | +tls k c +ws | /nonexistent/q
+        -X -Xx -Xlo 0 | +v | -xf f p | -q -Xlo 1
+        """,
+    "getscu": """
+        -od x | --ignore -od x | --ignore +B | --ignore -B | +B -B | -B +B | --ignore -B +B
+        -B --ignore -od x | +v | +v -v | -ta 08 | -td 0 | --repeat 0 | -pdu 1 -td 0
+        -od /nonexistent | +xa | +xs +xi | -W | --cancel 1 | +te | -aem x | /nonexistent/q
+        -q -pdu 1
+        """,
     "dcmconv": """
         -te | -tb | -ti | -te -f | -f -te | -f +f -te | -te -t= | -te -td -t= | -F +p 2 2
         +p 2 2 -F | -F -p= | -p= -F | -F -p= -p | -F +p 2 2 -p | +p 2 2 -p= -F | +F -F +p 2 2
@@ -228,42 +146,9 @@ def pairs() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("tool", "typed"), pairs())
-def test_combinations(
-    tool: str, typed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+def test_combinations(tool: str, typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Conflicts, dependences and values, in DCMTK's order of checks."""
-    monkeypatch.chdir(tmp_path)
     compare(tool, [*base(tool), *typed.split()], capsys)
-
-
-#: Of every output option, whatever it must not be combined with.
-COMPRESSED = [
-    "+xs", "+xy", "+xx", "+xv", "+xw", "+xt", "+xu", "+xm", "+xh", "+xn", "+xl", "+x2", "+x3",
-    "+xo", "+x4", "+x5", "+xr",
-]  # fmt: skip
-OUTPUT_CONFLICTS = [
-    (tool, *pair)
-    for tool, others in (
-        ("storescp", ["+xa", "+B", *COMPRESSED]),
-        ("dcmqrscp", ["+B", *COMPRESSED]),
-    )
-    for pair in [
-        *((option, other) for option in ("+te", "+tb", "+ti", "+td") for other in others),
-        *((option, "+B") for option in ("-u", "+u", "+g=", "+g", "-g", "+e", "-e", "+p 2 2")),
-        ("+p 2 2", "-F"),
-        *(("+cl 3", option) for option in ("+te", "+tb", "+ti")),
-    ]
-]
-
-
-@pytest.mark.parametrize(("tool", "option", "other"), OUTPUT_CONFLICTS)
-def test_output_conflicts(
-    tool: str, option: str, other: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each in both orders: what is checked first is the tool's affair, not the typist's."""
-    compare(tool, [*base(tool), *option.split(), *other.split()], capsys)
-    compare(tool, [*base(tool), *other.split(), *option.split()], capsys)
 
 
 @pytest.mark.parametrize("tool", ["storescp", "dcmrecv", "dcmqrscp"])
