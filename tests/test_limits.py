@@ -64,6 +64,29 @@ EDGES = {
     "APPLIER_BYTES_MAX": "rust/core/src/archive/progress.rs::edges_of_what_waits",
     "RECOVERY_BYTES_MAX": "rust/core/src/archive/progress.rs::recovery_takes_bounded_memory",
     "INDEX_UNWRITTEN_BYTES_MAX": "rust/core/src/index/pages.rs::edge_of_what_is_not_written",
+    "NAME_ATTEMPTS_MAX": "rust/core/src/storage/writer.rs::edge_of_tried_names",
+    "INFLATED_DATA_SET_BYTES_MAX": (
+        "tests/unit/dataset/test_files.py::test_a_deflate_bomb_is_refused_in_bounded_memory"
+    ),
+    "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
+    "RETRIEVE_KEYS_BYTES_MAX": "rust/core/src/server/retrieve/select.rs::edge_of_memory",
+    "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",
+    "DISCARD_BYTES_MAX": "rust/core/src/net/tcp.rs::edge_of_what_is_discarded",
+    "ORDERED_INFLATED_BYTES_MAX": (
+        "rust/core/src/dataset/rewrite/mod.rs::edge_of_inflated_disorder"
+    ),
+    "TLS_CERTIFICATE_CHAIN_MAX": "tests/apps/test_tls.py::test_the_longest_chain",
+    "TLS_SUITES_SHOWN_MAX": "rust/core/src/net/tls/fault.rs::edge_of_suites_shown",
+    "LOAD_FILES_MAX": "tests/apps/test_load.py::test_the_number_of_files_is_bounded",
+    "LOAD_OPERATION_OBJECTS_MAX": (
+        "rust/core/src/load/query.rs::edge_of_what_one_operation_brings"
+    ),
+    "LOAD_ERROR_KINDS_MAX": "rust/core/src/load/mod.rs::edge_of_kinds_of_errors",
+    "LOAD_FINDINGS_MAX": "rust/core/src/load/audit.rs::edge_of_findings",
+    "LOAD_AUDIT_S_MAX": "rust/core/src/load/mod.rs::time_is_bounded",
+    "CONFIGURED_ASSOCIATIONS_MAX": (
+        "tests/unit/options/test_archive_settings.py::test_the_bound_of_associations"
+    ),
     "LOGGED_SEQUENCE_DEPTH_MAX": "rust/core/src/dataset/dump.rs::edge_of_depth",
 }
 #: Bounds without a test of their edge, by the reason.
@@ -88,7 +111,7 @@ WITHOUT_EDGE = {
     """,
     "a time; that it ends is measured in tests/protocol/test_deadlines.py and test_stop.py": """
         PDU_TIMEOUT_S SLOWEST_PEER_BYTES_PER_S WRITE_TIMEOUT_S CLOSE_TIMEOUT_S STOP_GRACE_S
-        MOVE_CONNECT_TIMEOUT_S
+        MOVE_CONNECT_TIMEOUT_S MOVE_ANSWER_TIMEOUT_S
     """,
     "a rhythm of ours, which nobody outside can change": """
         GROUP_GATHER_US_MAX AREA_LOOK_MS STALE_PART_AGE_S COMMIT_DELAY_MS_MAX APPLY_RETRY_MS
@@ -99,13 +122,6 @@ WITHOUT_EDGE = {
     """,
     "the number of what our own code asks for, cut there": """
         WANTED_TAGS_MAX
-    """,
-    "not tested at its edge yet: beyond it one waits, is refused, or a plainer way is taken": """
-        NAME_ATTEMPTS_MAX INFLATED_DATA_SET_BYTES_MAX QUERY_CANDIDATES_MAX RETRIEVE_KEYS_BYTES_MAX
-        JOURNAL_SEGMENTS_MAX DISCARD_BYTES_MAX ORDERED_INFLATED_BYTES_MAX
-        TLS_CERTIFICATE_CHAIN_MAX TLS_SUITES_SHOWN_MAX
-        LOAD_FILES_MAX LOAD_OPERATION_OBJECTS_MAX LOAD_ERROR_KINDS_MAX LOAD_FINDINGS_MAX
-        LOAD_AUDIT_S_MAX
     """,
 }
 

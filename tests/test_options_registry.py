@@ -231,6 +231,7 @@ SHARED_WITH_THE_ENGINE = {
     "ACSE_TIMEOUT_S_DEFAULT": ("--acse-timeout", "default"),
     "SOCKET_TIMEOUT_S_DEFAULT": ("--socket-timeout", "default"),
     "ASSOCIATIONS_MAX": ("--max-associations", "default"),
+    "CONFIGURED_ASSOCIATIONS_MAX": ("--max-associations", "maximum"),
 }
 
 

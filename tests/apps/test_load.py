@@ -18,6 +18,8 @@ import pydicom
 import pytest
 from pynetdicom import AE, StoragePresentationContexts, evt
 
+from dcmfast.errors import InputFileError
+from dcmfast.net import load as engine
 from testkit import process
 from testkit.kinds import StartReceiver
 from testkit.process import Finished, run_tool
@@ -460,6 +462,19 @@ def test_silence_ends_after_the_timeout(tmp_path: Path) -> None:
         report = loaded(port, "echo", "-n", "2", "-ta", "1", folder=tmp_path)
     assert report["code"] == 2
     assert "the peer did not answer in time" in report["text"]
+
+
+def test_the_number_of_files_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LOAD_FILES_MAX, with a smaller one in its place: files in directories count, too."""
+    for name in "abc":
+        (tmp_path / name).touch()
+    monkeypatch.setattr(engine, "LOAD_FILES_MAX", 4)
+    inputs = (str(tmp_path), str(tmp_path / "a"))
+    assert len(list(engine._files(inputs))) == 4
+    with pytest.raises(InputFileError, match="more than 4 files"):
+        list(engine._files((*inputs, str(tmp_path / "b"))))
+    with pytest.raises(InputFileError, match="more than 4 files"):
+        list(engine._files((str(tmp_path), str(tmp_path))))
 
 
 def test_files_that_cannot_be_written(tmp_path: Path, free_port: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmfast import limits
 from testkit import pdu
 from testkit.authority import PASSWORD, Credentials, Pki
 from testkit.checks import assert_only
@@ -364,6 +365,19 @@ def test_revocation_of_the_whole_chain(running_scp: StartReceiver, pki: Pki) -> 
         )
         assert (echo(receiver, *pki.client.tls, *pki.authority.trusted) != 0) == bool(code)
     assert echo(receiver, *pki.revoked.tls, *pki.authority.trusted) != 0
+
+
+def test_the_longest_chain(running_scp: StartReceiver, pki: Pki, tmp_path: Path) -> None:
+    """TLS_CERTIFICATE_CHAIN_MAX certificates between a peer's and the authority, and no more."""
+    receiver = running_scp("storescp", *pki.server.tls, *pki.authority.trusted)
+    longest = limits.TLS_CERTIFICATE_CHAIN_MAX
+    for between, is_good in ((longest - 1, True), (longest, True), (longest + 1, False)):
+        context = client_context(pki, pki.authority.chain(tmp_path / str(between), between))
+        if is_good:
+            assert_echoes(secure(receiver, context))
+        else:
+            assert_refused(secure(receiver, context).socket)
+            receiver.stderr.wait_for("E: dcmfast.tls: .*certificate chain too long")
 
 
 def test_expect_sni(running_scp: StartReceiver, pki: Pki) -> None:

@@ -127,6 +127,30 @@ class Authority:
         )  # fmt: skip
         return Credentials(key, certificate)
 
+    def chain(self, directory: Path, between: int) -> Credentials:
+        """A certificate behind so many others, in one file with them; one key serves all."""
+        directory.mkdir()
+        key, extensions = directory / "key", directory / "extensions"
+        make_key(key)
+        extensions.write_text("basicConstraints = critical,CA:TRUE\n")
+        issuer, issuer_key, texts = self.certificate, self.directory / "ca.key", []
+        for at in range(between + 1):
+            request, certificate = directory / f"{at}.csr", directory / f"{at}.pem"
+            openssl(
+                "req", "-new", "-key", key, "-out", request, "-subj", f"/CN=chain {at}",
+                "-config", self._request_configuration(),
+            )  # fmt: skip
+            is_authority = ["-extfile", extensions] if at < between else []
+            openssl(
+                "x509", "-req", "-in", request, "-CA", issuer, "-CAkey", issuer_key,
+                "-set_serial", str(9000 + at), "-days", "30", "-out", certificate, *is_authority,
+            )  # fmt: skip
+            issuer, issuer_key = certificate, key
+            texts.append(certificate.read_text())
+        whole = directory / "chain.pem"
+        whole.write_text("".join(reversed(texts)))
+        return Credentials(key, whole)
+
     def revoke(self, credentials: Credentials) -> None:
         """Put a certificate on the next revocation list."""
         openssl("ca", "-config", self.configuration, "-revoke", credentials.certificate)

@@ -298,10 +298,10 @@ def _inflate(deflated: bytes) -> bytes:
     """Inflate a data set (PS3.5 §A.5), up to `INFLATED_BYTES_MAX`."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(deflated, INFLATED_BYTES_MAX)
+        inflated = inflater.decompress(deflated, INFLATED_BYTES_MAX + 1)
     except zlib.error as error:
         raise ForeignDataSetError("deflate") from error
-    if inflater.unconsumed_tail and not inflater.eof:
+    if len(inflated) > INFLATED_BYTES_MAX:
         raise ValueError(
             f"the deflated data set is larger than {INFLATED_BYTES_MAX} bytes when inflated"
         )

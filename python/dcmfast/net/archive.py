@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dcmfast import __version__
+from dcmfast import __version__, limits
 from dcmfast.errors import ConfigurationError, StorageAreaError
 from dcmfast.net import dictionaries
 from dcmfast.net.scp import PROMISES, StoppedBySignals, listening, tell_faults
@@ -97,7 +97,7 @@ def plan(
         "acse_timeout_s": settings.acse_timeout_s,
         "dimse_timeout_s": settings.dimse_timeout_s,
         # dcmqrscp has no option for it; DCMTK's library default holds.
-        "socket_timeout_s": 60,
+        "socket_timeout_s": limits.SOCKET_TIMEOUT_S_DEFAULT,
         "host_lookup": settings.is_host_looked_up,
         "host_access": settings.host_access,
         "refuse": settings.is_refusing,

@@ -123,20 +123,23 @@ def _start(settings: LoadSettings) -> _rust.LoadRun:
 def _files(inputs: tuple[str, ...]) -> Iterator[str]:
     """Yield each file that was named, and those in directories that were, in order of names."""
     count = 0
-    for name in inputs:
-        if os.path.isdir(name):
-            for folder, folders, files in os.walk(name):
-                folders.sort()
-                for file in sorted(files):
-                    count += 1
-                    yield os.path.join(folder, file)
-        else:
-            count += 1
-            yield name
+    for count, name in enumerate(_each_file(inputs), 1):
         if count > LOAD_FILES_MAX:
             raise InputFileError(("F", f"more than {LOAD_FILES_MAX} files"))
+        yield name
     if inputs and not count:
         raise InputFileError(("F", "no file to store"))
+
+
+def _each_file(inputs: tuple[str, ...]) -> Iterator[str]:
+    for name in inputs:
+        if not os.path.isdir(name):
+            yield name
+            continue
+        for folder, folders, files in os.walk(name):
+            folders.sort()
+            for file in sorted(files):
+                yield os.path.join(folder, file)
 
 
 def _watched(work: _rust.LoadRun, look: Callable[[], None]) -> bool:

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 #: Where a configuration is looked for when none is named: the manual's place, then DCMTK's.
 CONFIG_FILES = ("./dcmqrscp.cfg", "/etc/dcmtk/dcmqrscp.cfg")
-#: What the engine can serve at once; larger numbers of a configuration mean this.
-ASSOCIATIONS_MAX = 4096
 #: Peers that may wait for their turn with ``-s``.
 WAITING_MAX = limits.PENDING_CONNECTIONS_MAX
 #: Information models, with the option that disables each.
@@ -149,7 +147,7 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
         if associations_max is None:
             # DCMTK counts children, and so nobody with -s: peers wait for their turn.
             configured = WAITING_MAX if is_single_process else config.max_associations
-            associations_max = min(configured, ASSOCIATIONS_MAX)
+            associations_max = min(configured, limits.CONFIGURED_ASSOCIATIONS_MAX)
         return ArchiveSettings(
             **common,
             port=parsed.port or config.network_port,
@@ -257,7 +255,8 @@ def _serve(parsed: ParsedOptions) -> ArchiveSettings:
         # What a client without a character set of its own gets is UTF-8, which loses nothing.
         character_set=CharacterSetEntry(character_set="ISO_IR 192"),
         is_very_verbose=False,
-        connection_timeout_s=30,
+        # Moves end after the engine's own bound.
+        connection_timeout_s=None,
         acse_timeout_s=limits.ACSE_TIMEOUT_S_DEFAULT,
         dimse_timeout_s=None,
         max_pdu_bytes=SERVE_MAX_PDU_BYTES,

@@ -194,6 +194,10 @@ pub const FAILED_UIDS_BYTES_MAX: usize = 0xFFFE;
 pub const MOVE_ASSOCIATIONS_MAX: usize = 32;
 /// Connecting to a move destination, resolving its name apart, in seconds, without `--timeout`.
 pub const MOVE_CONNECT_TIMEOUT_S: u32 = 10;
+/// Silence of a move destination that owes an answer, in seconds, where neither a DIMSE nor a socket
+/// timeout ends it (the tools have a socket timeout, as DCMTK's): storing one object may take minutes,
+/// and a place among [`MOVE_ASSOCIATIONS_MAX`] is never held for good.
+pub const MOVE_ANSWER_TIMEOUT_S: u32 = 600;
 
 /// Sequences within sequences of an identifier that the log shows; it recurses, and nobody reads
 /// deeper.
@@ -292,6 +296,9 @@ pub const COMMAND_REAP_MS: u64 = 200;
 /// Associations at once: a small stack and two descriptors each, below the usual soft limit of
 /// 1024.
 pub const ASSOCIATIONS_MAX: usize = 512;
+/// The largest number of associations that a configuration (`MaxAssociations`) or
+/// `--max-associations` may ask for; two descriptors each, and 512 KiB of address space.
+pub const CONFIGURED_ASSOCIATIONS_MAX: usize = 4096;
 /// Connections that have not associated yet, counted apart so that idle ones use up no association.
 pub const PENDING_CONNECTIONS_MAX: usize = 512;
 /// Host names of peers remembered for log lines, all forgotten when full: a forgotten one is asked

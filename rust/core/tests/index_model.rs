@@ -275,8 +275,17 @@ impl Model {
         assert!(others.iter().all(|set| set.number > record.primary().number));
         for set in [record.primary()].iter().chain(&others) {
             assert!(told.insert(set.attributes.as_bytes().to_vec(), set.instance_count).is_none());
-            let key = reader.instance_with(level, id, set).unwrap().unwrap();
-            let instance = reader.instance(key).unwrap().unwrap();
+            let all = reader.all_instances(InstanceKey::default()).unwrap().map(Result::unwrap);
+            let instance =
+                all.filter(|one| above(reader, level, one.key().series) == id).find(|one| {
+                    set.number
+                        == match level {
+                            Level::Patient => one.sets().patient,
+                            Level::Study => one.sets().study,
+                            _ => one.sets().series,
+                        }
+                });
+            let instance = instance.unwrap();
             let uid = UidText::new(instance.sop_instance()).unwrap();
             assert_eq!(values(&self.instances[&uid], level), set.attributes.as_bytes());
         }
@@ -336,6 +345,16 @@ fn open(scratch: &Scratch, map_bytes: usize) -> Arc<Index> {
         IndexOptions { map_bytes, ..IndexOptions::default() },
     )
     .unwrap()
+}
+
+/// The entity at `level` that a series belongs to.
+fn above(reader: &Reader<'_>, level: Level, series: u64) -> u64 {
+    let parent = |level, id| reader.entity(level, id).unwrap().unwrap().parent();
+    match level {
+        Level::Patient => parent(Level::Study, parent(Level::Series, series)),
+        Level::Study => parent(Level::Series, series),
+        _ => series,
+    }
 }
 
 proptest! {

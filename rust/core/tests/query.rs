@@ -448,6 +448,86 @@ fn a_large_patient_is_gone_through_in_pages() {
     }
 }
 
+/// A key with limits::QUERY_CANDIDATES_MAX candidates is gone through by them, one with more in pages
+/// over everything: the answers are the same.
+#[test]
+fn edge_of_candidates() {
+    let candidates = limits::QUERY_CANDIDATES_MAX;
+    let scratch = Scratch::new("query-candidates");
+    let index = open(&scratch);
+    let entry = |at: usize, name: &[u8]| {
+        let (study, patient) = (format!("1.3.{at}"), format!("P{at}"));
+        let mut entry = entry_of(&format!("1.2.{at}"), &patient, &study, &format!("{study}.1"));
+        entry.attributes.set(tags::PATIENT_NAME, name);
+        entry
+    };
+    put(&index, &[entry(0, b"Other")]);
+    let most: Vec<_> = (1..candidates).map(|at| entry(at, b"Doe^Jane")).collect();
+    most.chunks(8192).for_each(|some| put(&index, some));
+    for held in candidates - 1..=candidates + 1 {
+        let keys = [("QueryRetrieveLevel", &b"STUDY"[..]), ("PatientName", b"Doe^Jane")];
+        let bytes = identifier(&keys);
+        let item = Item::read(&bytes, ENCODING).unwrap();
+        let (model, rules) = (Model::StudyRoot, Rules::default());
+        let query = Query::compile(&item, ENCODING, model, rules, Purpose::Find).unwrap();
+        let (mut cursor, mut found) = (Cursor::default(), 0);
+        loop {
+            let reader = index.read().unwrap();
+            let mut visit = |_: &_| {
+                found += 1;
+                true
+            };
+            if query.page(&reader, &mut cursor, &mut visit).unwrap() == Progress::Done {
+                break;
+            }
+        }
+        assert_eq!(found, held);
+        put(&index, &[entry(held + 1, b"Doe^Jane")]);
+    }
+}
+
+/// Where the instance that made a study's set of values is gone, the earliest one that still has it
+/// is looked for in pages, over all series.
+#[test]
+fn the_next_holder_of_a_set_is_looked_for_in_pages() {
+    let others = 2 * limits::QUERY_ROWS_PER_PAGE as u32;
+    let scratch = Scratch::new("query-holders");
+    let index = open(&scratch);
+    let entry = |number: u32, series: &str, study_id: &[u8]| {
+        let mut entry = entry_of(&format!("1.2.{number}"), "P", "1.3", series);
+        entry.attributes.set(tag("StudyID"), study_id);
+        entry.attributes.set(tag("InstanceNumber"), number.to_string().as_bytes());
+        entry
+    };
+    let mut entries = vec![entry(0, "1.4.0", b"A"), entry(1, "1.4.1", b"B")];
+    entries.extend((2..others).map(|number| entry(number, "1.4.0", b"A")));
+    let [in_a_later_series, in_the_first] = [others, others + 1];
+    entries.push(entry(in_a_later_series, "1.4.1", b"B"));
+    entries.push(entry(in_the_first, "1.4.0", b"B"));
+    put(&index, &entries);
+    let keys: [(&str, &[u8]); 4] = [
+        ("QueryRetrieveLevel", b"STUDY"),
+        ("StudyInstanceUID", b""),
+        ("StudyID", b"B"),
+        ("InstanceNumber", b""),
+    ];
+    for (removed, left) in [(1, in_a_later_series), (in_a_later_series, in_the_first)] {
+        let sop_instance = UidText::new(format!("1.2.{removed}").as_bytes()).unwrap();
+        index.commit(&[IndexOp::Remove { sop_instance, only_at: None }]).unwrap();
+        let answers = ask(&index, Model::StudyRoot, Rules::default(), &keys, 1).unwrap();
+        assert_eq!(answers.len(), 1);
+        let number = (tag("InstanceNumber"), left.to_string().into_bytes());
+        assert!(answers[0].contains(&number), "{answers:?}");
+        let bytes = identifier(&keys);
+        let item = Item::read(&bytes, ENCODING).unwrap();
+        let (model, rules) = (Model::StudyRoot, Rules::default());
+        let query = Query::compile(&item, ENCODING, model, rules, Purpose::Find).unwrap();
+        let reader = index.read().unwrap();
+        let first_page = query.page(&reader, &mut Cursor::default(), |_| panic!("not yet"));
+        assert_eq!(first_page.unwrap(), Progress::More);
+    }
+}
+
 /// PS3.4 §C.3.4, Tables C.6-1 to C.6-3: counts, ModalitiesInStudy, unsupported keys empty, FF01H.
 #[test]
 fn computed_keys() {

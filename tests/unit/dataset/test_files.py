@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 import dcmfast
+from dcmfast import limits
 from dcmfast._cython import element_view
 from dcmfast.dataset import files
 from testkit.same_as_pydicom import (
@@ -452,6 +453,19 @@ def test_a_deflate_bomb_is_refused_in_bounded_memory(monkeypatch: pytest.MonkeyP
     bomb = head + deflater.compress(bytes(50_000_000)) + deflater.flush()
     with pytest.raises(ValueError, match="larger than 1000000 bytes"):
         dcmfast.read(bomb)
+    assert limits.INFLATED_DATA_SET_BYTES_MAX == 2 << 30
+    # To the byte: a data set is read at the bound, and one byte more is refused.
+    plain = head + deflated_bytes(b"\x10\0\x20\0LO\x04\0P1  ")
+    monkeypatch.setattr(files, "INFLATED_BYTES_MAX", 12)
+    assert dcmfast.read(plain).PatientID == "P1"
+    monkeypatch.setattr(files, "INFLATED_BYTES_MAX", 11)
+    with pytest.raises(ValueError, match="larger than 11 bytes"):
+        dcmfast.read(plain)
+
+
+def deflated_bytes(data: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(data) + deflater.flush()
 
 
 # ---- Writing ----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmfast import limits
 from dcmfast.errors import (
     ArchiveConfigurationError,
     CommandLineError,
@@ -134,6 +135,17 @@ def test_how_many_associations(arguments: tuple[str, ...], number: int, expected
     what = settings(*arguments, config=f"MaxAssociations = {number}\n{AREA}")
     assert what.associations_max == expected
     assert what.is_single_process is (arguments == ("-s",))
+
+
+def test_the_bound_of_associations() -> None:
+    """CONFIGURED_ASSOCIATIONS_MAX: a configuration's number is cut there, a typed one refused."""
+    most = limits.CONFIGURED_ASSOCIATIONS_MAX
+    for number in (most - 1, most, most + 1):
+        what = settings(config=f"MaxAssociations = {number}\n{AREA}")
+        assert what.associations_max == min(number, most)
+    assert settings("--max-associations", str(most)).associations_max == most
+    with pytest.raises(CommandLineError, match="--max-associations"):
+        settings("--max-associations", str(most + 1))
 
 
 @pytest.mark.parametrize(

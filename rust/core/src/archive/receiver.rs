@@ -16,7 +16,6 @@
 //! A receiver that fails or is dropped leaves nothing. Called by `server::store`.
 
 use std::io::{self, Cursor, IoSlice, Read, Seek, SeekFrom};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,7 +24,6 @@ use xxhash_rust::xxh3::Xxh3;
 use super::area::StorageArea;
 use super::layout;
 use super::record::{self, FILE_AT, FileSource, StoreChange};
-use crate::dataset::rewrite::RewriteError;
 use crate::dataset::scan::{ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dictionary::uids::storage_prefix;
@@ -35,7 +33,7 @@ use crate::storage::backend::tree::{Access, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
-use crate::storage::re_encode::{ReEncodeError, Way};
+use crate::storage::re_encode::Way;
 use crate::storage::writer::{
     Duplicate, InstanceRequest, StoreError, StoreMode, Stored, UidMismatch, significant,
     significant_uid,
@@ -69,6 +67,19 @@ enum Content {
     /// The file so far, with room for the record's head in front.
     Memory(Vec<u8>),
     Spool(Spool),
+}
+
+impl Content {
+    /// It cannot be read back; memory always can, and a re-encoder may find other reasons.
+    fn read_failure(&self, area: &StorageArea, source: io::Error) -> IoFailure {
+        match self {
+            Self::Spool(spool) => spool.failure(Operation::Read, source),
+            Self::Memory(_) => {
+                let path = area.tree().path_of(layout::SPOOL);
+                IoFailure { operation: Operation::Read, path, source }
+            }
+        }
+    }
 }
 
 /// A large object's file on its way; removed when dropped, unless it was handed over.
@@ -355,7 +366,10 @@ impl Receiver {
             record = self.new_record(0);
             self.head_bytes as u64
         });
-        let Some(change) = decided.map_err(|error| not_re_encoded(error, from))? else {
+        let decided = decided.map_err(|error| {
+            error.into_store_error(from, |source| self.content.read_failure(&self.area, source))
+        });
+        let Some(change) = decided? else {
             self.head_bytes = head_bytes;
             return Ok(());
         };
@@ -379,7 +393,9 @@ impl Receiver {
                 change.apply(SpooledBytes { spool, base, at: 0 }, &mut append)
             }
         };
-        result.map_err(|error| not_re_encoded(error, from))
+        result.map_err(|error| {
+            error.into_store_error(from, |source| arrived.read_failure(&self.area, source))
+        })
     }
 
     fn entry(&mut self) -> InstanceEntry {
@@ -399,17 +415,6 @@ impl Receiver {
             received_at_us: self.area.now_us(),
             source_ae: self.request.calling_ae_title,
         }
-    }
-}
-
-fn not_re_encoded(error: ReEncodeError, from: Uid) -> StoreError {
-    match error {
-        ReEncodeError::Store(error) => error,
-        ReEncodeError::Rewrite(RewriteError::NotWhole(error)) => error.into(),
-        ReEncodeError::Rewrite(RewriteError::Source(source)) => {
-            IoFailure { operation: Operation::Compare, path: PathBuf::new(), source }.into()
-        }
-        ReEncodeError::Rewrite(_) => StoreError::Unconvertible(from),
     }
 }
 

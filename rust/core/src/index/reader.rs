@@ -330,45 +330,6 @@ impl<'i> Reader<'i> {
         set.map(|set| set.attributes).ok_or_else(|| view.damaged("a variant is missing"))
     }
 
-    /// An instance with the values of `set`, a set of the patient, study or series `entity`: the
-    /// first one, or the next that is still there.
-    pub fn instance_with(
-        &self,
-        level: Level,
-        entity: EntityId,
-        set: &AttributeSet<'_>,
-    ) -> Result<Option<InstanceKey>, IndexError> {
-        let has = |record: &InstanceRecord<'_>| {
-            let sets = record.sets();
-            set.number
-                == match level {
-                    Level::Patient => sets.patient,
-                    Level::Study => sets.study,
-                    Level::Series | Level::Image => sets.series,
-                }
-        };
-        if let Some(record) = self.instance(set.first_instance)? {
-            if has(&record) {
-                return Ok(Some(record.key()));
-            }
-        }
-        let mut found: Option<InstanceKey> = None;
-        self.for_each_series(level, entity, &mut |series| {
-            for record in self.instances(series, 0)? {
-                let record = record?;
-                if has(&record) {
-                    let key = record.key();
-                    if found.is_none_or(|found| key.number < found.number) {
-                        found = Some(key);
-                    }
-                    break;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
     /// Calls `visit` with each series of a patient, study or series, in order of arrival within
     /// each study.
     pub fn for_each_series(

@@ -18,7 +18,7 @@ use super::query::{
     Key, KeyRule, LEVELS, Query, RuleSet, Source, Subject, computed_level, unique_key,
 };
 use super::reader::{KeyRange, Reader};
-use super::record::{AttributeSet, EntityRecord, InstanceRecord};
+use super::record::{AttributeSet, EntityRecord, InstanceRecord, SetNumbers};
 use super::schema::{EntityId, InstanceKey};
 use crate::dataset::attributes::AttributesRef;
 use crate::dataset::character_set::{CharacterSet, Delimiters, is_affected};
@@ -37,6 +37,9 @@ pub struct Cursor {
     /// For studies, series and instances: the parent that is being gone through, and its last child
     /// that is done.
     below: [(u64, u64); 4],
+    /// The entity whose instances are gone through for one of a set of values, and the earliest that
+    /// was found so far.
+    earliest: Option<(Level, EntityId, InstanceKey)>,
 }
 
 /// What the search begins with.
@@ -619,7 +622,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         sets: &Sets<'t>,
         study: Option<(&EntityRecord<'t>, &Sets<'t>)>,
     ) -> Result<Flow, IndexError> {
-        let (query, reader, level) = (self.query, self.reader, record.level());
+        let (query, level) = (self.query, record.level());
         let Some(first) = sets.first() else { return Ok(Flow::Go) };
         let has_keys_below = LEVELS.iter().any(|at| *at > level && query.has_keys_of(*at));
         let is_partial = matches!(study, Some((_, Sets::Some(_))));
@@ -632,10 +635,10 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
                 Below::Stop => return Ok(Flow::Stop),
             }
         } else if query.needs_instance || wants_upper {
-            self.look();
-            match reader.instance_with(level, record.id(), first)? {
-                Some(key) => reader.instance(key)?,
-                None => None,
+            match self.first_with(record, first)? {
+                Below::Found(instance) => Some(instance),
+                Below::Nothing => None,
+                Below::Stop => return Ok(Flow::Stop),
             }
         } else {
             None
@@ -649,11 +652,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         };
         // Which set answers: that of the instance, where one was looked for.
         let numbers = instance.map(|instance| instance.sets());
-        let number = numbers.map_or(first.number, |numbers| match level {
-            Level::Patient => numbers.patient,
-            Level::Study => numbers.study,
-            Level::Series | Level::Image => numbers.series,
-        });
+        let number = numbers.map_or(first.number, |numbers| set_number(level, numbers));
         let values = if number == first.number {
             first.attributes
         } else {
@@ -730,6 +729,82 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         Ok(Below::Nothing)
     }
 
+    /// The earliest instance with the values of `set`, a set of `record`. Nearly always the one that
+    /// made the set; where that is gone, all are gone through, in pages as in [`Walk::below`].
+    fn first_with(
+        &mut self,
+        record: &EntityRecord<'t>,
+        set: &AttributeSet<'_>,
+    ) -> Result<Below<'t>, IndexError> {
+        let (reader, level) = (self.reader, record.level());
+        self.look();
+        if let Some(instance) = reader.instance(set.first_instance)? {
+            if set_number(level, instance.sets()) == set.number {
+                return Ok(Below::Found(instance));
+            }
+        }
+        let place = (level, record.id());
+        if self.cursor.earliest.is_some_and(|(level, id, _)| (level, id) != place) {
+            self.cursor.earliest = None;
+        }
+        if let Flow::Stop = self.look_for_set(record, place, set.number)? {
+            return Ok(Below::Stop);
+        }
+        let Some((_, _, key)) = self.cursor.earliest.take() else { return Ok(Below::Nothing) };
+        Ok(reader.instance(key)?.map_or(Below::Nothing, Below::Found))
+    }
+
+    /// Notes the earliest instance of each series below `record` that has set `number` of the entity
+    /// `place`, if it is earlier than what is noted.
+    fn look_for_set(
+        &mut self,
+        record: &EntityRecord<'t>,
+        place: (Level, EntityId),
+        number: u32,
+    ) -> Result<Flow, IndexError> {
+        let reader = self.reader;
+        let level = match record.level() {
+            Level::Patient => Level::Study,
+            Level::Study => Level::Series,
+            Level::Series | Level::Image => {
+                let after = self.enter(Level::Image, record.id());
+                for instance in reader.instances(record.id(), after)? {
+                    self.look();
+                    let instance = instance?;
+                    let key = instance.key();
+                    if set_number(place.0, instance.sets()) == number {
+                        let is_earlier =
+                            self.cursor.earliest.is_none_or(|(_, _, at)| key.number < at.number);
+                        if is_earlier {
+                            self.cursor.earliest = Some((place.0, place.1, key));
+                        }
+                        break;
+                    }
+                    self.leave(Level::Image, key.number);
+                    if self.is_over() {
+                        return Ok(Flow::Stop);
+                    }
+                }
+                return Ok(Flow::Go);
+            }
+        };
+        let after = self.enter(level, record.id());
+        for id in reader.children(level, record.id(), after)? {
+            self.look();
+            let id = id?;
+            if let Some(child) = reader.entity(level, id)? {
+                if let Flow::Stop = self.look_for_set(&child, place, number)? {
+                    return Ok(Flow::Stop);
+                }
+            }
+            self.leave(level, id);
+            if self.is_over() {
+                return Ok(Flow::Stop);
+            }
+        }
+        Ok(Flow::Go)
+    }
+
     /// The values of set `number` of an entity; the primary ones when it is not told or gone.
     fn set_of(
         &mut self,
@@ -791,6 +866,15 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
             self.is_full = true;
         }
         Ok(())
+    }
+}
+
+/// The number of the set of an entity at `level` that an instance has.
+fn set_number(level: Level, numbers: SetNumbers) -> u32 {
+    match level {
+        Level::Patient => numbers.patient,
+        Level::Study => numbers.study,
+        Level::Series | Level::Image => numbers.series,
     }
 }
 

@@ -328,3 +328,31 @@ fn successful(status: Status, operation: Operation, what: &str) -> Result<(), St
         _ => Err(format!("{what}: status {:04X}H: {}", status.0, status.text(operation))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ledger::Entry;
+    use super::super::tests::shared_of;
+    use super::*;
+
+    /// All that is lost is counted, limits::LOAD_FINDINGS_MAX are named.
+    #[test]
+    fn edge_of_findings() {
+        for (lost, named) in [(-1, -1), (0, 0), (1, 0)] {
+            let [lost, named] = [lost, named].map(|n| LOAD_FINDINGS_MAX.saturating_add_signed(n));
+            let shared = shared_of(lost as u32);
+            for store in 0..lost as u32 {
+                shared.ledger.enter(store, Entry::Answered(Status::SUCCESS));
+            }
+            let progress = Default::default();
+            let mut auditor = Auditor::new(&shared, &progress);
+            auditor.sum_up();
+            assert_eq!(
+                (auditor.report.lost, auditor.report.acknowledged),
+                (lost as u64, lost as u64)
+            );
+            assert_eq!(auditor.report.findings.len(), named);
+            assert!(auditor.report.findings.iter().all(|(what, _)| *what == "lost"));
+        }
+    }
+}

@@ -156,6 +156,19 @@ fn start<T: Send + 'static>(
 }
 
 impl Shared {
+    fn new(plan: Plan, stores: u32) -> Self {
+        Self {
+            ledger: Ledger::new(stores),
+            stop: plan.proposal.stop.clone().unwrap_or_default(),
+            next: AtomicU32::new(0),
+            stores: AtomicU32::new(0),
+            progress: Default::default(),
+            active: Mutex::new((0, Instant::now())),
+            idle: Condvar::new(),
+            plan,
+        }
+    }
+
     /// Waits until no thread is at work, at most `patience`; true if so. Whoever waits also stops
     /// threads whose time is over, which a peer that never ends would keep for ever.
     pub fn wait(&self, patience: Duration) -> bool {
@@ -311,16 +324,7 @@ impl Run {
     pub fn start(plan: Plan) -> io::Result<Self> {
         let stores = if plan.has(Action::Store) { plan.count } else { 0 };
         let associations = plan.associations;
-        let shared = Arc::new(Shared {
-            ledger: Ledger::new(stores),
-            stop: plan.proposal.stop.clone().unwrap_or_default(),
-            next: AtomicU32::new(0),
-            stores: AtomicU32::new(0),
-            progress: Default::default(),
-            active: Mutex::new((0, Instant::now())),
-            idle: Condvar::new(),
-            plan,
-        });
+        let shared = Arc::new(Shared::new(plan, stores));
         // What is in hand at the end may take as long as an answer may.
         let patience = shared.plan.proposal.dimse_timeout.unwrap_or(UNLIMITED);
         shared.end_within(shared.plan.duration.saturating_add(patience).min(UNLIMITED));
@@ -366,5 +370,96 @@ impl Run {
         let until = if ended_by == EndedBy::Duration { self.shared.plan.duration } else { elapsed };
         let due = self.pace.due_until(until).min(u64::from(self.shared.plan.count));
         Outcome { tally, elapsed, begun, overdue: due.saturating_sub(begun), ended_by }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOAD_AUDIT_S_MAX;
+    use crate::load::recipe::{Kind, Recipe};
+    use crate::net::tcp::TransportOptions;
+
+    /// A run of so many stores that has not begun.
+    pub(super) fn shared_of(stores: u32) -> Arc<Shared> {
+        let recipe = Recipe {
+            seed: 7,
+            kind: Kind::Ct,
+            pixel_bytes: vec![128],
+            patients: 1,
+            studies: 1,
+            series: 1,
+        };
+        let proposal = Proposal {
+            calling: AeTitle::new(b"LOAD"),
+            called: AeTitle::new(b"ANY"),
+            contexts: Vec::new(),
+            roles: Vec::new(),
+            max_pdu_bytes: 16_384,
+            max_send_pdu_bytes: None,
+            transport: TransportOptions::default(),
+            tls: None,
+            connect_timeout: None,
+            acse_timeout: None,
+            dimse_timeout: None,
+            socket_timeout: None,
+            stop: None,
+            interrupted: None,
+        };
+        let plan = Plan {
+            addresses: Vec::new(),
+            proposal,
+            source: Source::Recipe(recipe),
+            mix: vec![(Action::Store, 1)],
+            seed: 7,
+            count: stores,
+            duration: UNLIMITED,
+            associations: 1,
+            per_association: 0,
+            rate: None,
+            known: 0,
+            find_level: Level::Study,
+            retrieve_level: Level::Study,
+            destination: None,
+        };
+        Arc::new(Shared::new(plan, stores))
+    }
+
+    /// limits::LOAD_ERROR_KINDS_MAX different texts are counted apart, more together; none is lost.
+    #[test]
+    fn edge_of_kinds_of_errors() {
+        for (kinds, apart) in [(-1, -1), (0, 0), (1, 0)] {
+            let [kinds, apart] =
+                [kinds, apart].map(|n| LOAD_ERROR_KINDS_MAX.saturating_add_signed(n));
+            let mut tally = Tally::default();
+            for _ in 0..2 {
+                (0..kinds).for_each(|kind| tally.error(format!("kind {kind}"), 1));
+            }
+            let others = tally.errors.remove("others").unwrap_or_default();
+            assert_eq!(tally.errors.len(), apart);
+            assert!(tally.errors.values().all(|count| *count == 2));
+            assert_eq!(others as usize, 2 * (kinds - apart));
+        }
+    }
+
+    /// A run or an audit (limits::LOAD_AUDIT_S_MAX) whose time is over is stopped by whoever waits for
+    /// it, and not before.
+    #[test]
+    fn time_is_bounded() {
+        let shared = shared_of(0);
+        let (begin, until_stopped) = std::sync::mpsc::channel::<()>();
+        let job = start(&shared, move |shared| {
+            let _ = until_stopped.recv();
+            shared.stop.is_raised()
+        });
+        shared.end_within(Duration::from_secs(LOAD_AUDIT_S_MAX.into()));
+        assert!(!shared.wait(Duration::ZERO));
+        assert!(!shared.stop.is_raised());
+        shared.end_within(Duration::ZERO);
+        assert!(!shared.wait(Duration::ZERO));
+        assert!(shared.stop.is_raised());
+        drop(begin);
+        assert!(job.unwrap().join().unwrap());
+        assert!(shared.wait(Duration::from_secs(9)));
     }
 }

@@ -191,3 +191,38 @@ impl Taker for Objects<'_> {
         Status::SUCCESS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOAD_OPERATION_OBJECTS_MAX;
+
+    /// limits::LOAD_OPERATION_OBJECTS_MAX answers or objects are taken; one more ends a C-FIND, and is
+    /// refused in a C-GET. Neither is counted.
+    #[test]
+    fn edge_of_what_one_operation_brings() {
+        let encoding = Encoding::EXPLICIT_LITTLE;
+        let names = Names {
+            class: Uid::known("1.2").text(),
+            instance: Uid::known("1.2.3").text(),
+            study: Uid::known("1.3").text(),
+            series: Uid::known("1.4").text(),
+        };
+        let answer = identifier(Level::Image, &names, Asking::Find, encoding);
+        let left = LOAD_OPERATION_OBJECTS_MAX;
+        let mut count = 0_u64;
+        let mut each = |uid| count += u64::from(uid == names.instance);
+        let mut answers = Answers { encoding, level: Level::Image, left, each: &mut each };
+        assert!((0..left).all(|_| answers.identifier(&answer).is_ok()));
+        assert!(answers.identifier(&answer).is_err());
+        assert_eq!(count, left);
+        let mut count = 0_u64;
+        let mut each = |_: Came| count += 1;
+        let in_hand = Came { instance: None, syntax: None, bytes: 0, digest: 0 };
+        let (syntaxes, digest) = (Vec::new(), None);
+        let mut objects = Objects { syntaxes, digest, in_hand, left, each: &mut each };
+        assert!((0..left).all(|_| objects.object_end() == Status::SUCCESS));
+        assert_eq!(objects.object_end(), Status::OUT_OF_RESOURCES);
+        assert_eq!(count, left);
+    }
+}

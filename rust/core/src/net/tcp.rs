@@ -324,15 +324,25 @@ impl Connection {
             return;
         }
         let deadline = Instant::now() + Duration::from_secs(u64::from(CLOSE_TIMEOUT_S));
-        let mut scratch = [0; 4096];
-        let mut left = DISCARD_BYTES_MAX;
-        while left > 0 && Instant::now() < deadline {
-            match self.read(&mut scratch, Some(deadline), None) {
-                Ok(count) => left = left.saturating_sub(count),
-                Err(_) => return,
-            }
+        discard(|scratch| {
+            let is_in_time = Instant::now() < deadline;
+            self.read(scratch, Some(deadline), None).ok().filter(|_| is_in_time)
+        });
+    }
+}
+
+/// Reads what comes until `read` gives nothing more, or [`DISCARD_BYTES_MAX`] are read; gives how many.
+fn discard(mut read: impl FnMut(&mut [u8]) -> Option<usize>) -> usize {
+    let mut scratch = [0; 4096];
+    let mut left = DISCARD_BYTES_MAX;
+    while left > 0 {
+        let room = left.min(scratch.len());
+        match read(scratch.get_mut(..room).unwrap_or_default()) {
+            Some(count) => left = left.saturating_sub(count),
+            None => break,
         }
     }
+    DISCARD_BYTES_MAX - left
 }
 
 /// Reads what is there already; [`io::ErrorKind::WouldBlock`] when nothing is.
@@ -460,6 +470,20 @@ mod tests {
         assert!(matches!(connection.read(&mut buffer, deadline, None), Err(ReadEnd::TimedOut)));
         drop(peer);
         assert!(matches!(connection.read(&mut buffer, None, None), Err(ReadEnd::Closed)));
+    }
+
+    /// What is dropped behind an abort: all up to limits::DISCARD_BYTES_MAX, and no more.
+    #[test]
+    fn edge_of_what_is_discarded() {
+        for sent in [DISCARD_BYTES_MAX - 1, DISCARD_BYTES_MAX, DISCARD_BYTES_MAX + 1] {
+            let mut left = sent;
+            let read = discard(|buffer| {
+                let count = buffer.len().min(left);
+                left -= count;
+                (count > 0).then_some(count)
+            });
+            assert_eq!(read, sent.min(DISCARD_BYTES_MAX));
+        }
     }
 
     /// The stop flag ends a wait that has no deadline.

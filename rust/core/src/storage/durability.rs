@@ -85,6 +85,7 @@ pub enum Operation {
     MakeDirectory,
     SyncDirectory,
     Compare,
+    Read,
 }
 
 impl Operation {
@@ -100,6 +101,7 @@ impl Operation {
             Self::MakeDirectory => "create directory of",
             Self::SyncDirectory => "sync directory of",
             Self::Compare => "compare",
+            Self::Read => "read back",
         }
     }
 }

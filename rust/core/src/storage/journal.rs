@@ -856,3 +856,37 @@ fn copy(error: &JournalError) -> JournalError {
         JournalError::Interrupted => JournalError::Interrupted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::backend::tree::memory::MemoryTree;
+
+    /// limits::JOURNAL_SEGMENTS_MAX are made and filled; then a record is refused where nothing can be
+    /// released, and taken again as soon as something is.
+    #[test]
+    fn edge_of_segments() {
+        let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(true));
+        let recovered = recover(&tree, "journal", &mut |_, _| {}).unwrap();
+        let journal =
+            Journal::open(recovered, Durability::None, Box::new(|_: Vec<Written<()>>| {}));
+        journal.set_stalled(true);
+        let record = || vec![7; RECORD_HEADER_BYTES + JOURNAL_RECORD_BYTES_MAX];
+        let mut taken = 0;
+        let refused = loop {
+            match journal.append(record(), ()) {
+                Ok(sequence) => taken = sequence,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, JournalError::NoRoom), "{refused}");
+        let room = JOURNAL_SMALL_SEGMENT_BYTES + (JOURNAL_SEGMENTS_MAX - 1) * JOURNAL_SEGMENT_BYTES;
+        let most = room / (RECORD_HEADER_BYTES + JOURNAL_RECORD_BYTES_MAX);
+        // Each segment ends with less room than a record takes.
+        assert!((most - JOURNAL_SEGMENTS_MAX..=most).contains(&(taken as usize)), "{taken}");
+        assert_eq!(tree.names("journal").unwrap().len(), JOURNAL_SEGMENTS_MAX);
+        journal.release(taken / 2);
+        assert_eq!(journal.append(record(), ()).unwrap(), taken + 1);
+        assert_eq!(tree.names("journal").unwrap().len(), JOURNAL_SEGMENTS_MAX);
+    }
+}

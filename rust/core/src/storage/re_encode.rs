@@ -4,12 +4,13 @@
 //! which they mostly may, and what the second pass needs where not. That pass reads them from where
 //! they were put. Called by `storage::writer` and `archive::receiver`.
 
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 
 use crate::dataset::rewrite::{
     OutputEncoding, Padding, PixelHints, RewriteError, Rewriter, Rewriting, Survey, Surveyor,
     order, survey,
 };
+use crate::storage::durability::IoFailure;
 use crate::storage::writer::StoreError;
 use crate::uid::Uid;
 
@@ -100,6 +101,23 @@ pub(crate) enum ReEncodeError {
     Rewrite(RewriteError),
     /// The result cannot be written.
     Store(StoreError),
+}
+
+impl ReEncodeError {
+    /// What the sender is told about an object that came in `from`; `unread` says of which file when
+    /// what arrived cannot be read back.
+    pub fn into_store_error(
+        self,
+        from: Uid,
+        unread: impl FnOnce(io::Error) -> IoFailure,
+    ) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Rewrite(RewriteError::NotWhole(error)) => error.into(),
+            Self::Rewrite(RewriteError::Source(source)) => unread(source).into(),
+            Self::Rewrite(_) => StoreError::Unconvertible(from),
+        }
+    }
 }
 
 impl From<RewriteError> for ReEncodeError {

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ae_title::AeTitle;
-use crate::dataset::rewrite::{OutputEncoding, RewriteError};
+use crate::dataset::rewrite::OutputEncoding;
 use crate::dataset::scan::{ScanError, ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::limits::{
@@ -905,14 +905,8 @@ impl InstanceWriter {
     }
 
     fn not_re_encoded(&self, error: ReEncodeError) -> StoreError {
-        match error {
-            ReEncodeError::Store(error) => error,
-            ReEncodeError::Rewrite(RewriteError::Source(source)) => {
-                self.failure(Operation::Write, source).into()
-            }
-            ReEncodeError::Rewrite(RewriteError::NotWhole(error)) => error.into(),
-            ReEncodeError::Rewrite(_) => StoreError::Unconvertible(self.request.transfer_syntax),
-        }
+        let from = self.request.transfer_syntax;
+        error.into_store_error(from, |source| self.failure(Operation::Read, source))
     }
 
     /// Finds a name that is free, or settles with the object that has it.
@@ -1423,6 +1417,23 @@ mod tests {
                 assert_eq!(memory.files().len(), 2);
             }
         }
+    }
+
+    /// limits::NAME_ATTEMPTS_MAX names are tried beside the first: the last of them is taken, and then
+    /// there is no name any more, and nothing is left.
+    #[test]
+    fn edge_of_tried_names() {
+        let data = data_set(CT, "1.2.3", b"");
+        let (memory, store) = in_memory(|options| options.file_naming = FileNaming::SystemTime);
+        memory.occupy("19700101000000000.CT");
+        for serial in 0..NAME_ATTEMPTS_MAX - 1 {
+            memory.occupy(&format!("19700101000000000_{serial:04}.CT"));
+        }
+        let last = send(&store, "1.2.3", &[&data]).unwrap();
+        assert_eq!(last.file_name, format!("19700101000000000_{}.CT", NAME_ATTEMPTS_MAX - 1));
+        let refused = send(&store, "1.2.3", &[&data]);
+        assert!(matches!(refused, Err(StoreError::NoFreeName { .. })), "{refused:?}");
+        assert_eq!(names(&memory).len(), NAME_ATTEMPTS_MAX as usize + 1);
     }
 
     /// dcmrecv's `+ssd`.

@@ -504,8 +504,8 @@ mod tests {
         IMPLICIT_VR_LITTLE_ENDIAN,
     };
     use crate::limits::{
-        DEFLATE_TRAILER_BYTES_MAX, ORDERED_ELEMENTS_MAX, REWRITE_PADDING_BYTES_MAX,
-        REWRITE_SLOTS_MAX, SEQUENCE_DEPTH_MAX,
+        DEFLATE_TRAILER_BYTES_MAX, ORDERED_ELEMENTS_MAX, ORDERED_INFLATED_BYTES_MAX,
+        REWRITE_PADDING_BYTES_MAX, REWRITE_SLOTS_MAX, SEQUENCE_DEPTH_MAX,
     };
     use crate::vr::Vr;
     use proptest::prelude::*;
@@ -1096,6 +1096,32 @@ mod tests {
             let mut source = implicit((0x0010, 0x0010), b"");
             source.extend(implicit((0x0008, 0x0060), b"").repeat(elements - 1));
             assert_eq!(rewrite(&source, &way).is_ok(), is_good);
+        }
+    }
+
+    /// limits::ORDERED_INFLATED_BYTES_MAX, to the byte: a deflated data set in disorder.
+    #[test]
+    fn edge_of_inflated_disorder() {
+        let head = explicit((0x0010, 0x0010), *b"PN", b"");
+        for (bytes, is_good) in [
+            (ORDERED_INFLATED_BYTES_MAX - 1, true),
+            (ORDERED_INFLATED_BYTES_MAX, true),
+            (ORDERED_INFLATED_BYTES_MAX + 1, false),
+        ] {
+            let rest = (bytes - head.len() - 12) as u32;
+            let mut source = [&head[..], b"\x08\0\x01\0OB\0\0", &rest.to_le_bytes()].concat();
+            // Bytes that deflate does not make little of, lest the ratio is what refuses them.
+            source.extend((0..rest).map(|at| (at.wrapping_mul(0x9E37_79B1) >> 24) as u8));
+            assert_eq!(source.len(), bytes);
+            let deflated = {
+                let level = flate2::Compression::fast();
+                let mut out = flate2::write::DeflateEncoder::new(Vec::new(), level);
+                std::io::Write::write_all(&mut out, &source).unwrap();
+                out.finish().unwrap()
+            };
+            let way = output(OutputEncoding::STORESCP, DEFLATED);
+            let ordered = order(std::io::Cursor::new(&deflated), &way);
+            assert_eq!(ordered.is_ok(), is_good, "{bytes}");
         }
     }
 

@@ -229,17 +229,7 @@ impl Evidence<'_> {
             return "what cannot be read".to_owned();
         };
         let list = lists.suites;
-        let names: Vec<_> = list
-            .iter()
-            .map(|suite| suite.standard_name().unwrap_or_else(|| suite.name()))
-            .take(TLS_SUITES_SHOWN_MAX)
-            .collect();
-        let more = list.len().saturating_sub(names.len());
-        match (names.is_empty(), more) {
-            (true, _) => "none that is known here".to_owned(),
-            (_, 0) => names.join(", "),
-            (_, more) => format!("{} and {more} more", names.join(", ")),
-        }
+        suites_shown(list.iter().map(|suite| suite.standard_name().unwrap_or_else(|| suite.name())))
     }
 
     fn alert(&self, alert: i32) -> String {
@@ -254,6 +244,16 @@ impl Evidence<'_> {
             }
             _ => format!("it refused with alert '{name}': {cure}"),
         }
+    }
+}
+
+/// Names of cipher suites, as far as a line goes.
+fn suites_shown<'n>(mut suites: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let names: Vec<_> = suites.by_ref().take(TLS_SUITES_SHOWN_MAX).collect();
+    match (names.is_empty(), suites.len()) {
+        (true, _) => "none that is known here".to_owned(),
+        (_, 0) => names.join(", "),
+        (_, more) => format!("{} and {more} more", names.join(", ")),
     }
 }
 
@@ -328,6 +328,18 @@ mod tests {
         assert_eq!(acceptor(b""), None);
         let requestor = other_protocol(b"\x07\x00\x00\x00", Role::Requestor);
         assert!(requestor.unwrap().contains("without TLS"));
+    }
+
+    /// limits::TLS_SUITES_SHOWN_MAX names; of more, how many.
+    #[test]
+    fn edge_of_suites_shown() {
+        assert_eq!(suites_shown([].into_iter()), "none that is known here");
+        for (count, end) in [(-1, "N, N"), (0, "N, N"), (1, "N and 1 more")] {
+            let count = TLS_SUITES_SHOWN_MAX.saturating_add_signed(count);
+            let text = suites_shown(vec!["N"; count].into_iter());
+            assert_eq!(text.matches('N').count(), count.min(TLS_SUITES_SHOWN_MAX));
+            assert!(text.ends_with(end), "{text}");
+        }
     }
 
     /// The table has each alert once, in order.

@@ -19,13 +19,17 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::destinations::Destinations;
 use super::peer::{Ended, Operation, Peer};
 use crate::dimse::service::{QueryRequest, QueryService, Response, SubOperations};
 use crate::dimse::status::{Status, StatusClass};
 use crate::index::InstanceKey;
-use crate::limits::{FAILED_UIDS_BYTES_MAX, RETRIEVE_PAGE_INSTANCES, RETRIEVE_WINDOW_INSTANCES};
+use crate::limits::{
+    FAILED_UIDS_BYTES_MAX, MOVE_ANSWER_TIMEOUT_S, RETRIEVE_PAGE_INSTANCES,
+    RETRIEVE_WINDOW_INSTANCES,
+};
 use crate::uid::{Uid, UidText};
 
 pub mod keys;
@@ -37,6 +41,9 @@ pub mod stock;
 use self::keys::{Iter, MatchKeys};
 use self::lines::{GetLine, MoveLine, MoveOptions, Originator, PeerAsker};
 use self::object::{Body, Held, StoredFile, load};
+
+/// Silence of a move destination that nothing shorter ends.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(MOVE_ANSWER_TIMEOUT_S as u64);
 
 /// Where matched instances are: an archive's index and files.
 pub trait Stock {
@@ -553,7 +560,7 @@ pub fn perform(
         transport: service.transport,
         acse_timeout: service.acse_timeout,
         dimse_timeout: service.dimse_timeout,
-        socket_timeout: service.socket_timeout,
+        socket_timeout: service.socket_timeout.or(Some(ANSWER_TIMEOUT)),
         stop: peer.stop(),
     };
     let originator = Originator {

@@ -73,7 +73,7 @@ fn matches(
     loop {
         match page(&query, open, &mut cursor, &mut keys) {
             Ok(Progress::Done) => return Ok(Ok(keys.in_order_of_arrival())),
-            Ok(Progress::More) if keys.bytes() > RETRIEVE_KEYS_BYTES_MAX => {
+            Ok(Progress::More) if keys.are_too_many() => {
                 let count = keys.len();
                 peer.narrator().complain(format_args!(
                     "C-{service} refused: more than {count} instances match, which is too many"
@@ -109,6 +109,11 @@ fn page(
 }
 
 impl MatchKeys {
+    /// True when they take more memory than there is for them.
+    fn are_too_many(&self) -> bool {
+        self.bytes() > RETRIEVE_KEYS_BYTES_MAX
+    }
+
     /// In the order in which they arrived, where they are not too many to be put into it.
     fn in_order_of_arrival(self) -> Self {
         let is_ordered = self.iter().is_sorted_by_key(|key| key.number);
@@ -136,6 +141,34 @@ mod tests {
         keys.extend([key(1, 1), key(1, 3), key(2, 2), key(2, 4)]);
         let ordered: Vec<_> = keys.in_order_of_arrival().iter().collect();
         assert_eq!(ordered, [key(1, 1), key(2, 2), key(1, 3), key(2, 4)]);
+    }
+
+    /// limits::RETRIEVE_KEYS_BYTES_MAX, to the byte.
+    #[test]
+    fn edge_of_memory() {
+        let mut keys = MatchKeys::default();
+        // The largest differences, of ten bytes each way, and then the smallest.
+        let far = InstanceKey { series: 1 << 63, number: 1 << 63 };
+        let mut at = InstanceKey::default();
+        while keys.bytes() < RETRIEVE_KEYS_BYTES_MAX - 40 {
+            at = if at == far { InstanceKey::default() } else { far };
+            keys.push(at);
+        }
+        while keys.bytes() < RETRIEVE_KEYS_BYTES_MAX - 3 {
+            at.number = at.number.wrapping_add(1);
+            keys.push(at);
+        }
+        if keys.bytes() == RETRIEVE_KEYS_BYTES_MAX - 3 {
+            // A difference of two bytes and one of one.
+            at.number = at.number.wrapping_add(100);
+            keys.push(at);
+        } else {
+            keys.push(at);
+        }
+        assert_eq!(keys.bytes(), RETRIEVE_KEYS_BYTES_MAX);
+        assert!(!keys.are_too_many());
+        keys.push(at);
+        assert!(keys.are_too_many());
     }
 
     /// limits::RETRIEVE_SORTED_INSTANCES_MAX are put in order, one more is left as it is.

@@ -82,6 +82,14 @@ impl Memory {
         self.lock().directories.clone()
     }
 
+    /// Makes an empty file, as somebody else may.
+    pub fn occupy(&self, name: &str) {
+        let mut contents = self.lock();
+        contents.inodes.push(Inode::default());
+        let inode = contents.inodes.len() - 1;
+        contents.set(name, Some(inode));
+    }
+
     /// Removes a file, as somebody else may.
     pub fn forget(&self, name: &str) {
         self.lock().set(name, None);
