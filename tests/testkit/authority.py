@@ -127,29 +127,33 @@ class Authority:
         )  # fmt: skip
         return Credentials(key, certificate)
 
-    def chain(self, directory: Path, between: int) -> Credentials:
-        """A certificate behind so many others, in one file with them; one key serves all."""
+    def chains(self, directory: Path, lengths: range) -> dict[int, Credentials]:
+        """Certificates behind so many others each, in one file with them; one key serves all."""
         directory.mkdir()
         key, extensions = directory / "key", directory / "extensions"
         make_key(key)
+        public = directory / "public"
+        openssl("pkey", "-in", key, "-pubout", "-out", public)
         extensions.write_text("basicConstraints = critical,CA:TRUE\n")
-        issuer, issuer_key, texts = self.certificate, self.directory / "ca.key", []
-        for at in range(between + 1):
-            request, certificate = directory / f"{at}.csr", directory / f"{at}.pem"
+
+        def issue(name: str, issuer: Path, issuer_key: Path, *options: str | Path) -> Path:
+            certificate = directory / f"{name}.pem"
             openssl(
-                "req", "-new", "-key", key, "-out", request, "-subj", f"/CN=chain {at}",
-                "-config", self._request_configuration(),
+                "x509", "-new", "-force_pubkey", public, "-subj", f"/CN={name}", "-CA", issuer,
+                "-CAkey", issuer_key, "-days", "30", "-out", certificate, *options,
             )  # fmt: skip
-            is_authority = ["-extfile", extensions] if at < between else []
-            openssl(
-                "x509", "-req", "-in", request, "-CA", issuer, "-CAkey", issuer_key,
-                "-set_serial", str(9000 + at), "-days", "30", "-out", certificate, *is_authority,
-            )  # fmt: skip
-            issuer, issuer_key = certificate, key
-            texts.append(certificate.read_text())
-        whole = directory / "chain.pem"
-        whole.write_text("".join(reversed(texts)))
-        return Credentials(key, whole)
+            return certificate
+
+        made, between = {}, [self.certificate]
+        for at in range(max(lengths) + 1):
+            issuer_key = key if at else self.directory / "ca.key"
+            if at in lengths:
+                leaf = issue(f"behind-{at}", between[-1], issuer_key)
+                texts = [path.read_text() for path in (leaf, *between[:0:-1])]
+                leaf.write_text("".join(texts))
+                made[at] = Credentials(key, leaf)
+            between.append(issue(f"between-{at}", between[-1], issuer_key, "-extfile", extensions))
+        return made
 
     def revoke(self, credentials: Credentials) -> None:
         """Put a certificate on the next revocation list."""
