@@ -100,8 +100,8 @@ WORKING = {
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-k -P -S -O -aet -aec -aem +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu +xm +xh +xn +xl +x2 "
         "+x3 +xo +x4 +x5 +xr +xd +xi +xa -x= -xe -xb -xd -xi -ac +ac --no-port +P -pi -pr -to -ta "
-        "-td -pdu -dhl --repeat --abort --ignore --cancel -up -od -B +B +F -F +t= +u +g= +e -p "
-        "--durability --duplicate"
+        "-td -pdu -dhl --repeat --abort --ignore --cancel -up -od -B +B +F -F +t= +te +tb +ti +td "
+        "+u -u +g= +g -g +e -e -p +p +cl --durability --duplicate"
     ),
     "dcmconv": (
         "-h --version --arguments -q -v -d -ll -lc --log-json +f +fo -f -t= -td -te -tb -ti +ml "

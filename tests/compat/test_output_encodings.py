@@ -22,7 +22,7 @@ import pytest
 
 import dcmfast
 from testkit import pdu
-from testkit.archive import Archive, start_archive
+from testkit.archive import Archive, keys, start_archive
 from testkit.corpus import (
     CUT_FILES,
     RealFile,
@@ -34,7 +34,7 @@ from testkit.corpus import (
 )
 from testkit.kinds import StartReceiver
 from testkit.peer import ScriptedPeer
-from testkit.process import Receiver, run_tool
+from testkit.process import Receiver, free_port, run_tool
 from vectors import make
 
 pytestmark = pytest.mark.dcmtk
@@ -436,6 +436,81 @@ def test_dcmqrscp(options: list[str], running_scp: StartReceiver, tmp_path: Path
     assert len(ours) > (25 if IS_SOAK else 8)
     done = run_tool("dcmfast", "index", ["verify", archive.area, "--digest"])
     assert done.code == 0, done
+
+
+#: Options of movescu; getscu has those of the first two rows.
+RETRIEVED: list[tuple[str, list[str]]] = [
+    ("getscu", []),
+    ("getscu", ["-B"]),
+    ("getscu", ["+B"]),
+    ("movescu", ["-B"]),
+    ("movescu", ["+t=", "+cl", "9"]),
+    ("movescu", ["+te"]),
+    ("movescu", ["+tb"]),
+    ("movescu", ["+ti"]),
+    ("movescu", ["+td", "+cl", "1"]),
+    ("movescu", ["-u"]),
+    ("movescu", ["+u", "+g=", "+e", "-p"]),
+    ("movescu", ["+g", "-e"]),
+    ("movescu", ["-g"]),
+    ("movescu", ["+p", "256", "16"]),
+    ("movescu", ["-F", "+ti"]),
+    ("movescu", ["+B"]),
+]
+
+
+@pytest.fixture(scope="module")
+def stocked(
+    shared_scp: StartReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Archive, int]:
+    """An archive that keeps every byte, with objects of every kind; where MOVESCU listens."""
+    port = free_port()
+    archive = start_archive(
+        shared_scp, tmp_path_factory.mktemp("stocked"), "+B",
+        hosts=(f"self = (MOVESCU, localhost, {port})",),
+    )  # fmt: skip
+    usable = [file for file in sendable_files() if file.transfer_syntax_uid in UNCOMPRESSED]
+    files = share([file for file in usable if is_comparable(file)], 1, 4)
+    statuses = send(archive.server, batches([odd_instance(), *files])[0], "QR")
+    assert statuses.count(0) > 8
+    return archive, port
+
+
+@pytest.mark.parametrize(
+    ("tool", "options"), RETRIEVED, ids=[" ".join([tool, *rest]) for tool, rest in RETRIEVED]
+)
+def test_what_is_retrieved(
+    tool: str, options: list[str], stocked: tuple[Archive, int], tmp_path: Path
+) -> None:
+    """The bytes of DCMTK's movescu and getscu, from the same archive."""
+    archive, port = stocked
+    found = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        folder = tmp_path / implementation
+        folder.mkdir()
+        receiving = ["+P", str(port)] if tool == "movescu" else []
+        # With +B DCMTK's movescu writes into the working directory (DIFFERENCES.md D8).
+        done = run_tool(
+            implementation, tool,
+            ["-S", "-aec", "QR", *receiving, "-od", str(folder), *options, "localhost",
+             str(archive.server.port), *keys("STUDY", StudyInstanceUID="")],
+            cwd=folder,
+        )  # fmt: skip
+        assert done.code == 0, done.stderr
+        files = sorted(folder.iterdir())
+        contents = [comparable(file, is_bare="-F" in options) for file in files]
+        if "+p" in options:
+            contents = [without_last_padding(one) for one in contents]
+        if (tool, options) == ("getscu", ["+B"]):
+            # DCMTK names itself as the source there (DIFFERENCES.md D27).
+            sources = [meta.pop(0x16) for meta, _ in contents]
+            assert set(sources) == {b"GETSCU" if implementation == "dcmtk" else b"QR"}
+        found[implementation] = dict(zip([file.name for file in files], contents, strict=True))
+    ours, theirs = found["dcmfast"], found["dcmtk"]
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name] == theirs[name], name
+    assert len(ours) > 8
 
 
 # ---- The tool ----------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: Our words for naming → the engine's.
 _NAMINGS = {
     "uid": "sop_instance_uid",
+    "bare-uid": "bare_sop_instance_uid",
     "unique": "unique_uid",
     "time": "system_time",
     "short-unique": "short_unique",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: 3.6.7, as run).
 OF_DCMRECV = OutputEncoding(lengths="undefined", padding="keep", values="keep")
 
+#: What getscu writes, which has no options for it either; its values are trimmed.
+OF_GETSCU = OutputEncoding(lengths="undefined", padding="keep")
+
 _IMPLICIT, _LITTLE, _BIG, _DEFLATED = CONVERTIBLE_TRANSFER_SYNTAXES
 _TRANSFER_SYNTAXES = {
     "same": "",

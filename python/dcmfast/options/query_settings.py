@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 
 from dcmfast.errors import CommandLineError, OutputDirectoryError, OutputNotWritableError
-from dcmfast.options import settings
+from dcmfast.options import encodings, settings
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import ReceiverSettings, RequestorSettings
-from dcmfast.types import AETitle
+from dcmfast.types import AETitle, OutputEncoding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def movescu(
                 parsed,
                 port=int(parsed.values("receiving_port")[0]),
                 is_meta_written=parsed.choice("file_format") == "file",
+                encoding=encodings.output_encoding(parsed),
             )
             if parsed.choice("receiving_port") == "listen"
             else None,
@@ -169,7 +170,14 @@ def getscu(
         return GetSettings(
             **query,
             preference=parsed.choice("preference"),
-            receiver=_receiver(parsed, port=1, is_meta_written=True),
+            receiver=_receiver(
+                parsed,
+                port=1,
+                is_meta_written=True,
+                encoding=encodings.OF_GETSCU,
+                # DCMTK's: what goes to disk directly has no prefix in its name.
+                naming="bare-uid" if parsed.choice("bit_preserving") == "bit-preserving" else "uid",
+            ),
         )
 
     return settings.built(parsed, build)
@@ -208,7 +216,14 @@ def _refused(parsed: ParsedOptions, text: str) -> CommandLineError:
     return CommandLineError(text, is_silent=parsed.log_level in ("fatal", "off"))
 
 
-def _receiver(parsed: ParsedOptions, *, port: int, is_meta_written: bool) -> ReceiverSettings:
+def _receiver(
+    parsed: ParsedOptions,
+    *,
+    port: int,
+    is_meta_written: bool,
+    encoding: OutputEncoding,
+    naming: str = "uid",
+) -> ReceiverSettings:
     """Return how objects that come are stored, as storescp's settings say it."""
     directory = settings.directory_typed(parsed)
     is_ignoring = parsed.flag("ignore")
@@ -236,10 +251,9 @@ def _receiver(parsed: ParsedOptions, *, port: int, is_meta_written: bool) -> Rec
         process_model="threads",
         output_directory=directory if not is_ignoring else ".",
         is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
-        # What was retrieved stays as it was sent (DIFFERENCES.md D7).
-        output_encoding=None,
+        output_encoding=encoding,
         is_meta_written=is_meta_written,
-        naming="uid",
+        naming=naming,
         subdirectory="none",
         study_prefix="",
         exec_on_reception=None,

@@ -230,6 +230,7 @@ impl DirectoryPlan {
         Ok(StoreOptions {
             file_naming: match &*self.file_naming {
                 "sop_instance_uid" => FileNaming::SopInstanceUid,
+                "bare_sop_instance_uid" => FileNaming::BareSopInstanceUid,
                 "unique_uid" => FileNaming::UniqueUid,
                 "system_time" => FileNaming::SystemTime,
                 "short_unique" => FileNaming::ShortUnique,

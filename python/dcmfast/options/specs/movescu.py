@@ -26,7 +26,7 @@ _COMPRESSED = tuple(
 
 def _not_from_compressed(option: Option) -> Option:
     conflicts = (*option.conflicts, *all_in_force(*_COMPRESSED))
-    return option.replace(conflicts=conflicts, available=False)
+    return option.replace(conflicts=conflicts)
 
 
 #: What a query client takes besides its options.
@@ -130,21 +130,21 @@ MOVESCU = FrontEnd(
                 ),
                 Section(
                     title="post-1993 value representations (not with --bit-preserving)",
-                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR.replace(available=False)),
+                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR),
                 ),
                 Section(
                     title="group length encoding (not with --bit-preserving)",
                     options=(
                         output.GROUP_LENGTH_RECALC,
-                        output.GROUP_LENGTH_CREATE.replace(available=False),
-                        output.GROUP_LENGTH_REMOVE.replace(available=False),
+                        output.GROUP_LENGTH_CREATE,
+                        output.GROUP_LENGTH_REMOVE,
                     ),
                 ),
                 Section(
                     title="length encoding in sequences and items (not with --bit-preserving)",
                     options=(
                         output.LENGTH_EXPLICIT,
-                        output.LENGTH_UNDEFINED.replace(available=False),
+                        output.LENGTH_UNDEFINED,
                     ),
                 ),
                 Section(
@@ -153,7 +153,6 @@ MOVESCU = FrontEnd(
                     options=(
                         output.PADDING_OFF,
                         output.PADDING_CREATE.replace(
-                            available=False,
                             summary="[f]ile-pad [i]tem-pad: integer\n"
                             "align file on multiple of f bytes\nand items on multiple of i bytes",
                         ),
@@ -161,7 +160,7 @@ MOVESCU = FrontEnd(
                 ),
                 Section(
                     title="deflate compression level (only with -xd or --write-xfer-deflated/same)",
-                    options=(output.COMPRESSION_LEVEL_ALSO_PROPOSED.replace(available=False),),
+                    options=(output.COMPRESSION_LEVEL_ALSO_PROPOSED,),
                 ),
             ),
         ),

@@ -9,6 +9,7 @@
 //! dcmrecv  +fd        as storescp                             +fu  as +uf
 //!          +fsu       PFX_ + 16 hex digits EXT                +fst YYYYMMDDhhmmss.ffffff.PFX EXT
 //!          +ssd       data/YYYY/MM/DD/ by Series Date, else undef/YYYYMMDD/ by today
+//! getscu   +B         UID
 //! ```
 //!
 //! The folders of studies (`-ss`, `-su`, `-sp`) stand in `naming/folders.rs`.
@@ -40,6 +41,8 @@ pub enum FileNaming {
     /// `PFX.UID EXT`: storescp's default and `-uf`, dcmrecv's `+fd`.
     #[default]
     SopInstanceUid,
+    /// `UID`: getscu's `+B`.
+    BareSopInstanceUid,
     /// `PFX.X.NEWUID EXT`: storescp's `+uf`, dcmrecv's `+fu`.
     UniqueUid,
     /// `YYYYMMDDhhmmssmmm[_NNNN].PFX EXT`: storescp's `-tn`.
@@ -54,7 +57,7 @@ impl FileNaming {
     /// True when a stored file of the same name is the same SOP Instance, so that the duplicate
     /// policy decides; false when another name must be found.
     pub const fn may_meet_existing(self) -> bool {
-        matches!(self, Self::SopInstanceUid)
+        matches!(self, Self::SopInstanceUid | Self::BareSopInstanceUid)
     }
 }
 
@@ -268,6 +271,12 @@ impl Naming {
                 let (uid, warning) = encode_uid(parts.sop_instance);
                 (format!("{name_prefix}.{uid}{extension}"), warning)
             }
+            FileNaming::BareSopInstanceUid => {
+                let (uid, warning) = encode_uid(parts.sop_instance);
+                // No encoded text has a `_` without two hex digits behind it.
+                let hidden = if uid.starts_with('.') || uid.is_empty() { "_" } else { "" };
+                (format!("{hidden}{uid}{extension}"), warning)
+            }
             FileNaming::UniqueUid => {
                 (format!("{name_prefix}.X.2.25.{}{extension}", uuid_version_4(chance)), None)
             }
@@ -433,6 +442,8 @@ mod tests {
         let ct = |file, extension, attempt| name(file, CT, b"1.2.3.1.1.1", extension, attempt);
         assert_eq!(ct(FileNaming::SopInstanceUid, "", 0), "CT.1.2.3.1.1.1");
         assert_eq!(ct(FileNaming::SopInstanceUid, ".dcm", 0), "CT.1.2.3.1.1.1.dcm");
+        assert_eq!(ct(FileNaming::BareSopInstanceUid, "", 0), "1.2.3.1.1.1");
+        assert_eq!(name(FileNaming::BareSopInstanceUid, CT, b"..", "", 0), "_..");
         assert_eq!(ct(FileNaming::SystemTime, "", 0), "20261121090326843.CT");
         assert_eq!(ct(FileNaming::SystemTime, "", 1), "20261121090326843_0000.CT");
         assert_eq!(ct(FileNaming::SystemTime, "", 2), "20261121090326843_0001.CT");
@@ -497,6 +508,7 @@ mod tests {
     fn any_naming() -> impl Strategy<Value = FileNaming> {
         prop_oneof![
             Just(FileNaming::SopInstanceUid),
+            Just(FileNaming::BareSopInstanceUid),
             Just(FileNaming::UniqueUid),
             Just(FileNaming::SystemTime),
             Just(FileNaming::ShortUnique),

@@ -810,7 +810,7 @@ impl InstanceWriter {
                 evicted: Vec::new(),
             });
         }
-        let needs_uid = self.store.naming.file_naming() == FileNaming::SopInstanceUid;
+        let needs_uid = self.store.naming.file_naming().may_meet_existing();
         if needs_uid && self.request.sop_instance.is_empty() {
             return Err(StoreError::MissingUid(AFFECTED_SOP_INSTANCE_UID));
         }
