@@ -42,7 +42,11 @@ PYTHON_MAY_IMPORT: dict[str, set[str]] = {
         "errors", "types", "limits", "options", "config", "policy", "net", "archive", "observe",
         "dataset", "transcode", "uids",
     },
-    "__init__": {"archive", "dataset", "errors", "types", "_rust"},
+    "requestor": {
+        "errors", "types", "limits", "uids", "options", "policy", "observe", "net", "dataset",
+        "_rust",
+    },
+    "__init__": {"archive", "dataset", "requestor", "errors", "types", "_rust"},
     "__main__": {"apps", "errors", "options"},
 }  # fmt: skip
 

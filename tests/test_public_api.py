@@ -18,6 +18,9 @@ def test_the_public_names_are_those_of_the_readme() -> None:
     assert dcmfast.__all__ == [
         "Archive",
         "ArchiveServer",
+        "Association",
+        "StorageReceiver",
+        "Tls",
         "__version__",
         "read",
         "rewrite",
@@ -29,6 +32,8 @@ def test_the_public_names_are_those_of_the_readme() -> None:
     assert "dcmfast.rewrite(" in readme
     assert "dcmfast.Archive(" in readme
     assert "dcmfast.ArchiveServer(" in readme
+    assert "dcmfast.Association(" in readme
+    assert "dcmfast.StorageReceiver(" in readme
 
 
 def test_every_public_name_is_there_and_described() -> None:

@@ -1,8 +1,9 @@
 //! `Association`: the requestor side for the SCU tools. A call is one operation; the interpreter is
 //! released while it waits.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use dcmfast_core::acse::block::{AssociationBlock, ContextBlock};
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::query::{Pending, ResponseData};
-use dcmfast_core::client::{Proposal, Requestor};
+use dcmfast_core::client::{Interrupt, Proposal, Requestor};
 use dcmfast_core::console::Console;
 use dcmfast_core::dimse::block::MessageBlock;
 use dcmfast_core::dimse::service::QueryService;
 use dcmfast_core::dimse::status::StatusClass;
 use dcmfast_core::log::Sink;
-use dcmfast_core::net::tcp::{TransportOptions, resolve};
+use dcmfast_core::net::tcp::{StopFlag, TransportOptions, resolve};
 use dcmfast_core::server::getting::Getting;
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{Cut, InputFormat, ReadError, StoredInstance, cut_of, inspect};
@@ -24,6 +25,7 @@ use dcmfast_core::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, U
 use dcmfast_core::ul::pdu::{APPLICATION_CONTEXT_NAME, PresentationResult, RoleSelection, UidItem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 
 use crate::error::{ConnectError, client_error, interrupted, os_error};
 use crate::request::QueryResponse;
@@ -178,6 +180,41 @@ pub struct Association {
     pending: Mutex<Option<Pending>>,
     /// A C-GET under way, which has the association meanwhile.
     getting: Mutex<Option<Getting>>,
+    /// Ends the wait of that C-GET.
+    stop: Mutex<Option<StopFlag>>,
+    /// Whoever waits in another thread gives the association up.
+    is_aborting: Arc<AtomicBool>,
+    negotiated: Negotiated,
+}
+
+/// What was agreed on; asked for without waiting for whoever is using the association.
+struct Negotiated {
+    contexts: Vec<Answered>,
+    roles: Vec<Option<(bool, bool)>>,
+    peer_max_pdu_bytes: u32,
+    peer_implementation: (String, String),
+    secured: Option<String>,
+}
+
+impl Negotiated {
+    fn of(requestor: &Requestor) -> Self {
+        let answered = requestor.contexts().iter().map(|context| {
+            (
+                context.id,
+                context.abstract_syntax.to_string(),
+                context.result.byte(),
+                context.transfer_syntax.map(|uid| uid.to_string()),
+            )
+        });
+        let (uid, name) = requestor.peer_implementation();
+        Self {
+            contexts: answered.collect(),
+            roles: requestor.contexts().iter().map(|context| context.role).collect(),
+            peer_max_pdu_bytes: requestor.peer_max_pdu_bytes().unwrap_or(0),
+            peer_implementation: (uid.to_owned(), name.to_owned()),
+            secured: requestor.secured().map(str::to_owned),
+        }
+    }
 }
 
 type Guard<'a> = MutexGuard<'a, Option<Requestor>>;
@@ -189,6 +226,10 @@ impl Association {
 
     fn getting(&self) -> MutexGuard<'_, Option<Getting>> {
         self.getting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) -> MutexGuard<'_, Option<StopFlag>> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pending(&self) -> MutexGuard<'_, Option<Pending>> {
@@ -225,12 +266,14 @@ fn ended() -> PyErr {
 #[pymethods]
 impl Association {
     /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes
-    /// each; for those of `scp_roles` the role of an SCP is proposed.
+    /// each; for those of `scp_roles` the role of an SCP is proposed, for those of `both_roles` that
+    /// of an SCU, too.
     #[new]
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
         connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
         tcp_no_delay=true, tcp_buffer_bytes=None, tls=None, scp_roles=Vec::new(),
+        both_roles=Vec::new(),
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -250,6 +293,7 @@ impl Association {
         tcp_buffer_bytes: Option<usize>,
         tls: Option<Bound<'_, TlsContext>>,
         scp_roles: Vec<String>,
+        both_roles: Vec<String>,
     ) -> PyResult<Self> {
         let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
         let contexts = contexts
@@ -259,14 +303,18 @@ impl Association {
                 Ok((uid(abstract_syntax)?, list.collect::<PyResult<Vec<Uid>>>()?))
             })
             .collect::<PyResult<Vec<_>>>()?;
+        let is_aborting = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_aborting);
+        let asked = move || flag.load(Ordering::Acquire) || interrupted();
         let proposal = Proposal {
             calling: AeTitle::new(calling.as_bytes()),
             called: AeTitle::new(called.as_bytes()),
             contexts,
-            roles: scp_roles
-                .iter()
-                .map(|class| {
-                    Ok(RoleSelection { sop_class_uid: uid(class)?.text(), scu: false, scp: true })
+            roles: [(&scp_roles, false), (&both_roles, true)]
+                .into_iter()
+                .flat_map(|(classes, scu)| classes.iter().map(move |class| (class, scu)))
+                .map(|(class, scu)| {
+                    Ok(RoleSelection { sop_class_uid: uid(class)?.text(), scu, scp: true })
                 })
                 .collect::<PyResult<_>>()?,
             max_pdu_bytes,
@@ -278,7 +326,7 @@ impl Association {
             dimse_timeout: seconds(dimse_timeout_s),
             socket_timeout: seconds(socket_timeout_s),
             stop: None,
-            interrupted: Some(interrupted),
+            interrupted: Some(Interrupt::new(asked)),
         };
         let requestor = py.detach(|| {
             let addresses = resolve(host, port).map_err(|_| {
@@ -287,57 +335,49 @@ impl Association {
             Requestor::associate(&addresses, &proposal).map_err(client_error)
         })?;
         Ok(Self {
+            negotiated: Negotiated::of(&requestor),
             requestor: Mutex::new(Some(requestor)),
             pending: Mutex::new(None),
             getting: Mutex::new(None),
+            stop: Mutex::new(None),
+            is_aborting,
         })
     }
 
     /// Each proposed context: ID, abstract syntax, result of PS3.8 Table 9-18, transfer syntax when
     /// accepted.
-    fn contexts(&self) -> PyResult<Vec<Answered>> {
-        let guard = self.lock();
-        let requestor = guard.as_ref().ok_or_else(ended)?;
-        Ok(requestor
-            .contexts()
-            .iter()
-            .map(|context| {
-                (
-                    context.id,
-                    context.abstract_syntax.to_string(),
-                    context.result.byte(),
-                    context.transfer_syntax.map(|uid| uid.to_string()),
-                )
-            })
-            .collect())
+    fn contexts(&self) -> Vec<Answered> {
+        self.negotiated.contexts.clone()
+    }
+
+    /// The roles that the peer answered for each proposed context, SCU and SCP; None where it
+    /// answered none.
+    fn roles(&self) -> Vec<Option<(bool, bool)>> {
+        self.negotiated.roles.clone()
     }
 
     /// The peer's maximum length in bytes; 0 for no limit.
     #[getter]
-    fn peer_max_pdu_bytes(&self) -> PyResult<u32> {
-        let guard = self.lock();
-        Ok(guard.as_ref().ok_or_else(ended)?.peer_max_pdu_bytes().unwrap_or(0))
+    fn peer_max_pdu_bytes(&self) -> u32 {
+        self.negotiated.peer_max_pdu_bytes
     }
 
     /// The peer's implementation class UID and version name.
     #[getter]
-    fn peer_implementation(&self) -> PyResult<(String, String)> {
-        let guard = self.lock();
-        let (uid, name) = guard.as_ref().ok_or_else(ended)?.peer_implementation();
-        Ok((uid.to_owned(), name.to_owned()))
+    fn peer_implementation(&self) -> (String, String) {
+        self.negotiated.peer_implementation.clone()
     }
 
     /// Version, suite and peer of a secure connection; None for plain TCP.
     #[getter]
-    fn secured(&self) -> PyResult<Option<String>> {
-        let guard = self.lock();
-        Ok(guard.as_ref().ok_or_else(ended)?.secured().map(str::to_owned))
+    fn secured(&self) -> Option<String> {
+        self.negotiated.secured.clone()
     }
 
     /// Message ID of the next request.
     #[getter]
-    fn next_message_id(&self) -> PyResult<u16> {
-        Ok(self.lock().as_ref().ok_or_else(ended)?.next_message_id())
+    fn next_message_id(&self, py: Python<'_>) -> PyResult<u16> {
+        self.with(py, |requestor| Ok(requestor.next_message_id()))
     }
 
     /// C-ECHO on a context; gives the status.
@@ -383,6 +423,27 @@ impl Association {
                 requestor.store(context_id, class, sop_instance, bytes, source, &mut progress);
             print("\n");
             Ok(status?.0)
+        })
+    }
+
+    /// C-STORE of a data set in memory, encoded in the transfer syntax of the context; gives the
+    /// status.
+    fn store_bytes(
+        &self,
+        py: Python<'_>,
+        context_id: u8,
+        sop_class_uid: &str,
+        sop_instance_uid: &str,
+        data_set: PyBackedBytes,
+    ) -> PyResult<u16> {
+        let uid_text = |text: &str| {
+            UidText::new(text.as_bytes()).ok_or_else(|| PyValueError::new_err("UID too long"))
+        };
+        let (class, instance) = (uid_text(sop_class_uid)?, uid_text(sop_instance_uid)?);
+        self.with(py, |requestor| {
+            let mut source = Cursor::new(&data_set[..]);
+            let bytes = data_set.len() as u64;
+            Ok(requestor.store(context_id, class, instance, bytes, &mut source, &mut |_| ())?.0)
         })
     }
 
@@ -448,8 +509,10 @@ impl Association {
             let (get, read) = (QueryService::Get, ResponseData::Read);
             requestor.begin_query(get, context_id, None, &identifier, read)
         })?;
-        let requestor = self.lock().take().ok_or_else(ended)?;
-        *self.getting() = Some(Getting::new(requestor, shared, pending, titles));
+        let requestor = py.detach(|| self.lock().take()).ok_or_else(ended)?;
+        let getting = Getting::new(requestor, shared, pending, titles);
+        *self.stop() = Some(getting.stop());
+        *self.getting() = Some(getting);
         Ok(())
     }
 
@@ -479,6 +542,7 @@ impl Association {
             let is_final =
                 replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending);
             if is_final {
+                *self.stop() = None;
                 *self.lock() = getting.into_requestor();
             } else {
                 *self.getting() = Some(getting);
@@ -490,19 +554,34 @@ impl Association {
 
     /// Sends C-CANCEL for the query; responses go on up to a final one.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        let cancelled = py.detach(|| self.getting().as_mut().map(Getting::cancel));
+        if let Some(cancelled) = cancelled {
+            return cancelled.map_err(client_error);
+        }
         let pending = (*self.pending()).ok_or_else(no_query)?;
         self.with(py, |requestor| requestor.cancel(pending))
     }
 
     /// Releases the association and closes.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let requestor = self.lock().take().ok_or_else(ended)?;
+        let requestor = py.detach(|| self.lock().take()).ok_or_else(ended)?;
         py.detach(|| requestor.release()).map_err(client_error)
     }
 
-    /// Aborts the association and closes.
-    fn abort(&self) -> PyResult<()> {
-        self.lock().take().ok_or_else(ended)?.abort();
-        Ok(())
+    /// Aborts the association and closes. Whoever waits for the peer in another thread is told so
+    /// within a quarter of a second.
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        self.is_aborting.store(true, Ordering::Release);
+        if let Some(stop) = &*self.stop() {
+            // The second time means at once.
+            stop.raise();
+            stop.raise();
+        }
+        py.detach(|| {
+            let requestor = self.lock().take();
+            let getting = || self.getting().take().and_then(Getting::into_requestor);
+            requestor.or_else(getting).map(Requestor::abort)
+        })
+        .ok_or_else(ended)
     }
 }

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::query::{Inbox, Reply};
@@ -68,9 +69,29 @@ pub struct Proposal {
     pub socket_timeout: Option<Duration>,
     /// Ends every wait soon after it was raised; `None` for a process whose only work this is.
     pub stop: Option<StopFlag>,
-    /// Asked while nothing comes, some times a second: true ends the wait
-    /// ([`ClientError::Interrupted`]).
-    pub interrupted: Option<fn() -> bool>,
+    /// Asked while nothing comes, some times a second.
+    pub interrupted: Option<Interrupt>,
+}
+
+/// Says whether a wait for the peer is to end ([`ClientError::Interrupted`]).
+#[derive(Clone)]
+pub struct Interrupt(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Interrupt {
+    /// `asked` is called between reads, and has to be quick.
+    pub fn new(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(asked))
+    }
+
+    fn is_due(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Interrupt")
+    }
 }
 
 /// Why an operation failed.
@@ -207,7 +228,7 @@ pub struct Requestor {
     socket_timeout: Option<Duration>,
     acse_timeout: Option<Duration>,
     stop: Option<StopFlag>,
-    interrupted: Option<fn() -> bool>,
+    interrupted: Option<Interrupt>,
     next_message_id: u16,
     /// The PDUs of a command; kept, so that none are allocated per message.
     head: Vec<u8>,
@@ -265,7 +286,7 @@ impl Requestor {
             socket_timeout: proposal.socket_timeout,
             acse_timeout: proposal.acse_timeout,
             stop: proposal.stop.clone(),
-            interrupted: proposal.interrupted,
+            interrupted: proposal.interrupted.clone(),
             next_message_id: 1,
             head: Vec::new(),
             secured,
@@ -378,7 +399,7 @@ pub(crate) struct Aside {
     peer_implementation: (String, String),
     timeouts: [Option<Duration>; 3],
     stop: Option<StopFlag>,
-    interrupted: Option<fn() -> bool>,
+    interrupted: Option<Interrupt>,
     secured: Option<String>,
     next_message_id: u16,
 }
@@ -649,7 +670,7 @@ impl Requestor {
                     match self.connection.read(space, until, stop) {
                         Ok(count) => self.buffer.filled(count),
                         Err(ReadEnd::TimedOut) if until != deadline => {
-                            if self.interrupted.is_some_and(|is_interrupted| is_interrupted()) {
+                            if self.interrupted.as_ref().is_some_and(Interrupt::is_due) {
                                 return Err(ClientError::Interrupted);
                             }
                         }

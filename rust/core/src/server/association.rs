@@ -206,6 +206,24 @@ impl<'s> Link<'s> {
         Ok(())
     }
 
+    /// The same, for a wait that may end without bytes: false when `until` has come.
+    pub(super) fn read_until(
+        &mut self,
+        wanted_bytes: usize,
+        until: Instant,
+    ) -> Result<bool, ReadEnd> {
+        let stop = Some((&self.shared.stop, Duration::ZERO));
+        let space = self.buffer.space(wanted_bytes);
+        match self.connection.read(space, Some(until), stop) {
+            Ok(count) => {
+                self.buffer.filled(count);
+                Ok(true)
+            }
+            Err(ReadEnd::TimedOut) => Ok(false),
+            Err(end) => Err(end),
+        }
+    }
+
     /// What the rules of access control say of the peer's host; a refusal is told.
     fn is_host_allowed(&self) -> bool {
         let Some(access) = &self.service.host_access else { return true };

@@ -18,10 +18,13 @@ use crate::acse::negotiation::{AcceptedContext, AcceptedContexts, Roles};
 use crate::ae_title::AeTitle;
 use crate::client::query::{Pending, Reply};
 use crate::client::{Aside, ClientError, Requestor};
+use crate::dimse::message::append_command;
+use crate::dimse::service::CancelRequest;
 use crate::dimse::status::StatusClass;
 use crate::net::buffer::ReadBuffer;
 use crate::net::tcp::{Connection, StopFlag};
 use crate::ul::pdu::Abort;
+use crate::ul::pdv::Fragmenter;
 use crate::ul::provider::UpperLayer;
 
 /// An association on which a C-GET is under way.
@@ -30,6 +33,8 @@ pub struct Getting {
     parts: Option<(Connection, UpperLayer, ReadBuffer)>,
     aside: Aside,
     exchange: Exchange,
+    fragmenter: Fragmenter,
+    pending: Pending,
 }
 
 impl Getting {
@@ -59,7 +64,8 @@ impl Getting {
         let (ours, theirs) = titles;
         let mut exchange = Exchange::new(contexts, fragmenter, (theirs, ours), None);
         exchange.asked = Some(Asked { message_id: pending.message_id, replies: Vec::new() });
-        Self { shared, parts: Some((connection, ul, buffer)), aside, exchange }
+        let parts = Some((connection, ul, buffer));
+        Self { shared, parts, aside, exchange, fragmenter, pending }
     }
 
     /// Receives objects until the final response came, or until there are others and `at_least` has
@@ -104,6 +110,24 @@ impl Getting {
         }
     }
 
+    /// Sends C-CANCEL; objects in hand and responses go on up to a final one (PS3.7 §9.3.3.3).
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub fn cancel(&mut self) -> Result<(), ClientError> {
+        let Some((connection, ..)) = &mut self.parts else {
+            return Err(ClientError::PeerGone(None));
+        };
+        let message_id_being_responded_to = self.pending.message_id;
+        let request = CancelRequest { message_id_being_responded_to };
+        let mut pdu = Vec::with_capacity(128);
+        let context_id = self.pending.context_id;
+        append_command(&mut pdu, &self.fragmenter, context_id, |out| request.encode(out));
+        connection.write(&pdu)?;
+        Ok(())
+    }
+
     /// Raised, it ends what [`Getting::replies`] does, soon after the object in hand.
     pub fn stop(&self) -> StopFlag {
         self.shared.stop.clone()
@@ -142,8 +166,16 @@ fn served(
         if waiting == Waiting::NextMessage {
             link.buffer.shrink();
         }
-        if let Err(end) = link.read(wanted_bytes, waiting) {
-            return Err(link.read_ended(exchange, &end));
+        // What came is handed out in time, though nothing follows it for a while.
+        let read = if replies.is_empty() {
+            link.read(wanted_bytes, waiting).map(|()| true)
+        } else {
+            link.read_until(wanted_bytes, until)
+        };
+        match read {
+            Ok(true) => {}
+            Ok(false) => return Ok(replies),
+            Err(end) => return Err(link.read_ended(exchange, &end)),
         }
     }
 }

@@ -1,0 +1,1 @@
+"""Associations for Python programs, requested by us: echo, store, find, get and move."""
