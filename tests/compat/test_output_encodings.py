@@ -502,7 +502,7 @@ def test_what_is_retrieved(
         if "+p" in options:
             contents = [without_last_padding(one) for one in contents]
         if (tool, options) == ("getscu", ["+B"]):
-            # DCMTK names itself as the source there (DIFFERENCES.md D27).
+            # DCMTK names itself as the source there (DIFFERENCES.md D29).
             sources = [meta.pop(0x16) for meta, _ in contents]
             assert set(sources) == {b"GETSCU" if implementation == "dcmtk" else b"QR"}
         found[implementation] = dict(zip([file.name for file in files], contents, strict=True))

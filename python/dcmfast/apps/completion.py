@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import sys
 
+from dcmfast.__main__ import DCMTK_NAMES, TOOLS
 from dcmfast.options import completion
 from dcmfast.options.specs import all_front_ends
+
+#: Tools without an option table, and their words.
+_OTHERS = {"link": ("--force",), "man": ("--write",), "completion": completion.SHELLS}
 
 
 def main(arguments: list[str]) -> int:
     """Print the script of the one shell named; return the exit code."""
-    if len(arguments) != 1 or arguments[0] not in completion.SHELLS:
-        shells = ", ".join(completion.SHELLS)
-        sys.stderr.write(f"usage: dcmfast completion <shell>, one of: {shells}\n")
-        return 1
-    sys.stdout.write(completion.script(arguments[0], all_front_ends(), ("man", "completion")))
+    is_linked = "--linked" in arguments
+    shells = [one for one in arguments if one != "--linked"]
+    if len(shells) != 1 or shells[0] not in completion.SHELLS:
+        out = sys.stdout if shells in (["-h"], ["--help"]) else sys.stderr
+        names = ", ".join(completion.SHELLS)
+        out.write(f"usage: dcmfast completion <shell> [--linked], one of: {names}\n")
+        out.write("       --linked completes DCMTK's names, too (dcmfast link)\n")
+        return 0 if out is sys.stdout else 1
+    front_ends = all_front_ends()
+    words = {**_OTHERS, "man": ("--write", "dcmfast", *(one.tool for one in front_ends))}
+    linked = [name for name in TOOLS if name in DCMTK_NAMES] if is_linked else []
+    sys.stdout.write(completion.script(shells[0], front_ends, words, linked))
     return 0

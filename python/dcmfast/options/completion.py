@@ -10,18 +10,33 @@ from dcmfast.options.option import FrontEnd, Option, Word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SHELLS = ("bash", "zsh", "fish")
+NOTHING: Mapping[str, Sequence[str]] = {}
 
 
-def script(shell: str, front_ends: Sequence[FrontEnd], other_tools: Sequence[str] = ()) -> str:
+def script(
+    shell: str,
+    front_ends: Sequence[FrontEnd],
+    other_tools: Mapping[str, Sequence[str]] = NOTHING,
+    linked: Sequence[str] = (),
+) -> str:
     """Return the completion script of `shell`, one of `SHELLS`.
 
-    `other_tools` are tools of dcmfast without options of their own to complete.
+    Parameters
+    ----------
+    shell
+        Whose script it is.
+    front_ends
+        The tools with option tables.
+    other_tools
+        Tools of dcmfast without one, and the words that follow them.
+    linked
+        Tools that are called by their own names, too (``dcmfast link``).
     """
     make = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
-    return make(front_ends, other_tools)
+    return make(front_ends, other_tools, linked)
 
 
 def _names(front_end: FrontEnd) -> list[str]:
@@ -42,15 +57,21 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _bash(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
+def _bash(
+    front_ends: Sequence[FrontEnd],
+    other_tools: Mapping[str, Sequence[str]],
+    linked: Sequence[str],
+) -> str:
     tools = " ".join([one.tool for one in front_ends] + list(other_tools))
     lines = [
         "# bash completion of dcmfast; made by `dcmfast completion bash`",
         "_dcmfast() {",
         '    local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"',
-        '    local tool="${COMP_WORDS[1]}"',
+        '    local tool="${COMP_WORDS[1]}" at=1 called="${COMP_WORDS[0]##*/}"',
+        # A link to dcmfast is the tool itself.
+        '    if [ "$called" != dcmfast ]; then tool="$called" at=0; fi',
         "    COMPREPLY=()",
-        '    if [ "$COMP_CWORD" -eq 1 ]; then',
+        '    if [ "$COMP_CWORD" -eq "$at" ]; then',
         f'        COMPREPLY=($(compgen -W "{tools}" -- "$current"))',
         "        return",
         "    fi",
@@ -64,6 +85,10 @@ def _bash(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
                 f'            COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))',
                 "            return ;;",
             ]
+    lines += ["    esac", '    case "$tool" in']
+    for tool, words in other_tools.items():
+        answer = f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))'
+        lines.append(f'        {tool}) {answer}; [ -n "$COMPREPLY" ] && return ;;')
     lines += ["    esac", '    case "$current" in', "        -*|+*)", '            case "$tool" in']
     for front_end in front_ends:
         names = " ".join(_names(front_end))
@@ -74,29 +99,40 @@ def _bash(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
         '        *) COMPREPLY=($(compgen -f -- "$current")) ;;',
         "    esac",
         "}",
-        "complete -o filenames -F _dcmfast dcmfast",
+        f"complete -o filenames -F _dcmfast {' '.join(['dcmfast', *linked])}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _zsh(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
+def _zsh(
+    front_ends: Sequence[FrontEnd],
+    other_tools: Mapping[str, Sequence[str]],
+    linked: Sequence[str],
+) -> str:
     tools = " ".join([one.tool for one in front_ends] + list(other_tools))
     lines = [
-        "#compdef dcmfast",
+        f"#compdef {' '.join(['dcmfast', *linked])}",
         "# zsh completion of dcmfast; made by `dcmfast completion zsh`",
         "_dcmfast() {",
         "    local -a options",
-        "    if (( CURRENT == 2 )); then",
+        "    local tool=$words[2]",
+        "    if [[ ${words[1]:t} != dcmfast ]]; then",
+        "        tool=${words[1]:t}",
+        "    elif (( CURRENT == 2 )); then",
         f"        compadd -- {tools}",
         "        return",
         "    fi",
-        '    case "$words[2] $words[CURRENT-1]" in',
+        '    case "$tool $words[CURRENT-1]" in',
     ]
     for front_end in front_ends:
         for option, words in _words(front_end):
             patterns = "|".join(_quoted(f"{front_end.tool} {name}") for name in option.names)
             lines.append(f"        {patterns}) compadd -- {' '.join(words)}; return ;;")
-    lines += ["    esac", '    if [[ "$PREFIX" == [-+]* ]]; then', '        case "$words[2]" in']
+    lines += ["    esac", '    case "$tool" in']
+    lines += [
+        f"        {tool}) compadd -- {' '.join(words)} ;;" for tool, words in other_tools.items()
+    ]
+    lines += ["    esac", '    if [[ "$PREFIX" == [-+]* ]]; then', '        case "$tool" in']
     for front_end in front_ends:
         names = " ".join(_quoted(name) for name in _names(front_end))
         lines.append(f"            {front_end.tool}) options=({names}) ;;")
@@ -112,30 +148,47 @@ def _zsh(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fish(front_ends: Sequence[FrontEnd], other_tools: Sequence[str]) -> str:
+def _fish(
+    front_ends: Sequence[FrontEnd],
+    other_tools: Mapping[str, Sequence[str]],
+    linked: Sequence[str],
+) -> str:
     tools = [one.tool for one in front_ends] + list(other_tools)
     lines = ["# fish completion of dcmfast; made by `dcmfast completion fish`"]
     no_tool = f"not __fish_seen_subcommand_from {' '.join(tools)}"
     lines += [f"complete -c dcmfast -f -n {_quoted(no_tool)} -a {_quoted(tool)}" for tool in tools]
+    for tool, words in other_tools.items():
+        seen = f"__fish_seen_subcommand_from {tool}"
+        lines.append(f"complete -c dcmfast -n {_quoted(seen)} -a {_quoted(' '.join(words))}")
     for front_end in front_ends:
-        seen = f"__fish_seen_subcommand_from {front_end.tool}"
-        for option in front_end.options():
-            summary = option.summary.split("\n")[-1 if option.values else 0]
-            # Not -l and -o: fish knows no options that begin with +.
-            names = " ".join((*option.names, *option.aliases))
-            typing = "string match -qr -- '^[-+]' (commandline -ct)"
-            lines.append(
-                f"complete -c dcmfast -n {_fish_quoted(f'{seen}; and {typing}')} "
-                f"-a {_fish_quoted(names)} -d {_fish_quoted(summary)}"
-            )
-        for option, words in _words(front_end):
-            names = " ".join(option.names)
-            after = f"contains -- (commandline -opc)[-1] {names}"
-            lines.append(
-                f"complete -c dcmfast -f -n {_fish_quoted(f'{seen}; and {after}')} "
-                f"-a {_fish_quoted(' '.join(words))}"
-            )
+        lines += _fish_tool(
+            front_end, "dcmfast", f"__fish_seen_subcommand_from {front_end.tool}; and "
+        )
+        if front_end.tool in linked:
+            lines += _fish_tool(front_end, front_end.tool, "")
     return "\n".join(lines) + "\n"
+
+
+def _fish_tool(front_end: FrontEnd, command: str, seen: str) -> list[str]:
+    """Return the lines for one tool, called as `command`; `seen` is a condition before others."""
+    lines = []
+    for option in front_end.options():
+        summary = option.summary.split("\n")[-1 if option.values else 0]
+        # Not -l and -o: fish knows no options that begin with +.
+        names = " ".join((*option.names, *option.aliases))
+        typing = "string match -qr -- '^[-+]' (commandline -ct)"
+        lines.append(
+            f"complete -c {command} -n {_fish_quoted(seen + typing)} "
+            f"-a {_fish_quoted(names)} -d {_fish_quoted(summary)}"
+        )
+    for option, words in _words(front_end):
+        names = " ".join(option.names)
+        after = f"contains -- (commandline -opc)[-1] {names}"
+        lines.append(
+            f"complete -c {command} -f -n {_fish_quoted(seen + after)} "
+            f"-a {_fish_quoted(' '.join(words))}"
+        )
+    return lines
 
 
 def _fish_quoted(text: str) -> str:

@@ -10,6 +10,10 @@ import dcmfast
 from dcmfast.options.help import summary_lines, synopsis
 from dcmfast.options.option import FrontEnd, Option
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 _COMMAND_LINE = """\
 Square brackets enclose optional values, three dots mean that several are allowed.  An argument
 that begins with + or - is an option unless a digit follows; options and parameters mix freely.
@@ -93,6 +97,49 @@ def page(front_end: FrontEnd) -> str:
     lines.append(".SH ENVIRONMENT")
     for name, text in _ENVIRONMENT:
         lines += [".TP", f".B {_escaped(name)}", _escaped(text)]
+    return "\n".join(lines) + "\n"
+
+
+#: What the tools without an option table do, in `overview`.
+_SET_UP = (
+    (
+        "dcmfast link [--force] DIR",
+        """\
+makes DCMTK's names (storescp, movescu, ...) in DIR, each for the tool of dcmfast. What has one of
+the names already is left alone unless --force is given.""",
+    ),
+    (
+        "dcmfast man TOOL",
+        "prints a manual page, for man -l -; dcmfast man --write DIR writes all to DIR/man1.",
+    ),
+    (
+        "dcmfast completion SHELL [--linked]",
+        "prints the completion script of bash, zsh or fish; with --linked for DCMTK's names, too.",
+    ),
+)
+
+
+def overview(groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """Return the manual page of dcmfast itself; `groups` are titles, and tools with summaries."""
+    lines = [
+        f'.TH DCMFAST 1 "{dcmfast.__date__}" "dcmfast {dcmfast.__version__}" "dcmfast"',
+        ".SH NAME",
+        _escaped("dcmfast - receive, keep and find DICOM objects"),
+        ".SH SYNOPSIS",
+        ".B dcmfast",
+        ".I tool",
+        _escaped("[options] ..."),
+        ".SH TOOLS",
+    ]
+    for title, tools in groups.items():
+        if tools:
+            lines.append(f'.SS "{_escaped(title)}"')
+        for name, summary in tools:
+            lines += [".TP", f".B {_escaped(name)}", _escaped(summary)]
+    lines.append(".SH SETTING UP")
+    for synopsis_line, text in _SET_UP:
+        lines += [".TP", f".B {_escaped(synopsis_line)}", _escaped(text)]
+    lines += [".SH SEE ALSO", _escaped("dcmfast <tool> --help, dcmfast man <tool>")]
     return "\n".join(lines) + "\n"
 
 

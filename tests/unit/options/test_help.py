@@ -82,7 +82,9 @@ def test_the_manual_page_formats_without_a_warning(front_end: FrontEnd) -> None:
 
 def bash_completes(*words: str) -> list[str]:
     """What bash offers for the last of `words`."""
-    script = completion.script("bash", tuple(FRONT_ENDS.values()), ("man",))
+    script = completion.script(
+        "bash", tuple(FRONT_ENDS.values()), {"man": ("storescp", "--write")}, ("storescp",)
+    )
     quoted = " ".join(f"'{word}'" for word in words)
     ask = (
         f'COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _dcmfast; printf "%s\\n" '
@@ -101,11 +103,17 @@ def test_bash_completes_tools_options_and_words() -> None:
     assert bash_completes("dcmfast", "dcmrecv", "+fs") == ["+fsu", "+fst"]
     assert bash_completes("dcmfast", "storescp", "--durability", "g") == ["group"]
     assert bash_completes("dcmfast", "storescp", "-ll", "de") == ["debug"]
+    assert bash_completes("dcmfast", "man", "--w") == ["--write"]
+
+
+def test_bash_completes_a_linked_name() -> None:
+    assert bash_completes("storescp", "--dur") == ["--durability"]
+    assert bash_completes("/opt/bin/storescp", "-ll", "de") == ["debug"]
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
 def test_completion_offers_every_spelling_and_word(shell: str) -> None:
-    script = completion.script(shell, tuple(FRONT_ENDS.values()), ("man",))
+    script = completion.script(shell, tuple(FRONT_ENDS.values()), {"man": ("--write",)})
     for front_end in FRONT_ENDS.values():
         for option in front_end.options():
             for name in option.names + option.aliases:
@@ -119,7 +127,9 @@ def test_completion_offers_every_spelling_and_word(shell: str) -> None:
 def test_completion_is_a_script_of_its_shell(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    script = completion.script(shell, tuple(FRONT_ENDS.values()))
+    script = completion.script(
+        shell, tuple(FRONT_ENDS.values()), {"man": ("--write",)}, ("storescp", "movescu")
+    )
     subprocess.run([shell, "-n"], input=script, text=True, check=True)
 
 
