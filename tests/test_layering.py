@@ -30,6 +30,7 @@ PYTHON_MAY_IMPORT: dict[str, set[str]] = {
     "limits": {"_rust"},
     "_cython": set(),
     "uids": set(),
+    "tools": set(),
     "options": {"errors", "types", "limits", "uids", "config"},
     "config": {"errors", "types", "uids", "limits"},
     "policy": {"errors", "types", "config", "uids", "limits"},
@@ -40,14 +41,14 @@ PYTHON_MAY_IMPORT: dict[str, set[str]] = {
     "archive": {"errors", "types", "limits", "policy", "dataset", "observe", "_rust"},
     "apps": {
         "errors", "types", "limits", "options", "config", "policy", "net", "archive", "observe",
-        "dataset", "transcode", "uids",
+        "dataset", "transcode", "uids", "tools",
     },
     "requestor": {
         "errors", "types", "limits", "uids", "options", "policy", "observe", "net", "dataset",
         "_rust",
     },
     "__init__": {"archive", "dataset", "requestor", "errors", "types", "_rust"},
-    "__main__": {"apps", "errors", "options"},
+    "__main__": {"apps", "errors", "options", "tools"},
 }  # fmt: skip
 
 

@@ -11,33 +11,34 @@ from pathlib import Path
 import pytest
 
 from dcmfast import __main__ as entry
+from dcmfast import tools
 from dcmfast.apps import completion, link, man
 from dcmfast.options.specs import all_front_ends
 from testkit.process import run_tool
 
 #: Every name of DCMTK's that a tool of ours goes by.
-LINKED = sorted(name for name in entry.TOOLS if name in entry.DCMTK_NAMES)
+LINKED = sorted(name for name in tools.TOOLS if name in tools.DCMTK_NAMES)
 
 
 def test_every_tool_stands_in_one_group() -> None:
     """And in the list, with a line of its own."""
-    grouped = [name for _, names in entry.GROUPS for name in names]
+    grouped = [name for _, names in tools.GROUPS for name in names]
     assert len(grouped) == len(set(grouped))
-    assert set(entry.TOOLS) <= set(grouped)
+    assert set(tools.TOOLS) <= set(grouped)
     shown = entry._overview()
-    for title, names in entry.GROUPS[:-1]:
+    for title, names in tools.GROUPS[:-1]:
         assert f"\n{title}:\n" in shown
         for name in names:
-            assert (f"\n  {name} " in shown) == (name in entry.TOOLS)
+            assert (f"\n  {name} " in shown) == (name in tools.TOOLS)
     assert "others:" not in shown
 
 
 def test_every_tool_has_a_page_and_completion(capsys: pytest.CaptureFixture[str]) -> None:
     described = {one.tool for one in all_front_ends()} | {"link", "man", "completion"}
-    assert set(entry.TOOLS) == described
+    assert set(tools.TOOLS) == described
     assert completion.main(["bash"]) == 0
     script = capsys.readouterr().out
-    for tool in entry.TOOLS:
+    for tool in tools.TOOLS:
         assert f"{tool} " in script
         page = "dcmfast" if tool in ("link", "man", "completion") else tool
         assert man.main([page]) == 0

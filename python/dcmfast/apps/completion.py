@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from dcmfast.__main__ import DCMTK_NAMES, TOOLS
 from dcmfast.options import completion
 from dcmfast.options.specs import all_front_ends
+from dcmfast.tools import DCMTK_NAMES, TOOLS
 
 #: Tools without an option table, and their words.
 _OTHERS = {"link": ("--force",), "man": ("--write",), "completion": completion.SHELLS}

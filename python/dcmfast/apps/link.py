@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 
-from dcmfast.__main__ import DCMTK_NAMES, TOOLS
+from dcmfast.tools import DCMTK_NAMES, TOOLS
 
 _USAGE = """\
 usage: dcmfast link [--force] DIR
@@ -52,7 +52,8 @@ def _link(folder: str, *, is_forced: bool) -> int:
     names = [name for name in TOOLS if name in DCMTK_NAMES]
     target = program()
     os.makedirs(folder, exist_ok=True)
-    taken, there = [], []
+    taken: list[str] = []
+    there: list[str] = []
     for name in names:
         path = os.path.join(folder, name)
         if os.path.lexists(path):

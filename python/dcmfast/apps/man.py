@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from dcmfast.__main__ import GROUPS, TOOLS
 from dcmfast.options import man
 from dcmfast.options.specs import all_front_ends
+from dcmfast.tools import GROUPS, TOOLS
 
 
 def main(arguments: list[str]) -> int:
