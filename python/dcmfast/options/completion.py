@@ -86,8 +86,8 @@ def _bash(
                 "            return ;;",
             ]
     lines += ["    esac", '    case "$tool" in']
-    for tool, words in other_tools.items():
-        answer = f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))'
+    for tool, following in other_tools.items():
+        answer = f'COMPREPLY=($(compgen -W "{" ".join(following)}" -- "$current"))'
         lines.append(f'        {tool}) {answer}; [ -n "$COMPREPLY" ] && return ;;')
     lines += ["    esac", '    case "$current" in', "        -*|+*)", '            case "$tool" in']
     for front_end in front_ends:
@@ -157,9 +157,9 @@ def _fish(
     lines = ["# fish completion of dcmfast; made by `dcmfast completion fish`"]
     no_tool = f"not __fish_seen_subcommand_from {' '.join(tools)}"
     lines += [f"complete -c dcmfast -f -n {_quoted(no_tool)} -a {_quoted(tool)}" for tool in tools]
-    for tool, words in other_tools.items():
+    for tool, following in other_tools.items():
         seen = f"__fish_seen_subcommand_from {tool}"
-        lines.append(f"complete -c dcmfast -n {_quoted(seen)} -a {_quoted(' '.join(words))}")
+        lines.append(f"complete -c dcmfast -n {_quoted(seen)} -a {_quoted(' '.join(following))}")
     for front_end in front_ends:
         lines += _fish_tool(
             front_end, "dcmfast", f"__fish_seen_subcommand_from {front_end.tool}; and "
