@@ -34,6 +34,8 @@ EXPECTED = {
     "index": {"IndexToolFailure": 2},
     "dcmqridx": {},
     "load": {},
+    "record": {},
+    "show": {},
     "movescu": {
         "PortPrivilegeError": 2,
         "OutputNotWritableError": 40,

@@ -215,6 +215,7 @@ RUST_MAY_USE: dict[str, set[str]] = {
     },
     "client": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
     "load": VALUES | {"dictionary", "ul", "dataset", "dimse", "storage", "net", "client"},
+    "recording": VALUES | {"dictionary", "ul", "dataset", "dimse", "net"},
 }
 
 
@@ -306,7 +307,13 @@ def test_sockets_files_and_python_have_their_places() -> None:
     core = "core/src"
     named_only_in(
         r"\bstd::net\b|\bTcpStream\b|\bTcpListener\b",
-        {f"{core}/net", f"{core}/server/listener.rs", f"{core}/client", "py/src"},
+        {
+            f"{core}/net",
+            f"{core}/server/listener.rs",
+            f"{core}/client",
+            f"{core}/recording/proxy.rs",
+            "py/src",
+        },
     )
     named_only_in(
         r"\bstd::fs\b|\bFile::(?:open|create|options)\b|\bOpenOptions\b",
@@ -315,6 +322,7 @@ def test_sockets_files_and_python_have_their_places() -> None:
             f"{core}/storage/backend",
             f"{core}/index/env.rs",
             f"{core}/log/appenders.rs",
+            f"{core}/recording/file.rs",
             f"{core}/server/host_access.rs",
         },
     )

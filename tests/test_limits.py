@@ -87,18 +87,23 @@ EDGES = {
     "CONFIGURED_ASSOCIATIONS_MAX": (
         "tests/unit/options/test_archive_settings.py::test_the_bound_of_associations"
     ),
+    "RECORDING_RECORD_BYTES_MAX": "rust/core/src/recording/format.rs::edges_of_a_record",
+    "RECORDING_TEXT_BYTES_MAX": "rust/core/src/recording/format.rs::edges_of_a_record",
+    "RECORDING_OPEN_MAX": "rust/core/src/recording/show.rs::edge_of_open_connections",
+    "RECORDING_SHOWN_VALUE_BYTES": "rust/core/src/recording/show.rs::edge_of_a_shown_value",
     "LOGGED_SEQUENCE_DEPTH_MAX": "rust/core/src/dataset/dump.rs::edge_of_depth",
 }
 #: Bounds without a test of their edge, by the reason.
 WITHOUT_EDGE = {
     "a default, which has no edge": """
         MAX_PDU_BYTES_DEFAULT ACSE_TIMEOUT_S_DEFAULT SOCKET_TIMEOUT_S_DEFAULT ASSOCIATIONS_MAX
+        RECORDING_BYTES_DEFAULT
     """,
     "the size of a buffer or block of ours, which decides how often, never what": """
         INFLATE_BUFFER_BYTES REWRITE_BLOCK_BYTES CHECK_BLOCK_BYTES ASSOCIATION_STACK_BYTES
         IDLE_READ_BUFFER_BYTES MESSAGE_READ_BUFFER_BYTES OPERATION_OUTPUT_BYTES
         JOURNAL_SEGMENT_BYTES JOURNAL_SMALL_SEGMENT_BYTES TLS_RECORD_BYTES_MAX TLS_WRITE_BYTES
-        LOAD_HELD_OBJECT_BYTES
+        LOAD_HELD_OBJECT_BYTES RECORDING_BLOCK_BYTES
     """,
     "how much is done at a time; what is left over comes next": """
         GROUP_OBJECTS_MAX COMMIT_ENTRIES_MAX QUERY_MATCHES_PER_PAGE REMOVAL_RECORD_BYTES
@@ -111,7 +116,7 @@ WITHOUT_EDGE = {
     """,
     "a time; that it ends is measured in tests/protocol/test_deadlines.py and test_stop.py": """
         PDU_TIMEOUT_S SLOWEST_PEER_BYTES_PER_S WRITE_TIMEOUT_S CLOSE_TIMEOUT_S STOP_GRACE_S
-        MOVE_CONNECT_TIMEOUT_S MOVE_ANSWER_TIMEOUT_S
+        MOVE_CONNECT_TIMEOUT_S MOVE_ANSWER_TIMEOUT_S RECORDING_QUIET_MS
     """,
     "a rhythm of ours, which nobody outside can change": """
         GROUP_GATHER_US_MAX AREA_LOOK_MS STALE_PART_AGE_S COMMIT_DELAY_MS_MAX APPLY_RETRY_MS

@@ -84,6 +84,11 @@ WORKING = {
         "--series --known --find-level --retrieve-level --destination --audit --ledger --json "
         "--html --tolerance"
     ),
+    "record": (
+        "-h --version -q -v -d -ll -lc --log-json -b -to --max-associations -n --max-size "
+        "--overwrite"
+    ),
+    "show": "-h --version -q -v -d -ll --json --no-data-sets --association",
     "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p -n",
     "findscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

@@ -33,6 +33,8 @@ __all__ = [
     "ProtocolError",
     "QueryResponse",
     "Receiver",
+    "Recorder",
+    "RecordingText",
     "Registrar",
     "TimedOut",
     "TlsContext",
@@ -410,3 +412,46 @@ class LoadRun:
     def start_audit(self) -> None: ...
     def finish_audit(self) -> dict[str, Any]: ...
     def ledger(self, first: int, count: int) -> bytes: ...
+
+@final
+class Recorder:
+    """A proxy that records; its port is open once it is made."""
+
+    def __new__(
+        cls,
+        path: str,
+        *,
+        address: str,
+        port: int,
+        host: str,
+        peer_port: int,
+        may_replace: bool,
+        bytes_max: int,
+        connect_timeout_s: int | None,
+        connections_max: int,
+        count: int | None,
+        tcp_no_delay: bool,
+        tcp_buffer_bytes: int | None,
+        log_level: str,
+        log: EventLog | None,
+    ) -> Recorder: ...
+    @property
+    def port(self) -> int: ...
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+    def figures(self) -> dict[str, Any]: ...
+
+@final
+class RecordingText:
+    """A recording or a capture as text, a portion at a time."""
+
+    def __new__(
+        cls,
+        path: str,
+        *,
+        is_json: bool,
+        has_data_sets: bool,
+        connection: int | None,
+    ) -> RecordingText: ...
+    def portion(self) -> str | None: ...
+    def notices(self) -> list[tuple[bool, str]]: ...

@@ -248,6 +248,8 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "index": {IndexToolFailure: 2},
     "dcmqridx": {},
     "load": {},
+    "record": {},
+    "show": {},
     "echoscu": {
         AssociationAborted: 70,
         AssociationTimeout: 70,

@@ -19,6 +19,8 @@ TOOLS: dict[str, tuple[str, str]] = {
     "getscu": ("dcmfast.apps.getscu", "fetch objects over one association (C-GET)"),
     "movescu": ("dcmfast.apps.movescu", "have objects sent, to us or to others (C-MOVE)"),
     "load": ("dcmfast.apps.load", "load an archive, measure it, and check what it keeps"),
+    "record": ("dcmfast.apps.record", "record what passes between two peers"),
+    "show": ("dcmfast.apps.show", "show a recording: PDUs, commands and data sets"),
     "dcmconv": ("dcmfast.apps.dcmconv", "write a file in another encoding; DCMTK's dcmconv"),
     "link": ("dcmfast.apps.link", "make DCMTK's names for these tools in a folder"),
     "man": ("dcmfast.apps.man", "print a tool's manual page, or write all of them"),

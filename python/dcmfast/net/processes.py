@@ -38,6 +38,8 @@ def places(associations_max: int) -> int:
 class Children(StoppedBySignals):
     """The processes of one receiver, from its start to its end."""
 
+    _receiver: Receiver
+
     def __init__(self, receiver: Receiver, log: Log, *, processes: int) -> None:
         super().__init__(receiver)
         self._log = log

@@ -19,11 +19,18 @@ from dcmfast.policy.negotiation import receiver_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Protocol, Self
 
     from dcmfast._rust import Receiver
     from dcmfast.options.archive_settings import ArchiveSettings
     from dcmfast.options.settings import ReceiverSettings
+
+    class Stoppable(Protocol):
+        """What a signal stops."""
+
+        def stop(self) -> None:
+            """End what runs."""
+
 
 #: Our words for naming → the engine's.
 _NAMINGS = {
@@ -188,7 +195,7 @@ def listening(settings: ReceiverSettings | ArchiveSettings, plan: dict[str, Any]
 class StoppedBySignals:
     """While it is entered, SIGINT and SIGTERM stop a server: in order, the second one at once."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Stoppable) -> None:
         self._receiver = receiver
         self._calls = 0
         self._previous: dict[int, Any] = {}

@@ -392,3 +392,23 @@ pub const LOAD_FINDINGS_MAX: usize = 1000;
 pub const LOAD_INTERVALS_MAX: usize = 600;
 /// Longest audit, in seconds: an hour, for a peer that never ends.
 pub const LOAD_AUDIT_S_MAX: u32 = 3600;
+
+// ---- Recordings --------------------------------------------------------------------------------
+
+/// Longest content of one record of a recording: several times what the recorder reads at once.
+pub const RECORDING_RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// What the recorder reads from one side before it writes to the other: all that it ever holds of a
+/// peer that does not read, beside the kernel's own buffers.
+pub const RECORDING_BLOCK_BYTES: usize = 64 * 1024;
+/// Longest text in a record: an address, or the system's words for an error.
+pub const RECORDING_TEXT_BYTES_MAX: usize = 1024;
+/// Largest recording unless another bound is typed: 1 GiB.
+pub const RECORDING_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
+/// Connections of a recording that are open at the same place of it; further ones are not shown. The
+/// recorder itself makes no more than [`ASSOCIATIONS_MAX`].
+pub const RECORDING_OPEN_MAX: usize = 4096;
+/// First bytes of a value that a dump of a recording shows; what DCMTK's dumps show is less.
+pub const RECORDING_SHOWN_VALUE_BYTES: usize = 256;
+/// Time without a byte after which a connection is ended once the recorder is asked to stop, in
+/// milliseconds.
+pub const RECORDING_QUIET_MS: u64 = 1000;

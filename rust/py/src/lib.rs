@@ -18,6 +18,7 @@ mod load;
 mod log;
 mod protocol;
 mod query;
+mod recording;
 mod request;
 mod rewrite;
 mod server;
@@ -61,6 +62,8 @@ mod _rust {
     use crate::protocol::{modality, negotiate, state_table, status_text};
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
+    #[pymodule_export]
+    use crate::recording::{Recorder, RecordingText};
     #[pymodule_export]
     use crate::request::{
         QueryResponse, check_query_key, dump_identifier, failed_uids, file_head, identifier_json,

@@ -152,6 +152,13 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         LOAD_FINDINGS_MAX,
         LOAD_INTERVALS_MAX,
         LOAD_AUDIT_S_MAX,
+        RECORDING_RECORD_BYTES_MAX,
+        RECORDING_BLOCK_BYTES,
+        RECORDING_TEXT_BYTES_MAX,
+        RECORDING_BYTES_DEFAULT,
+        RECORDING_OPEN_MAX,
+        RECORDING_SHOWN_VALUE_BYTES,
+        RECORDING_QUIET_MS,
     );
     Ok(table)
 }

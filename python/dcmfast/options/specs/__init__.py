@@ -20,7 +20,9 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
     from dcmfast.options.specs.index import INDEX
     from dcmfast.options.specs.load import LOAD
     from dcmfast.options.specs.movescu import MOVESCU
+    from dcmfast.options.specs.record import RECORD
     from dcmfast.options.specs.serve import SERVE
+    from dcmfast.options.specs.show import SHOW
     from dcmfast.options.specs.storescp import STORESCP
     from dcmfast.options.specs.storescu import STORESCU
 
@@ -32,6 +34,8 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
         INDEX,
         DCMQRIDX,
         LOAD,
+        RECORD,
+        SHOW,
         ECHOSCU,
         STORESCU,
         FINDSCU,

@@ -4,13 +4,14 @@
 //! level, because patients stand in it (PROMISES.md §5.4). What a user asked for is shown whole, its
 //! text as its own character set says ([`dump_whole`]); a control character is escaped in both, so
 //! that no peer writes lines of its own. What is no identifier is said to be none. Nothing recurses.
-//! Called by `server::query_narration`, and for the query tools by `dcmfast._rust`.
+//! [`Shown`] is one element of a data set that passes by. Called by `server::query_narration`,
+//! `recording::show`, and for the query tools by `dcmfast._rust`.
 
 use std::fmt::{self, Write as _};
 
 use super::character_set::{CharacterSet, Delimiters};
 use super::identifier::{Element, Encoding, Item, inflated};
-use super::transfer_syntax::TransferSyntax;
+use super::transfer_syntax::{ByteOrder, TransferSyntax};
 use crate::dictionary::elements::DictionaryVr;
 use crate::dictionary::uids::name_of;
 use crate::dictionary::{keyword_of, vr_of};
@@ -31,6 +32,64 @@ pub fn dump(syntax: TransferSyntax, bytes: &[u8]) -> String {
 /// `is_padding_shown`, as DCMTK does without data correction.
 pub fn dump_whole(syntax: TransferSyntax, bytes: &[u8], is_padding_shown: bool) -> String {
     Dump { is_padding_shown, ..Dump::new(true) }.of(syntax, bytes)
+}
+
+/// An element that a streaming reader shows: of its value only the first bytes may be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Its tag; of an item or delimiter that one's.
+    pub tag: Tag,
+    /// None of items and delimiters.
+    pub vr: Vr,
+    /// `None` where it is undefined.
+    pub length: Option<u32>,
+    /// The first bytes of the value.
+    pub value: &'a [u8],
+    /// Sequences and items around it.
+    pub depth: usize,
+    /// It opens a sequence or an item.
+    pub is_opening: bool,
+    /// Numbers are big-endian.
+    pub is_big_endian: bool,
+}
+
+impl Shown<'_> {
+    /// The value as text, in `set`, and how many values it has; `...` behind one that is cut.
+    pub fn text(&self, set: CharacterSet) -> (String, usize) {
+        let kind = if self.length.is_none() { "undefined" } else { "explicit" };
+        match self.tag {
+            ITEM_DELIMITATION => return ("(ItemDelimitationItem)".into(), 0),
+            SEQUENCE_DELIMITATION => return ("(SequenceDelimitationItem)".into(), 0),
+            ITEM if self.is_opening => return (format!("(Item with {kind} length)"), 1),
+            _ if self.is_opening => return (format!("(Sequence with {kind} length)"), 1),
+            _ => {}
+        }
+        let byte_order = if self.is_big_endian { ByteOrder::Big } else { ByteOrder::Little };
+        let encoding = Encoding { is_explicit: true, byte_order };
+        let vr = if self.tag == ITEM { Vr::OB } else { self.vr };
+        let (mut text, count) =
+            Dump { character_set: set, ..Dump::new(true) }.value(vr, self.value, encoding);
+        if self.length.is_some_and(|length| length as usize > self.value.len()) {
+            text.push_str("...");
+        }
+        (text, count)
+    }
+
+    /// One line, as dcmdump has it.
+    pub fn line(&self, set: CharacterSet) -> String {
+        let (text, count) = self.text(set);
+        let mut dump = Dump::new(true);
+        let vr: &[u8] = match self.tag {
+            ITEM_DELIMITATION | SEQUENCE_DELIMITATION => b"na",
+            ITEM if self.is_opening => b"na",
+            ITEM => b"pi",
+            _ => &self.vr.0,
+        };
+        let length = self.length.map(|length| length as usize);
+        // Writing to a String does not fail.
+        let _ = dump.line(self.tag, vr, &text, length, count, self.depth);
+        dump.out
+    }
 }
 
 /// The lines so far, and what is shown.

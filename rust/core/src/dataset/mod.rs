@@ -13,4 +13,5 @@ pub mod query_keys;
 pub mod rewrite;
 pub mod scan;
 pub mod transfer_syntax;
+pub mod walk;
 pub mod xml;
