@@ -21,8 +21,8 @@ BIND = Option(
 CONNECTIONS_MAX = Option(
     field="connections_max",
     names=("--max-associations",),
-    summary="[n]umber: integer (1..512, default: 512)\nat once; further connections are reset",
-    values=(Unsigned(minimum=1, maximum=512),),
+    summary="[n]umber: integer (1..4096, default: 512)\nat once; further connections are reset",
+    values=(Unsigned(minimum=1, maximum=4096),),
     default=512,
     source="dcmfast",
 )

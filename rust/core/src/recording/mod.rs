@@ -1,12 +1,11 @@
 //! Recordings of associations: made by a proxy, shown, and played again.
 //!
 //! A recording is a sequence of [`Entry`]s: what was opened, the bytes of either side with the time at
-//! which they passed, how each side ended. [`format`] gives it bytes and [`file`] a file
+//! which they passed, how each side ended. [`mod@format`] gives it bytes and [`mod@file`] a file
 //! (`RECORDING.md` beside this one says every byte); [`proxy`] makes one between two peers, and
 //! [`capture`] reads one from a packet capture. [`conversation`] finds PDUs, commands and data sets in
-//! it, [`show`] prints them, [`replay`] plays one side against a peer, and [`treat`] takes out what
-//! must not leave the house. All are bounded whatever a peer or a file says. Called by
-//! `dcmfast._rust`, never back.
+//! it, [`show`] prints them, and [`treat`] takes out what must not leave the house. All are bounded
+//! whatever a peer or a file says. Called by `dcmfast._rust`, never back.
 
 use std::fmt;
 
