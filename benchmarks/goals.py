@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peers import Peer, archives, dcmfast, dcmtk, limit
-from workloads import archive_index, read_corpus, startup
+from workloads import archive_index, clients, read_corpus, startup
 
 
 class Medians:
@@ -56,6 +56,8 @@ class Goal:
         """``met``, or ``missed`` and by how much."""
         if self.met(value):
             return "met"
+        if not self.bound:
+            return f"**missed** by {value:.1f} {self.unit}"
         return f"**missed** by {abs(value - self.bound) / self.bound:.0%}"
 
 
@@ -376,6 +378,33 @@ OPTION_GOALS = (
     _beside("associations", "fork_associations", dcmfast.STORESCP_FORK, dcmtk.STORESCP_FORK, 0.5),
 )
 
+
+def _first_answer(m: Medians, theirs: Peer) -> float:
+    """Milliseconds by which our findscu is later than another."""
+    measure = "first_answer_ms"
+    ours = m.get("client_find", clients.FINDSCU.name, measure)
+    return ours - m.get("client_find", theirs.name, measure)
+
+
+CLIENT_GOALS = (
+    _at_most(
+        "findscu, start to first answer, above DCMTK's with TCP_NODELAY",
+        "client_find",
+        lambda m: _first_answer(m, clients.DCMTK_FINDSCU),
+        40.0,
+        "ms",
+    ),
+    _at_most(
+        "findscu, start to first answer, above DCMTK's as installed",
+        "client_find",
+        lambda m: _first_answer(m, clients.DCMTK_FINDSCU_AS_INSTALLED),
+        0.0,
+        "ms",
+    ),
+    _beside("CT", "client_movescu_ct", clients.MOVESCU, clients.DCMTK_MOVESCU, 1.5),
+    _beside("CT", "client_getscu_ct", clients.GETSCU, clients.DCMTK_GETSCU, 1.5),
+)
+
 GOALS = (
     _at_least("tiny, 1 association: dcmfast / best of DCMTK", "store_tiny_1", _of_dcmtk, 1.4),
     _at_least("tiny, 1 association: dcmfast / limit", "store_tiny_1", _of_limit, 0.7),
@@ -422,4 +451,5 @@ GOALS = (
     _at_least("write, decoded: dcmfast / pydicom", "write_touched", _of_pydicom, 3.0),
     *OPTION_GOALS,
     *ARCHIVE_GOALS,
+    *CLIENT_GOALS,
 )  # fmt: skip

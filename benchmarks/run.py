@@ -37,6 +37,7 @@ from workloads import (
     archive_retrieve,
     archive_scan,
     archive_store,
+    clients,
     durability,
     idle_associations,
     read_corpus,
@@ -71,6 +72,7 @@ WORKLOADS: tuple[Workload, ...] = (
     *archive_scan.WORKLOADS,
     *archive_index.WORKLOADS,
     *archive_million.WORKLOADS,
+    *clients.WORKLOADS,
 )
 
 

@@ -8,7 +8,6 @@ at once.
 from __future__ import annotations
 
 import os
-import signal
 
 from dcmfast import __version__
 from dcmfast.errors import HostAccessError, StandardStreamsError
@@ -201,11 +200,16 @@ class StoppedBySignals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        # Not at the top: movescu and getscu take their plan from here, and would pay for it.
+        import signal
+
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._stop)
         return self
 
     def __exit__(self, *_: object) -> None:
+        import signal
+
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

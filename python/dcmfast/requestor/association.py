@@ -599,9 +599,12 @@ class Association:
     # ---- Calls of the engine
 
     def _established(self) -> _rust.Association:
-        if self._link is None:
+        link = self._link
+        if link is None and self._is_aborted:
+            raise AssociationAborted("the association was aborted, or is lost")
+        if link is None:
             raise LocalProtocolError("the association has ended")
-        return self._link
+        return link
 
     def _done(self, work: Callable[[_rust.Association], Result]) -> Result:
         """Do a request's work, unless another one is under way."""

@@ -198,7 +198,7 @@ class Responses:
         for _ in self:
             pass
         if self.final is None:
-            raise LocalProtocolError("the association ended before the final response")
+            raise LocalProtocolError("closed before the final response")
         self.final.raise_for_failure()
         return self.final
 

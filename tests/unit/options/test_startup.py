@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from testkit.scripted_scp import Conversation, ScriptedServer
 
 #: What costs milliseconds, and what the receivers must never need.
 HEAVY = {
@@ -45,6 +48,44 @@ def test_a_receiver_is_ready_with_few_imports(tool: str) -> None:
     assert all(name.startswith("dcmfast") or name in ALLOWED for name in imported), (
         imported - ALLOWED
     )
+
+
+CONVERSATION = """
+import sys
+before = set(sys.modules)
+from dcmfast.__main__ import main
+code = main(sys.argv[1:])
+print()
+print(code, *sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["findscu", "-P"], ["findscu", "-P", "--json"], ["movescu"], ["getscu", "-P"]],
+    ids=" ".join,
+)
+def test_a_query_client_needs_few_imports(arguments: list[str], tmp_path: Path) -> None:
+    """A whole conversation, with an answer: neither pydicom nor what else takes long."""
+    answer = b"\x10\x00\x20\x00LO\x04\x00ABCD"
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        peer.respond(request, 0xFF00, data=answer if arguments[0] == "findscu" else None)
+        peer.respond(request, 0)
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        tool, *options = arguments
+        line = [tool, *options, "127.0.0.1", str(server.port)]
+        done = subprocess.run(
+            [sys.executable, "-c", CONVERSATION, *line, "-k", "PatientID"],
+            capture_output=True, text=True, check=True, cwd=tmp_path,
+        )  # fmt: skip
+    code, *imported = done.stdout.splitlines()[-1].split()
+    assert code == "0", done.stderr
+    assert not set(imported) & HEAVY
 
 
 #: Modules of the standard library that may be added to what the interpreter has imported itself.
