@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from corpora import INSTANCES_PER_STUDY
 from peers import Peer, archives, dcmtk
 from workloads import Context, Measures, Workload
 from workloads.asking import SMALLEST, AskError, holding
@@ -21,7 +22,8 @@ from workloads.asking import SMALLEST, AskError, holding
 #: A client may take so long.
 _DEADLINE_S = 120
 _FIRST = b"Find Response"
-_CT = 400
+#: Studies of 25 CT slices.
+_STUDIES = 16
 
 
 def _ours(tool: str) -> Peer:
@@ -90,7 +92,7 @@ def _find(peer: Peer, context: Context) -> Measures:
 
 
 def _retrieve(peer: Peer, context: Context, *, tool: str) -> Measures:
-    objects = context.count(_CT, least=25)
+    objects = context.count(_STUDIES, least=3) * INSTANCES_PER_STUDY
     held = archives.DCMFAST_NONE
     with holding(held, context, "ct", objects) as archive, context.ground.fresh() as directory:
         running = archive.running
@@ -132,7 +134,7 @@ WORKLOADS = (
             ("client_cpu_us_per_object",),
             peers,
             functools.partial(_retrieve, tool=tool),
-            f"{_CT} instances in one request; the start of the program counts.",
+            f"{_STUDIES} studies of 25 instances in one request; the program's start counts.",
         )
         for tool, peers in (
             ("movescu", (MOVESCU, DCMTK_MOVESCU)),
