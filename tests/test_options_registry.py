@@ -66,8 +66,8 @@ WORKING = {
         "--move-unrestricted -ZA -ZH -ZV -QP -QS -QO -xf +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu "
         "+xm +xh +xn +xl +x2 +x3 +xo +x4 +x5 +xr +xd +xi -x= -xe -xb -xi -xs -xy -xx -xv -xw -xt "
         "-xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -ac +ac -to -ta -td -pdu -dhl --refuse "
-        "--reject --ignore -up +Cr -Cr +A7 +U8 +L1 +C -Ct -Cd -B +B +F +t= +te +tb +ti +td +u -u "
-        "+g= +g -g +e -e -p +p +cl --matching "
+        "--reject --ignore -up +Cr -Cr +A7 +U8 +L1 +C -Ct -Cd -B +B +F -F +t= +te +tb +ti +td "
+        "+u -u +g= +g -g +e -e -p +p +cl --matching "
         "--durability --duplicate --max-associations --fault --fault-seed"
     ),
     "serve": (

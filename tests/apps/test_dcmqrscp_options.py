@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+import dcmfast
 from testkit import pdu
 from testkit.archive import Archive, keys, start_archive
+from testkit.corpus import split_part10
 from testkit.kinds import StartReceiver
 from testkit.peer import ScriptedPeer
 from testkit.process import Finished, run_tool
@@ -32,6 +34,7 @@ MODELS = {
     "patient-study": ["1.2.840.10008.5.1.4.1.2.3.1", "1.2.840.10008.5.1.4.1.2.3.2",
                       "1.2.840.10008.5.1.4.1.2.3.3"],
 }  # fmt: skip
+JPEG = "1.2.840.10008.1.2.4.70"
 SHUTDOWN = "1.2.276.0.7230010.3.4.1915765545.18030.917282194.0"
 ONE = make.ct(1, study=1)
 STUDY = keys("STUDY", StudyInstanceUID=ONE.study_instance_uid)
@@ -769,7 +772,73 @@ def test_single_process_serves_one_at_a_time(running_scp: StartReceiver, tmp_pat
         second.release()
 
 
-def test_an_option_to_come_says_so(tmp_path: Path) -> None:
-    done = run_tool("dcmfast", "dcmqrscp", ["-F", "104"], cwd=tmp_path)
-    assert done.code == 1
-    assert "--write-dataset" in done.stderr
+@both
+@pytest.mark.parametrize("option", ["-F", "--write-dataset", "+F", "--write-file"])
+def test_file_format(
+    option: str, implementation: str, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """A bare data set is found and retrieved like any other, in its transfer syntax."""
+    archive = start_archive(running_scp, tmp_path, option, implementation=implementation)
+    made = [ONE, make.ct(2, study=1, rows=300, columns=300)]
+    assert archive.store(*made).code == 0
+    assert archive.get(*STUDY).code == 0
+    stored = [path.read_bytes() for path in archive.area.rglob("*.dcm")]
+    is_bare = option in ("-F", "--write-dataset")
+    assert [one[128:132] == b"DICM" for one in stored] == [not is_bare] * 2
+    if is_bare:
+        assert set(stored) == {one.data_set for one in made}
+    got = {path.name: split_part10(path.read_bytes()) for path in archive.received.iterdir()}
+    for one in made:
+        meta, data_set = got[f"CT.{one.sop_instance_uid}"]
+        assert meta[0x10].rstrip(b"\0").decode() == one.transfer_syntax_uid
+        assert data_set == one.data_set
+
+
+def test_bare_data_sets_are_verified_and_listed_anew(
+    running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """The encoding is the index's to tell; made anew, what a data set betrays, and no guess."""
+    archive = start_archive(running_scp, tmp_path, "-F", "+B", "+xs")
+    plain = [
+        make.ct(number, study=1, transfer_syntax_uid=syntax, rows=side, columns=side)
+        for number, (syntax, side) in enumerate(
+            [(pdu.EXPLICIT, 8), (pdu.IMPLICIT, 8), (pdu.BIG_ENDIAN, 300)], start=1
+        )
+    ]
+    whole = make.ct(4, study=1).data_set
+    fragments = b"\xfe\xff\0\xe0\0\0\0\0\xfe\xff\0\xe0\2\0\0\0\xff\xd8\xfe\xff\xdd\xe0\0\0\0\0"
+    pixels = whole.index(b"\xe0\x7f\x10\0OW\0\0")
+    jpeg = whole[:pixels] + b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + fragments
+    uid = make.ct(4, study=1).sop_instance_uid
+    syntaxes = [pdu.EXPLICIT, pdu.IMPLICIT, pdu.BIG_ENDIAN]
+    with ScriptedPeer(archive.server.port) as peer:
+        contexts = [(2 * at + 1, pdu.CT, [syntax]) for at, syntax in enumerate(syntaxes)]
+        peer.associate([*contexts, (9, pdu.CT, [JPEG])], called="QR")
+        for at, one in enumerate(plain):
+            assert peer.store(2 * at + 1, pdu.CT, one.sop_instance_uid, one.data_set) == 0
+        assert peer.store(9, pdu.CT, uid, jpeg) == 0
+        peer.release()
+    assert archive.server.stop() == 0
+
+    def index(command: str, *options: str) -> Finished:
+        return run_tool("dcmfast", "index", [command, archive.area, *options])
+
+    def read() -> dict[str, str]:
+        with dcmfast.Archive(archive.area) as opened:
+            found = {one.sop_instance_uid: one for one in opened}
+            for one in plain:
+                assert found[one.sop_instance_uid].read().PixelData
+            return {name: one.transfer_syntax_uid for name, one in found.items()}
+
+    expected = {one.sop_instance_uid: one.transfer_syntax_uid for one in plain}
+    assert index("verify", "--full").code == 0
+    assert read() == expected | {uid: JPEG}
+    # Anew: what is compressed says nothing of how, so it is told and not listed; it is not touched.
+    done = index("rebuild")
+    assert (
+        "compressed, and without file meta information that says how" in done.stdout + done.stderr
+    )
+    assert read() == expected
+    assert len(list(archive.area.rglob("*.dcm"))) == 4
+    assert index("verify", "--full", "--repair").code != 0
+    assert read() == expected

@@ -15,10 +15,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.uid import UID
 
 from dcmfast import _rust
 from dcmfast.dataset.files import read
@@ -68,7 +70,22 @@ class StoredInstance(Record):
         FileNotFoundError
             The instance was deleted or replaced since it was found.
         """
-        return read(self.path, **options)
+        try:
+            return read(self.path, **options)
+        except InvalidDicomError:
+            pass
+        # Stored with --write-dataset: the index alone knows the transfer syntax.
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
+        meta.TransferSyntaxUID = UID(self.transfer_syntax_uid)
+        head = DicomBytesIO()
+        write_file_meta_info(head, meta)
+        with open(self.path, "rb") as file:
+            whole = b"".join((bytes(128), b"DICM", head.getvalue(), file.read()))
+        data_set = read(whole, **options)
+        data_set.filename = self.path
+        return data_set
 
 
 class Counts(Record):

@@ -114,6 +114,7 @@ def plan(
         "output_encoding": settings.output_encoding.as_dict()
         if mode == "normal" and settings.output_encoding is not None
         else None,
+        "write_file_meta": settings.is_meta_written,
         "durability": settings.durability,
         "duplicate": settings.duplicate,
         "archive": archive,

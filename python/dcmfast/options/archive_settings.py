@@ -109,6 +109,7 @@ class ArchiveSettings(GeneralSettings):
     is_bit_preserving: bool
     #: How a data set is written unless bits are preserved; None where they always are.
     output_encoding: OutputEncoding | None
+    is_meta_written: bool
     durability: str
     duplicate: str
     #: 0 refuses every association.
@@ -185,6 +186,7 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
             is_single_process=is_single_process,
             is_bit_preserving=parsed.choice("bit_preserving") == "bit-preserving",
             output_encoding=output_encoding(parsed),
+            is_meta_written=parsed.choice("file_format") == "file",
             durability=parsed.text("durability"),
             duplicate=parsed.text("duplicate"),
             associations_max=associations_max,
@@ -269,6 +271,7 @@ def _serve(parsed: ParsedOptions) -> ArchiveSettings:
         is_bit_preserving=False,
         # Whoever stores here gets back what was sent.
         output_encoding=None,
+        is_meta_written=True,
         durability=parsed.text("durability"),
         duplicate=parsed.text("duplicate"),
         associations_max=number(parsed, "associations_max"),

@@ -55,6 +55,7 @@ impl Scratch {
             quota: None,
             mode: StoreMode::Normal,
             encoding: None,
+            has_file_meta: true,
             logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
         };
         let opened = Some(OpenArea::open(&path, options).expect("an area"));

@@ -136,6 +136,7 @@ fn area<'a>(directory: &Path, durability: Durability) -> Store<'a> {
         quota: None,
         mode: StoreMode::Normal,
         encoding: None,
+        has_file_meta: true,
         logger: Arc::new(Logger::new(Level::Info, Arc::new(NoSink))),
     };
     let listing = Arc::new(MemoryListing::default());

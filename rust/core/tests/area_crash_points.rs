@@ -95,6 +95,7 @@ fn open(area: &Path, setting: Setting) -> OpenArea {
         quota: setting.quota,
         mode: StoreMode::Normal,
         encoding: None,
+        has_file_meta: true,
         logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
     };
     OpenArea::open(area, options).expect("an area")

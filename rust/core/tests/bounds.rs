@@ -426,6 +426,7 @@ fn stores(bytes: usize, fragments: usize) -> bool {
         quota: None,
         mode: StoreMode::Normal,
         encoding: None,
+        has_file_meta: true,
         logger: Arc::new(Logger::new(LogLevel::Off, Arc::new(NoSink))),
     };
     let mut data = element(SOP_CLASS_UID, *b"UI", format!("{CT}\0").as_bytes());

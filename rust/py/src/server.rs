@@ -31,7 +31,7 @@ use dcmfast_core::storage::naming::{FileNaming, SubdirectoryNaming};
 use dcmfast_core::storage::writer::{DuplicatePolicy, Store, StoreError, StoreMode, StoreOptions};
 use dcmfast_core::uid::Uid;
 use dcmfast_core::ul::pdu::{ExtendedNegotiation, PresentationResult};
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -382,12 +382,17 @@ fn service_of(given: Option<Bound<'_, PyDict>>) -> PyResult<(Service, Source, us
     let mut events = None;
     let objects = if let Some(tables) = archive {
         let tables: Tables = tables.extract()?;
+        let has_file_meta = given
+            .get_item("write_file_meta")?
+            .ok_or_else(|| PyKeyError::new_err("write_file_meta"))?
+            .extract()?;
         Objects::Areas(Arc::new(tables.compile(|quota| AreaOptions {
             durability: storing.durability,
             duplicates: storing.duplicates,
             quota,
             mode: storing.mode,
             encoding: storing.encoding,
+            has_file_meta,
             logger: Arc::clone(&logger),
         })?))
     } else {

@@ -11,7 +11,6 @@ from dcmfast.errors import (
     ArchiveConfigurationError,
     CommandLineError,
     ConfigurationError,
-    NotAvailableYet,
     ProfileError,
 )
 from dcmfast.options import archive_settings
@@ -237,7 +236,7 @@ def test_a_file_without_any_title_is_told() -> None:
     assert "every association will be rejected" in warning
 
 
-@pytest.mark.parametrize("typed", ["-F"])
-def test_options_still_to_come_say_so(typed: str) -> None:
-    with pytest.raises(NotAvailableYet):
-        settings(*typed.split())
+def test_file_format() -> None:
+    assert settings().is_meta_written
+    assert not settings("-F").is_meta_written
+    assert settings("-F", "+F").is_meta_written

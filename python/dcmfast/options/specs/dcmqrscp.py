@@ -184,11 +184,7 @@ DCMQRSCP = FrontEnd(
                 ),
                 Section(
                     title="output file format",
-                    options=(
-                        output.WRITE_FILE,
-                        # What an archive keeps must be readable without its index.
-                        output.WRITE_DATASET.replace(available=False),
-                    ),
+                    options=(output.WRITE_FILE, output.WRITE_DATASET),
                 ),
                 Section(
                     title="output transfer syntax "

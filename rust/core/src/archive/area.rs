@@ -41,6 +41,8 @@ pub struct AreaOptions {
     pub mode: StoreMode,
     /// What data sets look like in normal mode; `None` as they came.
     pub encoding: Option<OutputEncoding>,
+    /// False for bare data sets (`--write-dataset`): nothing but the index knows their transfer syntax.
+    pub has_file_meta: bool,
     /// Where faults outside any association are told.
     pub logger: Arc<Logger>,
 }

@@ -2,8 +2,10 @@
 //!
 //! Reads the file once, from its head to its end: file meta information (PS3.10 §7.1), then the
 //! whole data set through scanner and digest, as `archive::receiver` does when an object comes over
-//! the network. A file that is not whole, or no storage object, is none for the index. Bare data
-//! sets are taken only where they were named (DCMTK's dcmqridx loads them).
+//! the network. A file that is not whole, or no storage object, is none for the index. A bare data
+//! set is taken where it was named (DCMTK's dcmqridx loads them), and from the archive's own files
+//! (`--write-dataset`); its encoding is what the index had noted, or what its first element betrays. A
+//! compressed or deflated one betrays nothing, and needs the index that has it.
 //!
 //! Called by `archive::{rebuild, verify, register}`, on any number of threads.
 
@@ -46,6 +48,19 @@ pub enum Unlistable {
     NotStorage(UidText),
     /// Its length changed while it was read.
     Changing,
+    /// A bare data set with encapsulated pixels: nothing in it says how they are compressed.
+    UnknownCompression,
+}
+
+/// What is done about a file without file meta information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bare {
+    /// It is none for the index, unless it is the archive's own.
+    Own,
+    /// It is taken for what its first element betrays.
+    Any,
+    /// It has this transfer syntax, as the index knows.
+    In(Uid),
 }
 
 impl fmt::Display for Unlistable {
@@ -65,6 +80,9 @@ impl fmt::Display for Unlistable {
                 )
             }
             Self::Changing => formatter.write_str("it changed while it was read"),
+            Self::UnknownCompression => {
+                formatter.write_str("compressed, and without file meta information that says how")
+            }
         }
     }
 }
@@ -131,9 +149,13 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
 }
 
 /// A head for a file that has none.
-fn bare_head(file: &mut StoredFile) -> Result<Head, Unlistable> {
+fn bare_head(file: &mut StoredFile, bare: Bare) -> Result<Head, Unlistable> {
+    if let Bare::In(transfer_syntax) = bare {
+        let source_ae = AeTitle::new(b"");
+        let (class, instance) = (None, None);
+        return Ok(Head { class, instance, transfer_syntax, source_ae, data_set_offset: 0 });
+    }
     let found = inspect(file, InputFormat::Either).map_err(|_| Unlistable::NotDicom)?;
-    file.seek(SeekFrom::Start(0))?;
     Ok(Head {
         class: Some(found.sop_class_uid),
         instance: Some(found.sop_instance_uid),
@@ -164,7 +186,7 @@ pub const BUFFER_BYTES: usize = FILE_META_BYTES_MAX;
 pub fn read_entry(
     path: &Path,
     location: FileLocation,
-    takes_bare: bool,
+    bare: Bare,
     buffer: &mut Vec<u8>,
 ) -> Result<InstanceEntry, Unlistable> {
     let (mut file, facts) = match open_regular(path) {
@@ -179,16 +201,20 @@ pub fn read_entry(
     }
     buffer.resize(BUFFER_BYTES, 0);
     let mut length = fill(&mut file, buffer)?;
+    let takes_bare = bare != Bare::Own || matches!(location, FileLocation::Own(_));
+    let mut is_guess = false;
     let head = match head(&buffer[..length]) {
         Err(Unlistable::NotDicom) if takes_bare => {
+            is_guess = !matches!(bare, Bare::In(_));
+            let head = bare_head(&mut file, bare)?;
             file.seek(SeekFrom::Start(0))?;
-            let head = bare_head(&mut file)?;
             length = fill(&mut file, buffer)?;
             head
         }
         head => head?,
     };
-    entry_of(&mut file, &head, facts, location, buffer, length)
+    let (entry, is_encapsulated) = entry_of(&mut file, &head, facts, location, buffer, length)?;
+    if is_guess && is_encapsulated { Err(Unlistable::UnknownCompression) } else { Ok(entry) }
 }
 
 fn entry_of(
@@ -198,7 +224,7 @@ fn entry_of(
     location: FileLocation,
     buffer: &mut [u8],
     mut length: usize,
-) -> Result<InstanceEntry, Unlistable> {
+) -> Result<(InstanceEntry, bool), Unlistable> {
     let syntax = TransferSyntax::of(&head.transfer_syntax);
     let mut scanner = Scanner::with_index_keys(syntax, &WANTED, &attributes::WANTED);
     let mut digest = Xxh3::new();
@@ -229,7 +255,8 @@ fn entry_of(
     if !is_storage_class(sop_class.as_bytes()) {
         return Err(Unlistable::NotStorage(sop_class));
     }
-    Ok(InstanceEntry {
+    let is_encapsulated = scanner.has_fragments();
+    let entry = InstanceEntry {
         attributes: scanner.take_attributes(),
         sop_class,
         sop_instance,
@@ -240,7 +267,8 @@ fn entry_of(
         digest: digest.digest128(),
         received_at_us: facts.modified_us,
         source_ae: head.source_ae,
-    })
+    };
+    Ok((entry, is_encapsulated))
 }
 
 /// The digest of the data set in the file at `path`, and the file's length.

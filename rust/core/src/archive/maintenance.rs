@@ -197,6 +197,7 @@ pub(super) fn tool_options(logger: Arc<Logger>) -> AreaOptions {
         quota: None,
         mode: StoreMode::Normal,
         encoding: None,
+        has_file_meta: true,
         logger,
     }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{Unlistable, read_entry};
+use super::files::{Bare, Unlistable, read_entry};
 use super::layout;
 use super::maintenance::{Hold, Step, ToolError, Watch, index_error, tell};
 use super::parallel;
@@ -186,7 +186,7 @@ fn fill(
                 let mut buffer = Vec::new();
                 let read = |location: FileLocation| {
                     let path = path_of(directory, &location);
-                    (location.clone(), read_entry(&path, location, false, &mut buffer))
+                    (location.clone(), read_entry(&path, location, Bare::Own, &mut buffer))
                 };
                 Found::Read(locations.into_iter().map(read).collect())
             }

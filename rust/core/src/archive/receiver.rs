@@ -236,6 +236,10 @@ impl Receiver {
         let room = bytes.min(JOURNALED_OBJECT_BYTES_MAX) + 2 * FILE_META_BYTES_TYPICAL;
         let mut record = record::new_store_record(room + ENTRY_BYTES_TYPICAL);
         let is_bit_preserving = self.area.options().mode == StoreMode::BitPreserving;
+        if !self.area.options().has_file_meta {
+            self.head_bytes = 0;
+            return record;
+        }
         FileMeta {
             // The data set's own are the same, or the object is refused.
             sop_class: significant(self.request.sop_class.as_bytes()),

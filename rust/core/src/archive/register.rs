@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::area::AreaError;
-use super::files::{Unlistable, read_entry};
+use super::files::{Bare, Unlistable, read_entry};
 use super::indexed::OpenArea;
 use super::layout;
 use super::maintenance::{ToolError, area_error, index_error, tool_options};
@@ -53,7 +53,7 @@ impl Registrar {
             return Ok(Registered::Unlistable(Unlistable::NotRegular));
         };
         let file = path_of(&self.directory, &location);
-        let mut entry = match read_entry(&file, location, true, &mut self.buffer) {
+        let mut entry = match read_entry(&file, location, Bare::Any, &mut self.buffer) {
             Ok(entry) => entry,
             Err(error) => return Ok(Registered::Unlistable(error)),
         };

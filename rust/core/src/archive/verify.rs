@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::area::StorageArea;
-use super::files::{Unlistable, read_digest, read_entry};
+use super::files::{Bare, Unlistable, read_digest, read_entry};
 use super::indexed::OpenArea;
 use super::layout;
 use super::maintenance::{
@@ -533,7 +533,8 @@ impl Check<'_> {
                         let is_for_later = reads_later || (is_new && may_be_pending);
                         let entry = (!is_for_later).then(|| {
                             let path = path_of(directory, &location);
-                            read_entry(&path, location.clone(), false, &mut buffer).map(Box::new)
+                            read_entry(&path, location.clone(), Bare::Own, &mut buffer)
+                                .map(Box::new)
                         });
                         candidates.push(Candidate { location, entry });
                     }
@@ -641,7 +642,7 @@ impl Check<'_> {
             return Ok(());
         }
         let entry = entry.unwrap_or_else(|| {
-            read_entry(&path, location.clone(), false, &mut Vec::new()).map(Box::new)
+            read_entry(&path, location.clone(), Bare::Own, &mut Vec::new()).map(Box::new)
         });
         let entry = match entry {
             Ok(entry) => entry,
@@ -785,7 +786,8 @@ fn problem_of(directory: &Path, row: &Row, depth: Depth, buffer: &mut Vec<u8>) -
         Err(error) => return Some(Problem::Unreadable(error)),
     }
     let listed = row.entry.as_deref()?;
-    match read_entry(&path, row.location.clone(), true, buffer) {
+    let bare = listed.transfer_syntax.to_uid().map_or(Bare::Any, Bare::In);
+    match read_entry(&path, row.location.clone(), bare, buffer) {
         Ok(found) => difference(listed, &found).map(Problem::Content),
         Err(error) => Some(Problem::Unreadable(error)),
     }

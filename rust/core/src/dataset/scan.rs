@@ -293,6 +293,11 @@ impl Scanner {
     pub fn warnings(&self) -> ScanWarnings {
         self.walker.warnings
     }
+
+    /// True once encapsulated Pixel Data has begun (PS3.5 §A.4).
+    pub fn has_fragments(&self) -> bool {
+        self.walker.has_fragments
+    }
 }
 
 /// No bound, and the end of what has undefined length.
@@ -336,6 +341,7 @@ struct Walker {
     elements_seen: u64,
     /// From the first Pixel Data on nothing is kept.
     is_past_pixels: bool,
+    has_fragments: bool,
     wanted: Wanted,
     /// Collects index keys, where somebody wants them.
     keys: Option<Box<IndexKeys>>,
@@ -362,6 +368,7 @@ impl Walker {
             headers: HeaderReader::new(),
             elements_seen: 0,
             is_past_pixels: false,
+            has_fragments: false,
             wanted: Wanted::new(wanted),
             keys: None,
             is_keeping: false,
@@ -596,6 +603,7 @@ impl Walker {
         if length == 0 {
             return;
         }
+        self.has_fragments |= holds == Holds::Fragments;
         let is_undefined = length == UNDEFINED;
         let limit = if is_undefined { self.top.limit } else { self.offset + u64::from(length) };
         self.push(Frame { holds, encoding, is_undefined, limit, last_tag: None });

@@ -28,6 +28,7 @@ pub fn options(durability: Durability) -> AreaOptions {
         quota: None,
         mode: StoreMode::Normal,
         encoding: None,
+        has_file_meta: true,
         logger: Arc::new(Logger::new(Level::Off, Arc::new(NoSink))),
     }
 }
