@@ -71,17 +71,24 @@ EXPECTED = {
         ),
         70,
     ),
-    "storescu": dict.fromkeys(
-        (
-            "AssociationAborted",
-            "AssociationTimeout",
-            "SecurityFailed",
-            "ProtocolError",
-            "RemoteProtocolError",
-            "LocalProtocolError",
+    "storescu": {"AssociationAborted": 10},
+    "dcmsend": {
+        "NoInputFilesError": 21,
+        "InputFileError": 22,
+        "NoValidInputFilesError": 23,
+        "ReportFileError": 43,
+        "ConnectionFailed": 61,
+        **dict.fromkeys(
+            (
+                "UnsentFileError",
+                "AssociationAborted",
+                "AssociationTimeout",
+                "RemoteProtocolError",
+            ),
+            62,
         ),
-        10,
-    ),
+        "NothingProposedError": 65,
+    },
 }
 
 

@@ -214,6 +214,7 @@ RUST_MAY_USE: dict[str, set[str]] = {
         "client",
     },
     "client": VALUES | {"dictionary", "policy", "ul", "dataset", "acse", "dimse", "storage", "net"},
+    "sending": VALUES | {"dictionary", "dataset", "dimse", "storage", "client"},
     "load": VALUES | {"dictionary", "ul", "dataset", "dimse", "storage", "net", "client"},
     "recording": VALUES | {"dictionary", "ul", "dataset", "dimse", "net"},
 }

@@ -118,10 +118,15 @@ WORKING = {
         "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
         "--abort -tls" + _TLS + "+tla +vc +rc --no-sni --request-sni"
     ),
+    "dcmsend": (
+        "-h --version --list-decoders --arguments -q -v -d -ll -lc --log-json +v +f +fo -f "
+        "+sd +sp -r +r -dn +dls +dly +cl -nh -nip -nuc -aet -aec +ma -ma -to -ta -td -pdu "
+        "--max-send-pdu +crf --associations --json"
+    ),
     "storescu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
-        "+v +f +fo -f +sd +sp -r +r -rn -aet -aec -x= -xe "
-        "-xb -xi -xs -xy -xx -xv -xw -xt -xu -xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -R +C +u "
+        "+v +f +fo -f +sd +sp -r +r -rn +rn -aet -aec -x= -xe -xb -xi -xs -xy -xx -xv -xw -xt -xu "
+        "-xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -R +C +u -u +cl --associations --json "
         "-to -ts -ta -td -pdu --max-send-pdu --repeat --abort -nh -up -tls"
         + _TLS
         + "+tla --no-sni --request-sni"

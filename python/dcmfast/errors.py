@@ -132,6 +132,18 @@ class InputFileError(StartupFailure):
     """A file to be sent is missing, unreadable or not DICOM, or there is none at all."""
 
 
+class NoInputFilesError(InputFileError):
+    """There is nothing to send, which has a code of its own in dcmsend."""
+
+
+class NoValidInputFilesError(InputFileError):
+    """Nothing of what there is can be sent, which has a code of its own in dcmsend."""
+
+
+class ReportFileError(StartupFailure):
+    """dcmsend's report cannot be written; everything was sent."""
+
+
 class QueryFileError(DcmfastError):
     """A query file cannot be read, or is none; found out after associating, as with DCMTK."""
 
@@ -144,15 +156,12 @@ class FileConversionError(StartupFailure):
     """A file cannot be written in another encoding: missing, broken, or without a way to it."""
 
 
-class CutFileError(DcmfastError):
-    """A file that ends too early is not sent: a message cannot be taken back.
+class UnsentFileError(DcmfastError):
+    """A file turned out to be no object that can be sent, or to have no context: the run ends."""
 
-    The text is DCMTK's condition, such as ``0001:0004 Invalid stream``; `lines` are log lines.
-    """
 
-    def __init__(self, condition: str, *lines: str) -> None:
-        super().__init__(condition)
-        self.lines = lines
+class NothingProposedError(DcmfastError):
+    """For a file nothing may be proposed (``--no-illegal-proposal``), and the run ends."""
 
 
 class AssociationConfigurationError(DcmfastError):
@@ -258,13 +267,19 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
         RemoteProtocolError: 70,
         LocalProtocolError: 70,
     },
-    "storescu": {
-        AssociationAborted: 10,
-        AssociationTimeout: 10,
-        SecurityFailed: 10,
-        ProtocolError: 10,
-        RemoteProtocolError: 10,
-        LocalProtocolError: 10,
+    "storescu": {AssociationAborted: 10},
+    "dcmsend": {
+        NoInputFilesError: 21,
+        InputFileError: 22,
+        NoValidInputFilesError: 23,
+        ReportFileError: 43,
+        # Of whatever kind: there was no association, or it was lost.
+        ConnectionFailed: 61,
+        UnsentFileError: 62,
+        AssociationAborted: 62,
+        AssociationTimeout: 62,
+        RemoteProtocolError: 62,
+        NothingProposedError: 65,
     },
     "findscu": {ConnectionFailed: 2, AssociationRejected: 2, ContextNotAccepted: 2},
     "getscu": {},

@@ -15,6 +15,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "dcmqridx": ("dcmfast.apps.dcmqridx", "list files in an archive's index; DCMTK's dcmqridx"),
     "echoscu": ("dcmfast.apps.echoscu", "ask a peer whether it answers (C-ECHO)"),
     "storescu": ("dcmfast.apps.storescu", "send files to a peer (C-STORE)"),
+    "dcmsend": ("dcmfast.apps.dcmsend", "send files to a peer, and report; DCMTK's dcmsend"),
     "findscu": ("dcmfast.apps.findscu", "ask a peer what it has (C-FIND)"),
     "getscu": ("dcmfast.apps.getscu", "fetch objects over one association (C-GET)"),
     "movescu": ("dcmfast.apps.movescu", "have objects sent, to us or to others (C-MOVE)"),

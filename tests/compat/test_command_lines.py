@@ -125,6 +125,12 @@ PAIRS = {
         -od /nonexistent | +xa | +xs +xi | -W | --cancel 1 | +te | -aem x | /nonexistent/q
         -q -pdu 1
         """,
+    "dcmsend": """
+        +sp x | +r | +sp x +sd | +r +sd | +r +sp x | +v | +v -v | +cl 10 | +cl -1 | +cl 10 -pdu 1
+        -ta 08 | -ta 0x1 | -ta 0 -to 0 | -to 0 -td 0 | -td -1 | -pdu 1 --max-send-pdu 1 | -xe
+        --max-send-pdu x +crf | -dn +dls +dly | +ma -ma -ta 0 | +tls k c | --repeat 2 | -q -ta 0
+        -lc f | -ll bogus | -aet | +rd +sp x | -nh -nip -nuc -ta 0 | --abort
+        """,
     "dcmconv": """
         -te | -tb | -ti | -te -f | -f -te | -f +f -te | -te -t= | -te -td -t= | -F +p 2 2
         +p 2 2 -F | -F -p= | -p= -F | -F -p= -p | -F +p 2 2 -p | +p 2 2 -p= -F | +F -F +p 2 2

@@ -16,7 +16,13 @@ from pathlib import Path
 import pytest
 
 from dcmfast.apps import frame
-from dcmfast.options import archive_settings, conversion_settings, query_settings, settings
+from dcmfast.options import (
+    archive_settings,
+    conversion_settings,
+    query_settings,
+    sending_settings,
+    settings,
+)
 from dcmfast.options.option import Option, Text, Word
 from dcmfast.options.specs import all_front_ends
 
@@ -31,6 +37,7 @@ ARCHIVE = ["11112", "-c", MISSING]
 REQUESTOR = {
     "echoscu": ["127.0.0.1", "1"],
     "storescu": ["127.0.0.1", "1", f"{MISSING}/file"],
+    "dcmsend": ["127.0.0.1", "1", f"{MISSING}/file"],
     "movescu": ["127.0.0.1", "1", "-k", "PatientID=1"],
     "findscu": ["127.0.0.1", "1", "-k", "PatientID=1"],
     "getscu": ["127.0.0.1", "1", "-k", "PatientID=1"],
@@ -42,6 +49,8 @@ SMALL_DICTIONARY = Path(__file__).with_name("small.dic")
 READERS = {
     "dcmqrscp": archive_settings.dcmqrscp,
     "dcmconv": conversion_settings.dcmconv,
+    "storescu": sending_settings.storescu,
+    "dcmsend": sending_settings.dcmsend,
     **{
         tool: functools.partial(getattr(query_settings, tool), check_key=frame.check_key)
         for tool in ("movescu", "findscu", "getscu")

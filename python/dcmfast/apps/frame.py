@@ -80,6 +80,9 @@ def _answer(parsed: ParsedOptions) -> int:
 
         sys.stdout.write(texts.cipher_suites(parsed.front_end, cipher_suites()))
         return 0
+    if parsed.exclusive == "--list-decoders":
+        sys.stdout.write(texts.decoders(parsed.front_end))
+        return 0
     if parsed.exclusive != "--version":
         sys.stdout.write(texts.usage(parsed.front_end))
         return 0

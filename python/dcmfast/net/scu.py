@@ -1,4 +1,4 @@
-"""The requestors' work: echo, and store of files, as DCMTK's tools do it and tell it."""
+"""What the requestors have in common: associate, tell it, and end; and the work of echoscu."""
 
 from __future__ import annotations
 
@@ -9,28 +9,22 @@ from dcmfast.errors import (
     AssociationTimeout,
     ConnectionFailed,
     ContextNotAccepted,
-    CutFileError,
-    DimseError,
-    InputFileError,
     NetworkError,
     SecurityFailed,
 )
-from dcmfast.limits import MAX_PDU_BYTES_MAX, PRESENTATION_CONTEXTS_MAX
-from dcmfast.net import association, dictionaries, inputs, tls
+from dcmfast.limits import MAX_PDU_BYTES_MAX
+from dcmfast.net import association, dictionaries, tls
 from dcmfast.observe.logs import Log
-from dcmfast.observe.progress import FileBar
 from dcmfast.policy.negotiation import (
     ECHO_TRANSFER_SYNTAXES,
     VERIFICATION_SOP_CLASS,
-    proposed_transfer_syntaxes,
 )
-from dcmfast.uids import NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from dcmfast.options.settings import EchoSettings, RequestorSettings, StoreSettings
+    from dcmfast.options.settings import EchoSettings, RequestorSettings
 
     Contexts = list[tuple[str, tuple[str, ...]]]
 
@@ -54,7 +48,9 @@ def prepare(settings: RequestorSettings) -> Log:
 
 
 #: How grave it is that no association came about, and what stands before the reason.
-_REFUSED = {"movescu": ("F", "\n"), "findscu": ("E", " ")}
+_REFUSED = {"movescu": ("F", "\n"), "findscu": ("E", " "), "dcmsend": ("E", " ")}
+#: DCMTK's library, whose lines dcmsend's are.
+_DCMNET = "dcmtk.dcmnet"
 #: DCMTK's getscu has other words.
 _NOT_NEGOTIATED = "Could not negotiate association: "
 
@@ -90,6 +86,10 @@ def associate(
         if settings.tool == "getscu":
             log.line("F", f"{_NOT_NEGOTIATED}DUL Association Rejected")
             log.line("E", str(error), logger="dcmfast.getscu")
+        elif settings.tool == "dcmsend":
+            # It gives no reason above -d; its own closing line is the caller's.
+            log.line("D", f"Association Rejected:\n{error}", logger=_DCMNET)
+            log.line("E", str(error), logger="dcmfast.dcmsend")
         else:
             log.line(letter, f"Association Rejected:\n{error}")
         raise
@@ -99,6 +99,8 @@ def associate(
             text = "0006:0317 Peer aborted Association (or never connected)"
         if settings.tool == "getscu":
             log.line("F", f"{_NOT_NEGOTIATED}{text.partition(' ')[2]}")
+        elif settings.tool == "dcmsend":
+            log.line("D", f"Association Request Failed: {text}", logger=_DCMNET)
         else:
             log.line(letter, f"Association Request Failed:{gap}{text}")
         _tell_security(settings, log, error, is_secure=security is not None)
@@ -212,214 +214,3 @@ def echo(settings: EchoSettings) -> int:
             return failure.exit_code_of(settings.tool)
         log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
     return 0 if close(settings, link, log) else 1
-
-
-# ---- C-STORE
-
-#: DCMTK's long names of transfer syntaxes, where they are more than its dictionary's.
-_WORDS = {
-    "1.2.840.10008.1.2": "Little Endian Implicit",
-    "1.2.840.10008.1.2.1": "Little Endian Explicit",
-    "1.2.840.10008.1.2.2": "Big Endian Explicit",
-    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
-    "1.2.840.10008.1.2.4.50": "JPEG Baseline",
-    "1.2.840.10008.1.2.4.51": "JPEG Extended, Process 2+4",
-    "1.2.840.10008.1.2.4.57": "JPEG Lossless, Non-hierarchical, Process 14",
-    "1.2.840.10008.1.2.4.70": "JPEG Lossless, Non-hierarchical, 1st Order Prediction",
-    "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
-    "1.2.840.10008.1.2.4.81": "JPEG-LS Lossy (Near-lossless)",
-    "1.2.840.10008.1.2.4.90": "JPEG 2000 (Lossless only)",
-    "1.2.840.10008.1.2.4.91": "JPEG 2000 (Lossless or Lossy)",
-    "1.2.840.10008.1.2.5": "RLE Lossless",
-}
-
-
-def transfer_syntax_words(uid: str) -> str:
-    """Return a transfer syntax as DCMTK's log lines name it."""
-    return _WORDS.get(uid) or NAMES.get(uid, uid)
-
-
-def store(settings: StoreSettings) -> int:
-    """Send the files; return the exit code.
-
-    0 when each was stored, else storescu's: 1 before anything was sent or for want of a context,
-    the high byte of the first failure status, 10 when the association was lost.  With ``--no-halt``
-    0.
-    """
-    log = prepare(settings)
-    try:
-        files = inputs.gather(settings, log)
-    except InputFileError as error:
-        for letter, text in error.lines:
-            log.line(letter, text)
-        return error.exit_code_of(settings.tool)
-    security = tls.context(settings.tls, role="requestor", log=log)
-    tls.write_seed(settings.tls, log)
-    # Lines and a bar would overwrite each other, and quiet means quiet.
-    with FileBar(len(files) * settings.repeat, is_wanted=log.level == "warn") as advance:
-        for contexts, group in _associations(settings, files):
-            code = _store_group(settings, log, contexts, group, advance, security)
-            if code is not None:
-                return code
-    return 0
-
-
-def _associations(
-    settings: StoreSettings, files: list[inputs.InputFile]
-) -> Iterator[tuple[Contexts, list[inputs.InputFile]]]:
-    """Yield the contexts of each association and the files that go over it, in the order typed.
-
-    One association serves, unless the files need more than 128 contexts.
-    """
-    contexts: Contexts = []
-    group: list[inputs.InputFile] = []
-    for file in files:
-        needed = [one for one in _needed(settings, file) if one not in contexts]
-        if len(contexts) + len(needed) > PRESENTATION_CONTEXTS_MAX:
-            yield contexts, group
-            contexts, group, needed = [], [], _needed(settings, file)
-        contexts += needed
-        group.append(file)
-    if group:
-        yield contexts, group
-
-
-def _needed(settings: StoreSettings, file: inputs.InputFile) -> Contexts:
-    """Return the contexts that one file needs: its own syntax, or what was typed."""
-    sop_class = file.instance.sop_class_uid
-    if not settings.is_proposal_typed:
-        return [(sop_class, (file.instance.transfer_syntax,))]
-    proposed = proposed_transfer_syntaxes(settings.proposal, combine=settings.is_combining)
-    return [(sop_class, syntaxes) for syntaxes in proposed]
-
-
-def _store_group(
-    settings: StoreSettings,
-    log: Log,
-    contexts: Contexts,
-    files: list[inputs.InputFile],
-    advance: Callable[[], None],
-    security: _rust.TlsContext | None,
-) -> int | None:
-    """Send files over one association; return an exit code that ends the run, else None."""
-    try:
-        link = associate(
-            settings,
-            contexts,
-            log,
-            max_send_pdu_bytes=settings.max_send_pdu_bytes,
-            security=security,
-        )
-    except NetworkError:
-        return _NOT_ASSOCIATED
-    accepted = {
-        (abstract_syntax, syntax): number
-        for number, abstract_syntax, _, syntax in reversed(link.contexts())
-        if syntax
-    }
-    for file in (file for _ in range(settings.repeat) for file in files):
-        try:
-            code = _store_file(log, link, accepted, file)
-        except CutFileError as error:
-            for text in error.lines:
-                log.line("E", text)
-            if settings.is_halting:
-                log.line("E", f"Store SCU Failed: {error}")
-                log.line("I", "Aborting Association")
-                link.abort()
-                return error.exit_code_of(settings.tool)
-            code = None
-        advance()
-        if code is not None and (settings.is_halting or code == _LOST):
-            _end(settings, link, log, code)
-            return code
-    return None if close(settings, link, log) else 1
-
-
-#: Exit code of storescu when the association is lost, as DCMTK's.
-_LOST = 10
-
-
-def _end(settings: StoreSettings, link: _rust.Association, log: Log, code: int) -> None:
-    """End an association in which a store failed."""
-    if code == _LOST:
-        return
-    close(settings, link, log)
-
-
-def _check_whole(file: inputs.InputFile) -> None:
-    """Raise `CutFileError` for a file that ends too early."""
-    try:
-        cut = _rust.cut_of_file(file.path, file.instance)
-    except OSError as error:
-        words = str(error.strerror)
-        raise CutFileError(f"0000:0000 {words}", f"Bad DICOM file: {file.path}: {words}") from None
-    if cut is not None:
-        condition, place = cut
-        words = condition.partition(" ")[2]
-        raise CutFileError(
-            condition, f"{file.path}: {place}", f"Bad DICOM file: {file.path}: {words}"
-        )
-
-
-def _store_file(
-    log: Log,
-    link: _rust.Association,
-    accepted: dict[tuple[str, str], int],
-    file: inputs.InputFile,
-) -> int | None:
-    """Send one file; return an exit code if it was not stored."""
-    log.line("I", f"Sending file: {file.path}")
-    what = file.instance
-    _check_whole(file)
-    name = transfer_syntax_words(what.transfer_syntax)
-    log.line("I", f"Converting transfer syntax: {name} -> {name}")
-    modality = _rust.modality(what.sop_class_uid)
-    context_id = accepted.get((what.sop_class_uid, what.transfer_syntax))
-    if context_id is None:
-        log.line("E", f"No presentation context for: ({modality}) {what.sop_class_uid}")
-        log.line(
-            "E",
-            f"Store SCU Failed: 0006:0208 DIMSE No valid Presentation Context ID "
-            f"(the file is in {name}, which the peer did not accept)",
-        )
-        return 1
-    message_id = link.next_message_id
-    log.line("I", f"Sending Store Request (MsgID {message_id}, {modality})")
-    affected = [
-        ("Affected SOP Class UID", NAMES.get(what.sop_class_uid, what.sop_class_uid)),
-        ("Affected SOP Instance UID", what.sop_instance_uid),
-    ]
-    if log.shows("D"):
-        request = [("Message Type", "C-STORE RQ"), ("Message ID", str(message_id)), *affected]
-        request += [("Data Set", "present"), ("Priority", "medium")]
-        log.line("D", _rust.message_block("OUTGOING", request))
-    try:
-        status = link.store(context_id, file.path, what, dots=log.shows_progress)
-    except _rust.AssociationError as error:
-        log.line("E", f"Store Failed, file: {file.path}:\n{association.translated(error)}")
-        return _LOST
-    except OSError as error:
-        log.line("E", f"Store Failed, file: {file.path}:\n{error}")
-        return _LOST
-    text = _rust.status_text("store", status)
-    if log.shows("D"):
-        log.line("I", "Received Store Response")
-        # A response repeats the request's UIDs or leaves them out (PS3.7 §9.3.1.2).
-        response = [
-            ("Message Type", "C-STORE RSP"),
-            ("Presentation Context ID", str(context_id)),
-            ("Message ID Being Responded To", str(message_id)),
-            *affected,
-            ("Data Set", "none"),
-            ("DIMSE Status", f"0x{status:04x}: {text}"),
-        ]
-        log.line("D", _rust.message_block("INCOMING", response))
-    else:
-        log.line("I", f"Received Store Response ({text})")
-    if status == 0 or status >> 12 == _WARNING:
-        return None
-    failure = DimseError(_rust.status_text("store", status), status=status)
-    if not log.shows_progress:
-        log.line("E", f"Store Failed, file: {file.path}: {failure}")
-    return failure.exit_code_of("storescu")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class FileBar:
     """A bar over files while stderr is a terminal, nothing elsewhere.
 
-    As a context manager it gives a function that is called once for each file done.
+    As a context manager it gives a function that is told how many files are done.
     """
 
     def __init__(self, total: int, *, is_wanted: bool) -> None:
@@ -20,9 +20,9 @@ class FileBar:
         self._is_shown = is_wanted and total > 1 and sys.stderr.isatty()
         self._stop: Callable[[], None] = lambda: None
 
-    def __enter__(self) -> Callable[[], None]:
+    def __enter__(self) -> Callable[[int], None]:
         if not self._is_shown:
-            return lambda: None
+            return lambda _done: None
         # Imported here: rich costs more than everything else that a short run needs.
         from rich.console import Console
         from rich.progress import (
@@ -43,9 +43,9 @@ class FileBar:
         )
         task = bar.add_task("sending", total=self._total, rate="")
 
-        def advance() -> None:
+        def advance(done: int) -> None:
             speed = bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f"{speed:.0f} files/s" if speed else "")
+            bar.update(task, completed=done, rate=f"{speed:.0f} files/s" if speed else "")
 
         bar.start()
         self._stop = bar.stop

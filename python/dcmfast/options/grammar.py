@@ -31,7 +31,7 @@ _LEVELS = {"quiet": "fatal", "verbose": "info", "very-verbose": "info", "debug":
 #: Without any option of the logger.
 DEFAULT_LOG_LEVEL = "warn"
 #: Which of several exclusive options wins, wherever they stand.
-_EXCLUSIVE_ORDER = ("--help", "--version", "--list-ciphers")
+_EXCLUSIVE_ORDER = ("--help", "--version", "--list-ciphers", "--list-decoders")
 
 
 class _Typed:

@@ -86,6 +86,16 @@ def cipher_suites(front_end: FrontEnd, names: list[str]) -> str:
     return f"{_host(front_end)}\nSupported TLS ciphersuites are:\n{rows}"
 
 
+def decoders(front_end: FrontEnd) -> str:
+    """Return the text of ``--list-decoders``: pixels are never decoded."""
+    native = ("Little Endian Implicit", "Little Endian Explicit", "Big Endian Explicit")
+    rows = "".join(f"- {name}\n" for name in native)
+    return (
+        f"{header(front_end)}\nTransfer syntaxes supported natively:\n{rows}"
+        "\nTransfer syntaxes supported by decoders:\n- Deflated Explicit VR Little Endian\n"
+    )
+
+
 def _host(front_end: FrontEnd) -> str:
     # Imported here: only this text needs them.
     import locale

@@ -177,29 +177,6 @@ class EchoSettings(RequestorSettings):
     root_certificate: str | None
 
 
-class StoreSettings(RequestorSettings):
-    """What storescu will do."""
-
-    #: Files and directories as typed.
-    inputs: tuple[str, ...]
-    #: ``any``, ``file`` or ``dataset``.
-    input_format: str
-    is_scanning_directories: bool
-    is_recursive: bool
-    #: Wildcards for names in directories; empty for every name.
-    scan_pattern: str
-    #: Choice for ``policy.negotiation.proposed_transfer_syntaxes``.
-    proposal: str
-    #: True if the user typed the proposal; otherwise the files decide alone.
-    is_proposal_typed: bool
-    is_combining: bool
-    #: ``-R`` was typed; only what the files need is proposed in any case.
-    is_required_only: bool
-    max_send_pdu_bytes: int | None
-    is_halting: bool
-    is_uid_padding_allowed: bool
-
-
 # ---- The tools
 
 
@@ -343,47 +320,6 @@ def echoscu(front_end: FrontEnd, arguments: list[str]) -> EchoSettings | ParsedO
             context_count=number(parsed, "propose_contexts"),
             verified_certificate=_typed(parsed, "verify_certificate"),
             root_certificate=_typed(parsed, "is_root_certificate"),
-        )
-
-    return built(parsed, build)
-
-
-def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | ParsedOptions:
-    """Read storescu's command line; `ParsedOptions` comes back for ``--help`` and its kind.
-
-    Whether the inputs exist is looked at when they are read, as DCMTK does, with log lines.
-    """
-
-    def read_profile(path: str, _name: str) -> None:
-        # Proposing by a profile is still to come, but a file that is wrong is wrong already.
-        try:
-            assoc_cfg.read(path)
-        except AssociationConfigurationError as error:
-            raise ProfileError(
-                ("E", f"reading config file: {error}"), *stands_at("E", error.place)
-            ) from None
-
-    parsed = parse(front_end, arguments, {"profile": read_profile})
-    if parsed.exclusive:
-        return parsed
-
-    def build() -> StoreSettings:
-        refuse_unavailable(parsed)
-        return StoreSettings(
-            **general(parsed),
-            **requestor(parsed),
-            inputs=parsed.parameters[2:],
-            input_format=parsed.choice("input_format"),
-            is_scanning_directories=parsed.flag("scan_directories"),
-            is_recursive=parsed.choice("recurse") == "yes",
-            scan_pattern=parsed.text("scan_pattern"),
-            proposal=parsed.choice("proposal"),
-            is_proposal_typed=parsed.flag("proposal"),
-            is_combining=parsed.flag("combine"),
-            is_required_only=parsed.flag("required"),
-            max_send_pdu_bytes=parsed.number("max_send_pdu_bytes"),
-            is_halting=not parsed.flag("no_halt"),
-            is_uid_padding_allowed=parsed.flag("uid_padding"),
         )
 
     return built(parsed, build)
@@ -583,8 +519,9 @@ def requestor(parsed: ParsedOptions) -> dict[str, Any]:
         if has(parsed, "socket_timeout_s")
         else None,
         "max_pdu_bytes": number(parsed, "max_pdu_bytes"),
-        "repeat": number(parsed, "repeat"),
-        "is_aborting": parsed.flag("abort"),
+        # dcmsend has neither.
+        "repeat": number(parsed, "repeat") if has(parsed, "repeat") else 1,
+        "is_aborting": has(parsed, "abort") and parsed.flag("abort"),
     }
 
 

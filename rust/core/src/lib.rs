@@ -7,7 +7,8 @@
 //!
 //! Layers, from below (`tests/test_layering.py` reads the imports): `{uid, ae_title, tag, vr,
 //! limits, log, console}` ← `{policy, ul, dataset, dictionary}` ← `{acse, dimse}` ← `{net,
-//! storage}` ← `{server, client, load, recording}`. `ul`, `acse`, `dimse`, `dataset` and `policy` do no I/O, start
+//! storage}` ← `{server, client, load, recording, sending}`. `ul`, `acse`, `dimse`, `dataset` and
+//! `policy` do no I/O, start
 //! no thread and read no clock.
 
 pub mod acse;
@@ -25,6 +26,7 @@ pub mod log;
 pub mod net;
 pub mod policy;
 pub mod recording;
+pub mod sending;
 pub mod server;
 pub mod storage;
 pub mod tag;

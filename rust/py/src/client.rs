@@ -236,8 +236,13 @@ impl Association {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at the open association.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Requestor) -> T) -> PyResult<T> {
+        self.lock().as_ref().map(look).ok_or_else(ended)
+    }
+
     /// Runs `work` on the open association without the interpreter.
-    fn with<T: Send>(
+    pub fn with<T: Send>(
         &self,
         py: Python<'_>,
         work: impl Send + FnOnce(&mut Requestor) -> Result<T, dcmfast_core::client::ClientError>,

@@ -21,6 +21,7 @@ mod query;
 mod recording;
 mod request;
 mod rewrite;
+mod sending;
 mod server;
 mod tls;
 
@@ -59,7 +60,7 @@ mod _rust {
     #[pymodule_export]
     use crate::log::{EventLog, LogFileError};
     #[pymodule_export]
-    use crate::protocol::{modality, negotiate, state_table, status_text};
+    use crate::protocol::{modality, negotiate, state_table, status_text, transfer_syntax_name};
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]
@@ -71,6 +72,8 @@ mod _rust {
     };
     #[pymodule_export]
     use crate::rewrite::rewrite;
+    #[pymodule_export]
+    use crate::sending::{SendJob, Sending};
     #[pymodule_export]
     use crate::server::{HostRuleError, ObjectStore, Receiver, host_verdict};
     #[pymodule_export]

@@ -2,6 +2,7 @@
 
 use dcmfast_core::acse::negotiation;
 use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::dataset::transfer_syntax::long_name;
 use dcmfast_core::dictionary::uids::storage_prefix;
 use dcmfast_core::dimse::status::{Operation, Status};
 use dcmfast_core::uid::{Uid, UidText};
@@ -50,6 +51,12 @@ pub fn negotiate(table: Table, proposed: Vec<Proposed>) -> PyResult<Vec<Answered
             (decision.id, decision.result.byte(), transfer_syntax)
         })
         .collect())
+}
+
+/// DCMTK's long name of a transfer syntax; None for one that it does not know.
+#[pyfunction]
+pub fn transfer_syntax_name(uid: &str) -> Option<&'static str> {
+    long_name(&Uid::new(uid.as_bytes())?)
 }
 
 /// A status in DCMTK's words, as log lines show it; `operation` is `echo`, `find`, `move`, `get` or

@@ -17,7 +17,7 @@ from dcmfast.errors import (
     OutputDirectoryError,
     ProfileError,
 )
-from dcmfast.options import settings
+from dcmfast.options import sending_settings, settings
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.specs.dcmrecv import DCMRECV
 from dcmfast.options.specs.echoscu import ECHOSCU
@@ -316,14 +316,14 @@ def test_a_title_that_is_none_is_refused(title: str) -> None:
         storescp("1", "-aet", title)
 
 
-@pytest.mark.parametrize(("typed", "option"), [("-u", "--disable-new-vr"), ("-usr me", "--user")])
+@pytest.mark.parametrize(("typed", "option"), [("+II", "--invent-instance"), ("-usr me", "--user")])
 def test_what_is_still_to_come_is_refused_by_name(typed: str, option: str) -> None:
     """After every check has passed, so that a wrong command line is wrong here too."""
     with pytest.raises(NotAvailableYet) as caught:
-        settings.storescu(STORESCU, ["peer", "104", "f", *typed.split()])
+        sending_settings.storescu(STORESCU, ["peer", "104", "f", *typed.split()])
     assert str(caught.value) == f"{option} is not available yet"
     with pytest.raises(CommandLineError):
-        settings.storescu(STORESCU, ["peer", "104", "f", *typed.split(), "-pdu", "1"])
+        sending_settings.storescu(STORESCU, ["peer", "104", "f", *typed.split(), "-pdu", "1"])
 
 
 @pytest.mark.parametrize(
@@ -494,10 +494,10 @@ def test_echoscu() -> None:
 
 
 def test_storescu() -> None:
-    made = settings.storescu(
+    made = sending_settings.storescu(
         STORESCU, ["peer", "104", "a", "b", "+sd", "+r", "+sp", "*.dcm", "-xs", "+C", "-nh"]
     )
-    assert isinstance(made, settings.StoreSettings)
+    assert isinstance(made, sending_settings.StoreSettings)
     assert made.inputs == ("a", "b")
     assert (made.is_scanning_directories, made.is_recursive) == (True, True)
     assert (made.scan_pattern, made.proposal, made.is_combining) == ("*.dcm", "lossless", True)
@@ -506,12 +506,12 @@ def test_storescu() -> None:
 
 def test_storescu_refuses_a_profile_file_that_is_wrong(profile: str) -> None:
     with pytest.raises(ProfileError) as caught:
-        settings.storescu(STORESCU, ["peer", "104", "f", "-xf", "missing", "x"])
+        sending_settings.storescu(STORESCU, ["peer", "104", "f", "-xf", "missing", "x"])
     assert caught.value.lines == (
         ("E", "reading config file: unable to open configuration file: missing"),
     )
     with pytest.raises(NotAvailableYet, match="--config-file"):
-        settings.storescu(STORESCU, ["peer", "104", "f", "-xf", profile, "good"])
+        sending_settings.storescu(STORESCU, ["peer", "104", "f", "-xf", profile, "good"])
 
 
 def test_where_a_fault_of_a_profile_stands_is_a_line_of_ours(tmp_path: Path) -> None:

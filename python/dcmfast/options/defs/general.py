@@ -19,6 +19,12 @@ VERSION = Option(
     summary="print version information and exit",
     exclusive=True,
 )
+LIST_DECODERS = Option(
+    field="list_decoders",
+    names=("--list-decoders",),
+    summary="list transfer syntaxes of decoders and exit",
+    exclusive=True,
+)
 ARGUMENTS = Option(
     field="arguments", names=("--arguments",), summary="print expanded command line arguments"
 )

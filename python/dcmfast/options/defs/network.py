@@ -223,6 +223,33 @@ NO_HALT = Option(
     summary="do not halt if unsuccessful store encountered\n(default: do halt)",
 )
 
+MULTI_ASSOCIATIONS = Option(
+    field="association_handling",
+    names=("--multi-associations", "+ma"),
+    summary="use multiple associations (one after the other)\n"
+    "if needed to transfer the instances (default)",
+    choice="multi",
+    default=True,
+)
+SINGLE_ASSOCIATION = Option(
+    field="association_handling",
+    names=("--single-association", "-ma"),
+    summary="always use a single association",
+    choice="single",
+)
+ASSOCIATIONS = Option(
+    field="associations",
+    names=("--associations",),
+    summary=(
+        "[n]umber: integer (1..64, default: 1)\n"
+        "send over n associations at once; the order in\n"
+        "which files are sent is then nobody's"
+    ),
+    values=(Unsigned(minimum=1, maximum=64),),
+    default=1,
+    source="dcmfast",
+)
+
 # ---- User identity negotiation, PS3.7 Annex D.3.3.7
 
 _USER = in_force("--user")
@@ -281,7 +308,9 @@ POS_RESPONSE = Option(
     names=("--pos-response", "-rsp"),
     summary="expect positive response",
     needs=(
-        Condition(text="--user, --kerberos or --saml", any_of=("--user", "--kerberos", "--saml")),
+        Condition(
+            text="--user, --kerberos or --saml", any_of=("--user", "--kerberos", "--saml", "--jwt")
+        ),
     ),
     available=False,
 )

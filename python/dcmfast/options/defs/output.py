@@ -267,6 +267,28 @@ COMPRESSION_LEVEL_ALSO_PROPOSED = COMPRESSION_LEVEL.replace(
     ),
 )
 
+# ---- Reports
+
+CREATE_REPORT_FILE = Option(
+    field="report_file",
+    names=("--create-report-file", "+crf"),
+    summary=(
+        "[f]ilename: string\n"
+        "create a detailed report on the transfer\n"
+        "(if successful) and write it to text file f"
+    ),
+    values=(Text(),),
+    default="",
+)
+REPORT_JSON = Option(
+    field="report_json",
+    names=("--json",),
+    summary=(
+        "print a report on stdout as JSON, one object,\nwhatever came of the files (then no dots)"
+    ),
+    source="dcmfast",
+)
+
 # ---- dcmfast's own
 
 DURABILITY = Option(

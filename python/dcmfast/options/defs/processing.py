@@ -140,7 +140,45 @@ RENAME = Option(
     names=("--rename", "+rn"),
     summary="append .done/.bad to processed files",
     choice="yes",
-    available=False,
+)
+
+# ---- Input and processing of dcmsend
+
+READ_FROM_DICOMDIR = Option(
+    field="read_dicomdir",
+    names=("--read-from-dicomdir", "+rd"),
+    summary="read information on input files from DICOMDIR",
+)
+DECOMPRESS_NEVER = Option(
+    field="decompression",
+    names=("--decompress-never", "-dn"),
+    summary="never decompress compressed data sets",
+    choice="never",
+)
+DECOMPRESS_LOSSLESS = Option(
+    field="decompression",
+    names=("--decompress-lossless", "+dls"),
+    summary="only decompress lossless compression (default)",
+    choice="lossless",
+    default=True,
+)
+DECOMPRESS_LOSSY = Option(
+    field="decompression",
+    names=("--decompress-lossy", "+dly"),
+    summary="decompress both lossy and lossless compression",
+    choice="lossy",
+)
+NO_ILLEGAL_PROPOSAL = Option(
+    field="no_illegal_proposal",
+    names=("--no-illegal-proposal", "-nip"),
+    summary=(
+        "do not propose any presentation context that\ndoes not contain the default TS (if needed)"
+    ),
+)
+NO_UID_CHECKS = Option(
+    field="no_uid_checks",
+    names=("--no-uid-checks", "-nuc"),
+    summary="do not check UID values of input files",
 )
 
 # ---- Objects invented by storescu

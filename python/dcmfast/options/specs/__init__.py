@@ -14,6 +14,7 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
     from dcmfast.options.specs.dcmqridx import DCMQRIDX
     from dcmfast.options.specs.dcmqrscp import DCMQRSCP
     from dcmfast.options.specs.dcmrecv import DCMRECV
+    from dcmfast.options.specs.dcmsend import DCMSEND
     from dcmfast.options.specs.echoscu import ECHOSCU
     from dcmfast.options.specs.findscu import FINDSCU
     from dcmfast.options.specs.getscu import GETSCU
@@ -38,6 +39,7 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
         SHOW,
         ECHOSCU,
         STORESCU,
+        DCMSEND,
         FINDSCU,
         GETSCU,
         MOVESCU,

@@ -89,7 +89,7 @@ STORESCU = FrontEnd(
                     title="post-1993 value representations",
                     options=(
                         output.ENABLE_NEW_VR.replace(conflicts=()),
-                        output.DISABLE_NEW_VR.replace(conflicts=(), available=False),
+                        output.DISABLE_NEW_VR.replace(conflicts=()),
                     ),
                 ),
                 Section(
@@ -103,7 +103,6 @@ STORESCU = FrontEnd(
                                     any_of=("--propose-deflated", "--config-file"),
                                 ),
                             ),
-                            available=False,
                         ),
                     ),
                 ),
@@ -141,7 +140,14 @@ STORESCU = FrontEnd(
             ),
         ),
         tls.requestor(),
-        group("dcmfast options", general.LOG_JSON, tls.NO_SERVER_NAME, tls.REQUEST_SERVER_NAME),
+        group(
+            "dcmfast options",
+            network.ASSOCIATIONS,
+            output.REPORT_JSON,
+            general.LOG_JSON,
+            tls.NO_SERVER_NAME,
+            tls.REQUEST_SERVER_NAME,
+        ),
     ),
     checks=(
         PORT,
@@ -183,5 +189,7 @@ STORESCU = FrontEnd(
         "user_identity",
         "password",
         "positive_response",
+        "associations",
+        "report_json",
     ),
 )

@@ -75,6 +75,65 @@ impl TransferSyntax {
     }
 }
 
+/// Below `1.2.840.10008.1.2.4.`: names of compressed transfer syntaxes, as DCMTK 3.6.7 lists them.
+static COMPRESSED: &[(&str, &str)] = &[
+    ("50", "JPEG Baseline"),
+    ("51", "JPEG Extended, Process 2+4"),
+    ("52", "JPEG Extended, Process 3+5"),
+    ("53", "JPEG Spectral Selection, Non-hierarchical, Process 6+8"),
+    ("54", "JPEG Spectral Selection, Non-hierarchical, Process 7+9"),
+    ("55", "JPEG Full Progression, Non-hierarchical, Process 10+12"),
+    ("56", "JPEG Full Progression, Non-hierarchical, Process 11+13"),
+    ("57", "JPEG Lossless, Non-hierarchical, Process 14"),
+    ("58", "JPEG Lossless, Non-hierarchical, Process 15"),
+    ("59", "JPEG Extended, Hierarchical, Process 16+18"),
+    ("60", "JPEG Extended, Hierarchical, Process 17+19"),
+    ("61", "JPEG Spectral Selection, Hierarchical, Process 20+22"),
+    ("62", "JPEG Spectral Selection, Hierarchical, Process 21+23"),
+    ("63", "JPEG Full Progression, Hierarchical, Process 24+26"),
+    ("64", "JPEG Full Progression, Hierarchical, Process 25+27"),
+    ("65", "JPEG Lossless, Hierarchical, Process 28"),
+    ("66", "JPEG Lossless, Hierarchical, Process 29"),
+    ("70", "JPEG Lossless, Non-hierarchical, 1st Order Prediction"),
+    ("80", "JPEG-LS Lossless"),
+    ("81", "JPEG-LS Lossy (Near-lossless)"),
+    ("90", "JPEG 2000 (Lossless only)"),
+    ("91", "JPEG 2000 (Lossless or Lossy)"),
+    ("92", "JPEG 2000 Part 2 Multicomponent Image Compression (Lossless only)"),
+    ("93", "JPEG 2000 Part 2 Multicomponent Image Compression (Lossless or Lossy)"),
+    ("94", "JPIP Referenced"),
+    ("95", "JPIP Referenced Deflate"),
+    ("100", "MPEG2 Main Profile @ Main Level"),
+    ("101", "MPEG2 Main Profile @ High Level"),
+    ("102", "MPEG-4 AVC/H.264 High Profile / Level 4.1"),
+    ("103", "MPEG-4 AVC/H.264 BD-compatible High Profile / Level 4.1"),
+    ("104", "MPEG-4 AVC/H.264 High Profile / Level 4.2 For 2D Video"),
+    ("105", "MPEG-4 AVC/H.264 High Profile / Level 4.2 For 3D Video"),
+    ("106", "MPEG-4 AVC/H.264 Stereo High Profile / Level 4.2"),
+    ("107", "HEVC/H.265 Main Profile / Level 5.1"),
+    ("108", "HEVC/H.265 Main 10 Profile / Level 5.1"),
+];
+
+/// DCMTK's long name of a transfer syntax, of its log lines and reports; `None` for one that it
+/// does not know.
+pub fn long_name(uid: &Uid) -> Option<&'static str> {
+    let text = uid.as_str();
+    match text {
+        IMPLICIT_VR_LITTLE_ENDIAN
+        | EXPLICIT_VR_LITTLE_ENDIAN
+        | EXPLICIT_VR_BIG_ENDIAN
+        | DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => Some(TransferSyntax::of(uid).words()),
+        "1.2.840.10008.1.2.5" => Some("RLE Lossless"),
+        "1.2.840.113619.5.2" => {
+            Some("Private GE Little Endian Implicit with big endian pixel data")
+        }
+        _ => {
+            let tail = text.strip_prefix("1.2.840.10008.1.2.4.")?;
+            COMPRESSED.iter().find(|(one, _)| *one == tail).map(|(_, name)| *name)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -231,7 +231,7 @@ fn time_text(format: &str, time: Duration, is_utc: bool) -> String {
 }
 
 /// A JSON string (RFC 8259 §7); whatever could end a line is escaped.
-fn write_json_text(text: &str, out: &mut String) -> std::fmt::Result {
+pub(crate) fn write_json_text(text: &str, out: &mut String) -> std::fmt::Result {
     out.push('"');
     for character in text.chars() {
         match character {

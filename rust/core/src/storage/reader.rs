@@ -3,7 +3,8 @@
 //! Source: PS3.10 §7.1 (preamble, `DICM`, group 0002 in Explicit VR Little Endian). Reads the head
 //! of a file only, at most [`FILE_META_BYTES_MAX`]; the data set is streamed by whoever sends it. A
 //! file without preamble is taken as a bare data set whose encoding the first element betrays, as
-//! DCMTK's `storescu` does. Knows no file system: any `Read + Seek` will do. Called by `client`.
+//! DCMTK's `storescu` does. Knows no file system: any `Read + Seek` will do. Called by
+//! `sending`, `load` and the front ends' query files.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -125,16 +126,31 @@ pub fn cut_of<R: Read + Seek>(
             return Ok(None);
         }
     }
+    Ok(end_of(scanner))
+}
+
+/// The same of a data set in memory.
+pub fn cut_in(data_set: &[u8], transfer_syntax: &Uid) -> Option<Cut> {
+    let mut scanner = Scanner::new(TransferSyntax::of(transfer_syntax), &[]);
+    scanner.feed(data_set).ok()?;
+    end_of(scanner)
+}
+
+/// How the data set that has gone by is cut, if it is.
+fn end_of(mut scanner: Scanner) -> Option<Cut> {
     let (in_value, in_sequence) = (scanner.value_bytes_ahead() > 0, scanner.is_in_sequence());
-    Ok(scanner.finish().err().map(|place| {
+    scanner.finish().err().map(|place| {
         let condition = match (in_value, in_sequence) {
             (true, _) => ("0001:0004", "Invalid stream"),
             (false, true) => ("0001:0022", "Sequence Delimitation Item missing"),
             (false, false) => ("0001:000a", "I/O suspension or premature end of stream"),
         };
         Cut { condition, place }
-    }))
+    })
 }
+
+/// The first look at a file: file meta information and the first elements of most.
+const INSPECTED_FIRST_BYTES: usize = 4096;
 
 /// The one element after which a bare data set's UIDs cannot come any more.
 static WANTED: &[Tag] = &[SOP_CLASS_UID, SOP_INSTANCE_UID];
@@ -151,12 +167,37 @@ pub fn inspect<R: Read + Seek>(
     let total_bytes = source.seek(SeekFrom::End(0))?;
     source.seek(SeekFrom::Start(0))?;
     let mut head = Vec::new();
-    source.by_ref().take(FILE_META_BYTES_MAX as u64).read_to_end(&mut head)?;
+    // Most heads are short, and a sender looks at every file before it sends the first.
+    for limit in [INSPECTED_FIRST_BYTES, FILE_META_BYTES_MAX] {
+        let wanted = limit.saturating_sub(head.len()) as u64;
+        source.by_ref().take(wanted).read_to_end(&mut head)?;
+        let is_all = head.len() < limit || limit == FILE_META_BYTES_MAX;
+        let found = inspect_head(&head, total_bytes, format);
+        match found {
+            Ok((instance, true)) => return Ok(instance),
+            result if is_all => return result.map(|(instance, _)| instance),
+            _ => {}
+        }
+    }
+    Err(ReadError::BadFileMeta)
+}
+
+/// The same of bytes in memory: the `head` of a file of `total_bytes`. True beside it when the UIDs
+/// are the data set's own, so that a longer head would tell nothing else.
+///
+/// # Errors
+///
+/// See [`ReadError`].
+pub fn inspect_head(
+    head: &[u8],
+    total_bytes: u64,
+    format: InputFormat,
+) -> Result<(StoredInstance, bool), ReadError> {
     let is_file = head.len() >= 132 && head[128..132] == *b"DICM";
     match (format, is_file) {
         (InputFormat::File, false) => Err(ReadError::NotPart10),
-        (InputFormat::DataSet, _) | (InputFormat::Either, false) => bare(&head, total_bytes),
-        (InputFormat::File | InputFormat::Either, true) => file(&head, total_bytes),
+        (InputFormat::DataSet, _) | (InputFormat::Either, false) => bare(head, total_bytes),
+        (InputFormat::File | InputFormat::Either, true) => file(head, total_bytes),
     }
 }
 
@@ -215,36 +256,39 @@ fn meta(head: &[u8]) -> Result<Meta, ReadError> {
 }
 
 /// A file whose preamble is there.
-fn file(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
+fn file(head: &[u8], total_bytes: u64) -> Result<(StoredInstance, bool), ReadError> {
     let Meta { class, instance, transfer_syntax, end: at } = meta(head)?;
     let transfer_syntax = transfer_syntax.ok_or(ReadError::NoTransferSyntax)?;
     let data_set = head.get(at..).ok_or(ReadError::BadFileMeta)?;
     // The data set's own UIDs are those that a receiver compares with the request.
     let (own_class, own_instance) = uids_of(data_set, transfer_syntax);
-    Ok(StoredInstance {
+    let is_own = own_class.is_some() && own_instance.is_some();
+    let found = StoredInstance {
         sop_class_uid: pick(own_class, class)?,
         sop_instance_uid: pick(own_instance, instance)?,
         transfer_syntax,
         data_set_offset: at as u64,
         data_set_bytes: total_bytes.saturating_sub(at as u64),
-    })
+    };
+    Ok((found, is_own))
 }
 
 /// A file without preamble; the first element tells the encoding.
-fn bare(head: &[u8], total_bytes: u64) -> Result<StoredInstance, ReadError> {
+fn bare(head: &[u8], total_bytes: u64) -> Result<(StoredInstance, bool), ReadError> {
     let transfer_syntax = syntax_of_bare(head).ok_or(ReadError::NotPart10)?;
     let (class, instance) = uids_of(head, transfer_syntax);
     let (Some(sop_class_uid), Some(sop_instance_uid)) = (class, instance) else {
         // Garbage and a data set without UIDs look alike; both cannot be sent.
         return Err(ReadError::NoSopUids);
     };
-    Ok(StoredInstance {
+    let found = StoredInstance {
         sop_class_uid,
         sop_instance_uid,
         transfer_syntax,
         data_set_offset: 0,
         data_set_bytes: total_bytes,
-    })
+    };
+    Ok((found, true))
 }
 
 /// The transfer syntax of a bare data set, which its first element betrays; `None` for too few bytes.

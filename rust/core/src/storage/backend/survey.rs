@@ -130,6 +130,18 @@ fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
+/// Gives a file another name, and never that of another one.
+///
+/// # Errors
+///
+/// The system's; a name that is taken is `AlreadyExists`.
+pub fn rename_file(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(to) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "the name is taken")),
+        Err(_) => fs::rename(from, to),
+    }
+}
+
 /// Removes a directory of the tools' own with all that is in it; none is fine.
 pub fn remove_directory(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {

@@ -1,0 +1,293 @@
+//! One file as it will travel: read, seen to be whole, and converted where its context wants that.
+//!
+//! A file of up to [`RETRIEVE_HELD_BYTES_MAX`] is read in one piece; of a longer one only headers are
+//! read before it is streamed. Nothing of a file leaves before all of it was looked through, because
+//! a message that has begun cannot be taken back. A file may have changed since the first look: what
+//! it says now counts. Called by `sending::Worker`.
+
+use std::fmt;
+use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use crate::dataset::rewrite::{
+    OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, survey,
+};
+use crate::dataset::transfer_syntax::{TransferSyntax, long_name};
+use crate::limits::{FILE_META_BYTES_MAX, RETRIEVE_HELD_BYTES_MAX};
+use crate::log::{escaped, system_text};
+use crate::storage::backend::{StoredFile, open_for_reading};
+use crate::storage::reader::{
+    Cut, InputFormat, ReadError, StoredInstance, cut_in, cut_of, inspect, inspect_head,
+};
+use crate::uid::{Uid, UidText};
+
+/// Which context an object of a class and transfer syntax goes on, and in which transfer syntax.
+type Choice<'a> = &'a dyn Fn(&UidText, &Uid) -> Option<(u8, Uid)>;
+
+/// What is wanted of a file.
+pub struct Wanted<'a> {
+    /// Which formats it may have.
+    pub format: InputFormat,
+    /// How it is written where it is converted.
+    pub encoding: OutputEncoding,
+    /// The context it goes on.
+    pub choose: Choice<'a>,
+}
+
+/// A file, ready to be sent.
+pub struct Object {
+    /// What it says of itself.
+    pub instance: StoredInstance,
+    /// Its presentation context, and the transfer syntax in which it travels.
+    pub context: (u8, Uid),
+    /// Its data set.
+    pub body: Body,
+}
+
+/// The data set of an object.
+pub enum Body {
+    /// The bytes from `start` on.
+    Memory {
+        /// The file, or the converted data set.
+        bytes: Vec<u8>,
+        /// Where the data set begins.
+        start: usize,
+    },
+    /// Read, and converted, while it leaves.
+    Stream(Box<dyn Read + Send>),
+}
+
+/// Why a file is not sent.
+#[derive(Debug)]
+pub enum Fault {
+    /// The system's answer, in words.
+    Io(String),
+    /// It is no DICOM file.
+    NotDicom(ReadError),
+    /// It ends too early.
+    Cut(Cut),
+    /// The peer accepted no context on which it can travel.
+    NoContext {
+        /// Its SOP class.
+        class: UidText,
+        /// Its transfer syntax.
+        syntax: Uid,
+    },
+    /// It cannot be written in the transfer syntax that the peer accepted.
+    Conversion {
+        /// That transfer syntax.
+        to: Uid,
+        /// Why.
+        error: RewriteError,
+    },
+}
+
+impl Fault {
+    /// The system's answer.
+    pub fn of_io(error: &io::Error) -> Self {
+        Self::Io(system_text(error))
+    }
+
+    /// DCMTK's condition: module and code, and words.
+    pub fn condition(&self) -> (String, String) {
+        let (code, words) = match self {
+            Self::Io(words) => ("0001:0012", words.clone()),
+            Self::NotDicom(error) => ("0001:001c", error.to_string()),
+            Self::Cut(cut) => (cut.condition.0, cut.condition.1.to_owned()),
+            Self::NoContext { .. } => {
+                ("0006:0208", "DIMSE No valid Presentation Context ID".to_owned())
+            }
+            Self::Conversion { .. } => {
+                ("0001:000e", "Pixel representation cannot be changed".to_owned())
+            }
+        };
+        (code.to_owned(), words)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(words) => formatter.write_str(words),
+            Self::NotDicom(error) => error.fmt(formatter),
+            Self::Cut(cut) => write!(formatter, "{}: {}", cut.condition.1, cut.place),
+            Self::NoContext { class, syntax } => write!(
+                formatter,
+                "no context was accepted for {} in {}",
+                escaped(class.as_bytes()),
+                long_name(syntax).unwrap_or_else(|| syntax.as_str())
+            ),
+            Self::Conversion { to, error } => {
+                let to = long_name(to).unwrap_or_else(|| to.as_str());
+                write!(formatter, "no conversion to {to}: {error}")
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::of_io(&error)
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => Self::of_io(&error),
+            error => Self::NotDicom(error),
+        }
+    }
+}
+
+/// Reads and checks the file at `path`; `spare` is a buffer of a file sent before.
+///
+/// # Errors
+///
+/// See [`Fault`].
+pub fn prepare(path: &Path, wanted: &Wanted<'_>, spare: Vec<u8>) -> Result<Object, Fault> {
+    let mut file = open_for_reading(path)?;
+    let total_bytes = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(0))?;
+    if total_bytes > RETRIEVE_HELD_BYTES_MAX as u64 {
+        return large(file, wanted);
+    }
+    let bytes = read_whole(&mut file, total_bytes as usize, spare)?;
+    let head = &bytes[..bytes.len().min(FILE_META_BYTES_MAX)];
+    let (instance, _) = inspect_head(head, bytes.len() as u64, wanted.format)?;
+    let start = usize::try_from(instance.data_set_offset).unwrap_or(usize::MAX);
+    let data_set = bytes.get(start..).unwrap_or_default();
+    if let Some(cut) = cut_in(data_set, &instance.transfer_syntax) {
+        return Err(Fault::Cut(cut));
+    }
+    let context = chosen(&instance, wanted)?;
+    let Some(way) = way(&instance, context.1, wanted, data_set) else {
+        let mut bytes = bytes;
+        pad(&mut bytes, start);
+        return Ok(Object { instance, context, body: Body::Memory { bytes, start } });
+    };
+    let converted = convert(data_set, &way).map_err(|error| failed(context.1, error))?;
+    let body = Body::Memory { bytes: converted, start: 0 };
+    Ok(Object { instance, context, body })
+}
+
+/// A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another. An odd
+/// data set is a deflated one without the padding that PS3.5 §A.5 asks for; it gets it here.
+fn pad(bytes: &mut Vec<u8>, start: usize) {
+    if bytes.len().saturating_sub(start) % 2 == 1 {
+        bytes.push(0);
+    }
+}
+
+fn failed(to: Uid, error: RewriteError) -> Fault {
+    match error {
+        RewriteError::Source(error) => Fault::of_io(&error),
+        error => Fault::Conversion { to, error },
+    }
+}
+
+fn chosen(instance: &StoredInstance, wanted: &Wanted<'_>) -> Result<(u8, Uid), Fault> {
+    let (class, syntax) = (instance.sop_class_uid, instance.transfer_syntax);
+    (wanted.choose)(&class, &syntax).ok_or(Fault::NoContext { class, syntax })
+}
+
+/// What changes on the way; `None` when the bytes travel as they are.
+fn way(instance: &StoredInstance, to: Uid, wanted: &Wanted<'_>, head: &[u8]) -> Option<Rewriting> {
+    let from = instance.transfer_syntax;
+    let asks_for_more = !wanted.encoding.has_new_vrs;
+    if from == to && !asks_for_more {
+        return None;
+    }
+    let hints = PixelHints::of_head(head, TransferSyntax::of(&from));
+    let encoding = OutputEncoding { transfer_syntax: Some(to), ..wanted.encoding };
+    Rewriting::of(&from, encoding, hints)
+}
+
+fn convert(data_set: &[u8], way: &Rewriting) -> Result<Vec<u8>, RewriteError> {
+    let mut bytes = Vec::with_capacity(data_set.len() + data_set.len() / 8);
+    let mut rewriter = Rewriter::new(data_set, way);
+    while let Some(block) = rewriter.next_block()? {
+        bytes.extend_from_slice(block);
+    }
+    Ok(bytes)
+}
+
+/// An object that is streamed.
+fn large(mut file: StoredFile, wanted: &Wanted<'_>) -> Result<Object, Fault> {
+    let instance = inspect(&mut file, wanted.format)?;
+    let (offset, length) = (instance.data_set_offset, instance.data_set_bytes);
+    let context = chosen(&instance, wanted)?;
+    let mut head = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.by_ref().take(HINT_BYTES).read_to_end(&mut head)?;
+    let way = way(&instance, context.1, wanted, &head);
+    match &way {
+        None => {
+            let cut = cut_of(&mut file, &instance.transfer_syntax, offset, length)?;
+            if let Some(cut) = cut {
+                return Err(Fault::Cut(cut));
+            }
+        }
+        Some(way) => {
+            file.seek(SeekFrom::Start(offset))?;
+            // What is checked is the source, so that the costly half, deflating, is done once.
+            survey((&mut file).take(length), way).map_err(|error| failed(context.1, error))?;
+        }
+    }
+    file.seek(SeekFrom::Start(offset))?;
+    let source = Whole { file: padded(file, length), left: length + length % 2 };
+    let body: Box<dyn Read + Send> = match way {
+        None => Box::new(source),
+        Some(way) => {
+            let source = Whole { left: length, ..source };
+            Box::new(Rewriter::new(source, &way))
+        }
+    };
+    Ok(Object { instance, context, body: Body::Stream(body) })
+}
+
+/// So much of a data set tells whether its pixels are signed.
+const HINT_BYTES: u64 = 64 * 1024;
+
+/// A file with the byte that makes its data set even.
+type Padded = Chain<io::Take<StoredFile>, Cursor<&'static [u8]>>;
+
+fn padded(file: StoredFile, length: u64) -> Padded {
+    let padding: &'static [u8] = if length % 2 == 1 { &[0] } else { &[] };
+    file.take(length).chain(Cursor::new(padding))
+}
+
+/// Reads a file of `expected` bytes, in one read as a rule.
+fn read_whole(file: &mut StoredFile, expected: usize, spare: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut bytes = spare;
+    bytes.clear();
+    // One byte more: where it stays empty the end has been met; and a deflated data set may want it.
+    bytes.reserve(expected + 2);
+    bytes.resize(expected, 0);
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A data set that ends where it should, or in an error: a file may shrink while it is sent.
+struct Whole {
+    file: Padded,
+    left: u64,
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 || buffer.is_empty() {
+            return Ok(0);
+        }
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read(&mut buffer[..wanted])?;
+        if count == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file has become shorter",
+            ));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
