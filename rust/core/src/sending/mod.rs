@@ -518,7 +518,7 @@ impl Worker {
     fn fault(&mut self, place: Place, path: &std::path::Path, fault: &Fault) -> Option<Turn> {
         self.job.set(place.number, |outcome| {
             outcome.state = match fault {
-                Fault::NoContext { .. } => State::NoContext,
+                Fault::NoContext(_) => State::NoContext,
                 _ => State::Bad,
             };
             outcome.reason = Some(fault.to_string().into());

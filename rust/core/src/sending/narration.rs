@@ -168,7 +168,8 @@ impl Lines {
         let path = path.display();
         let (_, words) = fault.condition();
         match (self.dialect, fault) {
-            (Dialect::Storescu, Fault::NoContext { class, .. }) => {
+            (Dialect::Storescu, Fault::NoContext(kind)) => {
+                let (class, _) = &**kind;
                 let modality = storage_prefix(class.as_bytes()).unwrap_or("unknown SOP class");
                 let class = escaped(class.as_bytes());
                 self.say(
@@ -177,7 +178,8 @@ impl Lines {
                 );
                 self.explain(format_args!("{path}: {fault}"));
             }
-            (Dialect::Dcmsend, Fault::NoContext { class, syntax }) => {
+            (Dialect::Dcmsend, Fault::NoContext(kind)) => {
+                let (class, syntax) = &**kind;
                 let (class, syntax) = (class_name(class.as_bytes()), syntax_name(syntax));
                 self.say(
                     Level::Error,
@@ -278,11 +280,7 @@ impl Lines {
     }
 
     /// `source`, with a dot for each `fragment_bytes` that are read of it.
-    pub fn dotted<'a>(
-        &'a self,
-        source: Box<dyn Read + Send>,
-        fragment_bytes: usize,
-    ) -> impl Read + 'a {
+    pub fn dotted(&self, source: Box<dyn Read + Send>, fragment_bytes: usize) -> impl Read + '_ {
         Dotted { source, lines: self, fragment_bytes: fragment_bytes.max(1), read: 0, shown: 0 }
     }
 }

@@ -66,17 +66,12 @@ pub enum Fault {
     NotDicom(ReadError),
     /// It ends too early.
     Cut(Cut),
-    /// The peer accepted no context on which it can travel.
-    NoContext {
-        /// Its SOP class.
-        class: UidText,
-        /// Its transfer syntax.
-        syntax: Uid,
-    },
+    /// The peer accepted no context on which it can travel; its SOP class and transfer syntax.
+    NoContext(Box<(UidText, Uid)>),
     /// It cannot be written in the transfer syntax that the peer accepted.
     Conversion {
         /// That transfer syntax.
-        to: Uid,
+        to: Box<Uid>,
         /// Why.
         error: RewriteError,
     },
@@ -94,7 +89,7 @@ impl Fault {
             Self::Io(words) => ("0001:0012", words.clone()),
             Self::NotDicom(error) => ("0001:001c", error.to_string()),
             Self::Cut(cut) => (cut.condition.0, cut.condition.1.to_owned()),
-            Self::NoContext { .. } => {
+            Self::NoContext(_) => {
                 ("0006:0208", "DIMSE No valid Presentation Context ID".to_owned())
             }
             Self::Conversion { .. } => {
@@ -111,12 +106,12 @@ impl fmt::Display for Fault {
             Self::Io(words) => formatter.write_str(words),
             Self::NotDicom(error) => error.fmt(formatter),
             Self::Cut(cut) => write!(formatter, "{}: {}", cut.condition.1, cut.place),
-            Self::NoContext { class, syntax } => write!(
-                formatter,
-                "no context was accepted for {} in {}",
-                escaped(class.as_bytes()),
-                long_name(syntax).unwrap_or_else(|| syntax.as_str())
-            ),
+            Self::NoContext(kind) => {
+                let (class, syntax) = &**kind;
+                let class = escaped(class.as_bytes());
+                let syntax = long_name(syntax).unwrap_or_else(|| syntax.as_str());
+                write!(formatter, "no context was accepted for {class} in {syntax}")
+            }
             Self::Conversion { to, error } => {
                 let to = long_name(to).unwrap_or_else(|| to.as_str());
                 write!(formatter, "no conversion to {to}: {error}")
@@ -182,13 +177,13 @@ fn pad(bytes: &mut Vec<u8>, start: usize) {
 fn failed(to: Uid, error: RewriteError) -> Fault {
     match error {
         RewriteError::Source(error) => Fault::of_io(&error),
-        error => Fault::Conversion { to, error },
+        error => Fault::Conversion { to: Box::new(to), error },
     }
 }
 
 fn chosen(instance: &StoredInstance, wanted: &Wanted<'_>) -> Result<(u8, Uid), Fault> {
     let (class, syntax) = (instance.sop_class_uid, instance.transfer_syntax);
-    (wanted.choose)(&class, &syntax).ok_or(Fault::NoContext { class, syntax })
+    (wanted.choose)(&class, &syntax).ok_or_else(|| Fault::NoContext(Box::new((class, syntax))))
 }
 
 /// What changes on the way; `None` when the bytes travel as they are.
