@@ -25,7 +25,10 @@ EDGES = {
     "INFLATED_BYTES_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
     "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer.rs::edge_of_what_is_held",
     "REWRITE_HELD_BYTES_MAX": (
-        "rust/core/src/storage/writer.rs::re_encoded_from_memory_and_from_a_part_file"
+        "rust/core/src/storage/writer/encoding.rs::held_until_the_lengths_are_known"
+    ),
+    "REWRITE_FOLLOWED_BYTES_MIN": (
+        "rust/core/src/storage/writer/encoding.rs::followed_from_a_length_on"
     ),
     "REWRITE_SLOTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_lengths",
     "REWRITE_PADDING_BYTES_MAX": (

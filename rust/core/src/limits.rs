@@ -55,9 +55,11 @@ pub const INFLATED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Blocks that a data set is read in while it is re-encoded; what comes out of one is at most three
 /// times as long (headers that grow and delimiters), and goes out before the next is read.
 pub const REWRITE_BLOCK_BYTES: usize = 64 * 1024;
-/// Bytes of a data set that wait in memory to be re-encoded; it holds a CT or MR image. A longer one
-/// goes to a file first and is re-encoded from there.
+/// Bytes of a data set that wait in memory to be re-encoded: headers and sequences whose lengths are not
+/// known yet. What is longer goes to a file first and is re-encoded from there.
 pub const REWRITE_HELD_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes from which a data set is re-encoded while it arrives; shorter ones are held, and written at once.
+pub const REWRITE_FOLLOWED_BYTES_MIN: u64 = 64 * 1024;
 /// Lengths that a re-encoded data set defines before what they count: of sequences, items and groups,
 /// four bytes each, so 32 MiB. A multi-frame object of 100,000 frames has some four million; more is
 /// refused with A700H.

@@ -44,6 +44,15 @@ impl Vr {
         )
     }
 
+    /// True for the VRs of PS3.5 Table 7.1-2, whose explicit header has a 2-byte length.
+    pub const fn has_short_length(self) -> bool {
+        let [first, second] = self.0;
+        let column = SHORT.0[(first % 32) as usize];
+        first.is_ascii_uppercase()
+            && second.is_ascii_uppercase()
+            && column >> (second % 32) & 1 == 1
+    }
+
     /// True when both bytes are capital letters, as every VR of the standard.
     pub const fn is_letters(self) -> bool {
         self.0[0].is_ascii_uppercase() && self.0[1].is_ascii_uppercase()
@@ -91,6 +100,27 @@ impl Vr {
     }
 }
 
+/// The VRs of a 2-byte length: for each first letter, a bit for each second one. Asked for every
+/// element of every object, where comparing with twenty VRs one by one would show.
+struct ShortVrs([u32; 32]);
+
+static SHORT: ShortVrs = {
+    let mut table = [0; 32];
+    let mut first = b'A';
+    while first <= b'Z' {
+        let mut second = b'A';
+        while second <= b'Z' {
+            let vr = Vr([first, second]);
+            if vr.is_known() && !vr.has_long_length() {
+                table[(first % 32) as usize] |= 1 << (second % 32);
+            }
+            second += 1;
+        }
+        first += 1;
+    }
+    ShortVrs(table)
+};
+
 impl fmt::Display for Vr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.0.escape_ascii())
@@ -100,5 +130,19 @@ impl fmt::Display for Vr {
 impl fmt::Debug for Vr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table says what the lists say, of any two bytes.
+    #[test]
+    fn short_lengths() {
+        for bytes in 0..=u16::MAX {
+            let vr = Vr(bytes.to_be_bytes());
+            assert_eq!(vr.has_short_length(), vr.is_known() && !vr.has_long_length(), "{vr}");
+        }
     }
 }

@@ -31,6 +31,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         INFLATED_RATIO_MAX,
         INFLATED_BYTES_MAX,
         REWRITE_BLOCK_BYTES,
+        REWRITE_FOLLOWED_BYTES_MIN,
         REWRITE_HELD_BYTES_MAX,
         REWRITE_SLOTS_MAX,
         REWRITE_PADDING_BYTES_MAX,

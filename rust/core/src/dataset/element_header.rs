@@ -102,6 +102,39 @@ pub(super) struct Header {
     pub has_reserved_bits: bool,
 }
 
+/// An element as good data sets mostly have them: known VR, 2-byte length, which is even.
+pub(super) struct PlainElement<'b> {
+    pub tag: Tag,
+    pub vr: Vr,
+    pub value: &'b [u8],
+}
+
+impl<'b> PlainElement<'b> {
+    /// Bytes of its header.
+    pub const HEADER_BYTES: usize = 8;
+
+    /// The plain element that `bytes` begin with, all of it; `None` for anything else, group lengths,
+    /// pixels and what is no element of a data set among them. A short way past [`HeaderReader`]: most
+    /// of what watching an object costs are its headers.
+    #[inline]
+    pub fn first_of(bytes: &'b [u8], encoding: Encoding) -> Option<Self> {
+        let (&[t0, t1, t2, t3, v0, v1, l0, l1], rest) = bytes.split_first_chunk::<8>()?;
+        let tag = encoding.tag([t0, t1, t2, t3]);
+        let vr = Vr([v0, v1]);
+        let length = usize::from(encoding.u16([l0, l1]));
+        let is_ordinary = (FIRST_ORDINARY_GROUP..PIXEL_GROUP).contains(&tag.group());
+        if !is_ordinary || tag.element() == 0 || length % 2 == 1 || !vr.has_short_length() {
+            return None;
+        }
+        rest.get(..length).map(|value| Self { tag, vr, value })
+    }
+}
+
+/// Below are commands, file meta information and what may not be (PS3.5 §7.1).
+const FIRST_ORDINARY_GROUP: u16 = 0x0008;
+/// Pixel Data and what is akin to it.
+const PIXEL_GROUP: u16 = 0x7FE0;
+
 enum Parsed {
     Header(Header),
     Needs(usize),

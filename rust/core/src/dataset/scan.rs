@@ -24,7 +24,7 @@ use core::fmt;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::dataset::attributes::Attributes;
-use crate::dataset::element_header::{Encoding, Header, HeaderReader, UNDEFINED};
+use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
 use crate::dataset::index_keys::{IndexKeys, WantedValue};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::limits::{
@@ -396,6 +396,7 @@ impl Walker {
                 }
             }
             if !self.headers.is_inside() {
+                self.skim(&mut input);
                 self.close_ended()?;
             }
             let before = input;
@@ -404,6 +405,30 @@ impl Walker {
             let Some(header) = header else { return Ok(()) };
             self.enter(&header)?;
         }
+    }
+
+    /// Passes over plain elements of which nothing is wanted, in order, as the long way would.
+    fn skim(&mut self, input: &mut &[u8]) {
+        let is_kept =
+            |tag| self.below.is_empty() && !self.is_past_pixels && self.wanted.tags.contains(&tag);
+        let Frame { holds, encoding, limit, mut last_tag, .. } = self.top;
+        // The first element tells data of another encoding.
+        let is_plain = holds == Holds::Elements && encoding.is_explicit && self.offset > 0;
+        if !is_plain || self.keys.is_some() {
+            return;
+        }
+        while let Some(PlainElement { tag, value, .. }) = PlainElement::first_of(input, encoding) {
+            let bytes = PlainElement::HEADER_BYTES + value.len();
+            let end = self.offset + bytes as u64;
+            if end > limit || last_tag >= Some(tag) || is_kept(tag) {
+                break;
+            }
+            last_tag = Some(tag);
+            self.offset = end;
+            self.elements_seen += 1;
+            *input = &input[bytes..];
+        }
+        self.top.last_tag = last_tag;
     }
 
     #[inline]

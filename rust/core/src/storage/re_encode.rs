@@ -1,15 +1,20 @@
 //! A received data set in the encoding that is asked for.
 //!
-//! While the bytes come a [`Way`] looks at them; at the end it knows whether they may stay as they are,
+//! While the bytes come a [`Way`] looks at them. At the end it knows whether they may stay as they are,
 //! which they mostly may, and what the second pass needs where not. That pass reads them from where
-//! they were put. Called by `storage::writer` and `archive::receiver`.
+//! they were put. Where it is certain early that they will not stay, it does not wait for the end: it
+//! follows as soon as the lengths before what came are known, so that pixels are turned round on their
+//! way to the file and not read back from one.
+//!
+//! Called by `storage::writer` and `archive::receiver`.
 
-use std::io::{self, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 
 use crate::dataset::rewrite::{
-    OutputEncoding, Padding, PixelHints, RewriteError, Rewriter, Rewriting, Survey, Surveyor,
-    order, survey,
+    OutputEncoding, Padding, PixelHints, RewriteError, Rewriter, Rewriting, SecondPass, Slots,
+    Survey, Surveyor, Unknown, order, survey,
 };
+use crate::limits::{REWRITE_BLOCK_BYTES, REWRITE_FOLLOWED_BYTES_MIN};
 use crate::storage::durability::IoFailure;
 use crate::storage::writer::StoreError;
 use crate::uid::Uid;
@@ -19,14 +24,19 @@ pub(crate) struct Way {
     rewriting: Rewriting,
     to: Uid,
     surveyor: Surveyor,
+    /// The second pass, once it follows the first.
+    second: Option<Box<SecondPass>>,
 }
+
+/// Takes what has become of the bytes.
+pub(crate) type Append<'a> = dyn FnMut(&[u8]) -> Result<(), StoreError> + 'a;
 
 impl Way {
     /// The way of a data set that comes in `from`; an error when there is none.
     pub fn new(from: Uid, encoding: OutputEncoding) -> Result<Self, Uid> {
         let rewriting = Rewriting::of(&from, encoding, PixelHints::default()).ok_or(from)?;
         let to = encoding.target(&from).ok_or(from)?;
-        Ok(Self { surveyor: Surveyor::new(&rewriting), rewriting, to })
+        Ok(Self { surveyor: Surveyor::new(&rewriting), rewriting, to, second: None })
     }
 
     /// The transfer syntax that is written.
@@ -44,6 +54,106 @@ impl Way {
         self.surveyor.sees_change()
     }
 
+    // ---- The second pass beside the first -----------------------------------------------------
+
+    /// True when the second pass may follow from here on, with all that came so far, `held_bytes`, and
+    /// it is worth it.
+    ///
+    /// What follows can no more be put in order but by reading the result again, which must then mean
+    /// the same: a stream cannot be read from its middle, and VRs that are found out depend on the
+    /// order in which elements come.
+    pub fn may_follow(&self, held_bytes: usize) -> bool {
+        let Rewriting { from, to, encoding, .. } = &self.rewriting;
+        let is_readable_again = from.is_explicit
+            && encoding.unknown == Unknown::Kept
+            && !from.is_deflated
+            && !to.is_deflated;
+        let bytes = held_bytes as u64 + self.surveyor.value_bytes_ahead();
+        is_readable_again
+            && bytes >= REWRITE_FOLLOWED_BYTES_MIN
+            && self.will_change()
+            && !self.surveyor.sees_disorder()
+            && self.surveyor.is_settled()
+    }
+
+    /// The second pass begins; `head_bytes` stand before the data set in the file.
+    pub fn follow(&mut self, head_bytes: u64) {
+        self.align_to(head_bytes);
+        self.second = Some(Box::new(SecondPass::new(&self.rewriting)));
+    }
+
+    /// True once it has begun.
+    pub fn follows(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// Of the next `bytes` to come, those that the second pass may take before they are looked at. The
+    /// others wait for [`Way::is_settled`].
+    pub fn direct_bytes(&self, bytes: usize) -> usize {
+        if self.second.is_none() || !self.surveyor.is_settled() {
+            return 0;
+        }
+        usize::try_from(self.surveyor.value_bytes_ahead()).map_or(bytes, |ahead| ahead.min(bytes))
+    }
+
+    /// True when the second pass may take all that was looked at.
+    pub fn is_settled(&self) -> bool {
+        self.surveyor.is_settled()
+    }
+
+    /// The second pass takes `bytes`: all is settled.
+    pub fn pass(&mut self, bytes: &[u8], append: &mut Append<'_>) -> Result<(), ReEncodeError> {
+        let Some(second) = &mut self.second else { return Ok(()) };
+        second.learn(&self.surveyor);
+        pass(second, bytes, append)
+    }
+
+    /// The same for all that `source` has.
+    pub fn pass_all<R: Read>(
+        &mut self,
+        source: R,
+        append: &mut Append<'_>,
+    ) -> Result<(), ReEncodeError> {
+        let Some(second) = &mut self.second else { return Ok(()) };
+        second.learn(&self.surveyor);
+        pass_all(second, source, append)
+    }
+
+    /// Hands over what the second pass has ready.
+    pub fn flush(&mut self, append: &mut Append<'_>) -> Result<(), ReEncodeError> {
+        self.second.as_mut().map_or(Ok(()), |second| flush(second, append))
+    }
+
+    /// The bytes are complete: the second pass takes the rest that it has not seen, first what was
+    /// `spilled`. What comes out is to be changed again where its elements are out of order.
+    pub fn end<R: Read>(
+        self,
+        spilled: Option<R>,
+        held: &[u8],
+        append: &mut Append<'_>,
+    ) -> Result<Option<Change>, ReEncodeError> {
+        let Self { mut rewriting, surveyor, second, .. } = self;
+        let Some(mut second) = second else { return Ok(None) };
+        let found = surveyor.finish()?;
+        let Survey { is_disordered, slots, .. } = found;
+        second.learn_all(slots);
+        if let Some(spilled) = spilled {
+            pass_all(&mut second, spilled, append)?;
+        }
+        pass(&mut second, held, append)?;
+        second.finish()?;
+        flush(&mut second, append)?;
+        rewriting.from = rewriting.to;
+        Ok(is_disordered.then_some(Change { rewriting, slots: None }))
+    }
+
+    // ---- The second pass after the first ------------------------------------------------------
+
+    fn align_to(&mut self, head_bytes: u64) {
+        self.rewriting.head_bytes = head_bytes;
+        self.surveyor.align_to(head_bytes);
+    }
+
     /// The bytes are complete. `None` when they stay; `head_bytes` says what stands before them in the
     /// file where padding depends on it.
     pub fn decide(
@@ -51,19 +161,19 @@ impl Way {
         head_bytes: impl FnOnce() -> u64,
     ) -> Result<Option<Change>, ReEncodeError> {
         if matches!(self.rewriting.encoding.padding, Padding::Aligned { .. }) {
-            let head_bytes = head_bytes();
-            self.rewriting.head_bytes = head_bytes;
-            self.surveyor.align_to(head_bytes);
+            self.align_to(head_bytes());
         }
-        let found = self.surveyor.finish()?;
-        Ok(found.is_changed.then_some(Change { rewriting: self.rewriting, found }))
+        let Survey { is_changed, is_disordered, slots, .. } = self.surveyor.finish()?;
+        let slots = (!is_disordered).then_some(slots);
+        Ok(is_changed.then_some(Change { rewriting: self.rewriting, slots }))
     }
 }
 
 /// What the second pass needs.
 pub(crate) struct Change {
     rewriting: Rewriting,
-    found: Survey,
+    /// The lengths; `None` when they are to be found again, in the right order of the elements.
+    slots: Option<Slots>,
 }
 
 impl Change {
@@ -71,11 +181,11 @@ impl Change {
     pub fn apply<S: Read + Seek>(
         self,
         mut source: S,
-        append: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+        append: &mut Append<'_>,
     ) -> Result<(), ReEncodeError> {
-        let Self { rewriting, found } = self;
-        if !found.is_disordered {
-            return drain(Rewriter::second_pass(&mut source, &rewriting, found.slots), append);
+        let Self { rewriting, slots } = self;
+        if let Some(slots) = slots {
+            return drain(Rewriter::second_pass(&mut source, &rewriting, slots), append);
         }
         let mut ordered = order(source, &rewriting)?;
         let rewriting = ordered.rewriting(&rewriting);
@@ -83,12 +193,66 @@ impl Change {
         ordered.rewind();
         drain(Rewriter::second_pass(&mut ordered, &rewriting, found.slots), append)
     }
+
+    /// The same for a data set in memory.
+    pub fn apply_to(self, data_set: &[u8], append: &mut Append<'_>) -> Result<(), ReEncodeError> {
+        let Rewriting { from, to, .. } = self.rewriting;
+        match self.slots {
+            Some(slots) if !from.is_deflated && !to.is_deflated => {
+                let mut second = SecondPass::new(&self.rewriting);
+                second.learn_all(slots);
+                pass(&mut second, data_set, append)?;
+                second.finish()?;
+                flush(&mut second, append)
+            }
+            slots => Self { slots, ..self }.apply(Cursor::new(data_set), append),
+        }
+    }
 }
 
-fn drain<R: Read>(
-    mut rewriter: Rewriter<R>,
-    append: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+fn pass(
+    second: &mut SecondPass,
+    bytes: &[u8],
+    append: &mut Append<'_>,
 ) -> Result<(), ReEncodeError> {
+    for mut block in bytes.chunks(REWRITE_BLOCK_BYTES) {
+        loop {
+            second.feed(&mut block)?;
+            if block.is_empty() {
+                break;
+            }
+            flush(second, append)?;
+        }
+    }
+    Ok(())
+}
+
+fn pass_all<R: Read>(
+    second: &mut SecondPass,
+    mut source: R,
+    append: &mut Append<'_>,
+) -> Result<(), ReEncodeError> {
+    let mut block = vec![0; REWRITE_BLOCK_BYTES];
+    loop {
+        let count = match source.read(&mut block) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result.map_err(RewriteError::Source)?,
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        pass(second, &block[..count], append)?;
+    }
+}
+
+fn flush(second: &mut SecondPass, append: &mut Append<'_>) -> Result<(), ReEncodeError> {
+    let ready = second.ready();
+    let result = append(ready).map_err(ReEncodeError::Store);
+    ready.clear();
+    result
+}
+
+fn drain<R: Read>(mut rewriter: Rewriter<R>, append: &mut Append<'_>) -> Result<(), ReEncodeError> {
     while let Some(block) = rewriter.next_block()? {
         append(block).map_err(ReEncodeError::Store)?;
     }

@@ -26,7 +26,7 @@
 //! Called by `server::store`, which turns a [`StoreError`] into a status.
 
 use core::fmt;
-use std::io::{Cursor, IoSlice};
+use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ use crate::limits::{
     FOLDER_CLOCK_WAITS_MAX, HEAD_HOLD_BYTES_MAX, NAME_ATTEMPTS_MAX, REWRITE_HELD_BYTES_MAX,
     WRITE_SLICES_MAX,
 };
-use crate::storage::backend::{Backend, Disk, NameSource, PartFile, SystemNameSource, WrittenPart};
+use crate::storage::backend::{Backend, Disk, NameSource, PartFile, SystemNameSource};
 use crate::storage::durability::{
     Committed, Committer, Durability, IoFailure, Operation, SyncedPart,
 };
@@ -49,12 +49,14 @@ use crate::storage::naming::{
     AreaPath, BadExtension, BadPrefix, FileNaming, FolderWarning, LocalTime, NameParts,
     NameWarning, Naming, StudyParts, SubdirectoryNaming,
 };
-use crate::storage::re_encode::{ReEncodeError, Way};
+use crate::storage::re_encode::Way;
 use crate::storage::studies::{Course, Ended, Place, Studies};
 use crate::tag::{self, Tag};
 use crate::uid::{
     IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
 };
+
+mod encoding;
 
 /// What is done with a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -510,6 +512,7 @@ impl Store {
             way: self.way(request),
             has_checked_uids: false,
             held: Vec::new(),
+            spilled: None,
             has_head: false,
             part: None,
             head_bytes: 0,
@@ -520,9 +523,10 @@ impl Store {
     }
 
     /// How bytes that `request` announces are re-encoded; `Ok(None)` when they stay as they come.
-    fn way(&self, request: &InstanceRequest) -> Result<Option<Way>, Uid> {
+    fn way(&self, request: &InstanceRequest) -> Result<Option<Box<Way>>, Uid> {
         let encoding = self.options.encoding.filter(|_| self.options.mode == StoreMode::Normal);
-        encoding.map(|encoding| Way::new(request.transfer_syntax, encoding)).transpose()
+        let way = encoding.map(|encoding| Way::new(request.transfer_syntax, encoding));
+        Ok(way.transpose()?.map(Box::new))
     }
 
     /// Local time, where a name or directory is made of it; the clock is not asked otherwise.
@@ -585,10 +589,12 @@ pub struct InstanceWriter {
     parts: NameParts,
     scanner: Option<Scanner>,
     /// How the data set is re-encoded, where it may be; the transfer syntax that has no way.
-    way: Result<Option<Way>, Uid>,
+    way: Result<Option<Box<Way>>, Uid>,
     has_checked_uids: bool,
-    /// First bytes of the data set, waiting for its UIDs, or to be re-encoded.
+    /// Bytes of the data set that wait: for its UIDs, or to be re-encoded.
     held: Vec<u8>,
+    /// What waits to be re-encoded and is too long to be held; it stands before `held`.
+    spilled: Option<Box<dyn PartFile>>,
     /// The head of the file is written, or none is wanted.
     has_head: bool,
     part: Option<Box<dyn PartFile>>,
@@ -636,7 +642,7 @@ impl InstanceWriter {
 
     fn abandon(&mut self) {
         self.is_abandoned = true;
-        self.part = None;
+        (self.part, self.spilled) = (None, None);
         self.held = Vec::new();
     }
 
@@ -647,6 +653,9 @@ impl InstanceWriter {
         }
         self.data_set_bytes += bytes as u64;
         let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?;
+        if let Some(way) = way.take_if(|way| way.follows()) {
+            return self.take_on(way, fragments);
+        }
         if let Some(scanner) = &mut self.scanner {
             for fragment in fragments {
                 match way {
@@ -663,7 +672,7 @@ impl InstanceWriter {
             for fragment in fragments {
                 self.held.extend_from_slice(fragment);
             }
-            return Ok(());
+            return self.follow_if_due();
         }
         self.write(fragments)
     }
@@ -671,19 +680,24 @@ impl InstanceWriter {
     /// True while the file meta information cannot be written and the bytes may still wait for it,
     /// and while they are few and will not stay as they are.
     fn must_hold(&self, bytes: usize) -> bool {
-        let Some(scanner) = &self.scanner else { return false };
+        if self.scanner.is_none() {
+            return false;
+        }
         let will_change = matches!(&self.way, Ok(Some(way)) if way.will_change());
         if will_change && !self.has_head && self.held.len() + bytes <= REWRITE_HELD_BYTES_MAX {
             return true;
         }
+        !self.has_head && self.held.len() + bytes <= HEAD_HOLD_BYTES_MAX && !self.knows_head()
+    }
+
+    /// True once what stands before the data set can be written.
+    fn knows_head(&self) -> bool {
+        let Some(scanner) = &self.scanner else { return true };
         let knows_uids = || {
             scanner.value(tag::SOP_CLASS_UID).is_some()
                 && scanner.value(tag::SOP_INSTANCE_UID).is_some()
         };
-        !self.has_head
-            && self.store.options.with_meta
-            && self.held.len() + bytes <= HEAD_HOLD_BYTES_MAX
-            && !knows_uids()
+        !self.store.options.with_meta || knows_uids()
     }
 
     /// Compares the UIDs of data set and command as soon as both are known; `is_complete` when no
@@ -759,8 +773,7 @@ impl InstanceWriter {
         let held = core::mem::take(&mut self.held);
         self.has_head = true;
         if self.part.is_none() {
-            let created = self.store.backend.create_part();
-            self.part = Some(created.map_err(|source| self.failure(Operation::Create, source))?);
+            self.begin_part()?;
         }
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
         let mut pieces = [head.as_slice(), held.as_slice()]
@@ -784,6 +797,13 @@ impl InstanceWriter {
             }
             self.file_bytes += bytes;
         }
+    }
+
+    /// A part file, in the place of one that is there.
+    fn begin_part(&mut self) -> Result<(), StoreError> {
+        let created = self.store.backend.create_part();
+        self.part = Some(created.map_err(|source| self.failure(Operation::Create, source))?);
+        Ok(())
     }
 
     fn try_finish(&mut self) -> Result<Stored, StoreError> {
@@ -870,43 +890,21 @@ impl InstanceWriter {
         self.store.naming.file_name(&self.parts, 0, self.store.chance_for_names()).0
     }
 
-    /// Writes the data set in the encoding that is asked for, unless it came in it.
-    fn re_encode(&mut self, way: Way) -> Result<(), StoreError> {
-        let to = *way.target();
-        let decided = way.decide(|| self.head(&to).len() as u64);
-        let Some(change) = decided.map_err(|error| self.not_re_encoded(error))? else {
-            return Ok(());
-        };
-        let held = core::mem::take(&mut self.held);
-        let arrived = self.part.take();
-        let created = self.store.backend.create_part();
-        self.part = Some(created.map_err(|source| self.failure(Operation::Create, source))?);
-        (self.has_head, self.file_bytes) = (true, 0);
-        self.append_block(&self.head(&to))?;
-        let head_bytes = self.head_bytes;
-        let mut append = |block: &[u8]| self.append_block(block);
-        let result = match &arrived {
-            Some(part) => change.apply(WrittenPart::new(&**part, head_bytes), &mut append),
-            None => change.apply(Cursor::new(&held[..]), &mut append),
-        };
-        result.map_err(|error| self.not_re_encoded(error))
+    fn append_block(&mut self, block: &[u8]) -> Result<(), StoreError> {
+        self.append_slices([block, &[]])
     }
 
-    fn append_block(&mut self, block: &[u8]) -> Result<(), StoreError> {
-        if block.is_empty() {
+    fn append_slices(&mut self, slices: [&[u8]; 2]) -> Result<(), StoreError> {
+        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+        if bytes == 0 {
             return Ok(());
         }
         let Some(part) = &mut self.part else { return Err(StoreError::Abandoned) };
-        if let Err(source) = part.append(&mut [IoSlice::new(block)]) {
+        if let Err(source) = part.append(&mut slices.map(IoSlice::new)) {
             return Err(self.failure(Operation::Write, source).into());
         }
-        self.file_bytes += block.len() as u64;
+        self.file_bytes += bytes as u64;
         Ok(())
-    }
-
-    fn not_re_encoded(&self, error: ReEncodeError) -> StoreError {
-        let from = self.request.transfer_syntax;
-        error.into_store_error(from, |source| self.failure(Operation::Read, source))
     }
 
     /// Finds a name that is free, or settles with the object that has it.
@@ -1017,7 +1015,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
-    const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+    pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
     const MODES: [Durability; 3] = [Durability::None, Durability::Group, Durability::Each];
 
     /// A clock that stands still and a chance that counts.
@@ -1038,19 +1036,19 @@ mod tests {
         }
     }
 
-    fn store(backend: Arc<dyn Backend>, change: impl FnOnce(&mut StoreOptions)) -> Arc<Store> {
+    pub fn store(backend: Arc<dyn Backend>, change: impl FnOnce(&mut StoreOptions)) -> Arc<Store> {
         let mut options = StoreOptions::new("memory");
         change(&mut options);
         Store::with_backend(options, backend, Arc::new(Still(Mutex::new(0)))).unwrap()
     }
 
-    fn in_memory(change: impl FnOnce(&mut StoreOptions)) -> (Memory, Arc<Store>) {
+    pub fn in_memory(change: impl FnOnce(&mut StoreOptions)) -> (Memory, Arc<Store>) {
         let memory = Memory::default();
         let store = store(Arc::new(memory.clone()), change);
         (memory, store)
     }
 
-    fn request(uid: &str) -> InstanceRequest {
+    pub fn request(uid: &str) -> InstanceRequest {
         InstanceRequest {
             sop_class: UidText::new(CT.as_bytes()).unwrap(),
             sop_instance: UidText::new(uid.as_bytes()).unwrap(),
@@ -1059,14 +1057,14 @@ mod tests {
         }
     }
 
-    fn element(group: u16, number: u16, vr: &str, value: &[u8]) -> Vec<u8> {
+    pub fn element(group: u16, number: u16, vr: &str, value: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let vr = crate::vr::Vr(vr.as_bytes().try_into().unwrap());
         crate::dataset::encode::element(&mut out, Tag::new(group, number), vr, value, 0);
         out
     }
 
-    fn data_set(class: &str, uid: &str, pixels: &[u8]) -> Vec<u8> {
+    pub fn data_set(class: &str, uid: &str, pixels: &[u8]) -> Vec<u8> {
         [
             element(8, 0x16, "UI", class.as_bytes()),
             element(8, 0x18, "UI", uid.as_bytes()),
@@ -1076,7 +1074,7 @@ mod tests {
         .concat()
     }
 
-    fn send(store: &Arc<Store>, uid: &str, fragments: &[&[u8]]) -> Result<Stored, StoreError> {
+    pub fn send(store: &Arc<Store>, uid: &str, fragments: &[&[u8]]) -> Result<Stored, StoreError> {
         let mut writer = store.begin(&request(uid));
         for fragment in fragments {
             writer.append(&[fragment])?;
@@ -1172,90 +1170,6 @@ mod tests {
             let mut writer = store.begin(&request("1.2.3"));
             writer.append(&[&early[..length]]).unwrap();
             assert_eq!(writer.held.len() == length, is_held, "{length}");
-        }
-    }
-
-    fn big_endian() -> OutputEncoding {
-        let transfer_syntax = Some(Uid::known("1.2.840.10008.1.2.2"));
-        OutputEncoding { transfer_syntax, ..OutputEncoding::STORESCP }
-    }
-
-    /// The same file, whether the data set waited in memory or in a part file, at
-    /// limits::REWRITE_HELD_BYTES_MAX; what is as it should be is written once.
-    #[test]
-    fn re_encoded_from_memory_and_from_a_part_file() {
-        for (encoding, is_changed) in [(big_endian(), true), (OutputEncoding::STORESCP, false)] {
-            for (length, is_held) in [(-2, true), (0, true), (2, false)] {
-                let (memory, store) = in_memory(|options| options.encoding = Some(encoding));
-                let rest = data_set(CT, "1.2.3", &[]).len();
-                let length = REWRITE_HELD_BYTES_MAX.saturating_add_signed(length) - rest;
-                let data = data_set(CT, "1.2.3", &[1, 2].repeat(length / 2));
-                let mut writer = store.begin(&request("1.2.3"));
-                for piece in data.chunks(100_000) {
-                    writer.append(&[piece]).unwrap();
-                }
-                assert_eq!(writer.part.is_none(), is_held && is_changed, "{length}");
-                let stored = writer.finish().unwrap();
-                let file = memory.files().remove("CT.1.2.3").unwrap();
-                assert_eq!(stored.file_bytes, file.len() as u64);
-                let pixels = if is_changed { [2, 1] } else { [1, 2] };
-                assert!(file.ends_with(&pixels.repeat(length / 2)));
-                let (syntax, end) = if is_changed { ("1.2.2", 0) } else { ("1.2.1", 0) };
-                let syntax = [b"1.2.840.10008.", syntax.as_bytes(), &[end]].concat();
-                assert!(file.windows(syntax.len()).any(|window| window == syntax));
-            }
-        }
-    }
-
-    /// A data set that is not whole, or has no way to the transfer syntax, leaves nothing.
-    #[test]
-    fn what_cannot_be_re_encoded_is_refused() {
-        let (memory, store) = in_memory(|options| options.encoding = Some(big_endian()));
-        let good = data_set(CT, "1.2.3", &[1; 10]);
-        // The scanner does not look into it; who re-encodes has to.
-        let class = [b"\x08\0\x16\0\x1a\0\0\0", CT.as_bytes(), b"\0"].concat();
-        let bad_sequence = [
-            &class[..],
-            b"\x08\0\x18\0\x06\0\0\x001.2.3\0",
-            b"\x08\0\x40\x11\x0c\0\0\0\xfe\xff\0\xe0\x63\0\0\0abcd",
-        ]
-        .concat();
-        let syntax = Uid::known("1.2.840.10008.1.2");
-        let mut writer =
-            store.begin(&InstanceRequest { transfer_syntax: syntax, ..request("1.2.3") });
-        writer.append(&[&bad_sequence]).unwrap();
-        assert!(matches!(writer.finish(), Err(StoreError::Scan(_))));
-        let syntax = Uid::known("1.2.840.10008.1.2.4.50");
-        let mut writer =
-            store.begin(&InstanceRequest { transfer_syntax: syntax, ..request("1.2.3") });
-        assert!(matches!(writer.append(&[&good]), Err(StoreError::Unconvertible(_))));
-        assert!(memory.files().is_empty());
-        send(&store, "1.2.3", &[&good]).unwrap();
-        assert_eq!(memory.files().len(), 1);
-    }
-
-    /// PROMISES.md §8.1, for the second part file.
-    #[test]
-    fn every_call_of_re_encoding_may_fail() {
-        let new = data_set(CT, "1.2.3", &[7; 2000]);
-        for fail_at in 1.. {
-            let memory = Memory::default();
-            let plan = Plan::new(fail_at, false, libc::ENOSPC);
-            let faulty = Faulty::new(Arc::new(memory.clone()), Arc::clone(&plan));
-            let store = store(Arc::new(faulty), |options| {
-                let unsorted = OutputEncoding::DCMRECV;
-                options.encoding = Some(unsorted);
-                options.dialect = Dialect::Dcmrecv;
-            });
-            // Out of order, which is noticed when the first bytes are in the part file.
-            let late = element(0x0010, 0x0020, "LO", b"ID");
-            let result = send(&store, "1.2.3", &[&new, &late]);
-            if !plan.has_failed() {
-                assert!(result.is_ok() && fail_at > 8, "{fail_at}");
-                return;
-            }
-            assert!(matches!(result, Err(StoreError::Io(_))), "call {fail_at}: {result:?}");
-            assert!(memory.files().is_empty(), "call {fail_at}");
         }
     }
 

@@ -10,9 +10,10 @@
 //!
 //! What an [`OutputEncoding`] asks for may need lengths that stand before what they count. Then there
 //! are two passes: a [`Survey`] finds them, four bytes each, and the rewriter takes them. A survey also
-//! tells whether anything changes, so that a data set which is as it should be is not written twice;
-//! `dataset::scan` makes it while the bytes arrive. A data set whose elements are out of order is read
-//! in the right one (`order.rs`).
+//! tells whether anything changes, so that a data set which is as it should be is not written twice.
+//! Both passes may go on side by side while the bytes arrive ([`Surveyor`], [`SecondPass`]), the second
+//! as far as all lengths are known. A data set whose elements are out of order is read in the right one
+//! (`order.rs`).
 //!
 //! What is decided where the standard leaves it open:
 //! * Where an encoding keeps lengths, sequences and items leave with undefined length between Implicit
@@ -229,6 +230,22 @@ impl Surveyor {
         is_changed || is_disordered || self.changes_stream
     }
 
+    /// True when every length that stands before what came so far is known: the second pass may go as
+    /// far.
+    pub fn is_settled(&self) -> bool {
+        self.failed.is_none() && self.recoder.is_settled()
+    }
+
+    /// True once elements were seen out of order.
+    pub fn sees_disorder(&self) -> bool {
+        self.recoder.is_disordered
+    }
+
+    /// Bytes that come next and belong to a value whose length is known: all stays settled over them.
+    pub fn value_bytes_ahead(&self) -> u64 {
+        self.recoder.value_bytes_ahead()
+    }
+
     /// So many bytes stand before the data set in the file whose length padding aligns.
     pub fn align_to(&mut self, head_bytes: u64) {
         self.recoder.head_bytes = head_bytes;
@@ -269,6 +286,55 @@ pub fn survey<R: Read>(source: R, rewriting: &Rewriting) -> Result<Survey, Rewri
         plain.take(count);
     }
     surveyor.finish()
+}
+
+/// The second pass over bytes that come from elsewhere, and are not deflated; it may go on beside the
+/// first, as far as that [is settled](Surveyor::is_settled).
+pub struct SecondPass {
+    recoder: Recoder,
+}
+
+impl SecondPass {
+    /// A second pass at the start of a data set.
+    pub fn new(rewriting: &Rewriting) -> Self {
+        let mut recoder = rewriting.recoder(Output::writing(Slots::default()));
+        // What is ready at most as a rule; grown from nothing it would be copied several times.
+        recoder.out.pending.reserve(3 * REWRITE_BLOCK_BYTES);
+        Self { recoder }
+    }
+
+    /// Takes over the lengths that the first pass knows by now; it is settled.
+    pub fn learn(&mut self, surveyor: &Surveyor) {
+        self.recoder.out.learn(&surveyor.recoder.out);
+    }
+
+    /// Takes over all lengths, at the end.
+    pub fn learn_all(&mut self, slots: Slots) {
+        self.recoder.out.learn_all(slots);
+    }
+
+    /// Takes bytes off `input`: all of them unless much is ready, which is to be taken then.
+    ///
+    /// # Errors
+    ///
+    /// See [`RewriteError`].
+    pub fn feed(&mut self, input: &mut &[u8]) -> Result<(), RewriteError> {
+        self.recoder.walk(input)
+    }
+
+    /// The source has ended.
+    ///
+    /// # Errors
+    ///
+    /// See [`RewriteError`].
+    pub fn finish(&mut self) -> Result<(), RewriteError> {
+        Ok(self.recoder.finish()?)
+    }
+
+    /// What has become of the bytes and was not taken yet: whoever has written it clears it.
+    pub fn ready(&mut self) -> &mut Vec<u8> {
+        &mut self.recoder.out.pending
+    }
 }
 
 /// A source a block at a time, inflated where it is deflated.
@@ -1211,6 +1277,44 @@ mod tests {
             for (from, to) in [(IMPLICIT, EXPLICIT), (EXPLICIT, IMPLICIT), (BIG, IMPLICIT)] {
                 if let Ok(result) = rewrite(&source, &way(from, to)) {
                     prop_assert!(result.len() <= 3 * source.len());
+                }
+            }
+        }
+    }
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What a survey finds does not depend on how the bytes were cut, whole elements that are
+        /// skimmed among them, also where the data set is broken.
+        #[test]
+        fn a_survey_of_any_pieces(
+            parts in proptest::collection::vec(arbitrary_elements(2), 0..10),
+            fault in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+            drip in 1_usize..30,
+            from in prop_oneof![Just(EXPLICIT), Just(BIG), Just(IMPLICIT)],
+        ) {
+            let mut source = turn(&parts.concat(), EXPLICIT, from);
+            if let Some((at, byte)) = fault.filter(|_| !source.is_empty()) {
+                let at = at.index(source.len());
+                source[at] = byte;
+            }
+            let groups =
+                [GroupLengths::Recalculated, GroupLengths::Created, GroupLengths::Removed];
+            for (group_lengths, text) in
+                groups.into_iter().zip([TextPadding::Minimal, TextPadding::Even, TextPadding::Kept])
+            {
+                for to in [EXPLICIT, BIG, IMPLICIT] {
+                    let transfer_syntax = Some(Uid::known(to));
+                    let way = output(
+                        OutputEncoding {
+                            transfer_syntax, group_lengths, text, ..OutputEncoding::STORESCP
+                        },
+                        from,
+                    );
+                    let whole = survey(&source[..], &way).map_err(|error| error.to_string());
+                    let dripped = survey(Dripping(&source, drip), &way);
+                    let dripped = dripped.map_err(|error| error.to_string());
+                    prop_assert_eq!(format!("{:?}", whole), format!("{:?}", dripped));
                 }
             }
         }

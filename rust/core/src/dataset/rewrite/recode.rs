@@ -11,9 +11,9 @@ use super::neighbours::Neighbours;
 use super::options::{GroupLengths, LengthEncoding, OutputEncoding, Padding, TextPadding, Unknown};
 use super::order::Tracker;
 use super::output::Output;
-use super::text::{is_text, pad_of};
+use super::text::{is_minimal_already, is_text, pad_of};
 use super::value::{Kind, Value, is_held, number_bytes};
-use crate::dataset::element_header::{Encoding, Header, HeaderReader, UNDEFINED};
+use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
 use crate::dataset::scan::ScanError;
 use crate::limits::{REWRITE_BLOCK_BYTES, REWRITE_PADDING_BYTES_MAX, SEQUENCE_DEPTH_MAX};
 use crate::tag::{self, Tag};
@@ -168,6 +168,18 @@ impl Recoder {
         self.tracker.map(|tracker| *tracker).unwrap_or_default()
     }
 
+    /// No length that stands before what came so far is still to be found.
+    pub fn is_settled(&self) -> bool {
+        let is_settled = |frame: &Frame| frame.slot.is_none() && frame.group.length.is_none();
+        let is_text_open = self.value.left > 0 && matches!(self.value.kind, Kind::LongText { .. });
+        !is_text_open && is_settled(&self.top) && self.below.iter().all(is_settled)
+    }
+
+    /// Bytes that come next and belong to a value that is copied or turned round.
+    pub fn value_bytes_ahead(&self) -> u64 {
+        if matches!(self.value.kind, Kind::Numbers(_)) { self.value.left } else { 0 }
+    }
+
     /// Takes bytes off `input`, all of them unless much is pending: then it wants to be called again.
     pub fn walk(&mut self, input: &mut &[u8]) -> Result<(), RewriteError> {
         while self.out.pending.len() < 2 * REWRITE_BLOCK_BYTES {
@@ -184,6 +196,7 @@ impl Recoder {
                 self.end_value(whole);
             }
             if !self.headers.is_inside() {
+                self.skim(input);
                 self.close_ended()?;
             }
             match self.headers.take(input, self.top.from, self.offset)? {
@@ -192,6 +205,42 @@ impl Recoder {
             }
         }
         Ok(())
+    }
+
+    /// In the first pass: passes over plain elements that keep their value and length, in order, as the
+    /// long way would.
+    fn skim(&mut self, input: &mut &[u8]) {
+        let Frame { holds, from, limit, mut last_tag, mut group, .. } = self.top;
+        // The first element tells data of another encoding.
+        let is_plain = holds == Holds::Elements && from.is_explicit && self.offset > 0;
+        if !is_plain || self.out.is_writing() || self.out.is_muted || self.tracker.is_some() {
+            return;
+        }
+        let has_groups = match self.rules.group_lengths {
+            GroupLengths::Kept | GroupLengths::Removed => false,
+            GroupLengths::Recalculated if group.length.is_none() => true,
+            GroupLengths::Recalculated | GroupLengths::Created => return,
+        };
+        let is_minimal = self.rules.text == TextPadding::Minimal;
+        let mut passed = 0;
+        while let Some(PlainElement { tag, vr, value }) = PlainElement::first_of(input, from) {
+            let bytes = PlainElement::HEADER_BYTES + value.len();
+            let end = self.offset + passed + bytes as u64;
+            let is_other = is_minimal && !is_minimal_already(vr, value);
+            if end > limit || last_tag >= Some(tag) || is_other || Neighbours::are_told_by(tag) {
+                break;
+            }
+            last_tag = Some(tag);
+            if has_groups && group.number != Some(tag.group()) {
+                group = Group { number: Some(tag.group()), ..Group::NONE };
+            }
+            passed += bytes as u64;
+            *input = &input[bytes..];
+        }
+        (self.top.last_tag, self.top.group) = (last_tag, group);
+        self.offset += passed;
+        // Its header has 8 bytes in every encoding.
+        self.out.count(passed);
     }
 
     /// The source has ended: says whether the data set may end here, and puts what stands last.

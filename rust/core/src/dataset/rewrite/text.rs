@@ -71,6 +71,18 @@ pub(super) fn padded<'v>(
     }
 }
 
+/// True for a value of even length that [`padded`] leaves as it is under [`TextPadding::Minimal`].
+#[inline]
+pub(super) fn is_minimal_already(vr: Vr, value: &[u8]) -> bool {
+    if !is_text(vr) {
+        return true;
+    }
+    let pad = pad_of(vr);
+    let is_short = !matches!(value, [.., before, last] if *before == pad && *last == pad);
+    // All of them, so that the compiler makes vectors.
+    is_short && (vr != Vr::UI || !value.iter().fold(false, |any, byte| any | is_space(*byte)))
+}
+
 /// Length of `value` without its padding.
 pub(super) fn significant_bytes(value: &[u8], pad: u8) -> usize {
     value.iter().rposition(|byte| *byte != pad).map_or(0, |at| at + 1)
@@ -115,6 +127,22 @@ mod tests {
         ] {
             let found = of(vr, value, TextPadding::Minimal);
             assert_eq!(found.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        }
+    }
+
+    /// The short question has the long answer.
+    #[test]
+    fn what_is_minimal_already() {
+        let letters = [b'A', b' ', 0, b'\t'];
+        for vr in [*b"LO", *b"UI", *b"DS", *b"US"].map(Vr) {
+            for number in 0..4_usize.pow(4) {
+                let all: Vec<u8> = (0..4).map(|at| letters[number / 4_usize.pow(at) % 4]).collect();
+                for value in [&all[..], &all[..2], &[]] {
+                    let is_same = !is_text(vr)
+                        || padded(vr, value, TextPadding::Minimal, &mut Vec::new()) == value;
+                    assert_eq!(is_minimal_already(vr, value), is_same, "{vr} {value:?}");
+                }
+            }
         }
     }
 
