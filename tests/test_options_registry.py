@@ -92,8 +92,8 @@ WORKING = {
     "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p -n",
     "findscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
-        "-k -W -P -S -O -aet -aec +u -x= -xe -xb -xd -xi -to -ts -ta -td -pdu --repeat --abort "
-        "--cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json" + _TLS + "+tla"
+        "-k -W -P -S -O -aet -aec +u -u -x= -xe -xb -xd -xi +cl -to -ts -ta -td -pdu --repeat "
+        "--abort --cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json" + _TLS + "+tla"
     ),
     "getscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

@@ -59,6 +59,19 @@ def main(
             error.log_table = error.log_table or getattr(outcome, "log_table", None)
         report(front_end, error)
         return error.exit_code_of(front_end.tool)
+    except KeyboardInterrupt:
+        _end_by_interrupt()
+        return 130
+
+
+def _end_by_interrupt() -> None:
+    """End as a program that does nothing about Ctrl-C: by the signal, which a shell looks for."""
+    import os
+    import signal
+
+    sys.stdout.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def check_key(text: str) -> None:

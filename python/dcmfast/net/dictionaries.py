@@ -6,6 +6,8 @@ from dcmfast import _rust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dcmfast.observe.logs import Log
     from dcmfast.options.conversion_settings import ConversionSettings
     from dcmfast.options.settings import GeneralSettings
@@ -22,3 +24,13 @@ def use(settings: GeneralSettings | ConversionSettings, log: Log) -> None:
         # The reader is a library's in DCMTK, and the warning the tool's own.
         log.line(letter, text, logger="dcmtk.dcmdata" if letter == "E" else "")
     _rust.use_dictionary(list(settings.dictionary.entries))
+
+
+def install(environment: Mapping[str, str]) -> None:
+    """Hand over the entries early, for names on the command line; `use` says what is wrong."""
+    # Imported here: few environments have it, and no tool without keys needs it.
+    from dcmfast.options.settings import dictionary
+
+    found = dictionary(environment)
+    if found is not None:
+        _rust.use_dictionary(list(found.entries))

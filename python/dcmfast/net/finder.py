@@ -87,7 +87,9 @@ def _request(
     cancel_after = settings.cancel_after or None
     try:
         link.query("find", context.context_id, data)
+        patience = query.Patience(settings)
         while True:
+            patience.check()
             for response in link.responses():
                 # DCMTK counts over all requests, and the final responses as well.
                 output.count += 1
@@ -100,6 +102,7 @@ def _request(
                         f"Sending Cancel Request (MsgID {message_id}, PresID {context.context_id})",
                     )
                     link.cancel()
+                    patience.begin()
     except _rust.AssociationError as error:
         raise association.translated(error) from None
 

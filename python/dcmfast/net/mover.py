@@ -46,6 +46,10 @@ def move(settings: MoveSettings) -> int:
         receiver.start()
     try:
         return _Move(settings, log, receiver).run()
+    except KeyboardInterrupt:
+        # Nobody is waited for: what was received is whole, what is on its way is nothing.
+        receiver = None
+        raise
     finally:
         if receiver is not None:
             receiver.finish(settings.acse_timeout_s)
@@ -157,7 +161,9 @@ class _Move:
         log, count = self.log, 0
         # DCMTK: a cancel after 0 responses is never due.
         cancel_after = self.settings.cancel_after or None
+        patience = query.Patience(self.settings)
         while True:
+            patience.check()
             for response in link.responses():
                 if response.status not in _PENDING:
                     return self._final(context, message_id, response)
@@ -178,6 +184,7 @@ class _Move:
                         f"Sending Cancel Request (MsgID {message_id}, PresID {context.context_id})",
                     )
                     link.cancel()
+                    patience.begin()
 
     def _final(
         self, context: query.Context, message_id: int, response: _rust.QueryResponse

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 from dcmfast import _rust
-from dcmfast.errors import CommandLineError, ContextNotAccepted, QueryFileError
+from dcmfast.errors import (
+    AssociationTimeout,
+    CommandLineError,
+    ContextNotAccepted,
+    QueryFileError,
+)
+from dcmfast.net import dictionaries
 from dcmfast.policy.negotiation import (
     QUERY_RETRIEVE_SOP_CLASSES,
     proposed_transfer_syntaxes,
@@ -28,6 +35,8 @@ _NO_CONTEXT = "0006:0208 DIMSE No valid Presentation Context ID"
 
 def check_key(text: str) -> None:
     """Raise `CommandLineError` for a key that is unknown, or a value that it cannot have."""
+    # Names are looked up in what the environment puts in the dictionary's place.
+    dictionaries.install(os.environ)
     try:
         _rust.check_query_key(os.fsencode(text))
     except ValueError as error:
@@ -82,11 +91,40 @@ def identifier(settings: QuerySettings, file: str | None, context: Context) -> b
         The file cannot be read, or is no data set.
     """
     try:
-        return _rust.query_identifier(file, settings.keys, context.transfer_syntax)
+        return _rust.query_identifier(
+            file,
+            settings.keys,
+            context.transfer_syntax,
+            new_vrs=settings.has_new_vrs,
+            deflate_level=settings.deflate_level,
+        )
     except OSError as error:
         raise QueryFileError(f"bad DICOM file: {file}: {error.strerror or error}") from None
     except ValueError as error:
         raise QueryFileError(f"bad DICOM file: {file}: {error}") from None
+
+
+class Patience:
+    """How long a peer may go on after a C-CANCEL: ``--dimse-timeout``, if there is one.
+
+    Else each response would begin it anew.
+    """
+
+    def __init__(self, settings: QuerySettings) -> None:
+        self._timeout_s = settings.dimse_timeout_s
+        self._deadline: float | None = None
+
+    def begin(self) -> None:
+        """Note that the C-CANCEL was sent."""
+        if self._timeout_s is not None:
+            self._deadline = monotonic() + self._timeout_s
+
+    def check(self) -> None:
+        """Raise `AssociationTimeout` once it is over."""
+        if self._deadline is not None and monotonic() >= self._deadline:
+            raise AssociationTimeout(
+                "0006:0207 DIMSE No data available (the peer goes on in spite of the C-CANCEL)"
+            )
 
 
 def tell_request(

@@ -36,6 +36,10 @@ class QuerySettings(RequestorSettings):
     model: str
     #: Choice for ``policy.negotiation.identifier_transfer_syntaxes``.
     proposal: str
+    #: VRs that the standard got after 1993 may stand in identifiers; else they become OB.
+    has_new_vrs: bool
+    #: Of identifiers that are deflated, 0 to 9; None for the usual one.
+    deflate_level: int | None
 
 
 class MoveSettings(QuerySettings):
@@ -209,6 +213,10 @@ def _query(parsed: ParsedOptions, *, last_key_counts: bool) -> dict[str, Any]:
         "keys": tuple(typed if last_key_counts else reversed(typed)),
         "model": parsed.choice("model"),
         "proposal": parsed.choice("proposal"),
+        "has_new_vrs": not settings.has(parsed, "new_vr") or parsed.choice("new_vr") == "enable",
+        "deflate_level": parsed.number("compression_level")
+        if settings.has(parsed, "compression_level") and parsed.flag("compression_level")
+        else None,
     }
 
 

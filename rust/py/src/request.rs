@@ -9,7 +9,7 @@ use dcmfast_core::client::query::Reply;
 use dcmfast_core::dataset::dump::dump_whole;
 use dcmfast_core::dataset::identifier::{Encoding, Item, inflated};
 use dcmfast_core::dataset::json::json;
-use dcmfast_core::dataset::query_keys::{QueryKey, QueryKeys};
+use dcmfast_core::dataset::query_keys::{Form, QueryKey, QueryKeys};
 use dcmfast_core::dataset::transfer_syntax::TransferSyntax;
 use dcmfast_core::dataset::xml::xml;
 use dcmfast_core::log::escaped;
@@ -45,13 +45,17 @@ pub fn check_query_key(text: &[u8]) -> PyResult<()> {
 ///
 /// Raises OSError when the file cannot be read, ValueError when it is no data set.
 #[pyfunction]
+#[pyo3(signature = (path, keys, transfer_syntax, *, new_vrs=true, deflate_level=None))]
 pub fn query_identifier<'py>(
     py: Python<'py>,
     path: Option<PathBuf>,
     keys: Vec<Vec<u8>>,
     transfer_syntax: &str,
+    new_vrs: bool,
+    deflate_level: Option<u32>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let syntax = uid(transfer_syntax)?;
+    let form = Form { without_new_vrs: !new_vrs, deflate_level };
     let mut all = match path {
         None => QueryKeys::default(),
         Some(path) => {
@@ -69,7 +73,7 @@ pub fn query_identifier<'py>(
     for key in keys {
         all.set(&QueryKey::parse(&key).map_err(value_error)?).map_err(value_error)?;
     }
-    Ok(PyBytes::new(py, &all.encode(&syntax).map_err(value_error)?))
+    Ok(PyBytes::new(py, &all.encode_as(&syntax, form).map_err(value_error)?))
 }
 
 /// An identifier as lines, in the form of DCMTK's dcmdump; whole, and with its text as its own

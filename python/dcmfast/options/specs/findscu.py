@@ -35,7 +35,7 @@ FINDSCU = FrontEnd(
                     title="post-1993 value representations",
                     options=(
                         output.ENABLE_NEW_VR.replace(conflicts=()),
-                        output.DISABLE_NEW_VR.replace(conflicts=(), available=False),
+                        output.DISABLE_NEW_VR.replace(conflicts=()),
                     ),
                 ),
                 Section(title="proposed transmission transfer syntaxes", options=query.PROPOSALS),
@@ -43,7 +43,6 @@ FINDSCU = FrontEnd(
                     title="deflate compression level (only with --propose-deflated)",
                     options=(
                         output.COMPRESSION_LEVEL.replace(
-                            available=False,
                             needs=(
                                 Condition(
                                     text="--propose-deflated", any_of=("--propose-deflated",)

@@ -12,7 +12,8 @@ use core::fmt;
 use super::identifier::{Element, Encoding, IdentifierError, Item};
 use super::rewrite::{PixelHints, RewriteError, Rewriting, is_convertible, rewrite};
 use super::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
-use crate::dictionary::elements::{DictionaryVr, tag_of, vr_of};
+use crate::dictionary::elements::DictionaryVr;
+use crate::dictionary::{tag_of, vr_of};
 use crate::limits::{IDENTIFIER_BYTES_MAX, QUERY_KEY_ITEMS_MAX, SEQUENCE_DEPTH_MAX};
 use crate::tag::{self, Tag};
 use crate::uid::Uid;
@@ -98,6 +99,15 @@ impl From<IdentifierError> for KeysError {
     fn from(error: IdentifierError) -> Self {
         Self::Identifier(error)
     }
+}
+
+/// How an identifier is written, beside its transfer syntax.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// VRs that the standard got after 1993 become OB (`-u`).
+    pub without_new_vrs: bool,
+    /// Of a deflated one, 0 to 9; `None` for zlib's own (`+cl`).
+    pub deflate_level: Option<u32>,
 }
 
 /// A sequence on the way to a key, and its item.
@@ -271,7 +281,7 @@ impl QueryKeys {
         if data_set.len() > IDENTIFIER_BYTES_MAX {
             return Err(KeysError::TooLong);
         }
-        let plain = converted(data_set, syntax, &explicit())?;
+        let plain = converted(data_set, syntax, &explicit(), Form::default())?;
         if plain.len() > IDENTIFIER_BYTES_MAX {
             return Err(KeysError::TooLong);
         }
@@ -340,11 +350,20 @@ impl QueryKeys {
     ///
     /// [`KeysError::TooLong`] beyond what an identifier may have.
     pub fn encode(&self, syntax: &Uid) -> Result<Vec<u8>, KeysError> {
+        self.encode_as(syntax, Form::default())
+    }
+
+    /// The same, in a form of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryKeys::encode`].
+    pub fn encode_as(&self, syntax: &Uid, form: Form) -> Result<Vec<u8>, KeysError> {
         let plain = bytes_of(&self.elements);
         if plain.len() > IDENTIFIER_BYTES_MAX {
             return Err(KeysError::TooLong);
         }
-        converted(&plain, &explicit(), syntax)
+        converted(&plain, &explicit(), syntax, form)
     }
 
     /// The value of an element of the first level, as it is held.
@@ -358,7 +377,7 @@ fn explicit() -> Uid {
     Uid::known(EXPLICIT_VR_LITTLE_ENDIAN)
 }
 
-fn converted(bytes: &[u8], from: &Uid, to: &Uid) -> Result<Vec<u8>, KeysError> {
+fn converted(bytes: &[u8], from: &Uid, to: &Uid, form: Form) -> Result<Vec<u8>, KeysError> {
     for syntax in [from, to] {
         if !is_convertible(syntax) {
             return Err(KeysError::TransferSyntax(*syntax));
@@ -366,8 +385,12 @@ fn converted(bytes: &[u8], from: &Uid, to: &Uid) -> Result<Vec<u8>, KeysError> {
     }
     let hints = PixelHints::of_head(bytes, TransferSyntax::of(from));
     match Rewriting::between(from, to, hints) {
-        Some(_) if from == to => Ok(bytes.to_vec()),
-        Some(rewriting) => rewrite(bytes, &rewriting).map_err(KeysError::Rewrite),
+        Some(_) if from == to && form == Form::default() => Ok(bytes.to_vec()),
+        Some(mut rewriting) => {
+            rewriting.encoding.has_new_vrs = !form.without_new_vrs;
+            rewriting.encoding.deflate_level = form.deflate_level;
+            rewrite(bytes, &rewriting).map_err(KeysError::Rewrite)
+        }
         None => Err(KeysError::TransferSyntax(*to)),
     }
 }
@@ -443,6 +466,29 @@ mod tests {
     }
 
     /// DCMTK 3.6.7's forms of a key, and the values that it makes of them.
+    /// `-u` and `+cl` of findscu: VRs that 1993 did not know become OB; what was deflated is the same.
+    #[test]
+    fn forms() {
+        let mut keys = QueryKeys::default();
+        keys.set(&QueryKey::parse(b"TextValue=abc").unwrap()).unwrap();
+        let plain = Form { without_new_vrs: true, ..Form::default() };
+        let bytes = keys.encode_as(&explicit(), plain).unwrap();
+        assert_eq!(bytes, b"\x40\0\x60\xa1OB\0\0\x04\0\0\0abc ");
+        assert_eq!(&keys.encode(&explicit()).unwrap()[4..6], b"UT");
+        let deflated = Uid::known("1.2.840.10008.1.2.1.99");
+        let of_level = |level| {
+            let form = Form { deflate_level: Some(level), ..Form::default() };
+            keys.encode_as(&deflated, form).unwrap()
+        };
+        // Level 0 stores: the bytes are there as they are.
+        let shows = |bytes: &[u8]| bytes.windows(4).any(|part| part == b"abc ");
+        assert!(shows(&of_level(0)) && !of_level(9).is_empty());
+        for level in [0, 9] {
+            let again = QueryKeys::read(&of_level(level), &deflated).unwrap();
+            assert_eq!(again.value(crate::tag::Tag::new(0x0040, 0xA160)), Some(&b"abc "[..]));
+        }
+    }
+
     #[test]
     fn values() {
         for (text, tag, value) in [

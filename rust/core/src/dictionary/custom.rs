@@ -114,6 +114,22 @@ impl CustomDictionary {
         self.find(tag).and_then(|entry| meaning(entry.vr))
     }
 
+    /// As [`super::tag_of`]: of a range the first one; elements of private blocks have no name here,
+    /// because where the block lies is the data set's own business.
+    pub fn tag_of(&self, keyword: &str) -> Option<Tag> {
+        if keyword.is_empty() {
+            return None;
+        }
+        let is_named = |entry: &&Entry| {
+            let known = &*entry.keyword;
+            known == keyword || known.strip_prefix("RETIRED_") == Some(keyword)
+        };
+        // The lowest of several, whatever the order of a table.
+        let single = self.single.iter().filter(|(_, entry)| is_named(entry)).map(|(tag, _)| *tag);
+        let first = |entry: &Entry| Tag::new(entry.group.first, entry.element.first);
+        single.min().or_else(|| self.ranges.iter().find(is_named).map(first))
+    }
+
     /// As [`super::private_vr_of`].
     pub fn private_vr_of(&self, creator: &[u8], tag: Tag) -> Option<DictionaryVr> {
         let entries = self.private.get(trimmed(creator))?;
@@ -188,6 +204,15 @@ mod tests {
             ((0x0010, 0x0000), Some(is(*b"UL"))),
         ] {
             assert_eq!(dictionary.vr_of(Tag::new(tag.0, tag.1)), vr, "{tag:?}");
+        }
+        for (name, tag) in [
+            ("OfPN", Some((0x0010, 0x0010))),
+            ("OfSS", Some((0x6002, 0x0010))),
+            ("OfCS", None), // the later line took its place
+            ("", None),
+        ] {
+            let tag = tag.map(|(group, element)| Tag::new(group, element));
+            assert_eq!(dictionary.tag_of(name), tag, "{name}");
         }
         assert_eq!(dictionary.keyword_of(Tag::new(0x0010, 0x0010)), Some("OfPN"));
         assert_eq!(dictionary.keyword_of(Tag::new(0x0010, 0x0020)), None);

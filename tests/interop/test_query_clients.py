@@ -1,0 +1,295 @@
+"""findscu, getscu, movescu and storescu beside DCMTK's, against an archive made of pynetdicom.
+
+Results are compared, not words: the same data sets are found, the same objects arrive.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from testkit import pdu
+from testkit.archive import keys
+from testkit.cases import BOTH
+from testkit.process import child_environment, command, free_port, run_tool
+from testkit.pynetdicom_scp import PynetdicomArchive, pynetdicom_archive
+from testkit.scripted_scp import Conversation, ScriptedServer
+from vectors import make
+
+OBJECTS = [make.ct(number, study=1 + number // 2) for number in range(4)]
+STUDY = make.uid(7, 1)
+WANTED = keys("STUDY", StudyInstanceUID=STUDY)
+#: Seconds until something is given up.
+SOON_S = 10
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Where movescu listens."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def archive(port: int) -> Iterator[PynetdicomArchive]:
+    with pynetdicom_archive(MOVESCU=port) as made:
+        made.add(*OBJECTS)
+        yield made
+
+
+def asked(implementation: str, tool: str, archive: PynetdicomArchive, *line: str | Path) -> str:
+    """Run a client to its good end; what it said."""
+    address = ["127.0.0.1", str(archive.port)]
+    done = run_tool(implementation, tool, [*address, *line])
+    assert done.code == 0, done.stderr
+    return done.stderr
+
+
+# ---- Against pynetdicom's server
+
+
+@pytest.mark.parametrize("model", ["-S", "-P", "-O"])
+def test_finds(model: str, archive: PynetdicomArchive, tmp_path: Path) -> None:
+    """The same responses, extracted."""
+    found = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        folder = tmp_path / implementation
+        folder.mkdir()
+        asked(implementation, "findscu", archive, model, "-X", "-od", folder, *WANTED,
+              *keys(PatientName="", SOPInstanceUID=""))  # fmt: skip
+        files = sorted(folder.iterdir())
+        found[implementation] = [list(pydicom.dcmread(file)) for file in files]
+    assert found["dcmfast"] == found["dcmtk"]
+    assert len(found["dcmfast"]) == 2
+
+
+@pytest.mark.parametrize("tool", ["getscu", "movescu"])
+def test_retrieves(tool: str, archive: PynetdicomArchive, port: int, tmp_path: Path) -> None:
+    """The same files with the same data sets."""
+    found = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        folder = tmp_path / implementation
+        folder.mkdir()
+        receiving = ["+P", str(port)] if tool == "movescu" else []
+        asked(implementation, tool, archive, "-S", *receiving, "-od", folder, *WANTED)
+        found[implementation] = {
+            file.name: pydicom.dcmread(file) for file in sorted(folder.iterdir())
+        }
+    assert found["dcmfast"] == found["dcmtk"]
+    assert len(found["dcmfast"]) == 2
+
+
+@BOTH
+def test_stores(implementation: str, tmp_path: Path) -> None:
+    """What pynetdicom gets is what was in the file."""
+    path = tmp_path / "one.dcm"
+    path.write_bytes(make.part10(OBJECTS[0]))
+    with pynetdicom_archive() as archive:
+        asked(implementation, "storescu", archive, path)
+        asked(implementation, "echoscu", archive)
+        assert archive.objects == [pydicom.dcmread(path)]
+
+
+def test_a_failure_is_told(archive: PynetdicomArchive) -> None:
+    """A destination that pynetdicom does not know; a query without a level."""
+    address = ["127.0.0.1", str(archive.port), "-S"]
+    moved = run_tool("dcmfast", "movescu", [*address, "-aem", "NOBODY", *WANTED])
+    assert moved.code == 69
+    assert "does not know destination NOBODY" in moved.stderr
+    found = run_tool("dcmfast", "findscu", [*address, "-k", "PatientID"])
+    assert found.code == 1
+    assert "the query failed: Error: DataSetDoesNotMatchSOPClass" in found.stderr
+
+
+# ---- How an identifier is written
+
+
+def identifiers(tool: str, *line: str, transfer_syntax: str, **environment: str) -> list[bytes]:
+    """What DCMTK's tool and ours send for one command line."""
+    found = []
+
+    def play(peer: Conversation) -> None:
+        peer.accept(transfer_syntax=transfer_syntax)
+        request = peer.expect_request()
+        assert request.data is not None
+        found.append(request.data)
+        peer.respond(request, 0, counts=(None, 1, 0, 0) if tool == "movescu" else ())
+        peer.expect_release()
+
+    with ScriptedServer(play, play) as server:
+        for implementation in ("dcmtk", "dcmfast"):
+            typed = ["127.0.0.1", str(server.port), *line]
+            done = run_tool(implementation, tool, typed, environment=environment)
+            assert done.code == 0, done.stderr
+    return found
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu"])
+@pytest.mark.parametrize("option", ["+u", "-u"])
+def test_new_vrs(tool: str, option: str) -> None:
+    """``--disable-new-vr``: UT and the like are sent as OB, as DCMTK sends them."""
+    line = ["-P", option, *keys("PATIENT", PatientID="1", TextValue="abc")]
+    theirs, ours = identifiers(tool, *line, transfer_syntax=pdu.EXPLICIT)
+    assert ours == theirs
+    assert (b"OB" if option == "-u" else b"UT") in ours
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu"])
+@pytest.mark.parametrize("level", ["0", "1", "9"])
+def test_compression_level(tool: str, level: str) -> None:
+    """``+cl`` with ``-xd``: another size, the same content."""
+    line = ["-P", "-xd", "+cl", level, *keys("PATIENT", PatientID="1" * 60)]
+    sent = identifiers(tool, *line, transfer_syntax=pdu.DEFLATED)
+    theirs, ours = (zlib.decompress(one, -15) for one in sent)
+    assert ours == theirs
+    assert all((b"1" * 60 in one) == (level == "0") for one in sent)
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu", "getscu"])
+def test_names_of_a_dictionary_of_ones_own(tool: str, tmp_path: Path) -> None:
+    """``DCMDICTPATH`` takes the place of the built-in dictionary, for keys as well."""
+    dictionary = tmp_path / "own.dic"
+    dictionary.write_text(
+        "(0008,0052)\tCS\tLevel\t1\town\n(0010,0020)\tLO\tWho\t1\town\n"
+        "(0099,1001)\tLO\tOursAlone\t1\town\n"
+    )
+    # DCMTK cannot build a command without names for its elements.
+    whole = next(Path("/usr/share").glob("libdcmtk*/dicom.dic"))
+    variables = {"DCMDICTPATH": f"{whole}:{dictionary}"}
+    line = ["-P", "-k", "Level=PATIENT", "-k", "Who=1", "-k", "OursAlone=2", "-k", "0010,0020=3"]
+    theirs, ours = identifiers(tool, *line, transfer_syntax=pdu.EXPLICIT, **variables)
+    assert ours == theirs
+    assert struct.pack("<HH2sH", 0x0099, 0x1001, b"LO", 2) + b"2 " in ours
+    unknown = ["127.0.0.1", str(free_port()), "-P", "-k", "PatientID=1"]
+    done = run_tool("dcmfast", tool, unknown, environment={"DCMDICTPATH": str(dictionary)})
+    assert done.code == 1
+    assert "not found in dictionary: PatientID" in done.stderr
+
+
+# ---- At a terminal
+
+
+def at_terminal(line: list[str], folder: Path) -> tuple[int, str]:
+    """Run one of our tools with a terminal as its standard error: exit code, what was shown."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [*command("dcmfast", line[0]), *line[1:]], stdin=subprocess.DEVNULL, stderr=theirs,
+            stdout=subprocess.DEVNULL, cwd=folder, env=child_environment(TERM="xterm"),
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # what a terminal says when its last user is gone
+        pass
+    os.close(ours)
+    return process.wait(SOON_S), shown.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("tool", ["movescu", "getscu"])
+def test_progress_of_sub_operations(tool: str, tmp_path: Path) -> None:
+    """A bar with done and all; with ``-q`` and ``-v`` there is none; the cursor comes back."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        for done in range(1, 8):
+            peer.respond(request, 0xFF00, counts=(8 - done, done, 0, 0))
+        peer.respond(request, 0, counts=(None, 8, 0, 0))
+        peer.expect_release()
+
+    with ScriptedServer(play, play, play) as server:
+        line = [tool, "-P", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        code, shown = at_terminal(line, tmp_path)
+        assert code == 0
+        assert ("moving" if tool == "movescu" else "getting") in shown
+        assert re.search(r"\d/8", shown), shown
+        assert shown.rstrip().endswith("\x1b[?25h") or "\x1b[?25l" not in shown
+        assert at_terminal([*line, "-q"], tmp_path) == (0, "")
+        code, shown = at_terminal([*line, "-v"], tmp_path)
+        assert (code, "/8" in shown) == (0, False)
+
+
+# ---- Peers that take their time
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu", "getscu"])
+def test_ctrl_c_ends_a_wait_without_a_traceback(tool: str, tmp_path: Path) -> None:
+    """At once, as DCMTK's: by the signal."""
+    asked_for, ended = threading.Event(), threading.Event()
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.expect_request()
+        asked_for.set()
+        assert ended.wait(SOON_S)
+
+    with ScriptedServer(play) as server:
+        line = ["-P", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        process = subprocess.Popen(
+            [*command("dcmfast", tool), *line], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, cwd=tmp_path, env=child_environment(),
+        )  # fmt: skip
+        assert asked_for.wait(SOON_S)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SOON_S)
+        ended.set()
+    assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+    assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize(("tool", "code"), [("findscu", 1), ("movescu", 69), ("getscu", 1)])
+def test_a_dribbling_peer_meets_the_timeout(tool: str, code: int, tmp_path: Path) -> None:
+    """One byte after the other of a response that never gets complete."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.expect_request()
+        head = struct.pack(">BBL", pdu.P_DATA_TF, 0, 16000)
+        rest = threading.Event()
+        try:
+            for byte in head + bytes(16000):
+                peer.send(bytes([byte]))
+                if rest.wait(0.1):
+                    return
+        except OSError:
+            pass
+
+    with ScriptedServer(play) as server:
+        line = ["-P", "-td", "1", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", tool, line, cwd=tmp_path, within_s=SOON_S)
+    assert done.code == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("tool", "code"), [("findscu", 1), ("movescu", 69)])
+def test_pending_without_end_after_a_cancel(tool: str, code: int) -> None:
+    """A peer that does not stop: with ``--dimse-timeout`` it has that long to end."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        try:
+            while True:
+                peer.respond(request, 0xFF00, counts=(1, 1, 0, 0) if tool == "movescu" else ())
+        except OSError:
+            pass
+
+    with ScriptedServer(play) as server:
+        line = ["-P", "-td", "1", "--cancel", "3", "127.0.0.1", str(server.port), "-k", "PatientID"]
+        done = run_tool("dcmfast", tool, ["-q", *line], within_s=SOON_S)
+    assert done.code == code
