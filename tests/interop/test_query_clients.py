@@ -5,10 +5,12 @@ Results are compared, not words: the same data sets are found, the same objects 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -293,3 +295,78 @@ def test_pending_without_end_after_a_cancel(tool: str, code: int) -> None:
         line = ["-P", "-td", "1", "--cancel", "3", "127.0.0.1", str(server.port), "-k", "PatientID"]
         done = run_tool("dcmfast", tool, ["-q", *line], within_s=SOON_S)
     assert done.code == code
+
+
+# ---- Waits and sizes
+
+
+CODES = [("findscu", 2), ("movescu", 61), ("getscu", 1)]
+
+
+@pytest.mark.parametrize(("tool", "code"), CODES)
+def test_acse_timeout(tool: str, code: int) -> None:
+    """``-ta``: a peer that takes the connection and says nothing."""
+    ended = threading.Event()
+
+    def silent(peer: Conversation) -> None:
+        peer.expect_associate_rq()
+        assert ended.wait(SOON_S)
+
+    with ScriptedServer(silent) as server:
+        line = ["-P", "-ta", "1", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", tool, line, within_s=SOON_S)
+        ended.set()
+    assert done.code == code, done.stderr
+    assert "Peer aborted Association (or never connected)" in done.stderr
+
+
+@pytest.mark.parametrize(("tool", "code"), CODES)
+def test_connection_timeout(tool: str, code: int) -> None:
+    """``-to``: a queue of connections that is full, so that the kernel answers no more."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        line = ["-P", "-to", "1", "127.0.0.1", str(address[1]), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", tool, line, within_s=SOON_S)
+    assert done.code == code, done.stderr
+    assert "TCP Initialization Error" in done.stderr
+
+
+def test_socket_timeout() -> None:
+    """``-ts`` of findscu: silence after the request."""
+    ended = threading.Event()
+
+    def silent(peer: Conversation) -> None:
+        peer.accept()
+        peer.expect_request()
+        assert ended.wait(SOON_S)
+
+    with ScriptedServer(silent) as server:
+        line = ["-P", "-ts", "1", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", "findscu", line, within_s=SOON_S)
+        ended.set()
+    assert done.code == 1, done.stderr
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu", "getscu"])
+def test_max_pdu(tool: str) -> None:
+    """``-pdu`` is what the request announces, as DCMTK's."""
+    announced = []
+
+    def refuse(peer: Conversation) -> None:
+        _, body = peer.expect_pdu(pdu.ASSOCIATE_RQ)
+        for kind, value in pdu.read_items(body[68:]):
+            if kind == 0x50:
+                announced.append(dict(pdu.read_items(value))[0x51])
+        peer.send(pdu.pdu(pdu.ASSOCIATE_RJ, bytes([0, 1, 1, 7])))
+
+    with ScriptedServer(refuse, refuse) as server:
+        for implementation in ("dcmtk", "dcmfast"):
+            line = ["-P", "-pdu", "4096", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+            run_tool(implementation, tool, line)
+    assert announced == [struct.pack(">L", 4096)] * 2

@@ -361,3 +361,14 @@ CONFIG_FILE = Option(
     summary="[f]ilename, [p]rofile: string\nuse profile p from config file f",
     values=(Text(), Text()),
 )
+
+#: Choices of what is accepted that put no compressed syntax first, or none that changes pixels.
+_WITHOUT_COMPRESSION = (
+    *("--prefer-uncompr", "--prefer-little", "--prefer-big", "--implicit"),
+    *("--prefer-deflated", "--accept-all"),
+)
+
+
+def compressed(preferences: tuple[Option, ...]) -> tuple[str, ...]:
+    """Return the long names of those preferences with which compressed objects come."""
+    return tuple(one.long for one in preferences if one.long not in _WITHOUT_COMPRESSION)

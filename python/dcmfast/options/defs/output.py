@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dcmfast.options.defs.association import compressed
 from dcmfast.options.option import Condition, Option, Text, Unsigned, Word, all_in_force, in_force
 
 _BIT_PRESERVING = in_force("--bit-preserving")
@@ -122,9 +123,6 @@ WRITE_DATASET = Option(
     choice="dataset",
 )
 
-#: An output transfer syntax cannot be had from compressed data: these three come first, and the
-#: specification of storescp adds the compressed preferences.
-_NOT_CONVERTED = all_in_force("--accept-all", "--bit-preserving")
 WRITE_XFER_SAME = Option(
     field="output_transfer_syntax",
     names=("--write-xfer-same", "+t="),
@@ -137,28 +135,24 @@ WRITE_XFER_LITTLE = Option(
     names=("--write-xfer-little", "+te"),
     summary="write with explicit VR little endian TS",
     choice="little",
-    conflicts=_NOT_CONVERTED,
 )
 WRITE_XFER_BIG = Option(
     field="output_transfer_syntax",
     names=("--write-xfer-big", "+tb"),
     summary="write with explicit VR big endian TS",
     choice="big",
-    conflicts=_NOT_CONVERTED,
 )
 WRITE_XFER_IMPLICIT = Option(
     field="output_transfer_syntax",
     names=("--write-xfer-implicit", "+ti"),
     summary="write with implicit VR little endian TS",
     choice="implicit",
-    conflicts=_NOT_CONVERTED,
 )
 WRITE_XFER_DEFLATED = Option(
     field="output_transfer_syntax",
     names=("--write-xfer-deflated", "+td"),
     summary="write with deflated expl. VR little endian TS",
     choice="deflated",
-    conflicts=_NOT_CONVERTED,
 )
 ENABLE_NEW_VR = Option(
     field="new_vr",
@@ -231,6 +225,24 @@ PADDING_CREATE = Option(
     values=(Unsigned(minimum=0), Unsigned(minimum=0)),
     conflicts=all_in_force("--write-dataset", "--bit-preserving"),
 )
+#: In the words of the tools that break the line elsewhere.
+PADDING_CREATE_NARROW = PADDING_CREATE.replace(
+    summary="[f]ile-pad [i]tem-pad: integer\n"
+    "align file on multiple of f bytes\nand items on multiple of i bytes"
+)
+
+
+def write_xfer(preferences: tuple[Option, ...]) -> tuple[Option, ...]:
+    """Return the choices of the output transfer syntax, for a tool that accepts `preferences`.
+
+    What may come compressed cannot be written in another one.
+    """
+    every = tuple(one.long for one in preferences if one.long == "--accept-all")
+    conflicts = all_in_force(*every, "--bit-preserving", *compressed(preferences))
+    others = (WRITE_XFER_LITTLE, WRITE_XFER_BIG, WRITE_XFER_IMPLICIT, WRITE_XFER_DEFLATED)
+    return (WRITE_XFER_SAME, *(one.replace(conflicts=conflicts) for one in others))
+
+
 RETAIN_UN = Option(
     field="convert_un",
     names=("--retain-un", "-uc"),

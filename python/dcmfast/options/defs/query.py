@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dcmfast.options.defs import association
-from dcmfast.options.option import Condition, Integer, Option, Text, Unsigned
+from dcmfast.options.option import Condition, Integer, Option, Parameter, Text, Unsigned
+
+#: What a query client takes besides its options.
+PARAMETERS = (
+    Parameter(name="peer", summary="hostname of DICOM peer"),
+    Parameter(name="port", summary="tcp/ip port number of peer"),
+    Parameter(name="dcmfile-in", summary="DICOM query file(s)", required=False, many=True),
+)
 
 # ---- What is asked for
 

@@ -96,9 +96,9 @@ DCMCONV = FrontEnd(
                     title="output transfer syntax",
                     options=(
                         output.WRITE_XFER_SAME,
-                        output.WRITE_XFER_LITTLE.replace(conflicts=()),
-                        output.WRITE_XFER_BIG.replace(conflicts=()),
-                        output.WRITE_XFER_IMPLICIT.replace(conflicts=()),
+                        output.WRITE_XFER_LITTLE,
+                        output.WRITE_XFER_BIG,
+                        output.WRITE_XFER_IMPLICIT,
                         output.WRITE_XFER_DEFLATED.replace(
                             summary="write with deflated explicit VR little endian TS",
                             conflicts=(),

@@ -8,7 +8,6 @@ from dcmfast.options.option import (
     Condition,
     FrontEnd,
     Group,
-    Option,
     Parameter,
     Section,
     all_in_force,
@@ -22,7 +21,6 @@ _VERBOSITY = Condition(
 _LOG_LEVEL = general.LOG_LEVEL.replace(conflicts=(_VERBOSITY,))
 _LOG_CONFIG = general.LOG_CONFIG.replace(conflicts=(general.LOG_CONFIG.conflicts[0], _VERBOSITY))
 
-_UNCOMPRESSED = ("--prefer-uncompr", "--prefer-little", "--prefer-big", "--implicit")
 #: All but --accept-all, which dcmqrscp does not have.
 _PREFERENCES = tuple(
     option.replace(summary="prefer MPEG4 AVC/H.264 Stereo / Level 4.2 TS")
@@ -31,22 +29,12 @@ _PREFERENCES = tuple(
     for option in association.PREFERENCES
     if option is not association.ACCEPT_ALL
 )
-_COMPRESSED = tuple(
-    option.long
-    for option in _PREFERENCES
-    if option.long not in (*_UNCOMPRESSED, "--prefer-deflated")
-)
 _PROFILE = archive.ASSOC_CONFIG_FILE.replace(
     conflicts=all_in_force(
         *(option.long for option in _PREFERENCES[1:]),
         *(option.long for option in association.PROPOSALS[1:]),
     )
 )
-_NOT_CONVERTED = all_in_force("--bit-preserving", *_COMPRESSED)
-
-
-def _converting(option: Option) -> Option:
-    return option.replace(conflicts=_NOT_CONVERTED)
 
 
 DCMQRSCP = FrontEnd(
@@ -189,13 +177,7 @@ DCMQRSCP = FrontEnd(
                 Section(
                     title="output transfer syntax "
                     "(not with --bit-preserving or compressed transmission)",
-                    options=(
-                        output.WRITE_XFER_SAME,
-                        _converting(output.WRITE_XFER_LITTLE),
-                        _converting(output.WRITE_XFER_BIG),
-                        _converting(output.WRITE_XFER_IMPLICIT),
-                        _converting(output.WRITE_XFER_DEFLATED),
-                    ),
+                    options=output.write_xfer(_PREFERENCES),
                 ),
                 Section(
                     title="post-1993 value representations",
@@ -222,13 +204,7 @@ DCMQRSCP = FrontEnd(
                     "(not with --write-dataset or --bit-preserving)",
                     options=(
                         output.PADDING_OFF,
-                        output.PADDING_CREATE.replace(
-                            summary=(
-                                "[f]ile-pad [i]tem-pad: integer\n"
-                                "align file on multiple of f bytes\n"
-                                "and items on multiple of i bytes"
-                            )
-                        ),
+                        output.PADDING_CREATE_NARROW,
                     ),
                 ),
                 Section(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dcmfast.options.defs import general, network, output, query, tls
 from dcmfast.options.option import PORT, Condition, FrontEnd, Group, Section, group
-from dcmfast.options.specs.movescu import PARAMETERS
 
 FINDSCU = FrontEnd(
     tool="findscu",
     description="DICOM query (C-FIND) SCU",
-    parameters=PARAMETERS,
+    parameters=query.PARAMETERS,
     long_column=20,
     groups=(
         group("general options", *general.COMMON),

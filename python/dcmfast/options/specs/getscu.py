@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dcmfast.options.defs import general, network, output, query
 from dcmfast.options.option import PORT, FrontEnd, Group, Section, group, in_force
-from dcmfast.options.specs.movescu import PARAMETERS
 
 _IGNORE = in_force("--ignore")
 
 GETSCU = FrontEnd(
     tool="getscu",
     description="DICOM retrieve (C-GET) SCU",
-    parameters=PARAMETERS,
+    parameters=query.PARAMETERS,
     long_column=21,
     groups=(
         group("general options", *general.COMMON, general.VERBOSE_PC),

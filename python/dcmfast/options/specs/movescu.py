@@ -7,39 +7,18 @@ from dcmfast.options.option import (
     PORT,
     FrontEnd,
     Group,
-    Option,
-    Parameter,
     Section,
-    all_in_force,
     group,
 )
 
 #: In the order of DCMTK's usage.
 _PREFERENCES = query.PREFERENCES
-_UNCOMPRESSED = ("--prefer-uncompr", "--prefer-little", "--prefer-big", "--implicit")
-_COMPRESSED = tuple(
-    option.long
-    for option in _PREFERENCES
-    if option.long not in (*_UNCOMPRESSED, "--prefer-deflated", "--accept-all")
-)
 
-
-def _not_from_compressed(option: Option) -> Option:
-    conflicts = (*option.conflicts, *all_in_force(*_COMPRESSED))
-    return option.replace(conflicts=conflicts)
-
-
-#: What a query client takes besides its options.
-PARAMETERS = (
-    Parameter(name="peer", summary="hostname of DICOM peer"),
-    Parameter(name="port", summary="tcp/ip port number of peer"),
-    Parameter(name="dcmfile-in", summary="DICOM query file(s)", required=False, many=True),
-)
 
 MOVESCU = FrontEnd(
     tool="movescu",
     description="DICOM retrieve (C-MOVE) SCU",
-    parameters=PARAMETERS,
+    parameters=query.PARAMETERS,
     long_column=21,
     groups=(
         group("general options", *general.COMMON),
@@ -120,13 +99,7 @@ MOVESCU = FrontEnd(
                 Section(
                     title="output transfer syntax "
                     "(not with --bit-preserving or compressed transmission)",
-                    options=(
-                        output.WRITE_XFER_SAME,
-                        _not_from_compressed(output.WRITE_XFER_LITTLE),
-                        _not_from_compressed(output.WRITE_XFER_BIG),
-                        _not_from_compressed(output.WRITE_XFER_IMPLICIT),
-                        _not_from_compressed(output.WRITE_XFER_DEFLATED),
-                    ),
+                    options=output.write_xfer(_PREFERENCES),
                 ),
                 Section(
                     title="post-1993 value representations (not with --bit-preserving)",
@@ -152,10 +125,7 @@ MOVESCU = FrontEnd(
                     "(not with --write-dataset or --bit-preserving)",
                     options=(
                         output.PADDING_OFF,
-                        output.PADDING_CREATE.replace(
-                            summary="[f]ile-pad [i]tem-pad: integer\n"
-                            "align file on multiple of f bytes\nand items on multiple of i bytes",
-                        ),
+                        output.PADDING_CREATE_NARROW,
                     ),
                 ),
                 Section(

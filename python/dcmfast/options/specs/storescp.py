@@ -49,17 +49,11 @@ SLEEP_DURING_1998 = network.SLEEP_DURING.replace(names=("+s",), source="storescp
 
 # ---- Conflicts that depend on which preferences there are
 
-_UNCOMPRESSED = ("--prefer-uncompr", "--prefer-little", "--prefer-big", "--implicit")
 _PREFERENCES = (
     association.PREFER_UNCOMPR.replace(aliases=("-t=",)),
     *association.PREFERENCES[1:-2],
     association.IMPLICIT.replace(aliases=("-ti",)),
     association.ACCEPT_ALL,
-)
-_COMPRESSED = tuple(
-    option.long
-    for option in _PREFERENCES
-    if option.long not in (*_UNCOMPRESSED, "--prefer-deflated", "--accept-all")
 )
 _PROFILE = association.CONFIG_FILE.replace(
     conflicts=all_in_force(
@@ -69,10 +63,6 @@ _PROFILE = association.CONFIG_FILE.replace(
         "--promiscuous",
     )
 )
-
-
-def _not_from_compressed(option: Option) -> Option:
-    return option.replace(conflicts=(*option.conflicts, *all_in_force(*_COMPRESSED)))
 
 
 STORESCP = FrontEnd(
@@ -146,13 +136,7 @@ STORESCP = FrontEnd(
                 Section(
                     title="output transfer syntax "
                     "(not with --bit-preserving or compressed transmission)",
-                    options=(
-                        output.WRITE_XFER_SAME,
-                        _not_from_compressed(output.WRITE_XFER_LITTLE),
-                        _not_from_compressed(output.WRITE_XFER_BIG),
-                        _not_from_compressed(output.WRITE_XFER_IMPLICIT),
-                        _not_from_compressed(output.WRITE_XFER_DEFLATED),
-                    ),
+                    options=output.write_xfer(_PREFERENCES),
                 ),
                 Section(
                     title="post-1993 value representations (not with --bit-preserving)",
