@@ -41,6 +41,19 @@ def test_every_public_name_is_there_and_described() -> None:
         assert getattr(dcmfast, name).__doc__
 
 
+def test_a_type_checker_finds_every_public_name() -> None:
+    """What is imported late is imported at once for it; the package says that it has types."""
+    assert (PACKAGE / "py.typed").exists()
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name for node in block.body if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }  # fmt: skip
+    late = {name for name in dcmfast.__all__ if not name.startswith("__")}
+    assert seen - {"Any"} == late == set(dcmfast._HOMES)
+
+
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
 def test_a_stub_lists_what_its_compiled_module_exports(stub: Path) -> None:
     """Signatures are compared by stubtest, which `ci/lint` runs; here names alone."""

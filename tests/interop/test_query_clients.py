@@ -24,10 +24,13 @@ import pytest
 from testkit import pdu
 from testkit.archive import keys
 from testkit.cases import BOTH
+from testkit.peer import ScriptedPeer
 from testkit.process import child_environment, command, free_port, run_tool
 from testkit.pynetdicom_scp import PynetdicomArchive, pynetdicom_archive
 from testkit.scripted_scp import Conversation, ScriptedServer
 from vectors import make
+
+pytestmark = pytest.mark.dcmtk
 
 OBJECTS = [make.ct(number, study=1 + number // 2) for number in range(4)]
 STUDY = make.uid(7, 1)
@@ -370,3 +373,125 @@ def test_max_pdu(tool: str) -> None:
             line = ["-P", "-pdu", "4096", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
             run_tool(implementation, tool, line)
     assert announced == [struct.pack(">L", 4096)] * 2
+
+
+@pytest.mark.parametrize(
+    ("tool", "codes"), [("findscu", (2, 2)), ("movescu", (67, 67)), ("getscu", (0, 1))]
+)
+def test_a_release_that_fails(tool: str, codes: tuple[int, int]) -> None:
+    """The peer closes instead: DCMTK's line and code, but that of getscu (D9)."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        peer.respond(request, 0, counts=() if tool == "findscu" else (None, 1, 0, 0))
+        peer.expect_pdu(pdu.RELEASE_RQ)
+
+    with ScriptedServer(play, play) as server:
+        line = ["-P", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        both = [run_tool(one, tool, line) for one in ("dcmtk", "dcmfast")]
+    assert tuple(one.code for one in both) == codes
+    theirs, ours = (one.stderr.splitlines() for one in both)
+    assert ours == theirs[: len(ours)]
+
+
+# ---- Bad input
+
+
+@pytest.mark.parametrize(("tool", "code"), CODES)
+def test_who_cannot_be_reached(tool: str, code: int) -> None:
+    """An unknown host, a port that nobody listens on: a line, and the manual's exit code."""
+    for host, port, said in (
+        ("no.such.host.invalid", 104, "unknown host: no.such.host.invalid"),
+        ("127.0.0.1", free_port(), "TCP Initialization Error: Connection refused"),
+    ):
+        done = run_tool("dcmfast", tool, ["-P", host, str(port), "-k", "PatientID=1"])
+        assert done.code == code
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu", "getscu"])
+@pytest.mark.parametrize(
+    "key", ["NoSuchName=1", "0009,1001=1", "Rows=x", "0010", "(0010,0020=1", "a[0].b=1", "=1"]
+)
+def test_keys_that_are_none(tool: str, key: str) -> None:
+    """Refused before anybody is called."""
+    done = run_tool("dcmfast", tool, ["-P", "127.0.0.1", "9", "-k", key])
+    assert done.code == 1
+    assert "\nerror: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no DICOM at all, but text", b"\xff" * 3000])
+@pytest.mark.parametrize(("tool", "code"), [("findscu", 1), ("movescu", 69), ("getscu", 1)])
+def test_query_files_that_are_none(tool: str, code: int, content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "query"
+    file.write_bytes(content)
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.expect_pdu(pdu.ABORT)
+
+    with ScriptedServer(play) as server:
+        done = run_tool("dcmfast", tool, ["-P", "127.0.0.1", str(server.port), file])
+    assert done.code == code
+    assert f"ad DICOM file: {file}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+HALF = [
+    ("cut in the middle", OBJECTS[1].data_set[: len(OBJECTS[1].data_set) // 2], False, None),
+    ("ends within an element", OBJECTS[1].data_set[:-3], True, 0xC000),
+    ("no data set", b"\xff" * 100, True, 0xC000),
+]
+
+
+def send_half(peer: ScriptedPeer, context_id: int, data: bytes, *, is_last: bool) -> None:
+    """The second object of a series, as far as it goes."""
+    command = pdu.c_store_rq(make.CT, OBJECTS[1].sop_instance_uid, 7)
+    peer.send(pdu.p_data(pdu.pdv(context_id, command, command=True)))
+    for at in range(0, len(data), 8000):
+        part = data[at : at + 8000]
+        last = is_last and at + 8000 >= len(data)
+        peer.send(pdu.p_data(pdu.pdv(context_id, part, command=False, last=last)))
+
+
+@pytest.mark.parametrize(("name", "data", "is_last", "status"), HALF, ids=[one[0] for one in HALF])
+@pytest.mark.parametrize(("tool", "code"), [("movescu", 69), ("getscu", 1)])
+def test_what_was_received_stays_whole(
+    tool: str, code: int, name: str, data: bytes, is_last: bool, status: int | None, tmp_path: Path
+) -> None:
+    """One object comes, the next one does not quite: one file, and no part of another."""
+    listens = free_port()
+
+    def deliver(peer: ScriptedPeer, context_id: int) -> None:
+        first = OBJECTS[0]
+        assert peer.store(context_id, make.CT, first.sop_instance_uid, first.data_set) == 0
+        send_half(peer, context_id, data, is_last=is_last)
+        if status is not None:
+            assert peer.expect_status(status) == status
+        peer.socket.close()
+
+    def play(peer: Conversation) -> None:
+        roles = pdu.item(0x54, struct.pack(">H", len(make.CT)) + make.CT.encode() + b"\0\1")
+        peer.accept(extra=roles if tool == "getscu" else b"")
+        request = peer.expect_request()
+        if tool == "getscu":
+            classes = peer.proposed.contexts.items()
+            deliver(peer, next(number for number, (uid, _) in classes if uid == make.CT))
+            return
+        with ScriptedPeer(listens) as other:
+            other.associate()
+            deliver(other, 3)
+        peer.respond(request, 0xA702, counts=(None, 1, 1, 0))
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        receiving = ["+P", str(listens)] if tool == "movescu" else []
+        line = ["-P", *receiving, "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", tool, line, cwd=tmp_path)
+    assert done.code == code, done.stderr
+    assert "Traceback" not in done.stderr
+    (file,) = tmp_path.iterdir()
+    assert pydicom.dcmread(file).SOPInstanceUID == OBJECTS[0].sop_instance_uid

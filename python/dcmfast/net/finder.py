@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dcmfast.options.query_settings import FindSettings
 
 #: Exit codes: DCMTK's findscu where no association came about; 1 where it says 0 (D9).
-_NOT_ASSOCIATED, _NOT_CLOSED, _FAILED = 2, 3, 1
+_NOT_ASSOCIATED, _NOT_CLOSED, _FAILED = 2, 2, 1
 _SUCCESS, _CANCELLED, _PENDING = 0x0000, 0xFE00, (0xFF00, 0xFF01)
 _OURS = "dcmfast.findscu"
 #: What DCMTK gives extracted responses as SOP class: its private one for files of any kind.

@@ -178,7 +178,10 @@ def close(settings: RequestorSettings, link: _rust.Association, log: Log) -> boo
     try:
         link.release()
     except _rust.AssociationError as error:
-        log.line("F", f"Association Release Failed: {association.translated(error)}")
+        letter, gap = _REFUSED.get(settings.tool, ("F", " "))
+        # getscu goes on for DCMTK; here it has failed all the same (D9).
+        letter = "E" if settings.tool == "getscu" else letter
+        log.line(letter, f"Association Release Failed:{gap}{association.translated(error)}")
         return False
     return True
 

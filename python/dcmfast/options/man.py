@@ -48,6 +48,19 @@ at=next behind it; at=data, of a store, at the first fragment of the data set; a
 its begin, at each fragment and at its end. Of an event every rule that fires acts, in the order of
 the command line: delays add up, and the first of the last five actions counts."""
 
+#: For findscu.
+_JSON = """\
+With --json standard output holds one JSON array and nothing else: an object for each pending
+response, in their order, in the DICOM JSON model (PS3.18 Annex F), which DICOMweb software and
+pydicom.Dataset.from_json read. Names are tags of eight hexadecimal digits; each has "vr" and,
+where there is one, "Value", an array; a person name is an object of "Alphabetic", "Ideographic"
+and "Phonetic"; a sequence's values are objects of the same kind; bytes are "InlineBinary" in
+base64. Text is UTF-8 whatever character set the peer sent it in, so that (0008,0005), where there
+is one, says ISO_IR 192.
+
+The array is whole whatever the peer does: a query that fails, or is cut, leaves what came until
+then, and the exit code says so. Nothing found is an empty array and exit code 0."""
+
 _ENVIRONMENT = (
     (
         "TCP_NODELAY",
@@ -94,6 +107,8 @@ def page(front_end: FrontEnd) -> str:
     lines += [".SH LOGGING", *_paragraphs(_LOGGING)]
     if any(option.long == "--fault" for option in front_end.options()):
         lines += [".SH FAULTS", *_paragraphs(_FAULTS)]
+    if tool == "findscu":
+        lines += [".SH JSON", *_paragraphs(_JSON)]
     lines.append(".SH ENVIRONMENT")
     for name, text in _ENVIRONMENT:
         lines += [".TP", f".B {_escaped(name)}", _escaped(text)]

@@ -394,8 +394,8 @@ class Association:
         Parameters
         ----------
         level
-            ``PATIENT``, ``STUDY``, ``SERIES`` or ``IMAGE``; a whole identifier; or None, which the
-            worklist takes.
+            ``PATIENT``, ``STUDY``, ``SERIES`` or ``IMAGE``; a whole identifier; or None for none,
+            which is the worklist's.
         keys, more
             What must match, and what is to be returned: an identifier, a mapping, or arguments by
             keyword.  None and an empty value match everything (PS3.4 §C.2.2.2).
@@ -418,6 +418,9 @@ class Association:
             The association was lost.
         """
         sop_class = context_of.query_sop_class(model, "find")
+        if sop_class == context_of.WORKLIST and level == "STUDY":
+            # A worklist has no levels (PS3.4 §K.6.1).
+            level = None
         return self._query("find", sop_class, _identifier(level, keys, more))
 
     def move(

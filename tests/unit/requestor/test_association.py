@@ -235,6 +235,17 @@ def test_leaving_early_sends_a_cancel() -> None:
         assert association.echo() == 0
 
 
+def test_a_worklist_has_no_level() -> None:
+    def found(conversation: Conversation) -> None:
+        request = conversation.expect_request()
+        assert request.data == b"\x10\x00\x20\x00LO\x02\x001 "
+        conversation.respond(request, 0x0000)
+        conversation.expect_release()
+
+    with ScriptedServer(answering(found)) as server, call(server) as association:
+        assert association.find(model="worklist", PatientID="1").result() == 0
+
+
 def test_a_get_is_cancelled_alike(tmp_path: Path) -> None:
     def got(conversation: Conversation) -> None:
         request = conversation.expect_request()
