@@ -12,6 +12,7 @@ import os
 import random
 import resource
 import select
+import shutil
 import subprocess
 import threading
 import time
@@ -312,3 +313,88 @@ def test_out_of_descriptors(running_scp: StartReceiver, tmp_path: Path) -> None:
             assert time.monotonic() < deadline, "service goes on"
         peer.release()
     assert_the_promise(server, 1, tmp_path / "checked", ledger)
+
+
+# ---- What the index's own writes meet
+
+_INDEX_WRITES = "pwrite64,pwritev,writev,write"
+
+
+@contextlib.contextmanager
+def injected(server: Receiver, calls: str, fault: str) -> Iterator[None]:
+    """These system calls of the server fail on the files of its index, and on no others."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("no strace: `apt-get install strace` lets this test make system calls fail")
+    index = next(server.directory.rglob("data.mdb"))
+    command = [
+        strace, "-f", "-p", str(server.process.pid), "-o", os.devnull, "-P", str(index),
+        "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}",
+    ]  # fmt: skip
+    tracing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert tracing.stderr is not None
+    try:
+        first = tracing.stderr.readline()
+        if "attached" not in first:
+            pytest.skip(f"strace may not trace here: {first}")
+        yield
+    finally:
+        tracing.terminate()
+        tracing.communicate(timeout=20)
+
+
+def stored_in_time(server: Receiver, ledger: Ledger, number: int) -> bool:
+    """True when an object is stored within some seconds; each refusal is A700H."""
+    deadline = time.monotonic() + 2
+    while True:
+        with connect(server) as peer:
+            status = ledger.store(peer, make.ct(number, study=1))
+            peer.release()
+        assert status in (0, OUT_OF_RESOURCES)
+        if status == 0 or time.monotonic() > deadline:
+            return status == 0
+        select.select([], [], [], 0.05)
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize(
+    ("calls", "fault"),
+    [
+        (_INDEX_WRITES, "error=EIO"),
+        (_INDEX_WRITES, "error=ENOSPC"),
+        ("fdatasync", "error=EIO"),
+        # One call alone: a page, or the meta page that makes the commit.
+        *((_INDEX_WRITES, f"error=EIO:when={at}") for at in (1, 3)),
+    ],
+)
+def test_the_index_cannot_be_written(
+    calls: str, fault: str, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """A700H with the reason and no false success; it goes on, or says that it waits for a start."""
+    config = configuration(tmp_path, tmp_path / "area")
+    start = {"directory": tmp_path / "area", "clean_exit": False}
+    server = running_scp("dcmqrscp", "-c", config, **start)
+    ledger = Ledger()
+    assert stored_in_time(server, ledger, 1)
+    found(server, 1)
+    with injected(server, calls, fault):
+        with connect(server) as peer:
+            for number in (2, 3, 4):
+                status = ledger.store(peer, make.ct(number, study=1))
+                assert status in (0, OUT_OF_RESOURCES)
+                # A query wants the commit now; it is answered in any case.
+                answers(server, ["QueryRetrieveLevel=STUDY", "StudyInstanceUID"], "(0020,000d)")
+            peer.release()
+        told = server.stderr.wait_for("E: dcmfast.archive: index: .*")
+        assert "index" in told
+    if stored_in_time(server, ledger, 5):
+        assert_the_promise(server, 1, tmp_path / "checked", ledger)
+        assert server.stop() == 0
+    else:
+        # Only where LMDB itself does not know what the device has.
+        assert "when" in fault
+        server.stderr.wait_for("it stands still until the next start, which loses nothing")
+        assert server.stop() == 1
+    again = running_scp("dcmqrscp", "-c", config, directory=tmp_path / "area")
+    assert stored_in_time(again, ledger, 6)
+    assert_the_promise(again, 1, tmp_path / "again", ledger)

@@ -68,6 +68,9 @@ pub enum IndexError {
         /// What was noticed.
         what: &'static str,
     },
+    /// The last write of a commit, of a meta page, failed: LMDB refuses everything until the index is
+    /// opened again, because it does not know what the device has.
+    Halted(PathBuf),
     /// The map is full and cannot grow: no address space or memory.
     Full(PathBuf),
     /// More readers at once than there are slots.
@@ -79,11 +82,11 @@ pub enum IndexError {
 }
 
 impl IndexError {
-    /// True when room on the disk or in memory was wanting, so that the same may succeed later:
-    /// status A700H.
+    /// True when room on the disk or in memory was wanting, or the disk did not write, so that the same
+    /// may succeed later: status A700H.
     pub fn is_no_room(&self) -> bool {
         match self {
-            Self::Full(_) | Self::TooManyReaders(_) => true,
+            Self::Full(_) | Self::TooManyReaders(_) | Self::Halted(_) => true,
             Self::Io { source, .. } => matches!(
                 source.raw_os_error(),
                 Some(
@@ -156,6 +159,12 @@ impl fmt::Display for IndexError {
             Self::Full(path) => {
                 write!(formatter, "the index {} is full and cannot grow", path.display())
             }
+            Self::Halted(path) => write!(
+                formatter,
+                "a write of the index {} failed in the middle, and it stands still until the next \
+                 start, which loses nothing",
+                path.display()
+            ),
             Self::TooManyReaders(path) => {
                 write!(formatter, "too many readers of the index {} at once", path.display())
             }
@@ -560,7 +569,7 @@ fn convert(error: heed::Error, doing: &'static str, path: &Path) -> IndexError {
                 IndexError::Damaged { path, what: "a page is not what it should be" }
             }
             MdbError::PageNotFound => IndexError::Damaged { path, what: "a page is missing" },
-            MdbError::Panic => IndexError::Damaged { path, what: "an earlier write failed" },
+            MdbError::Panic => IndexError::Halted(path),
             MdbError::Other(number) => {
                 IndexError::Io { doing, path, source: io::Error::from_raw_os_error(number) }
             }
