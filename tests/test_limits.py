@@ -94,6 +94,8 @@ EDGES = {
     "RECORDING_TEXT_BYTES_MAX": "rust/core/src/recording/format.rs::edges_of_a_record",
     "RECORDING_OPEN_MAX": "rust/core/src/recording/show.rs::edge_of_open_connections",
     "RECORDING_SHOWN_VALUE_BYTES": "rust/core/src/recording/show.rs::edge_of_a_shown_value",
+    "INDEXED_VALUE_BYTES_MAX": "rust/core/tests/index_keys.rs::long_values",
+    "ATTRIBUTES_RESERVED_BYTES": "rust/core/tests/index_keys.rs::the_unique_keys_find_room",
     "LOGGED_SEQUENCE_DEPTH_MAX": "rust/core/src/dataset/dump.rs::edge_of_depth",
 }
 #: Bounds without a test of their edge, by the reason.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,7 @@ from testkit.finds import (
     padded,
 )
 from testkit.peer import ScriptedPeer
+from testkit.process import run_tool
 from vectors.make import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Syntax, deflate, uid
 
 LEVEL, STUDY_UID, NAME, PATIENT_ID = (8, 0x52), (0x20, 0xD), (0x10, 0x10), (0x10, 0x20)
@@ -296,3 +299,153 @@ def test_patients_of_the_patient_root_model(peer: ScriptedPeer) -> None:
     (answer,) = found
     assert struct.unpack("<H", answer[:2]) == (0xFF00,)
     assert elements(EXPLICIT, answer[2:])[NAME] == b"Name0007^Given"
+
+
+def private_kib(archive: RunningArchive) -> int:
+    """Memory that is the server's alone."""
+    text = Path(f"/proc/{archive.process.pid}/smaps_rollup").read_text()
+    return sum(int(size) for size in re.findall(r"^Private_\w+: +(\d+) kB$", text, re.MULTILINE))
+
+
+def test_bombs_in_identifiers_are_refused_in_bounded_memory(archive: RunningArchive) -> None:
+    """Hundreds of megabytes in a few hundred KiB, of C-FIND and of C-MOVE, again and again; others are served."""
+    move_class = "1.2.840.10008.5.1.4.1.2.2.2"
+    bomb = deflate(bytes(256 << 20))
+    assert len(bomb) < 2 << 20, "not refused for its own length"
+    command = pdu.command_set(
+        [
+            (pdu.SOP_CLASS, pdu.ui(move_class)),
+            (pdu.COMMAND_FIELD, pdu.us(0x0021)),
+            (pdu.MESSAGE_ID, pdu.us(2)),
+            (pdu.PRIORITY, pdu.us(0)),
+            (pdu.DATA_SET_TYPE, pdu.us(1)),
+            (0x0600, b"DEST"),
+        ]
+    )
+    move = pdu.p_data(pdu.pdv(3, command, command=True)) + b"".join(pdu.fragments(3, bomb))
+    ask = find_rq(Question(1, STUDY_ROOT, EXPLICIT, {}), 1, bomb)
+    with ScriptedPeer(archive.port) as peer, ScriptedPeer(archive.port) as other:
+        contexts = [(1, STUDY_ROOT, [DEFLATED]), (3, move_class, [DEFLATED])]
+        peer.associate(contexts, called="QR")
+        other.associate([(1, pdu.VERIFICATION, [IMPLICIT])], called="QR")
+        before = private_kib(archive)
+        for _ in range(3):
+            for request in (ask, move):
+                started = time.monotonic()
+                peer.send(request)
+                other.echo()
+                assert answers(peer) == (0xA700, 0)
+                assert time.monotonic() - started < 5
+        assert private_kib(archive) - before < 16 << 10
+
+
+def test_a_flood_of_cancels(archive: RunningArchive) -> None:
+    """For nothing, and while a query runs: what is asked is answered, and others are served."""
+    flood = cancel_rq(ROOT_CONTEXT, 9) * 10_000
+    contexts = (*CONTEXTS, (101, pdu.VERIFICATION, [IMPLICIT]))
+    with ScriptedPeer(archive.port) as peer, ScriptedPeer(archive.port) as other:
+        peer.associate(contexts, called="QR")
+        other.associate([(1, pdu.VERIFICATION, [IMPLICIT])], called="QR")
+        before = private_kib(archive)
+        peer.send(flood)
+        other.echo()
+        peer.echo(101)
+        # In the way of a query: those of another message mean nothing, and its own ends it.
+        peer.send(find_rq(studies(name=b""), 8) + flood)
+        other.echo()
+        status, pending = answers(peer)
+        assert (status, pending >= STUDIES) == (0, True)
+        peer.send(find_rq(studies(name=b""), 9) + flood)
+        other.echo()
+        status, pending = answers(peer)
+        assert status in (0xFE00, 0)
+        peer.echo(101)
+        assert private_kib(archive) - before < 16 << 10
+
+
+LONG_KEYS = {
+    "AccessionNumber": ((0x0008, 0x0050), "SH"),
+    "PatientID": (PATIENT_ID, "LO"),
+    "PatientName": (NAME, "PN"),
+    "StudyID": ((0x0020, 0x0010), "SH"),
+    "StudyDescription": ((0x0008, 0x1030), "LO"),
+    "ReferringPhysicianName": ((0x0008, 0x0090), "PN"),
+}
+
+
+def test_values_longer_than_their_vr_allows(tmp_path: Path) -> None:
+    """Stored, found by the whole value and by a beginning, told apart at the end; listed anew."""
+    write = Syntax.of(EXPLICIT)
+    options = ["--matching", "standard"]
+    running = RunningArchive("dcmfast", tmp_path, options)
+
+    def long(keyword: str, number: int) -> bytes:
+        return f"{keyword}-{'x' * 3000}-{number}".encode()
+
+    def made(number: int) -> Made:
+        named = [(tag, vr, long(key, number)) for key, (tag, vr) in LONG_KEYS.items()]
+        own = [
+            ((0x0008, 0x0016), "UI", pdu.CT.encode()),
+            ((0x0008, 0x0018), "UI", uid(8, number).encode()),
+            (STUDY_UID, "UI", uid(8, number, 0).encode()),
+            ((0x0020, 0x000E), "UI", uid(8, number, 1).encode()),
+        ]
+        parts = [
+            write.element(tag, vr, padded(vr, value)) for tag, vr, value in sorted(own + named)
+        ]
+        return Made(uid(8, number), b"".join(parts))
+
+    def found(opened: ScriptedPeer, tag: tuple[int, int], vr: str, value: bytes) -> set[bytes]:
+        keys: Keys = {LEVEL: ("CS", b"STUDY"), STUDY_UID: ("UI", b""), tag: (vr, value)}
+        status, given = find(opened, Question(ROOT_CONTEXT, STUDY_ROOT, EXPLICIT, keys), 1)
+        assert status == 0
+        read = [elements(EXPLICIT, one[2:]) for one in given]
+        # What is told is the whole value, too.
+        assert all(value.rstrip(b"*") in one[tag] for one in read)
+        return {one[STUDY_UID].rstrip(b"\0") for one in read}
+
+    def check(port: int) -> None:
+        with ScriptedPeer(port) as opened:
+            opened.associate(CONTEXTS, called="QR")
+            for keyword, (tag, vr) in LONG_KEYS.items():
+                both = {uid(8, number, 0).encode() for number in (1, 2)}
+                for number in (1, 2):
+                    one = {uid(8, number, 0).encode()}
+                    assert found(opened, tag, vr, long(keyword, number)) == one, keyword
+                for end in (len(keyword) + 5, 600, 2500):
+                    assert found(opened, tag, vr, long(keyword, 1)[:end] + b"*") == both, keyword
+                assert found(opened, tag, vr, long(keyword, 1)[:-9]) == set(), keyword
+
+    # A UID longer than 64 bytes names no study that a query could ask for: it is not taken.
+    too_long = make_uid_study(b"1." + b"2" * 3000)
+    try:
+        running.store([made(1), made(2)])
+        check(running.port)
+        with ScriptedPeer(running.port) as peer:
+            peer.associate([(1, pdu.CT, [EXPLICIT])], called="QR")
+            status = peer.store(1, pdu.CT, too_long.sop_instance_uid, too_long.data_set)
+        assert status in (0, 0xC000, 0xA900)
+        check(running.port)
+    finally:
+        running.stop()
+    for command in (["verify", "--full"], ["rebuild"], ["verify", "--full"]):
+        done = run_tool("dcmfast", "index", [*command, tmp_path / "area"])
+        assert done.code == 0, done.stdout + done.stderr
+    again = RunningArchive("dcmfast", tmp_path, options)
+    try:
+        check(again.port)
+    finally:
+        again.stop()
+
+
+def make_uid_study(study: bytes) -> Made:
+    """An object of a study with this UID."""
+    write = Syntax.of(EXPLICIT)
+    parts = [
+        ((0x0008, 0x0016), "UI", pdu.CT.encode()),
+        ((0x0008, 0x0018), "UI", uid(8, 99).encode()),
+        (PATIENT_ID, "LO", b"P99"),
+        (STUDY_UID, "UI", study),
+        ((0x0020, 0x000E), "UI", uid(8, 99, 1).encode()),
+    ]
+    return Made(uid(8, 99), b"".join(write.element(t, vr, padded(vr, v)) for t, vr, v in parts))

@@ -137,7 +137,7 @@ class RunningArchive:
     ) -> None:
         self.is_dcmtk = implementation == "dcmtk"
         area = directory / "area"
-        area.mkdir(parents=True)
+        area.mkdir(parents=True, exist_ok=True)
         self.port = process.free_port()
         configuration = directory / "dcmqrscp.cfg"
         configuration.write_text(

@@ -138,6 +138,12 @@ pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
 pub const INDEXED_SEQUENCE_BYTES_MAX: usize = 8192;
 /// Nesting within an indexed sequence; request attributes have two levels below.
 pub const INDEXED_SEQUENCE_DEPTH_MAX: usize = 8;
+/// Longest text, or sequence in the form that is kept, of one indexed attribute; texts are cut there,
+/// for a query to find them by. No real one has a tenth.
+pub const INDEXED_VALUE_BYTES_MAX: usize = 4096;
+/// Part of [`ATTRIBUTES_BYTES_MAX`] that long values of other attributes leave to Patient ID, Study and
+/// Series Instance UID, by which an instance is listed.
+pub const ATTRIBUTES_RESERVED_BYTES: usize = INDEXED_VALUE_BYTES_MAX + 256;
 /// Longest path of a file outside the archive's own layout; Linux has no longer ones.
 pub const FILE_PATH_BYTES_MAX: usize = 4096;
 /// Bytes of a folded value in a secondary key: with tag, hash and entity far below LMDB's 511, and

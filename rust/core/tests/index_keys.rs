@@ -10,10 +10,14 @@ use dcmfast_core::dataset::transfer_syntax::{
     IMPLICIT_VR_LITTLE_ENDIAN,
 };
 use dcmfast_core::index::Attributes;
-use dcmfast_core::index::attributes::{WANTED, tags};
-use dcmfast_core::limits::INDEXED_SEQUENCE_BYTES_MAX;
+use dcmfast_core::index::attributes::{ATTRIBUTES, WANTED, tags};
+use dcmfast_core::limits::{
+    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_RESERVED_BYTES, INDEXED_SEQUENCE_BYTES_MAX,
+    INDEXED_VALUE_BYTES_MAX,
+};
 use dcmfast_core::tag::{self, Tag};
 use dcmfast_core::uid::Uid;
+use dcmfast_core::vr::Vr;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use proptest::prelude::*;
@@ -217,9 +221,35 @@ fn long_values() {
     ];
     for syntax in SYNTAXES {
         let found = collect(syntax, encoded(&nodes, syntax).chunks(4096));
-        assert_eq!(found.get(tags::PATIENT_ID), Some(&long[..256]));
+        assert_eq!(found.get(tags::PATIENT_ID), Some(&long[..INDEXED_VALUE_BYTES_MAX]));
         assert_eq!(found.get(Tag::new(0x40, 0x0260)), None);
         assert_eq!(found.get(REQUEST_ATTRIBUTES).unwrap().len(), 8 + 8 + 2);
+    }
+}
+
+/// limits::ATTRIBUTES_RESERVED_BYTES: however long the texts before them are, Patient ID and the UIDs
+/// are kept.
+#[test]
+fn the_unique_keys_find_room() {
+    let long = vec![b'x'; INDEXED_VALUE_BYTES_MAX];
+    let uid = vec![b'1'; 64];
+    let texts = ATTRIBUTES.iter().filter(|row| row.bytes_max as usize == long.len());
+    let mut nodes: Vec<_> = texts
+        .filter(|row| row.vr != Vr::SQ && row.tag != tags::PATIENT_ID)
+        .map(|row| text(row.tag, row.vr.0, &long))
+        .collect();
+    assert!(nodes.len() * long.len() > 2 * ATTRIBUTES_BYTES_MAX);
+    nodes.push(text(tags::PATIENT_ID, *b"LO", &long));
+    nodes.push(text(tags::STUDY_INSTANCE_UID, *b"UI", &uid));
+    nodes.push(text(tags::SERIES_INSTANCE_UID, *b"UI", &uid));
+    for syntax in [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN] {
+        let found = collect(syntax, encoded(&nodes, syntax).chunks(4096));
+        assert_eq!(found.get(tags::PATIENT_ID), Some(&long[..]));
+        assert_eq!(found.get(tags::STUDY_INSTANCE_UID), Some(&uid[..]));
+        assert_eq!(found.get(tags::SERIES_INSTANCE_UID), Some(&uid[..]));
+        let others = found.as_ref().as_bytes().len() - long.len() - 2 * uid.len();
+        assert!(others <= ATTRIBUTES_BYTES_MAX - ATTRIBUTES_RESERVED_BYTES + 3 * 6);
+        assert!(others > ATTRIBUTES_BYTES_MAX / 2);
     }
 }
 

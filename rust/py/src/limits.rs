@@ -57,6 +57,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         FILE_META_BYTES_MAX,
         INFLATED_DATA_SET_BYTES_MAX,
         ATTRIBUTES_BYTES_MAX,
+        INDEXED_VALUE_BYTES_MAX,
+        ATTRIBUTES_RESERVED_BYTES,
         INDEXED_SEQUENCE_BYTES_MAX,
         INDEXED_SEQUENCE_DEPTH_MAX,
         FILE_PATH_BYTES_MAX,

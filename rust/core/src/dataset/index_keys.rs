@@ -16,7 +16,10 @@
 use crate::dataset::attributes::Attributes;
 use crate::dataset::element_header::Encoding;
 use crate::dictionary::elements::{DictionaryVr, vr_of};
-use crate::limits::{INDEXED_SEQUENCE_BYTES_MAX, INDEXED_SEQUENCE_DEPTH_MAX};
+use crate::limits::{
+    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_RESERVED_BYTES, INDEXED_SEQUENCE_BYTES_MAX,
+    INDEXED_SEQUENCE_DEPTH_MAX,
+};
 use crate::tag::{self, Tag};
 use crate::vr::Vr;
 
@@ -30,6 +33,10 @@ pub struct WantedValue {
     /// Longest value kept, in bytes.
     pub bytes_max: u16,
 }
+
+/// Patient ID, Study and Series Instance UID.
+const UNIQUE_KEYS: [Tag; 3] =
+    [Tag::new(0x0010, 0x0020), Tag::new(0x0020, 0x000D), Tag::new(0x0020, 0x000E)];
 
 /// Most attributes that one collector looks for: the bits of its memory of those seen.
 pub const WANTED_VALUES_MAX: usize = 256;
@@ -124,7 +131,7 @@ impl IndexKeys {
             }
             let items = normalised_items(&self.bytes, encoding);
             if let Some(items) = items.filter(|items| items.len() <= wanted.bytes_max.into()) {
-                self.attributes.set(wanted.tag, &items);
+                Self::set(&mut self.attributes, wanted.tag, &items);
             }
             return;
         }
@@ -141,7 +148,16 @@ impl IndexKeys {
                 self.bytes.iter().rposition(|byte| !is_padding(byte)).map_or(0, |at| at + 1);
             self.bytes.truncate(length);
         }
-        self.attributes.set(wanted.tag, &self.bytes);
+        Self::set(&mut self.attributes, wanted.tag, &self.bytes);
+    }
+
+    /// Keeps a value where there is room; what an instance is listed by always finds some.
+    fn set(attributes: &mut Attributes, tag: Tag, value: &[u8]) {
+        let needed = attributes.as_ref().as_bytes().len() + value.len();
+        let is_unique = UNIQUE_KEYS.contains(&tag);
+        if is_unique || needed <= ATTRIBUTES_BYTES_MAX - ATTRIBUTES_RESERVED_BYTES {
+            attributes.set(tag, value);
+        }
     }
 
     /// What was collected; nothing is left.

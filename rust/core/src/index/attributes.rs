@@ -10,6 +10,7 @@
 //! found by nothing but universal matching, and the file still has it.
 
 use crate::dataset::index_keys::WantedValue;
+use crate::limits::INDEXED_VALUE_BYTES_MAX;
 use crate::tag::Tag;
 use crate::vr::Vr;
 
@@ -151,17 +152,15 @@ pub fn find_computed(tag: Tag) -> Option<&'static ComputedAttribute> {
     COMPUTED.iter().find(|attribute| attribute.tag == tag)
 }
 
-/// Longest value of a VR that is kept. PS3.5 §6.2 counts characters, of up to four bytes each; the
-/// field sometimes sends more, and multi-valued attributes add up.
+/// Longest value of a VR that is kept; what is longer is cut there. Texts are often longer than PS3.5
+/// §6.2 allows, multi-valued ones add up, and each is found again by all that was kept. What is no text
+/// has a length of its own, and a UID is none beyond its 64 bytes.
 const fn bytes_max(vr: [u8; 2]) -> u16 {
     match &vr {
         b"AS" | b"US" | b"UL" => 16,
         b"DA" | b"TM" | b"DT" | b"IS" | b"UI" => 64,
-        b"AE" | b"DS" | b"CS" | b"SH" => 128,
-        b"LO" => 256,
-        b"PN" => 512,
-        b"SQ" => 4096,
-        _ => 1024,
+        b"DS" => 128,
+        _ => INDEXED_VALUE_BYTES_MAX as u16,
     }
 }
 

@@ -92,11 +92,17 @@ pub fn identity(out: &mut Vec<u8>, level: Level, value: &[u8], parent: EntityId)
 pub fn identity_prefix(out: &mut Vec<u8>, level: Level, value: &[u8]) {
     out.clear();
     out.push(level_byte(level));
-    out.extend_from_slice(&value[..value.len().min(IDENTITY_BYTES_MAX)]);
+    if value.len() > IDENTITY_BYTES_MAX {
+        // Told apart by a hash, as long secondary keys.
+        out.extend_from_slice(&value[..IDENTITY_BYTES_MAX - 8]);
+        out.extend_from_slice(&xxh3_64(value).to_be_bytes());
+    } else {
+        out.extend_from_slice(value);
+    }
     out.push(0);
 }
 
-/// Longest identity in a key; no longer ones pass `attributes::ATTRIBUTES`.
+/// Longest identity that a key has as it is.
 const IDENTITY_BYTES_MAX: usize = 256;
 
 /// `children`: level of the child, parent, child.
