@@ -308,7 +308,7 @@ def private_kib(archive: RunningArchive) -> int:
 
 
 def test_bombs_in_identifiers_are_refused_in_bounded_memory(archive: RunningArchive) -> None:
-    """Hundreds of megabytes in a few hundred KiB, of C-FIND and of C-MOVE, again and again; others are served."""
+    """256 MiB in some 300 KiB, of C-FIND and of C-MOVE, again and again; others are served."""
     move_class = "1.2.840.10008.5.1.4.1.2.2.2"
     bomb = deflate(bytes(256 << 20))
     assert len(bomb) < 2 << 20, "not refused for its own length"
