@@ -6,6 +6,7 @@ Results are compared, not words: the same data sets are found, the same objects 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -438,6 +439,46 @@ def test_query_files_that_are_none(tool: str, code: int, content: bytes, tmp_pat
     assert done.code == code
     assert f"ad DICOM file: {file}: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["-v", "--json", "-X", "-Xx", "-Xs"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 30,
+        b"\x10\x00\x20\x00LO\x40\x00ID",
+        b"\x08\x00\x06\x00SQ\0\0\x10\0\0\0abc",
+        b"\x10",
+    ],
+    ids=["noise", "cut", "a sequence that lies", "one byte"],
+)
+def test_responses_that_are_no_data_sets(option: str, data: bytes, tmp_path: Path) -> None:
+    """Told, kept nowhere, and no success; the responses around them count as ever."""
+    good = b"\x10\x00\x20\x00LO\x02\x001 "
+
+    def play(peer: Conversation) -> None:
+        peer.accept(transfer_syntax=pdu.EXPLICIT)
+        request = peer.expect_request()
+        for one in (good, data, good):
+            peer.respond(request, 0xFF00, data=one)
+        peer.respond(request, 0)
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        options = ["-Xs", "all.xml"] if option == "-Xs" else [option]
+        line = ["-P", *options, "127.0.0.1", str(server.port), "-k", "PatientID"]
+        done = run_tool("dcmfast", "findscu", line, cwd=tmp_path)
+    assert done.code == 1
+    assert "E: dcmfast.findscu: response 2 is no data set: " in done.stderr
+    assert "Traceback" not in done.stderr
+    names = sorted(one.name for one in tmp_path.iterdir())
+    if option in ("-X", "-Xx"):
+        suffix = "dcm" if option == "-X" else "xml"
+        assert names == [f"rsp0001.{suffix}", f"rsp0003.{suffix}"]
+    if option == "-Xs":
+        assert (tmp_path / "all.xml").read_text().count("<data-set") == 2
+    if option == "--json":
+        assert len(json.loads(done.stdout)) == 2
 
 
 HALF = [

@@ -50,6 +50,8 @@ def find(settings: FindSettings) -> int:
     except (NetworkError, QueryFileError, OutputFileError) as error:
         _tell_failure(log, link, error)
         return _FAILED
+    if output.is_broken:
+        code = _FAILED
     return code if scu.close(settings, link, log) else _NOT_CLOSED
 
 
@@ -141,6 +143,8 @@ class _Output:
         self._printed = 0
         #: Responses so far, which number the files.
         self.count = 0
+        #: A response was no data set.
+        self.is_broken = False
 
     def __enter__(self) -> None:
         settings = self._settings
@@ -185,19 +189,18 @@ class _Output:
         else:
             log.line("I", f"Received Find Response {count} ({text})")
         query.tell_block(log, "Find", context, message_id, response)
-        if self._settings.is_json:
-            self._print(data, syntax)
-        if self._settings.extraction != "none":
-            self._extract(count, data, syntax)
-
-    def _print(self, data: bytes, syntax: str) -> None:
         try:
             text = _rust.identifier_json(data, syntax)
         except ValueError as error:
-            self._log.line("E", f"a response that is no data set: {error}", logger=_OURS)
+            # Shown as far as it goes, and kept nowhere.
+            log.line("E", f"response {count} is no data set: {error}", logger=_OURS)
+            self.is_broken = True
             return
-        sys.stdout.write(f"{',' if self._printed else ''}\n{text}")
-        self._printed += 1
+        if self._settings.is_json:
+            sys.stdout.write(f"{',' if self._printed else ''}\n{text}")
+            self._printed += 1
+        if self._settings.extraction != "none":
+            self._extract(count, data, syntax)
 
     def _extract(self, count: int, data: bytes, syntax: str) -> None:
         settings = self._settings
@@ -222,8 +225,6 @@ class _Output:
             _write_whole(path, f'<?xml version="1.0"{encoding}?>\n{text}\n'.encode())
         except OSError as error:
             raise OutputFileError(f"cannot write {path}: {error.strerror or error}") from None
-        except ValueError as error:
-            self._log.line("E", f"a response that is no data set: {error}", logger=_OURS)
 
 
 def _write_whole(path: str, content: bytes) -> None:

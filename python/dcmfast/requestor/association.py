@@ -66,7 +66,7 @@ class Association:
     other; while the responses to a request are not read to their end, another request raises
     `LocalProtocolError`.  `abort` may be called at any time from any thread: who waits for the peer
     then gets `AssociationAborted` within half a second.  A wait lets other threads run, and Ctrl-C
-    ends it with KeyboardInterrupt.
+    ends it with KeyboardInterrupt; within a C-ECHO or C-STORE that costs the association.
 
     Parameters
     ----------
@@ -616,7 +616,13 @@ class Association:
                 raise LocalProtocolError(
                     "the responses to another request are not read to their end; close them first"
                 )
-            return self._guarded(work)
+            link = self._established()
+            try:
+                return self._guarded(work)
+            except KeyboardInterrupt:
+                # The answer would be taken for that to the next request.
+                self._lost(link)
+                raise
 
     def _guarded(self, work: Callable[[_rust.Association], Result]) -> Result:
         """Do work on the open association, with errors in dcmfast's classes."""

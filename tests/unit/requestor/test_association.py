@@ -421,6 +421,42 @@ def test_ctrl_c_ends_a_wait(is_get: bool, tmp_path: Path) -> None:
     assert association.is_aborted
 
 
+def test_ctrl_c_within_an_object_costs_the_association(tmp_path: Path) -> None:
+    """Sparse zeros without end for this test; the peer reads on, and sees the abort."""
+    huge = tmp_path / "huge.dcm"
+    made = make.part10(OBJECTS[0])
+    huge.write_bytes(made)
+    with huge.open("r+b") as file:
+        file.truncate(20_000_000_000)
+    begun = threading.Event()
+
+    def read_on(conversation: Conversation) -> None:
+        conversation.accept()
+        conversation.socket.settimeout(10)
+        last = b""
+        while part := conversation.socket.recv(1_000_000):
+            begun.set()
+            last = (last + part)[-10:]
+        assert last[:1] == bytes([pdu.ABORT])
+
+    def interrupt() -> None:
+        assert begun.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with ScriptedServer(read_on) as server:
+            association = call(server, contexts=[(pdu.CT, [pdu.EXPLICIT])])
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                association.store(huge)
+            thread.join(10)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert association.is_aborted
+
+
 # ---- What cannot be had
 
 

@@ -501,8 +501,8 @@ impl Requestor {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Source`] when `source` ends early or fails: the association is aborted then,
-    /// because a message cannot be taken back.
+    /// [`ClientError::Source`] when `source` ends early or fails, and [`ClientError::Interrupted`]
+    /// within the object: the association is aborted then, because a message cannot be taken back.
     pub fn store(
         &mut self,
         context_id: u8,
@@ -529,7 +529,15 @@ impl Requestor {
         let first = data_set_bytes.min(block_bytes as u64) as usize;
         let mut block = vec![0; first];
         let mut sent = 0;
+        let mut asked = Instant::now();
         loop {
+            if asked.elapsed() >= SLICE {
+                asked = Instant::now();
+                if self.interrupted.as_ref().is_some_and(Interrupt::is_due) {
+                    self.abort_with(Abort::USER);
+                    return Err(ClientError::Interrupted);
+                }
+            }
             let count = (data_set_bytes - sent).min(block_bytes as u64) as usize;
             if let Err(error) = source.read_exact(&mut block[..count]) {
                 self.abort_with(Abort::USER);
