@@ -181,6 +181,14 @@ def test_completion_of_linked_names(capsys: pytest.CaptureFixture[str]) -> None:
         assert line not in capsys.readouterr().out
 
 
+def test_completion_knows_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert completion.main([shell]) == 0
+        script = capsys.readouterr().out
+        for word in ("rebuild", "export", "compare"):
+            assert word in script
+
+
 def test_dcmfast_alone_lists_the_tools() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dcmfast"], capture_output=True, text=True, check=True

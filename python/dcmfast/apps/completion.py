@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from dcmfast.options import completion
-from dcmfast.options.specs import all_front_ends
+from dcmfast.options import completion, load_settings
+from dcmfast.options.specs import all_front_ends, index
 from dcmfast.tools import DCMTK_NAMES, TOOLS
 
-#: Tools without an option table, and their words.
-_OTHERS = {"link": ("--force",), "man": ("--write",), "completion": completion.SHELLS}
+#: What follows a tool: its commands, or all words of one without an option table.
+_OTHERS = {
+    "index": tuple(index.COMMANDS),
+    "load": (*load_settings.ACTIONS, "compare", "show"),
+    "link": ("--force",),
+    "man": ("--write",),
+    "completion": completion.SHELLS,
+}
 
 
 def main(arguments: list[str]) -> int:

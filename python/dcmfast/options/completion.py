@@ -31,12 +31,18 @@ def script(
     front_ends
         The tools with option tables.
     other_tools
-        Tools of dcmfast without one, and the words that follow them.
+        Words that may follow a tool, as a command or the like; tools without an option table are
+        known by standing here.
     linked
         Tools that are called by their own names, too (``dcmfast link``).
     """
     make = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
     return make(front_ends, other_tools, linked)
+
+
+def _tools(front_ends: Sequence[FrontEnd], other_tools: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return every tool's name once."""
+    return list(dict.fromkeys([*(one.tool for one in front_ends), *other_tools]))
 
 
 def _names(front_end: FrontEnd) -> list[str]:
@@ -62,7 +68,7 @@ def _bash(
     other_tools: Mapping[str, Sequence[str]],
     linked: Sequence[str],
 ) -> str:
-    tools = " ".join([one.tool for one in front_ends] + list(other_tools))
+    tools = " ".join(_tools(front_ends, other_tools))
     lines = [
         "# bash completion of dcmfast; made by `dcmfast completion bash`",
         "_dcmfast() {",
@@ -85,7 +91,7 @@ def _bash(
                 f'            COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))',
                 "            return ;;",
             ]
-    lines += ["    esac", '    case "$tool" in']
+    lines += ["    esac", '    [ "$COMP_CWORD" -eq $((at + 1)) ] && case "$tool" in']
     for tool, following in other_tools.items():
         answer = f'COMPREPLY=($(compgen -W "{" ".join(following)}" -- "$current"))'
         lines.append(f'        {tool}) {answer}; [ -n "$COMPREPLY" ] && return ;;')
@@ -109,7 +115,7 @@ def _zsh(
     other_tools: Mapping[str, Sequence[str]],
     linked: Sequence[str],
 ) -> str:
-    tools = " ".join([one.tool for one in front_ends] + list(other_tools))
+    tools = " ".join(_tools(front_ends, other_tools))
     lines = [
         f"#compdef {' '.join(['dcmfast', *linked])}",
         "# zsh completion of dcmfast; made by `dcmfast completion zsh`",
@@ -153,7 +159,7 @@ def _fish(
     other_tools: Mapping[str, Sequence[str]],
     linked: Sequence[str],
 ) -> str:
-    tools = [one.tool for one in front_ends] + list(other_tools)
+    tools = _tools(front_ends, other_tools)
     lines = ["# fish completion of dcmfast; made by `dcmfast completion fish`"]
     no_tool = f"not __fish_seen_subcommand_from {' '.join(tools)}"
     lines += [f"complete -c dcmfast -f -n {_quoted(no_tool)} -a {_quoted(tool)}" for tool in tools]

@@ -83,8 +83,9 @@ def test_the_manual_page_formats_without_a_warning(front_end: FrontEnd) -> None:
 def bash_completes(*words: str) -> list[str]:
     """What bash offers for the last of `words`."""
     script = completion.script(
-        "bash", tuple(FRONT_ENDS.values()), {"man": ("storescp", "--write")}, ("storescp",)
-    )
+        "bash", tuple(FRONT_ENDS.values()),
+        {"man": ("storescp", "--write"), "index": ("show", "verify")}, ("storescp",),
+    )  # fmt: skip
     quoted = " ".join(f"'{word}'" for word in words)
     ask = (
         f'COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _dcmfast; printf "%s\\n" '
@@ -104,6 +105,10 @@ def test_bash_completes_tools_options_and_words() -> None:
     assert bash_completes("dcmfast", "storescp", "--durability", "g") == ["group"]
     assert bash_completes("dcmfast", "storescp", "-ll", "de") == ["debug"]
     assert bash_completes("dcmfast", "man", "--w") == ["--write"]
+    assert bash_completes("dcmfast", "index", "") == ["show", "verify"]
+    assert bash_completes("dcmfast", "index", "--re") == ["--repair"]
+    assert "show" not in bash_completes("dcmfast", "index", "verify", "")
+    assert bash_completes("dcmfast", "in") == ["index"]
 
 
 def test_bash_completes_a_linked_name() -> None:
