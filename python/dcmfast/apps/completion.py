@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from dcmfast.options import completion, load_settings
+from dcmfast.options import completion
 from dcmfast.options.specs import all_front_ends, index
+from dcmfast.options.specs.load import ACTIONS
 from dcmfast.tools import DCMTK_NAMES, TOOLS
 
 #: What follows a tool: its commands, or all words of one without an option table.
 _OTHERS = {
     "index": tuple(index.COMMANDS),
-    "load": (*load_settings.ACTIONS, "compare", "show"),
+    "load": (*ACTIONS, "compare", "show"),
     "link": ("--force",),
     "man": ("--write",),
     "completion": completion.SHELLS,
