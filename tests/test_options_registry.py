@@ -82,7 +82,9 @@ WORKING = {
         "-h --version -q -v -d -ll -aet -aec -to -ta -td -pdu --yes-remote -n --duration "
         "--associations --per-association --rate --mix --seed --kind --size --patients --studies "
         "--series --known --find-level --retrieve-level --destination --audit --ledger --json "
-        "--html --tolerance"
+        "--html --tolerance -tls"
+        + _TLS.replace(" +rs +ws +wf", "").replace("+rs +ws +wf ", "")
+        + "+tla --no-sni --request-sni"
     ),
     "record": (
         "-h --version -q -v -d -ll -lc --log-json -b -to --max-associations -n --max-size "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import signal
 import socket
@@ -21,6 +22,7 @@ from pynetdicom import AE, StoragePresentationContexts, evt
 from dcmfast.errors import InputFileError
 from dcmfast.net import load as engine
 from testkit import process
+from testkit.authority import Pki
 from testkit.kinds import StartReceiver
 from testkit.process import Finished, run_tool
 
@@ -369,6 +371,47 @@ def _has_peer(port: int) -> bool:
     return False
 
 
+# ---- TLS
+
+
+def test_over_tls(running_scp: StartReceiver, pki: Pki, tmp_path: Path) -> None:
+    """Every association is secured, the audit's, too; who is refused is told why."""
+    archive = running_scp("storescp", *pki.server.tls, *pki.authority.trusted, "-v")
+    trusted = pki.authority.trusted
+    secured = [*pki.client.tls, *trusted]
+    options = ("-n", "20", "--associations", "2", "--per-association", "5")
+    report = loaded(archive.port, "store", *SMALL, *options, *secured, folder=tmp_path)
+    assert (report["code"], report["operations"]["store"]["succeeded"]) == (0, 20), report["text"]
+    assert report["plan"]["is_secured"]
+    assert len(archive.names()) == 20
+    assert sum("dcmfast.tls" in line for line in archive.stderr.lines) >= 4
+    # Without a certificate, with a stranger's, in plain, without trust: a line says why.
+    for line, why in (
+        (["+tla", *trusted], "required"),
+        ([*pki.stranger.tls, *trusted], "authority|unknown_ca"),
+        ([], "closed|broke|aborted"),
+        ([*pki.client.tls], "certificate|authority"),
+    ):
+        done = load("store", "localhost", str(archive.port), *SMALL, "-n", "1", *line)
+        assert done.code in (1, 2), (line, done.stdout)
+        assert re.search(why, done.stdout + done.stderr), (line, done.stdout, done.stderr)
+    assert len(archive.names()) == 20
+
+
+def test_tls_that_cannot_be_had(free_port: int, tmp_path: Path) -> None:
+    missing = str(tmp_path / "no.pem")
+    done = load("echo", "localhost", str(free_port), "+tls", missing, missing)
+    assert done.code == 1
+    assert "Unable to load private TLS key" in done.lines[-1]
+    for line, text in (
+        (("compare", "a", "b", "+tla"), "--anonymous-tls not allowed with compare"),
+        (("echo", "localhost", "1", "-ic"), "--ignore-peer-cert only allowed with"),
+    ):
+        done = load(*line)
+        assert done.code == 1
+        assert text in done.stderr
+
+
 # ---- Peers that are none, and hosts that are others'
 
 
@@ -448,8 +491,6 @@ ABORT = b"\x07\0\0\0\0\4\0\0\2\1"
     ],
 )
 def test_nonsense_ends_in_a_line(answer: bytes, text: str, tmp_path: Path) -> None:
-    import re
-
     with hostile_peer(answer) as port:
         report = loaded(port, "echo", "-n", "50", folder=tmp_path)
     assert report["code"] == 1

@@ -10,7 +10,8 @@ import os
 from dcmfast import __version__, _rust
 from dcmfast.errors import CommandLineError, ConnectionFailed, InputFileError
 from dcmfast.limits import LOAD_FILES_MAX
-from dcmfast.observe.logs import is_shown
+from dcmfast.net import tls
+from dcmfast.observe.logs import Log, is_shown
 from dcmfast.observe.progress import WorkBar
 
 TYPE_CHECKING = False
@@ -42,6 +43,8 @@ def run(settings: LoadSettings) -> dict[str, Any]:
         The peer is not on this host, and ``--yes-remote`` was not typed.
     InputFileError
         A file cannot be stored.
+    TlsLayerError
+        Keys, certificates or cipher suites cannot be used.
     OSError
         The ledger cannot be written.
     """
@@ -49,8 +52,11 @@ def run(settings: LoadSettings) -> dict[str, Any]:
 
     # Opened before anything is sent: a run whose ledger cannot be kept is not begun.
     with open(settings.ledger_file or os.devnull, "wb") as ledger:
+        log = Log(settings.log_level, tool="load")
+        security = tls.context(settings.tls, role="requestor", log=log)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        work = _start(settings)
+        work = _start(settings, security)
+        tls.write_seed(settings.tls, log)
         is_wanted = is_shown("W", settings.log_level)
         with WorkBar(is_wanted=is_wanted) as watch:
             is_stopped = _watched(work, lambda: _tell(settings, work, watch))
@@ -78,7 +84,7 @@ def run(settings: LoadSettings) -> dict[str, Any]:
     }
 
 
-def _start(settings: LoadSettings) -> _rust.LoadRun:
+def _start(settings: LoadSettings, security: _rust.TlsContext | None) -> _rust.LoadRun:
     try:
         return _rust.LoadRun(
             settings.peer.host,
@@ -109,6 +115,7 @@ def _start(settings: LoadSettings) -> _rust.LoadRun:
             find_level=settings.find_level,
             retrieve_level=settings.retrieve_level,
             destination=settings.destination,
+            tls=security,
         )
     except PermissionError as error:
         raise CommandLineError(
@@ -163,12 +170,22 @@ def _tell(settings: LoadSettings, work: _rust.LoadRun, watch: Watch) -> None:
 
 def _plan(settings: LoadSettings) -> dict[str, Any]:
     """Return what was asked for, as the report tells it."""
-    left_out = {"log_level", "inputs", "ledger_file", "json_file", "html_file", "peer", "mix"}
+    left_out = {
+        "log_level",
+        "inputs",
+        "ledger_file",
+        "json_file",
+        "html_file",
+        "peer",
+        "mix",
+        "tls",
+    }
     plan = {name: value for name, value in settings.as_dict().items() if name not in left_out}
     return {
         **plan,
         "host": settings.peer.host,
         "port": settings.peer.port,
+        "is_secured": settings.tls is not None,
         "mix": dict(settings.mix),
         "pixel_bytes": list(settings.pixel_bytes),
         "objects": "files" if settings.inputs else "made",

@@ -20,6 +20,7 @@ from dcmfast.options.settings import (
     tcp_environment,
 )
 from dcmfast.options.specs.load import ACTIONS, ONLY_WITH
+from dcmfast.options.tls_settings import TlsSettings, tls
 from dcmfast.types import AETitle, PeerAddress, Record
 
 #: What a letter behind a number of bytes means.
@@ -48,6 +49,8 @@ class LoadSettings(LoadTask):
     connection_timeout_s: int
     acse_timeout_s: int
     dimse_timeout_s: int
+    #: What connections are secured with; None for plain TCP.
+    tls: TlsSettings | None
     max_pdu_bytes: int
     is_tcp_nodelay: bool
     tcp_buffer_bytes: int | None
@@ -159,6 +162,7 @@ def _load(parsed: ParsedOptions, command: str) -> LoadSettings:
         connection_timeout_s=number(parsed, "connection_timeout_s"),
         acse_timeout_s=number(parsed, "acse_timeout_s"),
         dimse_timeout_s=min(number(parsed, "dimse_timeout_s"), SECONDS_MAX),
+        tls=tls(parsed),
         max_pdu_bytes=number(parsed, "max_pdu_bytes"),
         is_tcp_nodelay=is_nodelay,
         tcp_buffer_bytes=buffer_bytes,

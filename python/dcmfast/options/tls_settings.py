@@ -57,9 +57,11 @@ def tls(parsed: ParsedOptions) -> TlsSettings | None:
         password = str(parsed.values("key_password")[0])
     revocation_files = _all(parsed, "crl_files")
     revocation_check = "leaf" if revocation_files or parsed.flag("verify_leaf_crl") else "off"
-    seed_file = _only(parsed, "seed")
+    # load has a seed of another kind, and none for the generator.
+    has_seed = _has(parsed, "write_seed")
+    seed_file = _only(parsed, "seed") if has_seed else None
     seed_output = None
-    if parsed.flag("write_seed"):
+    if has_seed and parsed.flag("write_seed"):
         typed = parsed.values("write_seed")
         seed_output = str(typed[0]) if typed else seed_file
     return TlsSettings(

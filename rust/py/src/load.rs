@@ -23,6 +23,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::error::{ConnectError, os_error};
+use crate::tls::TlsContext;
 
 enum Phase {
     Running(Run),
@@ -59,7 +60,7 @@ impl LoadRun {
         host, port, *, allows_remote, calling, called, max_pdu_bytes, connect_timeout_s,
         acse_timeout_s, dimse_timeout_s, tcp_no_delay, tcp_buffer_bytes, mix, seed, files, kind,
         pixel_bytes, patients, studies, series, count, duration_s, associations, per_association,
-        rate, known, find_level, retrieve_level, destination,
+        rate, known, find_level, retrieve_level, destination, tls=None,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -92,6 +93,7 @@ impl LoadRun {
         find_level: &str,
         retrieve_level: &str,
         destination: Option<&str>,
+        tls: Option<Bound<'_, TlsContext>>,
     ) -> PyResult<Self> {
         let entities = 1..=LOAD_ENTITIES_MAX;
         let is_bounded = (1..=LOAD_COUNT_MAX).contains(&count)
@@ -120,7 +122,7 @@ impl LoadRun {
             roles: Vec::new(),
             max_pdu_bytes,
             max_send_pdu_bytes: None,
-            tls: None,
+            tls: tls.map(|tls| tls.get().context.clone()),
             transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
             connect_timeout: seconds(connect_timeout_s),
             acse_timeout: seconds(acse_timeout_s),

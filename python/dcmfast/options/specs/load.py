@@ -6,7 +6,7 @@ takes.
 
 from __future__ import annotations
 
-from dcmfast.options.defs import general, network
+from dcmfast.options.defs import general, network, tls
 from dcmfast.options.option import FrontEnd, Option, Parameter, Text, Unsigned, Word, group
 
 YES_REMOTE = Option(
@@ -210,6 +210,21 @@ TOLERANCE = Option(
     source="dcmfast",
 )
 
+_SEEDS = ("seed", "write_seed")
+#: Of the TLS options all but the random generator's seed, whose name means the objects' here.
+_TLS = tls.requestor()
+_TLS = _TLS.replace(
+    sections=tuple(
+        section
+        for section in _TLS.sections
+        if all(option.field not in _SEEDS for option in section.options)
+    )
+)
+_TLS_CHECKS = (
+    *(check for check in tls.REQUESTOR_CHECKS if check not in _SEEDS),
+    *tls.REQUEST_CHECKS,
+)
+
 #: Commands that load a peer.
 ACTIONS = ("store", "find", "get", "move", "echo", "mix")
 
@@ -279,6 +294,8 @@ LOAD = FrontEnd(
         group("load options", COUNT, DURATION, ASSOCIATIONS, PER_ASSOCIATION, RATE, MIX),
         group("object options", SEED, KIND, SIZE, PATIENTS, STUDIES, SERIES, KNOWN),
         group("query options", FIND_LEVEL, RETRIEVE_LEVEL, DESTINATION),
+        _TLS,
+        group("server name", tls.NO_SERVER_NAME, tls.REQUEST_SERVER_NAME),
         group("report options", AUDIT, LEDGER, JSON, HTML),
         group("compare options", TOLERANCE),
     ),
@@ -313,6 +330,7 @@ LOAD = FrontEnd(
         "json",
         "html",
         "tolerance",
+        *_TLS_CHECKS,
     ),
 )
 
@@ -336,6 +354,8 @@ ONLY_WITH: dict[str, tuple[str, ...]] = {
             *("ae_title", "called_ae_title", "connection_timeout_s", "acse_timeout_s"),
             *("dimse_timeout_s", "max_pdu_bytes", "yes_remote", "count", "duration_s"),
             *("associations", "per_association", "rate"),
+            *tls.REQUEST_CHECKS,
+            *(option.field for section in _TLS.sections for option in section.options),
         ),
         ACTIONS,
     ),

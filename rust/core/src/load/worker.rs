@@ -105,6 +105,7 @@ pub fn words(error: &ClientError) -> String {
         ClientError::PeerGone(Some(error)) => format!("the connection broke: {error}"),
         ClientError::PeerReleased => "the peer released the association in the middle".into(),
         ClientError::TimedOut => "the peer did not answer in time".into(),
+        ClientError::Tls(fault) => format!("{fault}: {}", fault.explanation),
         ClientError::Protocol(what) => format!("the peer broke the protocol: {what}"),
         error => error.to_string(),
     }
