@@ -323,6 +323,49 @@ def test_inetd_with_a_logger_configuration(
 
 
 @BOTH
+def test_inetd_with_a_command(implementation: str, archive_dir: Path, tmp_path: Path) -> None:
+    """``-xcr``: run for each object, of which not a word reaches the peer; ``-xs`` waits for it."""
+    log = tmp_path / "log"
+    command = f"echo to the peer; echo to the peer >&2; echo '#f' '#a' >> '{log}'"
+    server = inetd(implementation, "-id", "-od", archive_dir, "-xcr", command, "-xs")
+    peer, started = server.connect()
+    peer.associate(calling="SCU")
+    for number in (1, 2):
+        assert store(peer, number) == 0
+    peer.release()
+    assert started.wait(10) == 0
+    wanted = sorted(f"{one.name} SCU" for one in archive_dir.iterdir())
+    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2, what="commands")
+    assert sorted(line.replace('"', "") for line in log.read_text().splitlines()) == wanted
+
+
+@BOTH
+def test_inetd_with_a_study_that_ends(implementation: str, archive_dir: Path) -> None:
+    """``-tos``: the next object of the study after the silence has a folder of its own."""
+    server = inetd(implementation, "-id", "-od", archive_dir, "-ss", "ST", "-tos", "0", "-dhl")
+    peer, started = server.connect()
+    peer.associate()
+    assert store(peer, 1) == 0
+    wait_until(
+        lambda: store(peer, 2) == 0 and len(list(archive_dir.iterdir())) == 2, what="two folders"
+    )
+    peer.release()
+    assert started.wait(10) == 0
+
+
+@BOTH
+@pytest.mark.parametrize("option", [["-xcs", "true"], ["-rns"]], ids=str)
+def test_inetd_has_no_end_of_study(
+    option: list[str], implementation: str, archive_dir: Path
+) -> None:
+    """One association is no study: DCMTK's program refuses both, and so nothing is served."""
+    server = inetd(implementation, "-id", "-od", archive_dir, "-ss", "ST", *option)
+    peer, started = server.connect()
+    assert started.wait(10) == 1
+    assert peer.drain() == b""
+
+
+@BOTH
 @pytest.mark.parametrize(
     "options",
     [["-od", "/nowhere"], ["--fork"], ["-pdu", "1"], ["-xf", "/nowhere", "x"]],

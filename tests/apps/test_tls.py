@@ -97,9 +97,8 @@ def test_versions_of_the_default_profile(
     )
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_session_is_resumed(version: ssl.TLSVersion, receiver: Receiver, pki: Pki) -> None:
-    context = client_context(pki, pki.client, version=version)
+def echoed_session(receiver: Receiver, context: ssl.SSLContext) -> ssl.SSLSession | None:
+    """The session of an association with one C-ECHO."""
     with secure(receiver, context) as peer:
         peer.associate()
         peer.echo()
@@ -107,10 +106,22 @@ def test_a_session_is_resumed(version: ssl.TLSVersion, receiver: Receiver, pki: 
         session = peer.socket.session
         peer.send(pdu.release_rq())
         peer.expect_pdu(pdu.RELEASE_RP)
+    return session
+
+
+def assert_resumes(
+    receiver: Receiver, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> None:
     again = secure(receiver, context, session=session)
     assert isinstance(again.socket, ssl.SSLSocket)
     assert again.socket.session_reused
     assert_echoes(again)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed(version: ssl.TLSVersion, receiver: Receiver, pki: Pki) -> None:
+    context = client_context(pki, pki.client, version=version)
+    assert_resumes(receiver, context, echoed_session(receiver, context))
     receiver.stderr.wait_for(r"dcmfast\.tls: .*, resumed; the peer has certificate 'CN=client'")
 
 
@@ -295,6 +306,23 @@ def test_stalled_handshakes_hold_nobody_up(receiver: Receiver, pki: Pki) -> None
         assert time.monotonic() - begun < 4.0
 
 
+@pytest.mark.parametrize("model", ["--fork", "--single-process"])
+def test_stalled_handshakes_hold_nobody_up_in_any_process_model(
+    model: str, running_scp: StartReceiver, pki: Pki
+) -> None:
+    """Who has not associated holds no turn, and a child of its own in vain."""
+    receiver = running_scp("storescp", *pki.server.tls, *pki.authority.trusted, model)
+    with ExitStack() as stack:
+        for _ in range(20):
+            stalled = stack.enter_context(
+                socket.create_connection(("127.0.0.1", receiver.port), timeout=10)
+            )
+            stalled.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        begun = time.monotonic()
+        assert_echoes(secure(receiver, client_context(pki, pki.client)))
+        assert time.monotonic() - begun < 4.0
+
+
 def test_a_handshake_has_a_deadline(running_scp: StartReceiver, pki: Pki) -> None:
     """A total: a peer that drips bytes is cut off as well."""
     receiver = running_scp("storescp", *pki.server.tls, "--acse-timeout", "1")
@@ -409,7 +437,9 @@ def test_a_process_for_each_association(running_scp: StartReceiver, pki: Pki) ->
     receiver = running_scp("storescp", *pki.server.tls, *pki.authority.trusted, "--fork")
     assert echo(receiver, *pki.client.tls, *pki.authority.trusted) == 0
     assert echo(receiver, *pki.stranger.tls, *pki.authority.trusted) != 0
-    assert_echoes(secure(receiver, client_context(pki, pki.client)))
+    context = client_context(pki, pki.client)
+    # The keys of the tickets are the parent's: what one child has issued, the next one takes.
+    assert_resumes(receiver, context, echoed_session(receiver, context))
 
 
 @pytest.mark.parametrize(("tool", "code"), [("storescp", 1), ("dcmrecv", 71)])

@@ -98,7 +98,7 @@ PAIRS = {
     "echoscu": """
         -pts 0 | -pts 39 | -pts 38 | -ppc 129 | -ppc 128 | --repeat 0 | -ts -7 -pts -7 | -to 0
         -td 0 -ta 0 | +v | -xf f p | -aec | +pa | +pw x | +tla +pw x | +tla +ws | -q -pts 0
-        -vc | +dp f
+        -vc | +dp f | +vc | +vc x -pdu 1 | +rc x +pa | +vc x +rc x -pts 0
         """,
     "storescu": """
         +sp x | +r | +sp x +sd | +r +sd | -xf f p -xe | -xf f p -x= | -xf f p -R | -xf f p +C
@@ -178,6 +178,17 @@ def test_command_files(content: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     file.write_bytes(content.encode())
     for arguments in ([f"@{file}", *RECEIVER], [*RECEIVER, "-aet", f"@{file}"], [f"@{file}"]):
         compare("storescp", arguments, capsys)
+
+
+@pytest.mark.parametrize("parameters", [[], ["peer"], ["peer", "no port"], ["a", "1", "b"]])
+def test_who_asks_about_a_certificate_needs_no_peer(
+    parameters: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``+vc`` and ``+rc`` of echoscu: 22 is the answer of DCMTK's, where ours would begin."""
+    for option in ("+vc", "+rc"):
+        arguments = [option, "/nonexistent", *parameters]
+        assert theirs("echoscu", arguments)[0] == 22
+        assert ours("echoscu", arguments, capsys) == (0, "")
 
 
 def test_a_command_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

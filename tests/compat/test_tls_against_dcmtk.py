@@ -17,7 +17,7 @@ pytestmark = pytest.mark.dcmtk
 
 #: Profiles of both sides; DCMTK 3.6.7 has none of RFC 8996, whose suites its default has.
 PAIRS = [("+pg", "+py"), ("+py", "+py"), ("+px", "+px"), ("+pz", "+pz"), ("+pa", "+pa"),
-         ("+pn", "+pn"), ("+px", "+pa")]  # fmt: skip
+         ("+pn", "+pn"), ("+px", "+pa"), ("+pm", "+py")]  # fmt: skip
 
 
 def _store(implementation: str, receiver: Receiver, options: list[str], tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ class Credentials:
 class Authority:
     """A certification authority with all that it has issued."""
 
-    def __init__(self, directory: Path, name: str = "Test authority") -> None:
+    def __init__(
+        self, directory: Path, name: str = "Test authority", *, issuer: Authority | None = None
+    ) -> None:
         self.directory = directory
         directory.mkdir(parents=True)
         (directory / "index.txt").touch()
@@ -89,6 +91,9 @@ class Authority:
         self.configuration.write_text(_CONFIGURATION.format(directory=directory))
         self.certificate = directory / "ca.pem"
         make_key(directory / "ca.key")
+        if issuer is not None:
+            shutil.copy(issuer.sign(directory / "ca.key", name, "authority"), self.certificate)
+            return
         openssl(
             "req", "-new", "-x509", "-key", directory / "ca.key", "-out", self.certificate,
             "-days", "30", "-subj", f"/CN={name}", "-config", self._request_configuration(),
@@ -113,19 +118,30 @@ class Authority:
         """A new key with its certificate; `start` and `end` as ``YYYYMMDDHHMMSSZ``."""
         stem = name.replace(" ", "-")
         key = self.directory / f"{stem}.key"
-        request, certificate = self.directory / f"{stem}.csr", self.directory / f"{stem}.pem"
         make_key(key, kind=kind, bits=bits)
-        configuration = self._request_configuration()
+        certificate = self.sign(key, name, "leaf", start=start, end=end)
+        return Credentials(key, certificate)
+
+    def issue_authority(self, directory: Path, name: str) -> Authority:
+        """An authority below this one."""
+        return Authority(directory, name, issuer=self)
+
+    def sign(
+        self, key: Path, name: str, extensions: str, *, start: str = "", end: str = ""
+    ) -> Path:
+        """The certificate that this authority gives to a key and a name."""
+        stem = self.directory / name.replace(" ", "-")
+        request, certificate = stem.with_suffix(".csr"), stem.with_suffix(".pem")
         openssl(
             "req", "-new", "-key", key, "-out", request, "-subj", f"/CN={name}",
-            "-config", configuration,
+            "-config", self._request_configuration(),
         )  # fmt: skip
         dates = (["-startdate", start] if start else []) + (["-enddate", end] if end else [])
         openssl(
             "ca", "-batch", "-notext", "-config", self.configuration, "-in", request,
-            "-out", certificate, "-extensions", "leaf", *dates,
+            "-out", certificate, "-extensions", extensions, *dates,
         )  # fmt: skip
-        return Credentials(key, certificate)
+        return certificate
 
     def chains(self, directory: Path, lengths: range) -> dict[int, Credentials]:
         """Certificates behind so many others each, in one file with them; one key serves all."""

@@ -85,7 +85,8 @@ def parse(
     for name in _EXCLUSIVE_ORDER:
         if any(one.option.exclusive and one.option.long == name for one in typed):
             return _exclusive(front_end, name, parameters)
-    _check_count(front_end, parameters)
+    if not any(one.option.stands_alone for one in typed):
+        _check_count(front_end, parameters)
     line = _arguments_line(program or front_end.tool, typed, arguments)
     return _Checks(front_end, typed, parameters, line).run(reached or {})
 
@@ -177,6 +178,7 @@ class _Checks:
         self.typed = typed
         self.parameters = parameters
         self.line = line
+        self.stands_alone = any(one.option.stands_alone for one in typed)
         self.chosen: dict[str, Chosen] = {}
         self.port: int | None = None
         self.log_level = DEFAULT_LOG_LEVEL
@@ -316,12 +318,12 @@ class _Checks:
         )
         if at is None:
             return
-        if at >= len(self.parameters):
+        if at >= len(self.parameters) and not self.stands_alone:
             # An archive's port stands in its configuration; inetd's association comes without any.
             if not self.front_end.starts_bare and "inetd" not in self.chosen:
                 self._fail("Missing parameter port")
             return
-        if "inetd" in self.chosen:
+        if "inetd" in self.chosen or self.stands_alone:
             # As DCMTK's program: not looked at.
             return
         text = self.parameters[at]

@@ -187,6 +187,8 @@ class Option(Record):
     repeatable: bool = False
     #: Ends the checks: ``--help`` and its kind.
     exclusive: bool = False
+    #: With it no parameter is asked for or looked at.
+    stands_alone: bool = False
     #: False: checked like any other, then refused with one line.
     available: bool = True
     #: Where the option, or its default, comes from.

@@ -503,11 +503,18 @@ def _time(parsed: ParsedOptions, field: str) -> int | None:
     return None if typed is None else min(typed, SECONDS_MAX)
 
 
+#: Takes the place of a peer where none is asked for.
+_NOBODY = PeerAddress(host="", port=1)
+
+
 def requestor(parsed: ParsedOptions) -> dict[str, Any]:
     """Return the fields of `RequestorSettings` that `general` does not give."""
-    assert parsed.port is not None, "requestors check their port"
+    # Without a port an option stands alone (+vc): nobody is called.
+    peer = (
+        _NOBODY if parsed.port is None else PeerAddress(host=parsed.parameters[0], port=parsed.port)
+    )
     return {
-        "peer": PeerAddress(host=parsed.parameters[0], port=parsed.port),
+        "peer": peer,
         "tls": tls(parsed),
         "ae_title": AETitle.cut(parsed.text("ae_title")),
         "called_ae_title": AETitle.cut(parsed.text("called_ae_title")),

@@ -35,7 +35,7 @@ def test_splitting(text: str, arguments: list[str]) -> None:
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\"'"))))
+@given(st.lists(st.text(st.sampled_from(" \t\n\r\v\0aZ0#@\\-+=é日"), max_size=12)))
 def test_quoted_arguments_come_back(arguments: list[str]) -> None:
     text = " ".join(f'"{argument}"' for argument in arguments)
     assert command_file.split(text) == arguments

@@ -387,14 +387,14 @@ def _group(secured: Condition, *, is_acceptor: bool, server_name: bool, offline:
                         "[f]ilename: string\nverify certificate against CA settings",
                         has_value=True,
                         needs=(),
-                    ),
+                    ).replace(stands_alone=True),
                     option(
                         "is_root_certificate",
                         ("--is-root-cert", "+rc"),
                         "[f]ilename: string\ncheck if certificate is self-signed root CA",
                         has_value=True,
                         needs=(),
-                    ),
+                    ).replace(stands_alone=True),
                 ),
             )
         )
