@@ -294,7 +294,8 @@ def test_proposals(
 def test_check_find(implementation: str, running_scp: StartReceiver, tmp_path: Path) -> None:
     """`-XF`: a key of a lower level is an error; without it, it is ignored."""
     wrong = keys("STUDY", StudyInstanceUID="", SeriesInstanceUID="1.2")
-    for options, expected in (((), "Success"), (("-XF",), "Error: DataSetDoesNotMatchSOPClass")):
+    ignored, refused = "Success", "Error: DataSetDoesNotMatchSOPClass"
+    for options, expected in ((("-XF", "--no-check-find"), ignored), (("-XF",), refused)):
         archive = start_archive(
             running_scp, tmp_path / str(len(options)), *options, implementation=implementation
         )
@@ -305,9 +306,11 @@ def test_check_find(implementation: str, running_scp: StartReceiver, tmp_path: P
 
 @both
 def test_check_move(implementation: str, running_scp: StartReceiver, tmp_path: Path) -> None:
-    """`-XM`, for C-MOVE and C-GET."""
+    """`-XM`, for C-MOVE and C-GET; the rightmost of it and its opposite counts."""
     wrong = [*STUDY, *keys(SeriesInstanceUID="1.2")]
-    archive = start_archive(running_scp, tmp_path, "-XM", "-v", implementation=implementation)
+    archive = start_archive(
+        running_scp, tmp_path, "--no-check-move", "-XM", "-v", implementation=implementation
+    )
     archive.store(ONE)
     archive.destination()
     archive.move("DEST", *wrong)

@@ -22,13 +22,25 @@ ENDING = {
     "dcmrecv": ["11112", "-od", "/nonexistent"],
     "echoscu": ["127.0.0.1", "1"],
     "storescu": ["127.0.0.1", "1", "/nonexistent/file"],
+    "movescu": ["127.0.0.1", "1", "-k", "0010,0010=x"],
+    "findscu": ["127.0.0.1", "1", "-k", "0010,0010=x"],
+    "getscu": ["127.0.0.1", "1", "-k", "0010,0010=x"],
+    "dcmqrscp": ["11112", "-c", "/nonexistent"],
+    "dcmqridx": ["/nonexistent/area"],
+    "dcmconv": ["/nonexistent/in", "/nonexistent/out"],
 }
+#: Told in words of its own: there is no index file.
+OWN_WORDS = "E: /nonexistent/area"
 OURS = "dcmfast."
 
 
 def told(lines: list[str]) -> list[str]:
     """Lines without those that are ours alone, and without the cure that one of ours names (D6)."""
-    return [line.split(" (--")[0] for line in lines if not line[3:].startswith(OURS)]
+    return [
+        line.split(" (--")[0]
+        for line in lines
+        if not line[3:].startswith(OURS) and not line.startswith(OWN_WORDS)
+    ]
 
 
 @pytest.mark.parametrize("tool", ENDING)
@@ -36,12 +48,32 @@ def test_dcmdictpath_without_a_dictionary(tool: str, tmp_path: Path) -> None:
     """What cannot be read is told before anything else, and the tool goes on."""
     broken = tmp_path / "broken.dic"
     broken.write_text("(0010,0010)\tPN\n")
-    for paths in ("/nonexistent/a", f"/nonexistent/a:{broken}", f"{broken}:/dev/null", ":", ""):
+    good = tmp_path / "good.dic"
+    good.write_text("(0010,0010)\tPN\tPatientName\t1\tDICOM\n")
+    several = [f"{good}:/nonexistent/a:{broken}"]
+    if tool == "storescp":
+        several += ["/nonexistent/a", f"{broken}:/dev/null", ":", ""]
+        several += [f"{broken}:{good}", f"{good}:{broken}:/nonexistent/a", f"{good}:/nonexistent/a"]
+    elif tool != "movescu":
+        # Which knows no tag then, and ends before it says so.
+        several += [f"/nonexistent/a:{broken}"]
+    for paths in several:
         results = []
         for implementation in ("dcmtk", "dcmfast"):
             done = run_tool(implementation, tool, ENDING[tool], environment={"DCMDICTPATH": paths})
             results.append((done.code, told(done.lines)))
         assert results[0] == results[1], paths
+
+
+def test_dcmdictpath_has_the_names_of_keys(tmp_path: Path) -> None:
+    """A name that only the user's dictionary has, and one that only the built-in one has."""
+    own = tmp_path / "own.dic"
+    own.write_text("(0010,0010)\tPN\tNameOfMine\t1\tmine\n")
+    for key, code in (("NameOfMine=x", 61), ("PatientName=x", 1)):
+        line = ["127.0.0.1", "1", "-k", key]
+        for implementation in ("dcmtk", "dcmfast"):
+            done = run_tool(implementation, "movescu", line, environment={"DCMDICTPATH": str(own)})
+            assert done.code == code, done.stderr
 
 
 def test_dcmdictpath_of_a_receiver_that_starts(running_scp: StartReceiver) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from dcmfast._rust import tls_cipher_suites
-from testkit.authority import PASSWORD, Pki
+from testkit.authority import PASSWORD, Pki, openssl
 from testkit.checks import assert_only
 from testkit.kinds import StartReceiver
-from testkit.process import Receiver, run_tool
+from testkit.process import Receiver, command, free_port, run_tool
 from vectors import make
 
 pytestmark = pytest.mark.dcmtk
+
+ONLY_VERIFICATION = (
+    "W: no configuration file specified, SCP will only support the Verification SOP Class"
+)
 
 #: Profiles of both sides; DCMTK 3.6.7 has none of RFC 8996, whose suites its default has.
 PAIRS = [("+pg", "+py"), ("+py", "+py"), ("+px", "+px"), ("+pz", "+pz"), ("+pa", "+pa"),
@@ -79,6 +84,49 @@ def test_refusals_have_the_same_codes(
         assert done.lines[0].startswith("F: Association Request Failed: "), options
     # DCMTK's servers say so at their default level as well.
     receiver.stderr.wait_for("E: Receiving Association failed: 000b:0[0-9a-f]{3} TLS ", count=2)
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_the_options_of_an_acceptor(
+    tool: str, pki: Pki, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """``-pem -rc +dp +crl +crv``, all at once: who is let in, and nothing is said at the start."""
+    parameters = tmp_path / "dh.pem"
+    openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048",
+            "-out", parameters)  # fmt: skip
+    for server in ("dcmfast", "dcmtk"):
+        receiver = running_scp(
+            tool, *pki.server_rsa.tls, *pki.authority.trusted, "-pem", "-rc",
+            "+dp", str(parameters), "+crl", str(pki.revocation_list), "+crv",
+            implementation=server,
+        )  # fmt: skip
+        # DCMTK 3.6.7 warns of every certificate that an elliptic key has signed.
+        expected = (ONLY_VERIFICATION, "W: Certificate hash key not SHA-256")
+        told = [line for line in receiver.stderr.lines if not line.startswith(expected)]
+        assert told == []
+        codes = [
+            run_tool(
+                "dcmtk", "echoscu",
+                [*options, *pki.authority.trusted, "127.0.0.1", str(receiver.port)],
+            ).code
+            for options in (pki.client_rsa.tls, pki.revoked.tls, ["+tla"], pki.stranger.tls)
+        ]  # fmt: skip
+        assert codes == [0, 1, 1, 1], server
+
+
+@pytest.mark.parametrize(("tool", "code"), [("storescp", 1), ("dcmrecv", 71)])
+@pytest.mark.parametrize("option", ["-pw", "+ps"])
+def test_no_password_comes(tool: str, code: int, option: str, pki: Pki, tmp_path: Path) -> None:
+    """``-pw`` is an empty one, and ``+ps`` finds nobody to ask: standard input is at its end."""
+    line = [str(free_port()), "-od", tmp_path, *pki.encrypted.tls, option]
+    for implementation in ("dcmfast", "dcmtk"):
+        # A session of its own has no terminal.
+        done = subprocess.run(
+            [*command(implementation, tool), *map(str, line)], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=30, check=False, start_new_session=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert "Unable to load private TLS key from" in done.stderr or implementation == "dcmfast"
 
 
 def test_list_ciphers() -> None:

@@ -1,4 +1,4 @@
-"""Chains of certificates and their revocation lists: who is let in by DCMTK's storescp, and by ours.
+"""Chains of certificates and their revocation lists: whom DCMTK's storescp lets in, and ours.
 
 An authority that is known, one that it has made, and clients of that one.  ``+crv`` looks at the
 client's own certificate, ``+cra`` at every one of the chain, and a list that is missing lets nobody

@@ -28,6 +28,7 @@ def _run(what: ConversionSettings) -> int:
     log = Log(what.log_level, tool="dcmconv", table=what.log_table)
     if what.arguments_line is not None:
         log.line_at_any_level(what.arguments_line)
+    log.banner()
     dictionaries.use(what, log)
     if not what.source:
         raise FileConversionError(("F", "invalid filename: <empty string>"))

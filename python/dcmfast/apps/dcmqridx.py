@@ -26,9 +26,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(what: RegisterSettings) -> int:
+    # Imported here: a command line that is refused needs no engine.
+    from dcmfast.net import dictionaries
+
     log = Log(what.log_level, tool="dcmqridx", table=what.log_table)
     if what.arguments_line is not None:
         log.line_at_any_level(what.arguments_line)
+    log.banner()
+    dictionaries.use(what, log)
     if not os.path.isdir(what.directory):
         reason = os.strerror(20 if os.path.exists(what.directory) else 2)
         raise IndexToolFailure(("E", f"{what.directory}: {reason}"))

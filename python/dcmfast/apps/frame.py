@@ -14,6 +14,7 @@ from dcmfast.errors import (
     DcmfastError,
     LogConfigurationError,
     NotAvailableYet,
+    ProfileError,
     StartupFailure,
 )
 from dcmfast.observe.logs import Log
@@ -57,7 +58,7 @@ def main(
         if outcome is not None:
             error.log_level = error.log_level or getattr(outcome, "log_level", None)
             error.log_table = error.log_table or getattr(outcome, "log_table", None)
-        report(front_end, error)
+        report(front_end, error, has_begun=outcome is not None)
         return error.exit_code_of(front_end.tool)
     except KeyboardInterrupt:
         _end_by_interrupt()
@@ -108,8 +109,12 @@ def _answer(parsed: ParsedOptions) -> int:
     return 0
 
 
-def report(front_end: FrontEnd, error: DcmfastError) -> None:
-    """Say on stderr, or where a logger configuration says, why the tool ends."""
+def report(front_end: FrontEnd, error: DcmfastError, *, has_begun: bool) -> None:
+    """Say on stderr, or where a logger configuration says, why the tool ends.
+
+    A tool that has begun has said at DEBUG who it is, and else it is said here; but DCMTK's
+    storescp and dcmqrscp read a profile before that.
+    """
     if error.is_discarded and error.log_table is None:
         return
     try:
@@ -133,6 +138,9 @@ def report(front_end: FrontEnd, error: DcmfastError) -> None:
         if isinstance(error, ArchiveConfigurationError):
             # DCMTK's own words for a bad file belong to no log, and no level hides them.
             sys.stderr.write("".join(f"CONFIG Error: {text}!\n" for text in error.complaints))
+        is_early = isinstance(error, ProfileError) and front_end.tool != "dcmrecv"
+        if front_end.is_dcmtks and not has_begun and not is_early:
+            log.banner()
         for letter, text in error.lines:
             log.line(letter, text)
     else:

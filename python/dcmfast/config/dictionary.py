@@ -65,25 +65,23 @@ def read(paths: str) -> Dictionary:
     entries: list[Entry] = []
     lines: list[tuple[str, str]] = []
     files = [path for path in paths.split(SEPARATOR) if path]
-    failed = 0
+    # DCMTK goes by the last file that it could open (as run).
+    is_loaded = not files
     for path in files[:FILES_MAX]:
         try:
             with open(path, "rb") as file:
                 text = file.read(FILE_BYTES_MAX + 1)
         except (OSError, ValueError):
             lines.append(("E", f"DcmDataDictionary: Cannot open file: {path}"))
-            failed += 1
             continue
         if len(text) > FILE_BYTES_MAX:
             lines.append(("E", f"DcmDataDictionary: Cannot open file: {path} (too large)"))
-            failed += 1
             continue
         complaints = parse(text.decode("utf-8", "replace"), path, entries)
         lines += [("E", complaint) for complaint in complaints]
-        failed += bool(complaints)
+        is_loaded = not complaints
     if len(files) > FILES_MAX:
         lines.append(("E", f"DcmDataDictionary: more than {FILES_MAX} files in {VARIABLE}"))
-    is_loaded = not files or failed < len(files[:FILES_MAX])
     if not is_loaded:
         lines.append(("W", f"no data dictionary loaded, check environment variable: {VARIABLE}"))
     return Dictionary(entries=tuple(entries), lines=tuple(lines), is_loaded=is_loaded)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dcmfast import __version__, limits
+from dcmfast import limits
 from dcmfast.errors import ConfigurationError, StorageAreaError
 from dcmfast.net import dictionaries
 from dcmfast.net.scp import PROMISES, StoppedBySignals, listening, tell_faults
@@ -309,7 +309,7 @@ def _tell_start(settings: ArchiveSettings, log: Log) -> None:
     """Say below -v which configuration is in force; DCMTK's program says nothing."""
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
-    log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    log.banner()
     dictionaries.use(settings, log)
     for warning in settings.warnings:
         log.line("W", warning)

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
     from dcmfast.observe.logs import Log
     from dcmfast.options.conversion_settings import ConversionSettings
+    from dcmfast.options.index_settings import RegisterSettings
     from dcmfast.options.settings import GeneralSettings
 
 
-def use(settings: GeneralSettings | ConversionSettings, log: Log) -> None:
+def use(settings: GeneralSettings | ConversionSettings | RegisterSettings, log: Log) -> None:
     """Tell what reading the files has shown, and hand their entries to the engine, if any.
 
     A process has one dictionary for as long as it lives.

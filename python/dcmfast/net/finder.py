@@ -183,7 +183,7 @@ class _Output:
             )
             # In one event and one write, where DCMTK has three: nobody can tell them apart.
             block = f"{'-' * 27}\nFind Response: {count} ({text})\n{dump}"
-            log.line_at_any_level(block)
+            log.line_at_any_level(block, logger="dcmtk.dcmnet.responses")
         elif log.shows("D"):
             log.line("I", f"Received Find Response {count}")
         else:

@@ -62,9 +62,10 @@ def get(settings: GetSettings) -> int:
 
 def _tell_failure(log: Log, link: _rust.Association, error: NetworkError | QueryFileError) -> None:
     if isinstance(error, ContextNotAccepted):
-        log.line("F", "No adequate Presentation Contexts for sending C-GET")
+        text = "No adequate Presentation Contexts for sending C-GET"
+        log.line("F", text, logger=scu.GETSCU)
     elif isinstance(error, QueryFileError):
-        log.line("F", str(error))
+        log.line("F", str(error), logger=scu.GETSCU)
     else:
         log.line("E", f"Failed receiving C-GET response: {error}")
         if isinstance(error, AssociationTimeout):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from dcmfast import __version__
 from dcmfast.errors import HostAccessError, StandardStreamsError
 from dcmfast.net import dictionaries, tls
 from dcmfast.observe.logs import Log
@@ -228,7 +227,7 @@ def _tell_start(settings: ReceiverSettings, log: Log) -> None:
     """Say what DCMTK's tool says before it listens, and below -v what mode is in force."""
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
-    log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    log.banner()
     dictionaries.use(settings, log)
     if settings.tool == "dcmrecv":
         log.line("I", "configuring service class provider ...")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcmfast import __version__, _rust
+from dcmfast import _rust
 from dcmfast.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -40,11 +40,19 @@ def prepare(settings: RequestorSettings) -> Log:
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
     if settings.arguments_line is not None:
         log.line_at_any_level(settings.arguments_line)
-    log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    log.banner()
     dictionaries.use(settings, log)
     for warning in settings.warnings:
         log.line("W", warning)
+    if settings.tool in _OF_THE_LIBRARY:
+        log.speak_for_the_library()
     return log
+
+
+#: Tools that DCMTK has built upon its library's classes for requestors.
+_OF_THE_LIBRARY = ("findscu", "getscu")
+#: Where getscu says what it does not leave to them.
+GETSCU = "dcmtk.apps.getscu"
 
 
 #: How grave it is that no association came about, and what stands before the reason.
@@ -84,7 +92,7 @@ def associate(
         )
     except AssociationRejected as error:
         if settings.tool == "getscu":
-            log.line("F", f"{_NOT_NEGOTIATED}DUL Association Rejected")
+            log.line("F", f"{_NOT_NEGOTIATED}DUL Association Rejected", logger=GETSCU)
             log.line("E", str(error), logger="dcmfast.getscu")
         elif settings.tool == "dcmsend":
             # It gives no reason above -d; its own closing line is the caller's.
@@ -98,7 +106,7 @@ def associate(
         if isinstance(error, AssociationTimeout):
             text = "0006:0317 Peer aborted Association (or never connected)"
         if settings.tool == "getscu":
-            log.line("F", f"{_NOT_NEGOTIATED}{text.partition(' ')[2]}")
+            log.line("F", f"{_NOT_NEGOTIATED}{text.partition(' ')[2]}", logger=GETSCU)
         elif settings.tool == "dcmsend":
             log.line("D", f"Association Request Failed: {text}", logger=_DCMNET)
         else:
@@ -110,7 +118,8 @@ def associate(
     _tell_block(settings, log, contexts, link)
     if not any(syntax for _, _, _, syntax in link.contexts()):
         head = _NOT_NEGOTIATED if settings.tool == "getscu" else ""
-        log.line(letter, f"{head}No Acceptable Presentation Contexts")
+        own = GETSCU if settings.tool == "getscu" else ""
+        log.line(letter, f"{head}No Acceptable Presentation Contexts", logger=own)
         link.abort()
         raise ContextNotAccepted("No Acceptable Presentation Contexts")
     # A peer without limit gets PDUs of our own largest size.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+import dcmfast
 from dcmfast.errors import LogConfigurationError
 
 TYPE_CHECKING = False
@@ -90,6 +91,14 @@ class Log:
             for note in table.notes:
                 self.line("I", note, logger="dcmfast.log")
 
+    def speak_for_the_library(self) -> None:
+        """Use the logger of DCMTK's network library from now on.
+
+        For tools that DCMTK has built upon its classes for requestors: what these say bears the
+        library's name, which a logger configuration may go by.
+        """
+        self._logger = "dcmtk.dcmnet"
+
     def line(self, letter: str, text: str, *, logger: str = "") -> None:
         """Write one event if its severity is shown; `logger` is the tool's own unless named."""
         if self.events is not None:
@@ -98,11 +107,15 @@ class Log:
             prefix = f"{logger}: " if logger.startswith(_OURS) else ""
             show(letter, "\n".join(prefix + line for line in text.split("\n")))
 
-    def line_at_any_level(self, text: str) -> None:
-        """Write one INFO event that no level filters (``--arguments``)."""
+    def banner(self) -> None:
+        """Say at DEBUG which tool this is, of which version, as it does before anything else."""
+        tool = self._logger.rpartition(".")[2]
+        self.line("D", f"$dcmfast: {tool} v{dcmfast.__version__} {dcmfast.__date__} $\n")
+
+    def line_at_any_level(self, text: str, *, logger: str = "root") -> None:
+        """Write one INFO event that no level filters (``--arguments``, of DCMTK's root logger)."""
         if self.events is not None:
-            # DCMTK's goes to the root logger.
-            self.events.line_at_any_level("root", text)
+            self.events.line_at_any_level(logger, text)
         else:
             show("I", text)
 

@@ -10,12 +10,13 @@ import os
 from dcmfast.errors import CommandLineError, ConfigurationError
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
-from dcmfast.options.settings import built, parse, refuse_unavailable
+from dcmfast.options.settings import built, dictionary, parse, refuse_unavailable
 from dcmfast.options.specs.index import COMMANDS, FILE_COMMANDS
 from dcmfast.types import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dcmfast.config.dictionary import Dictionary
     from dcmfast.config.log_cfg import LogTable
 
 #: What a letter behind a number of bytes means, as in a configuration of dcmqrscp.
@@ -50,6 +51,8 @@ class RegisterSettings(Record):
     #: How log events are formatted and where they go; None for DCMTK's form on stderr.
     log_table: LogTable | None
     arguments_line: str | None
+    #: What ``DCMDICTPATH`` puts in the place of the built-in data dictionary.
+    dictionary: Dictionary | None
     directory: str
     #: As typed.
     files: tuple[str, ...]
@@ -146,6 +149,7 @@ def dcmqridx(front_end: FrontEnd, arguments: list[str]) -> RegisterSettings | Pa
             log_level=parsed.log_level,
             log_table=parsed.log_table,
             arguments_line=parsed.arguments_line,
+            dictionary=dictionary(os.environ),
             directory=os.path.abspath(parsed.parameters[0]),
             files=parsed.parameters[1:],
             is_printing=parsed.flag("print"),
