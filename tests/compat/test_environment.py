@@ -54,8 +54,8 @@ def test_dcmdictpath_without_a_dictionary(tool: str, tmp_path: Path) -> None:
     if tool == "storescp":
         several += ["/nonexistent/a", f"{broken}:/dev/null", ":", ""]
         several += [f"{broken}:{good}", f"{good}:{broken}:/nonexistent/a", f"{good}:/nonexistent/a"]
-    elif tool != "movescu":
-        # Which knows no tag then, and ends before it says so.
+    elif tool not in ("movescu", "findscu", "getscu"):
+        # Which know no tag then: ours, and DCMTK's movescu, end before they say so.
         several += [f"/nonexistent/a:{broken}"]
     for paths in several:
         results = []
