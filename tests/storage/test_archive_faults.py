@@ -171,7 +171,8 @@ def test_killed_anywhere_under_parallel_senders(running_scp: StartReceiver, tmp_
     config = configuration(tmp_path, area)
 
     def start(round_number: int, crash_at: str | None) -> Receiver:
-        durability = ("group", "none", "each")[round_number % 3]
+        # Where syncs are none, most points never come, and the round would wait in vain.
+        durability = ("group", "each" if crash_at else "none", "each")[round_number % 3]
         began = time.monotonic()
         try:
             server = running_scp(
@@ -205,19 +206,19 @@ def test_killed_anywhere_under_parallel_senders(running_scp: StartReceiver, tmp_
             server = start(round_number, point)
         ledgers, senders = send_by_four(server, round_number)
         if point is None:
-            select.select([], [], [], noise.uniform(0.001, 0.5))  # the random moment itself
+            select.select([], [], [], noise.uniform(0.001, 0.3))  # the random moment itself
             server.kill()
         else:
-            # Where syncs are none there is no such point: the senders would go on for ever.
+            # A point that only larger objects reach, or none: the senders would go on for ever.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.process.wait(timeout=2)
+                server.process.wait(timeout=1)
             server.kill()
         for sender in senders:
             sender.join()
         acknowledged += sum(len(ledger.acknowledged) for ledger in ledgers)
     last = start(0, None)
     present += assert_the_promise(last, ROUNDS - 1, tmp_path / "checked-last", *ledgers)
-    assert acknowledged > 20 * ROUNDS
+    assert acknowledged > 10 * ROUNDS
     assert last.stop() == 0
     # Nothing is left that nobody lists, over all rounds.
     assert sum(1 for _ in (area / "objects").rglob("*.dcm")) == present

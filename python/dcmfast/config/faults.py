@@ -179,9 +179,11 @@ def _place(value: str, event: str) -> dict[str, Any]:
 
 
 def _whole(value: str, what: str, maximum: int = _NUMBER_MAX) -> int:
-    if not (value.isascii() and value.isdecimal()) or not 1 <= int(value[:20]) <= maximum:
+    digits = value.lstrip("0") if value.isascii() and value.isdecimal() else ""
+    # 20 digits are more than any bound; Python limits how many it reads.
+    if not digits or int(digits[:20]) > maximum:
         raise ValueError(f"{what} is a number from 1 to {maximum}")
-    return int(value)
+    return int(digits)
 
 
 def _every(value: str, _event: str) -> dict[str, Any]:
