@@ -116,6 +116,7 @@ def test_names_are_verified(
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
+        ("ALL: ALL:", 'no option behind a ":"'),
         ("ALL: ALL: spawn /bin/true", "not available: spawn /bin/true"),
         ("ALL: ALL: twist /bin/true", "not available: twist /bin/true"),
         ("ALL: ALL: /bin/true %h", "not available: /bin/true %h"),

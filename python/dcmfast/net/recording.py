@@ -37,7 +37,7 @@ def record(settings: RecorderSettings) -> int:
         The peer's host is not known.
     """
     log = Log(settings.log_level, tool=settings.tool, table=settings.log_table)
-    log.line("D", f"$dcmfast: {settings.tool} v{__version__} $\n")
+    log.banner()
     for warning in settings.warnings:
         log.line("W", warning)
     recorder = _recorder(settings, log)

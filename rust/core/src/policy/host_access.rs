@@ -181,7 +181,8 @@ fn rule_of(
     let Some((daemons, rest)) = split_at_colon(rule) else {
         return Err("no \":\" between programs and hosts".to_owned());
     };
-    let (hosts, options) = split_at_colon(rest).unwrap_or((rest, ""));
+    let (hosts, options) =
+        split_at_colon(rest).map_or((rest, None), |(hosts, options)| (hosts, Some(options)));
     let Some(servers) = servers_of(daemons, daemon, include)? else { return Ok(None) };
     let mut clients = Vec::new();
     for group in groups_of(hosts) {
@@ -194,9 +195,10 @@ fn rule_of(
     if clients.iter().all(Vec::is_empty) {
         return Err("no hosts".to_owned());
     }
-    for option in fields_of(options) {
+    for option in options.map(fields_of).unwrap_or_default() {
         match option.to_ascii_lowercase().as_str() {
-            "" => {}
+            // libwrap denies whoever comes so far.
+            "" => return Err("no option behind a \":\"".to_owned()),
             "allow" => is_allowed = true,
             "deny" => is_allowed = false,
             _ => return Err(format!("not available: {option}")),
@@ -593,6 +595,9 @@ mod tests {
             ("storescp", "no \":\""),
             ("ALL: ", "no hosts"),
             ("ALL: ALL: spawn (echo a\\:b) &", "not available: spawn (echo a:b) &"),
+            ("ALL: ALL:", "no option behind a \":\""),
+            ("ALL: ALL: allow: ", "no option behind a \":\""),
+            ("ALL: ALL:: allow", "no option behind a \":\""),
             ("ALL: ALL: twist /bin/false", "not available: twist /bin/false"),
             ("ALL: ALL: /bin/false %h", "not available: /bin/false %h"),
             ("ALL: @net", "netgroups are not looked up: @net"),
