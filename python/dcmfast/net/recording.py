@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from dcmfast import __version__, _rust
+from dcmfast import _rust
 from dcmfast.errors import (
     ConnectionFailed,
     InputFileError,
