@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from pathlib import Path
 
 import pytest
 
 from testkit import pdu
+from testkit.archive import keys, start_archive
 from testkit.kinds import Connect, StartReceiver
 from vectors import make
 
@@ -106,3 +109,33 @@ def test_passwords_are_never_logged(running_scp: StartReceiver, scripted_peer: C
     peer.release()
     assert receiver.stop() == 0
     assert b"s3cr3t" not in receiver.stderr.data
+
+
+def test_no_patient_in_the_log_of_a_requestor(
+    running_scp: StartReceiver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor in those of the other tools, at the default level; answers are findscu's very output."""
+    archive = start_archive(running_scp, tmp_path)
+    file = tmp_path / "one.dcm"
+    file.write_bytes(make.part10(make.ct(1, patient_name=CANARY)))
+    peer = ["localhost", str(archive.server.port)]
+    study = ["-S", "-aec", "QR", *peer, *keys("STUDY", StudyInstanceUID="", PatientName=CANARY)]
+    (tmp_path / "got").mkdir()
+    for tool, arguments in (
+        ("echoscu", ["-aec", "QR", *peer]),
+        ("storescu", ["-aec", "QR", *peer, str(file)]),
+        ("storescu", ["-aec", "QR", *peer, str(file)]),
+        ("dcmsend", ["-aec", "QR", *peer, str(file)]),
+        ("findscu", ["-sr", *study]),
+        ("getscu", ["-od", str(tmp_path / "got"), *study]),
+        ("movescu", ["-aem", "NOBODY", *study]),
+        ("dcmconv", [str(file), str(tmp_path / "copy.dcm")]),
+        ("dcmconv", ["+ti", str(file), str(tmp_path)]),
+    ):
+        importlib.import_module(f"dcmfast.apps.{tool}").main(arguments)
+        said = "".join(capfd.readouterr())
+        assert "Canary" not in said, tool
+    archive.server.stop()
+    assert "Canary" not in archive.server.stderr.text
+    # What could have been said was there.
+    assert CANARY.encode() in next((tmp_path / "got").iterdir()).read_bytes()
