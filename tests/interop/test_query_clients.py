@@ -304,6 +304,20 @@ def test_pending_without_end_after_a_cancel(tool: str, code: int) -> None:
 # ---- Waits and sizes
 
 
+@contextlib.contextmanager
+def full_queue() -> Iterator[int]:
+    """A port whose queue of connections is full, so that the kernel answers no more."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield address[1]
+
+
 CODES = [("findscu", 2), ("movescu", 61), ("getscu", 1)]
 
 
@@ -326,19 +340,31 @@ def test_acse_timeout(tool: str, code: int) -> None:
 
 @pytest.mark.parametrize(("tool", "code"), CODES)
 def test_connection_timeout(tool: str, code: int) -> None:
-    """``-to``: a queue of connections that is full, so that the kernel answers no more."""
-    with socket.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(address)
-        line = ["-P", "-to", "1", "127.0.0.1", str(address[1]), "-k", "PatientID=1"]
+    """``-to``: a peer that does not answer at all."""
+    with full_queue() as port:
+        line = ["-P", "-to", "1", "127.0.0.1", str(port), "-k", "PatientID=1"]
         done = run_tool("dcmfast", tool, line, within_s=SOON_S)
     assert done.code == code, done.stderr
     assert "TCP Initialization Error" in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["findscu", "movescu", "getscu", "echoscu"])
+def test_ctrl_c_ends_a_connection_that_does_not_come(tool: str) -> None:
+    """The system would wait for two minutes; ``-d`` says when it begins."""
+    with full_queue() as port:
+        line = ["-d", "127.0.0.1", str(port), *([] if tool == "echoscu" else ["-k", "PatientID"])]
+        process = subprocess.Popen(
+            [*command("dcmfast", tool), *line], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, env=child_environment(),
+        )  # fmt: skip
+        assert process.stderr is not None
+        told = b""
+        while b"Requesting Association" not in told:
+            told += process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=SOON_S)
+    assert process.returncode == -signal.SIGINT
+    assert b"Traceback" not in told + rest
 
 
 def test_socket_timeout() -> None:

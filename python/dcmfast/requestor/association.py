@@ -521,6 +521,19 @@ class Association:
         """Fetch objects: `get` with pynetdicom's arguments, and the folder where they go."""
         return self.get(dataset, directory=directory, model=query_model)
 
+    def send_c_cancel(self) -> None:
+        """Cancel the request whose responses are under way; they go on up to a final one.
+
+        Raises
+        ------
+        LocalProtocolError
+            There is none.
+        """
+        responses = self._responses()
+        if responses is None:
+            raise LocalProtocolError("no request is under way that could be cancelled")
+        responses.cancel()
+
     def _query(
         self,
         service: str,

@@ -4,6 +4,7 @@
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -256,6 +257,34 @@ impl Association {
     }
 }
 
+/// Runs `work` in a thread of its own, so that Python's signal handlers have their turn meanwhile: the
+/// system does not come back from a name or a connection that it waits for. When one raises, the
+/// thread is left to end by itself.
+fn beside<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> PyResult<T> + Send + 'static,
+) -> PyResult<T> {
+    let (sender, receiver) = mpsc::channel();
+    let thread = move || {
+        // Nobody listens any more after a signal.
+        let _ = sender.send(work());
+    };
+    let builder = thread::Builder::new().name("requestor".into());
+    builder.spawn(thread).map_err(|error| os_error(&error))?;
+    // Lent to a wait without the interpreter, for which it has to be shareable.
+    let receiver = Mutex::new(receiver);
+    loop {
+        let received = py.detach(|| {
+            receiver.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SIGNAL_CHECK)
+        });
+        match received {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(internal_fault()),
+        }
+    }
+}
+
 fn internal_fault() -> PyErr {
     PyRuntimeError::new_err("internal fault while receiving")
 }
@@ -333,11 +362,16 @@ impl Association {
             stop: None,
             interrupted: Some(Interrupt::new(asked)),
         };
-        let requestor = py.detach(|| {
-            let addresses = resolve(host, port).map_err(|_| {
-                ConnectError::new_err(format!("Attempt to connect to unknown host: {host}"))
+        let name = host.to_owned();
+        let connect = move || {
+            let addresses = resolve(&name, port).map_err(|_| {
+                ConnectError::new_err(format!("Attempt to connect to unknown host: {name}"))
             })?;
             Requestor::associate(&addresses, &proposal).map_err(client_error)
+        };
+        let requestor = beside(py, connect).inspect_err(|_| {
+            // Whoever still waits for the peer there need not any more.
+            is_aborting.store(true, Ordering::Release);
         })?;
         Ok(Self {
             negotiated: Negotiated::of(&requestor),

@@ -260,8 +260,10 @@ def test_a_get_is_cancelled_alike(tmp_path: Path) -> None:
         responses = association.get("STUDY", StudyInstanceUID="1.2", directory=tmp_path)
         status, _ = next(responses)
         assert status.remaining == 5
-        responses.cancel()
+        association.send_c_cancel()
         assert responses.result().category == "cancel"
+        with pytest.raises(errors.LocalProtocolError, match="no request"):
+            association.send_c_cancel()
 
 
 def test_a_peer_that_never_ends_costs_the_association() -> None:
