@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peers import Peer, archives, dcmfast, dcmtk, limit
-from workloads import archive_index, clients, read_corpus, startup
+from workloads import archive_index, clients, load_generator, read_corpus, startup
 
 
 class Medians:
@@ -403,6 +403,14 @@ CLIENT_GOALS = (
     ),
     _beside("CT", "client_movescu_ct", clients.MOVESCU, clients.DCMTK_MOVESCU, 1.5),
     _beside("CT", "client_getscu_ct", clients.GETSCU, clients.DCMTK_GETSCU, 1.5),
+    Goal(
+        "load generator: tiny stores on one processor",
+        ("load_generator_tiny",),
+        lambda m: m.get("load_generator_tiny", load_generator.DISCARDING.name, "objects_per_s"),
+        20_000.0,
+        at_least=True,
+        unit="/s",
+    ),
 )
 
 GOALS = (

@@ -40,6 +40,7 @@ from workloads import (
     clients,
     durability,
     idle_associations,
+    load_generator,
     read_corpus,
     startup,
     store_ct,
@@ -73,6 +74,7 @@ WORKLOADS: tuple[Workload, ...] = (
     *archive_index.WORKLOADS,
     *archive_million.WORKLOADS,
     *clients.WORKLOADS,
+    *load_generator.WORKLOADS,
 )
 
 
