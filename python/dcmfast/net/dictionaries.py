@@ -28,10 +28,20 @@ def use(settings: GeneralSettings | ConversionSettings | RegisterSettings, log: 
 
 
 def install(environment: Mapping[str, str]) -> None:
-    """Hand over the entries early, for names on the command line; `use` says what is wrong."""
+    """Hand over the entries early, for names on the command line; `use` says what is wrong.
+
+    Only the first call does anything: a command line may have many names.
+    """
+    if _installed:
+        return
     # Imported here: few environments have it, and no tool without keys needs it.
     from dcmfast.options.settings import dictionary
 
     found = dictionary(environment)
     if found is not None:
         _rust.use_dictionary(list(found.entries))
+    _installed.append(True)
+
+
+#: Filled by the first `install`.
+_installed: list[bool] = []
