@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from pynetdicom import AE, StoragePresentationContexts, evt
 
 from dcmfast.errors import InputFileError
 from dcmfast.net import load as engine
-from testkit import process
+from testkit import pdu, process
 from testkit.authority import Pki
 from testkit.kinds import StartReceiver
 from testkit.process import Finished, run_tool
+from testkit.scripted_scp import Conversation, Message, ScriptedServer
 
 SMALL = ("--size", "128")
 
@@ -521,3 +522,79 @@ def test_the_number_of_files_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
 def test_files_that_cannot_be_written(tmp_path: Path, free_port: int) -> None:
     done = load("store", "localhost", str(free_port), "-n", "1", "--ledger", tmp_path)
     assert (done.code, done.lines) == (1, [f"F: {tmp_path}: Is a directory"])
+
+
+# ---- Peers that turn in the middle of an operation
+
+
+def _other_message(peer: Conversation, request: Message) -> None:
+    peer.respond(request, 0, message_id=request.message_id + 7)
+
+
+def _other_service(peer: Conversation, request: Message) -> None:
+    peer.respond(request, 0, command_field=0x8FFF)
+
+
+def _data_set(peer: Conversation, request: Message) -> None:
+    peer.respond(request, 0, data=b"\x08\0\x05\0CS\0\0" * 3)
+
+
+def _abort(peer: Conversation, _: Message) -> None:
+    peer.send(ABORT)
+
+
+def _garbage(peer: Conversation, _: Message) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+def _release(peer: Conversation, _: Message) -> None:
+    peer.send(pdu.release_rq())
+
+
+def _close(peer: Conversation, _: Message) -> None:
+    peer.socket.close()
+
+
+TURNS: dict[str, tuple[Callable[[Conversation, Message], None], str]] = {
+    "another message": (_other_message, "response to message"),
+    "another service": (_other_service, "the peer broke the protocol"),
+    "a data set in a response": (_data_set, "the peer broke the protocol"),
+    "abort": (_abort, "the peer aborted the association"),
+    "garbage": (_garbage, "the peer broke the protocol"),
+    "release": (_release, "the peer released the association"),
+    "close": (_close, "the peer closed the connection|the connection broke"),
+}
+
+
+@pytest.mark.parametrize(
+    ("turn", "command"),
+    # A response of C-FIND has a data set.
+    [(turn, "store") for turn in TURNS] + [(turn, "find") for turn in TURNS if "data" not in turn],
+)
+def test_peers_that_turn(turn: str, command: str, tmp_path: Path) -> None:
+    """Counted with its reason, on its association alone; the next one goes on."""
+    turns, why = TURNS[turn]
+
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        turns(peer, peer.expect_request())
+        with suppress(OSError):
+            peer.socket.recv(65536)
+
+    def good(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        peer.respond(request, 0 if command == "store" else 0xA700)
+        peer.expect_release()
+
+    known = ("--known", "1") if command == "find" else ()
+    with ScriptedServer(script, good) as server:
+        options = ("-n", "2", "-td", "5", *known, "--size", "128")
+        report = loaded(server.port, command, *options, folder=tmp_path)
+    figures = report["operations"][command]
+    assert report["code"] == 2, report["text"]
+    assert (figures["succeeded"], figures["failed"]) == ((1, 1) if command == "store" else (0, 2))
+    assert re.search(why, " ".join(report["errors"])), report["errors"]
+    if command == "store":
+        ledger = report["ledger"]
+        assert (ledger["stored"], ledger["no_answer"]) == (1, 1)
