@@ -35,6 +35,7 @@ EXPECTED = {
     "dcmqridx": {},
     "load": {},
     "record": {},
+    "replay": {},
     "show": {},
     "movescu": {
         "PortPrivilegeError": 2,

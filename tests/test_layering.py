@@ -313,6 +313,7 @@ def test_sockets_files_and_python_have_their_places() -> None:
             f"{core}/server/listener.rs",
             f"{core}/client",
             f"{core}/recording/proxy.rs",
+            f"{core}/recording/replay.rs",
             "py/src",
         },
     )

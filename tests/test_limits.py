@@ -92,6 +92,16 @@ EDGES = {
     ),
     "RECORDING_RECORD_BYTES_MAX": "rust/core/src/recording/format.rs::edges_of_a_record",
     "RECORDING_TEXT_BYTES_MAX": "rust/core/src/recording/format.rs::edges_of_a_record",
+    "CAPTURE_PACKET_BYTES_MAX": "rust/core/src/recording/capture.rs::edges_of_lengths",
+    "CAPTURE_BLOCK_BYTES_MAX": "rust/core/src/recording/capture.rs::edges_of_lengths",
+    "CAPTURE_INTERFACES_MAX": "rust/core/src/recording/capture.rs::edges_of_lengths",
+    "CAPTURE_AHEAD_BYTES_MAX": "rust/core/src/recording/reassembly.rs::edge_of_what_waits",
+    "CAPTURE_AHEAD_BYTES_ALL_MAX": (
+        "rust/core/src/recording/reassembly.rs::edges_over_all_connections"
+    ),
+    "CAPTURE_STREAMS_MAX": "rust/core/src/recording/reassembly.rs::edges_over_all_connections",
+    "REPLAY_COMPARED_BYTES_MAX": "rust/core/src/recording/replay.rs::edges_of_what_is_held",
+    "REPLAY_NAMES_MAX": "rust/core/src/recording/replay.rs::edges_of_what_is_held",
     "RECORDING_OPEN_MAX": "rust/core/src/recording/show.rs::edge_of_open_connections",
     "RECORDING_SHOWN_VALUE_BYTES": "rust/core/src/recording/show.rs::edge_of_a_shown_value",
     "INDEXED_VALUE_BYTES_MAX": "rust/core/tests/index_keys.rs::long_values",

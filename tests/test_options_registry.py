@@ -88,9 +88,13 @@ WORKING = {
     ),
     "record": (
         "-h --version -q -v -d -ll -lc --log-json -b -to --max-associations -n --max-size "
-        "--overwrite"
+        "--overwrite --leave-out-data-sets --replace-data-sets --mask-names"
     ),
-    "show": "-h --version -q -v -d -ll --json --no-data-sets --association",
+    "replay": ("-h --version -q -v -d -ll -b -aet -aec -to -te --association --ignore --compare"),
+    "show": (
+        "-h --version -q -v -d -ll --json --no-data-sets --association --write --overwrite "
+        "--leave-out-data-sets --replace-data-sets --mask-names"
+    ),
     "dcmqridx": "-h --version --arguments -q -v -d -ll -lc -p -n",
     "findscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

@@ -36,6 +36,7 @@ __all__ = [
     "Recorder",
     "RecordingText",
     "Registrar",
+    "Replayer",
     "SendJob",
     "Sending",
     "TimedOut",
@@ -45,6 +46,7 @@ __all__ = [
     "TlsStartError",
     "association_block",
     "check_query_key",
+    "copy_recording",
     "cut_of_file",
     "dump_identifier",
     "export_index",
@@ -478,6 +480,8 @@ class Recorder:
         count: int | None,
         tcp_no_delay: bool,
         tcp_buffer_bytes: int | None,
+        data_sets: str,
+        masks_names: bool,
         log_level: str,
         log: EventLog | None,
     ) -> Recorder: ...
@@ -501,3 +505,39 @@ class RecordingText:
     ) -> RecordingText: ...
     def portion(self) -> str | None: ...
     def notices(self) -> list[tuple[bool, str]]: ...
+
+@final
+class Replayer:
+    """One side of a recording, played against a peer."""
+
+    def __new__(
+        cls,
+        path: str,
+        *,
+        side: str,
+        host: str,
+        address: str,
+        port: int,
+        connection: int | None,
+        ignored: Sequence[str],
+        called: str | None,
+        calling: str | None,
+        patience_s: int,
+        connect_timeout_s: int | None,
+        tcp_no_delay: bool,
+        tcp_buffer_bytes: int | None,
+    ) -> Replayer: ...
+    @property
+    def port(self) -> int: ...
+    def run(self) -> dict[str, Any]: ...
+    def stop(self) -> None: ...
+
+def copy_recording(
+    path: str,
+    out: str,
+    *,
+    may_replace: bool,
+    data_sets: str,
+    masks_names: bool,
+    connection: int | None,
+) -> list[tuple[bool, str]]: ...

@@ -258,6 +258,7 @@ EXIT_CODES: dict[str, dict[type[DcmfastError], int]] = {
     "dcmqridx": {},
     "load": {},
     "record": {},
+    "replay": {},
     "show": {},
     "echoscu": {
         AssociationAborted: 70,

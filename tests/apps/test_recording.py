@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,3 +221,426 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     with recorder(path, 9, "--overwrite"):
         pass
     assert show(path).code == 0
+
+
+# ---- The recorder and bad peers
+
+
+@contextmanager
+def scripted(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A peer that does with each connection what it is told; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(20)
+                with suppress(OSError):
+                    answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def echoing(connection: socket.socket) -> None:
+    """Give everything back until the other side closes its half, then say so and close."""
+    while data := connection.recv(65536):
+        connection.sendall(data)
+    connection.sendall(b"end")
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    parts = []
+    while data := connection.recv(65536):
+        parts.append(data)
+    return b"".join(parts)
+
+
+GARBAGE = {
+    "text": b"GET / HTTP/1.1\r\n\r\n",
+    "zeros": bytes(4000),
+    "pdu-of-4-gib": b"\x04\x00\xff\xff\xff\xff" + b"\x00\x00\xff\xff\x01\x00" * 100,
+    "associate-of-4-gib": b"\x01\x00\xff\xff\xff\xff" + bytes(100),
+    "half-a-pdu": b"\x01\x00\x00\x00\x10\x00abc",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}
+
+
+def test_whatever_passes_is_not_changed(tmp_path: Path) -> None:
+    """Garbage both ways, and a side that closes its half first: FIN by FIN, byte by byte."""
+    path = tmp_path / "garbage.rec"
+    with scripted(echoing) as peer, recorder(path, peer) as running:
+        for data in GARBAGE.values():
+            with connected(running.port) as connection:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+                assert read_all(connection) == data + b"end"
+        running.stderr.wait_for("ended by the peers", count=len(GARBAGE))
+        assert "TLS" in running.stderr.text
+        assert running.stop() == 0
+    for options in ([], ["--json"], ["--no-data-sets"]):
+        done = show(path, *options)
+        assert done.code == 0
+        assert "Traceback" not in done.stderr
+    text = show(path).stdout
+    for words in ("unknown PDU type 47H", "PDU that is not complete", "bytes of TLS"):
+        assert words in text, words
+    played = replay("requestor", path, "127.0.0.1", "9", "--association", "6")
+    assert played.code == 1
+    assert "TLS" in played.stderr
+
+
+def test_a_reset_is_passed_on(tmp_path: Path) -> None:
+    def resetting(connection: socket.socket) -> None:
+        connection.recv(3)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    path = tmp_path / "reset.rec"
+    with scripted(resetting) as peer, recorder(path, peer) as running:
+        with connected(running.port) as connection:
+            connection.sendall(b"abc")
+            with pytest.raises(ConnectionResetError):
+                connection.recv(10)
+        running.stderr.wait_for("ended by the peers")
+    assert "<- reset the connection (RST)" in show(path).stdout
+
+
+def test_a_peer_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "nobody.rec"
+    with recorder(path, free_port()) as running:
+        with connected(running.port) as connection, suppress(ConnectionResetError):
+            assert connection.recv(10) == b""
+        running.stderr.wait_for("cannot connect to .* Connection refused")
+    assert "the acceptor could not be reached" in show(path).stdout
+
+
+def test_a_peer_that_does_not_read_costs_bounded_memory(tmp_path: Path) -> None:
+    """The sender is slowed down, and nothing is read ahead; the stop does not wait for it."""
+    release = threading.Event()
+
+    def silent(connection: socket.socket) -> None:
+        release.wait(30)
+
+    path = tmp_path / "silent.rec"
+    with scripted(silent) as peer, recorder(path, peer) as running:
+        before = _anonymous_kib(running.child.pid)
+        with connected(running.port) as connection:
+            connection.settimeout(1.0)
+            sent = 0
+            with suppress(TimeoutError):
+                while sent < 200 * 2**20:
+                    sent += connection.send(bytes(2**20))
+            assert sent < 100 * 2**20
+            assert _anonymous_kib(running.child.pid) - before < 8 * 1024
+            assert running.stop() == 0
+        release.set()
+    assert show(path, "--no-data-sets").code == 0
+
+
+def _anonymous_kib(pid: int) -> int:
+    found = re.search(
+        r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
+    )
+    assert found is not None
+    return int(found.group(1))
+
+
+def test_what_a_killed_recorder_passed_on_is_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "killed.rec"
+    with (
+        scripted(echoing) as peer,
+        recorder(path, peer) as running,
+        connected(running.port) as connection,
+    ):
+        connection.sendall(b"\x05\0\0\0\0\x04\0\0\0\0")
+        assert connection.recv(10, socket.MSG_WAITALL)
+        running.child.kill()
+        running.child.wait(10)
+    done = show(path)
+    assert done.code == 0
+    assert "not ended" in done.stderr
+    assert done.stdout.count("A-RELEASE-RQ") == 2
+
+
+def test_the_bounds_of_a_recording(tmp_path: Path) -> None:
+    """--max-size ends the recording, not what passes; --count ends the recorder."""
+    path = tmp_path / "full.rec"
+    options = ("--max-size", "8K", "-n", "2", "--max-associations", "1")
+    with scripted(echoing) as peer, recorder(path, peer, *options) as running:
+        with connected(running.port) as connection:
+            connection.sendall(bytes(50_000))
+            assert len(connection.recv(50_000, socket.MSG_WAITALL)) == 50_000
+            with connected(running.port) as other, pytest.raises(ConnectionResetError):
+                other.recv(1)
+            connection.shutdown(socket.SHUT_WR)
+            assert read_all(connection) == b"end"
+
+        def is_served() -> bool:
+            try:
+                with connected(running.port) as connection:
+                    connection.shutdown(socket.SHUT_WR)
+                    return read_all(connection) == b"end"
+            except ConnectionResetError:
+                return False
+
+        process.wait_until(is_served)
+        assert running.child.wait(15) == 2
+        running.stderr.wait_for("the recording is full")
+    assert path.stat().st_size <= 8192
+    assert "full" in show(path).stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["x.rec", "0", "h"], "Missing parameter"),
+        (["x.rec", "70000", "h", "1"], "Invalid parameter value"),
+        (["x.rec", "0", "h", "0"], "Invalid parameter value"),
+        (["--max-size", "3", "x.rec", "0", "h", "1"], "underflow"),
+        (["--max-size", "3x", "x.rec", "0", "h", "1"], "Invalid value for option --max-size"),
+        (["--bind", "host", "x.rec", "0", "h", "1"], "expected an IP address"),
+        (["x.rec", "0", "no-such-host.invalid", "1"], "unknown host"),
+        (["-q", "-v", "x.rec", "0", "h", "1"], ""),
+    ],
+)
+def test_command_lines_of_record(line: list[str], words: str, tmp_path: Path) -> None:
+    done = run_tool("dcmfast", "record", line, cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert words in done.stderr
+    assert done.code == 1
+    assert not list(tmp_path.iterdir())
+
+
+# ---- Playing
+
+
+def replay(*arguments: str | Path, within_s: float = 60) -> Finished:
+    return run_tool("dcmfast", "replay", arguments, within_s=within_s)
+
+
+@contextmanager
+def acceptor(path: Path, *options: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    port = free_port()
+    line = [*command("dcmfast", "replay"), "-v", *options, "acceptor", str(path), str(port)]
+    child = subprocess.Popen(
+        line,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=process.child_environment(),
+    )
+    try:
+        process.wait_until(lambda: process.is_listening(port), within_s=20)
+        yield port, child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.parametrize("implementation", ["dcmfast", "dcmtk"])
+def test_played_as_requestor_the_same_receiver_does_the_same(
+    conversation: Path, running_scp: StartReceiver, implementation: str
+) -> None:
+    """Our recorded receiver, and DCMTK's, whose answers are the same but for what is ignored."""
+    receiver = running_scp("storescp", "+B", implementation=implementation)
+    done = replay("requestor", conversation, "127.0.0.1", str(receiver.port))
+    assert done.code == 0, done.stdout + done.stderr
+    assert "all as recorded" in done.stdout
+    (stored,) = receiver.files()
+    assert pydicom.dcmread(stored).PatientID == pydicom.dcmread(CT).PatientID
+
+
+def test_another_status_is_the_first_difference(
+    conversation: Path, running_scp: StartReceiver
+) -> None:
+    receiver = running_scp("storescp", "+B", "--fault", "store status=A700")
+    done = replay("requestor", conversation, "127.0.0.1", str(receiver.port))
+    assert done.code == 2, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "association 2, event 2 of the peer" in lines[0]
+    assert "expected: C-STORE-RSP" in lines[1]
+    assert "0000H" in lines[1]
+    assert "A700H" in lines[2]
+    assert "Status (0000,0900): expected 0000H, came A700H" in lines[3]
+
+
+def test_other_differences_and_none(conversation: Path) -> None:
+    def rejecting(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"\x03\0\0\0\0\x04\0\x01\x01\x07")
+
+    with scripted(rejecting) as port:
+        done = replay("requestor", conversation, "127.0.0.1", str(port))
+        assert done.code == 2
+        assert "expected: A-ASSOCIATE-AC" in done.stdout
+        assert "called-AE-title-not-recognized" in done.stdout
+    with scripted(lambda connection: connection.recv(65536) and None) as port:
+        done = replay("requestor", conversation, "127.0.0.1", str(port))
+        assert done.code == 2
+        assert "transport connection closed" in done.stdout
+    with scripted(lambda connection: connection.sendall(b"HTTP/1.1 400 no\r\n")) as port:
+        done = replay("requestor", conversation, "127.0.0.1", str(port))
+        assert done.code == 2
+        assert "bytes that are no PDU" in done.stdout
+    done = replay("requestor", conversation, "127.0.0.1", str(free_port()))
+    assert done.code == 1
+    assert "refused" in done.stderr.lower()
+
+
+def test_played_as_acceptor_for_dcmtks_clients(conversation: Path, tmp_path: Path) -> None:
+    with acceptor(conversation) as (port, child):
+        assert run_tool("dcmtk", "echoscu", ["127.0.0.1", str(port)]).code == 0
+        send = ["-xf", *_profile(tmp_path), "127.0.0.1", str(port), CT]
+        assert run_tool("dcmtk", "storescu", send).code == 0
+        assert child.wait(20) == 0
+    # Another object: the first thing that differs is its UID, and then its elements.
+    other = pydicom.dcmread(CT)
+    other.PatientID = "other"
+    other.save_as(tmp_path / "other.dcm")
+    send[-1] = tmp_path / "other.dcm"
+    with acceptor(conversation, "--association", "2") as (port, child):
+        send[-2] = str(port)
+        run_tool("dcmtk", "storescu", send)
+        out, _ = child.communicate(timeout=20)
+        assert child.returncode == 2
+        assert b"(0010,0020) LO PatientID [1CT1]" in out, out
+        assert b"[other]" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["nobody", "x", "1"], "Unknown side"),
+        (["requestor", "x", "h"], "Missing parameter port"),
+        (["acceptor", "x", "1", "2"], "Too many parameters"),
+        (["--bind", "::1", "requestor", "x", "h", "1"], "--bind not allowed with requestor"),
+        (["-aec", "A", "acceptor", "x", "1"], "--call not allowed with acceptor"),
+        (["--ignore", "x", "requestor", "x", "h", "1"], "Invalid value for option --ignore"),
+        (["--compare", "", "requestor", "x", "h", "1"], "Invalid value for option --compare"),
+        (["requestor", "missing.rec", "127.0.0.1", "1"], "No such file"),
+    ],
+)
+def test_command_lines_of_replay(line: list[str], words: str, tmp_path: Path) -> None:
+    done = run_tool("dcmfast", "replay", line, cwd=tmp_path)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.code == 1
+
+
+# ---- What must not leave the house
+
+
+@pytest.mark.parametrize("option", ["--leave-out-data-sets", "--replace-data-sets"])
+def test_a_shared_recording_names_nobody_and_plays(
+    conversation: Path, running_scp: StartReceiver, option: str, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared.rec"
+    done = show(conversation, "--write", str(shared), option, "--mask-names")
+    assert done.code == 0, done.stderr
+    assert shared.stat().st_mode & 0o777 == 0o600
+    original = pydicom.dcmread(CT)
+    raw = shared.read_bytes()
+    assert b"CompressedSamples" in conversation.read_bytes()
+    for gone in (
+        "CompressedSamples",
+        original.SOPInstanceUID,
+        original.StudyInstanceUID,
+        "STORESCU",
+    ):
+        assert gone.encode() not in raw, gone
+    text = show(shared)
+    assert text.code == 0
+    assert "C-STORE-RSP" in text.stdout
+    assert "1.2.840.10008.1.1" in text.stdout
+    receiver = running_scp("storescp", "+B")
+    done = replay("requestor", shared, "127.0.0.1", str(receiver.port), "--ignore", "uids")
+    assert done.code == 0, done.stdout + done.stderr
+    (stored,) = receiver.files()
+    found = pydicom.dcmread(stored)
+    assert found.SOPClassUID == original.SOPClassUID
+    if option == "--replace-data-sets":
+        assert found.PatientName == "XXXXXXXXXXXXXXXXX^XXX"
+        assert found.Rows == original.Rows
+        assert set(found.PixelData) == {0}
+        del original[0xFFFCFFFC]
+        assert [e.tag for e in found] == [e.tag for e in original]
+
+
+def test_treated_while_it_is_recorded(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """The peer gets what was sent; the file never has it."""
+    receiver = running_scp("storescp", "+B")
+    for index, option in enumerate(["--leave-out-data-sets", "--replace-data-sets"]):
+        path = tmp_path / f"{index}.rec"
+        with recorder(path, receiver.port, option) as running:
+            send = ["-xf", *_profile(tmp_path), "127.0.0.1", str(running.port), CT]
+            assert run_tool("dcmtk", "storescu", send).code == 0
+            running.stderr.wait_for("ended by the peers")
+        assert pydicom.dcmread(receiver.files()[0]).PatientID == pydicom.dcmread(CT).PatientID
+        assert b"CompressedSamples" not in path.read_bytes()
+        assert "C-STORE-RQ" in show(path).stdout
+
+
+def test_command_lines_of_show(conversation: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.rec"
+    for line, words in (
+        (["--mask-names", conversation], "--mask-names only allowed with --write"),
+        (["--overwrite", conversation], "--overwrite only allowed with --write"),
+        (["--json", "--write", out, conversation], "not allowed with"),
+        (["--association", "0", conversation], "Invalid value for option --association"),
+        (["--write", conversation, "--overwrite", conversation], "it is what is read"),
+        (["--write", tmp_path / "no" / "x", conversation], "cannot make"),
+    ):
+        done = run_tool("dcmfast", "show", line)
+        assert done.code == 1
+        assert words in done.stderr, done.stderr
+    assert not out.exists()
+    assert show(conversation, "--write", str(out)).code == 0
+    assert show(out).stdout == show(conversation).stdout
+
+
+def test_query_and_retrieve_are_recorded_and_played(tmp_path: Path) -> None:
+    """C-FIND, C-GET and C-MOVE of DCMTK's tools against our archive, through the recorder."""
+    folder, move_port = tmp_path / "archive", free_port()
+    path = tmp_path / "qr.rec"
+    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", "PatientID=1CT1", "-k", "StudyInstanceUID"]
+    options = ["--durability", "none", "--peer", f"MOVESCU=127.0.0.1:{move_port}"]
+    receiver = process.start_receiver("dcmfast", "serve", folder, options)
+    try:
+        with recorder(path, receiver.port) as running:
+            here = ["127.0.0.1", str(running.port)]
+            study = pydicom.dcmread(CT).StudyInstanceUID
+            keys[-1] = f"StudyInstanceUID={study}"
+            assert run_tool("dcmtk", "storescu", [*here, CT]).code == 0
+            assert run_tool("dcmtk", "findscu", ["-S", *keys, *here]).code == 0
+            retrieved = tmp_path / "got"
+            retrieved.mkdir()
+            get = ["-S", *keys, "-od", retrieved, *here]
+            assert run_tool("dcmtk", "getscu", get).code == 0
+            move = ["-S", *keys, "+P", str(move_port), "-aem", "MOVESCU", "-od", retrieved, *here]
+            assert run_tool("dcmtk", "movescu", move).code == 0
+            running.stderr.wait_for("ended by the peers", count=4)
+        assert list(retrieved.iterdir())
+        names = [one["command"] for one in events(path) if one["event"] == "command"]
+        for name in ("C-FIND-RSP", "C-GET-RSP", "C-STORE-RQ", "C-MOVE-RSP"):
+            assert name in names
+        for association in ("1", "2", "3"):
+            done = replay(
+                "requestor", path, "127.0.0.1", str(receiver.port), "--association", association
+            )
+            assert done.code == 0, done.stdout + done.stderr
+    finally:
+        receiver.stop()

@@ -1,4 +1,4 @@
-"""What record and show will do: their settings, made from what was typed.
+"""What record, show and replay will do: their settings, made from what was typed.
 
 Beside ``settings``, whose rules hold here too.
 """
@@ -17,7 +17,12 @@ from dcmfast.options.settings import (
     refuse_unavailable,
     seconds,
 )
-from dcmfast.types import PeerAddress
+from dcmfast.options.specs.replay import ASPECTS
+from dcmfast.types import AETitle, PeerAddress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What a letter behind a number of bytes means.
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -39,6 +44,9 @@ class RecorderSettings(GeneralSettings):
     #: Connections in all; None for no end.
     count: int | None
     bytes_max: int
+    #: ``keep``, ``replace`` or ``leave-out``.
+    data_sets: str
+    masks_names: bool
 
 
 class ShowSettings(GeneralSettings):
@@ -49,6 +57,31 @@ class ShowSettings(GeneralSettings):
     has_data_sets: bool
     #: None for all.
     association: int | None
+    #: A recording to be written instead; empty for none.
+    out_file: str
+    is_replacing: bool
+    #: ``keep``, ``replace`` or ``leave-out``.
+    data_sets: str
+    masks_names: bool
+
+
+class ReplaySettings(GeneralSettings):
+    """What replay will do."""
+
+    #: ``requestor`` or ``acceptor``.
+    side: str
+    recording_file: str
+    #: Of the requestor's peer; empty for the acceptor.
+    host: str
+    bind: str
+    port: int
+    ae_title: str | None
+    called_ae_title: str | None
+    connection_timeout_s: int | None
+    event_timeout_s: int
+    association: int | None
+    #: Differences that are none.
+    ignored: tuple[str, ...]
 
 
 def record(front_end: FrontEnd, arguments: list[str]) -> RecorderSettings | ParsedOptions:
@@ -71,6 +104,7 @@ def record(front_end: FrontEnd, arguments: list[str]) -> RecorderSettings | Pars
             connections_max=number(parsed, "connections_max"),
             count=number(parsed, "count") if parsed.flag("count") else None,
             bytes_max=_size(parsed.text("max_size")),
+            **_treatment(parsed),
         )
 
     return built(parsed, build)
@@ -89,10 +123,85 @@ def show(front_end: FrontEnd, arguments: list[str]) -> ShowSettings | ParsedOpti
             recording_file=parsed.parameters[0],
             is_json=parsed.flag("json"),
             has_data_sets=not parsed.flag("no_data_sets"),
-            association=number(parsed, "association") if parsed.flag("association") else None,
+            association=_association(parsed),
+            out_file=parsed.text("write") if parsed.flag("write") else "",
+            is_replacing=parsed.flag("overwrite"),
+            **_treatment(parsed),
         )
 
     return built(parsed, build)
+
+
+def replay(front_end: FrontEnd, arguments: list[str]) -> ReplaySettings | ParsedOptions:
+    """Read replay's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
+    parsed = parse(front_end, arguments, {})
+    if parsed.exclusive:
+        return parsed
+
+    def build() -> ReplaySettings:
+        refuse_unavailable(parsed)
+        side, path, *place = parsed.parameters
+        if side not in ("requestor", "acceptor"):
+            raise CommandLineError(f"Unknown side {side}; there are requestor and acceptor")
+        is_requestor = side == "requestor"
+        if len(place) < (2 if is_requestor else 1):
+            raise CommandLineError("Missing parameter port")
+        if len(place) > (2 if is_requestor else 1):
+            raise CommandLineError("Too many parameters: an acceptor takes the port to listen on")
+        only = (
+            ("bind",) if is_requestor else ("ae_title", "called_ae_title", "connection_timeout_s")
+        )
+        for field in only:
+            if field in parsed.chosen:
+                long = parsed.chosen[field].option.long
+                raise CommandLineError(f"{long} not allowed with {side}")
+        return ReplaySettings(
+            **general(parsed),
+            side=side,
+            recording_file=path,
+            host=place[0] if is_requestor else "",
+            bind=_address(parsed.text("bind")),
+            port=0 if place[-1] == "0" and not is_requestor else _port(place[-1]),
+            ae_title=_title(parsed, "ae_title"),
+            called_ae_title=_title(parsed, "called_ae_title"),
+            connection_timeout_s=seconds(parsed, "connection_timeout_s"),
+            event_timeout_s=number(parsed, "event_timeout_s"),
+            association=_association(parsed),
+            ignored=_ignored(parsed),
+        )
+
+    return built(parsed, build)
+
+
+def _association(parsed: ParsedOptions) -> int | None:
+    return number(parsed, "association") if parsed.flag("association") else None
+
+
+def _treatment(parsed: ParsedOptions) -> dict[str, Any]:
+    chosen = parsed.chosen.get("data_sets")
+    return {
+        "data_sets": chosen.option.choice if chosen is not None else "keep",
+        "masks_names": parsed.flag("mask_names"),
+    }
+
+
+def _title(parsed: ParsedOptions, field: str) -> str | None:
+    return str(AETitle.cut(parsed.text(field))) if parsed.flag(field) else None
+
+
+def _ignored(parsed: ParsedOptions) -> tuple[str, ...]:
+    is_compared = dict(ASPECTS)
+    for field, compares in (("ignore_aspects", False), ("compare_aspects", True)):
+        if not parsed.flag(field):
+            continue
+        text = parsed.text(field)
+        for word in text.split(","):
+            if word not in is_compared:
+                option = parsed.chosen[field].option.long
+                names = ", ".join(ASPECTS)
+                raise CommandLineError(f"Invalid value for option {option} ({text}): {names}")
+            is_compared[word] = compares
+    return tuple(word for word, compares in is_compared.items() if not compares)
 
 
 def _port(text: str) -> int:

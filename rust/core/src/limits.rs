@@ -420,3 +420,22 @@ pub const RECORDING_SHOWN_VALUE_BYTES: usize = 256;
 /// Time without a byte after which a connection is ended once the recorder is asked to stop, in
 /// milliseconds.
 pub const RECORDING_QUIET_MS: u64 = 1000;
+/// TCP connections of a capture that are followed at once; a capture of a busy network has more, of
+/// which the longest silent are forgotten.
+pub const CAPTURE_STREAMS_MAX: usize = 4096;
+/// Bytes of a capture's TCP connection that wait for bytes before them; when there are more, what is
+/// awaited was not captured.
+pub const CAPTURE_AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The same over all connections.
+pub const CAPTURE_AHEAD_BYTES_ALL_MAX: usize = 64 * 1024 * 1024;
+/// Longest packet of a capture: what tcpdump writes at most.
+pub const CAPTURE_PACKET_BYTES_MAX: usize = 262_144;
+/// Longest block of a capture (pcapng); one with a longest packet and options fits.
+pub const CAPTURE_BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// Network interfaces of a capture (pcapng).
+pub const CAPTURE_INTERFACES_MAX: usize = 1024;
+/// Bytes of a data set that are compared element by element when a recording is played; longer ones
+/// are compared by their length and checksum.
+pub const REPLAY_COMPARED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// UIDs and message IDs that a replay knows by the names that they have this time.
+pub const REPLAY_NAMES_MAX: usize = 65_536;

@@ -64,7 +64,7 @@ mod _rust {
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]
-    use crate::recording::{Recorder, RecordingText};
+    use crate::recording::{Recorder, RecordingText, Replayer, copy_recording};
     #[pymodule_export]
     use crate::request::{
         QueryResponse, check_query_key, dump_identifier, failed_uids, file_head, identifier_json,

@@ -162,6 +162,14 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         RECORDING_OPEN_MAX,
         RECORDING_SHOWN_VALUE_BYTES,
         RECORDING_QUIET_MS,
+        CAPTURE_STREAMS_MAX,
+        CAPTURE_AHEAD_BYTES_MAX,
+        CAPTURE_AHEAD_BYTES_ALL_MAX,
+        CAPTURE_PACKET_BYTES_MAX,
+        CAPTURE_BLOCK_BYTES_MAX,
+        CAPTURE_INTERFACES_MAX,
+        REPLAY_COMPARED_BYTES_MAX,
+        REPLAY_NAMES_MAX,
     );
     Ok(table)
 }

@@ -1,4 +1,4 @@
-//! `Recorder` and `RecordingText`: recordings for their front ends. Bytes stay in the engine; what a
+//! `Recorder`, `RecordingText` and `Replayer`: recordings for their front ends. Bytes stay in the engine; what a
 //! recording shows comes out as text, a portion at a time.
 
 use std::net::IpAddr;
@@ -7,15 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::console::Console;
 use dcmfast_core::log::Logger;
-use dcmfast_core::net::tcp::{SLICE, StopFlag, TransportOptions, listen_on, resolve};
+use dcmfast_core::net::tcp::{
+    SLICE, StopFlag, TransportOptions, accept_in_slices, listen_on, resolve,
+};
 use dcmfast_core::recording::file::{Step, Writer};
 use dcmfast_core::recording::proxy::{Figures, Plan, Proxy, wall_ns};
+use dcmfast_core::recording::replay::{self, Aspect, Peer, ReplayError};
 use dcmfast_core::recording::show::{Options, Show};
 use dcmfast_core::recording::source::{OpenError, Source};
-use dcmfast_core::recording::treat::Treatment;
-use dcmfast_core::recording::{About, Notice};
+use dcmfast_core::recording::treat::{DataSets, Treatment, copy};
+use dcmfast_core::recording::{About, Notice, Side};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -45,7 +49,7 @@ impl Recorder {
     #[new]
     #[pyo3(signature = (
         path, *, address, port, host, peer_port, may_replace, bytes_max, connect_timeout_s,
-        connections_max, count, tcp_no_delay, tcp_buffer_bytes, log_level, log,
+        connections_max, count, tcp_no_delay, tcp_buffer_bytes, data_sets, masks_names, log_level, log,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -62,6 +66,8 @@ impl Recorder {
         count: Option<u64>,
         tcp_no_delay: bool,
         tcp_buffer_bytes: Option<usize>,
+        data_sets: &str,
+        masks_names: bool,
         log_level: &str,
         log: Option<Py<EventLog>>,
     ) -> PyResult<Self> {
@@ -72,7 +78,7 @@ impl Recorder {
         let address: IpAddr = address
             .parse()
             .map_err(|_| PyValueError::new_err(format!("{address} is no address")))?;
-        let treatment = Treatment::default();
+        let treatment = treatment_of(data_sets, masks_names)?;
         let proxy = py.detach(|| {
             let peer = resolve(host, peer_port)
                 .map_err(|_| ConnectError::new_err(format!("unknown host: {host}")))?;
@@ -112,15 +118,7 @@ impl Recorder {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let proxy = self.proxy.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(proxy) = proxy else { return Err(PyRuntimeError::new_err("it has run")) };
-        let work = thread::Builder::new()
-            .name("recorder".into())
-            .spawn(move || proxy.run())
-            .map_err(|error| os_error(&error))?;
-        while !work.is_finished() {
-            py.detach(|| thread::park_timeout(SLICE / 5));
-            py.check_signals()?;
-        }
-        let figures = work.join().map_err(|_| PyRuntimeError::new_err("the recorder panicked"))?;
+        let figures = beside(py, move || proxy.run())?;
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
         Ok(())
     }
@@ -141,6 +139,30 @@ impl Recorder {
         table.set_item("trouble", figures.trouble.as_deref())?;
         Ok(table)
     }
+}
+
+fn treatment_of(data_sets: &str, masks_names: bool) -> PyResult<Treatment> {
+    let data_sets = match data_sets {
+        "keep" => DataSets::Keep,
+        "replace" => DataSets::Replace,
+        "leave-out" => DataSets::LeaveOut,
+        other => return Err(PyValueError::new_err(format!("no treatment {other:?}"))),
+    };
+    Ok(Treatment { data_sets, masks_names })
+}
+
+/// Runs `work` in a thread; Python's signal handlers have their turn meanwhile.
+fn beside<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let thread = thread::Builder::new().name("recording".into()).spawn(work);
+    let thread = thread.map_err(|error| os_error(&error))?;
+    while !thread.is_finished() {
+        py.detach(|| thread::park_timeout(SLICE / 5));
+        py.check_signals()?;
+    }
+    thread.join().map_err(|_| PyRuntimeError::new_err("the engine panicked"))
 }
 
 /// The system's error with the file that it is about.
@@ -229,5 +251,153 @@ const NOTICES_KEPT: usize = 20;
 fn note(notices: &mut Vec<(bool, String)>, notice: &Notice) {
     if notices.len() < NOTICES_KEPT {
         notices.push((notice.is_damage(), notice.to_string()));
+    }
+}
+
+/// Writes a recording or a capture as another recording, treated; returns what there is to say of it.
+///
+/// Raises OSError, and ValueError for what is neither a recording nor a capture.
+#[pyfunction]
+#[pyo3(signature = (path, out, *, may_replace, data_sets, masks_names, connection))]
+pub fn copy_recording(
+    py: Python<'_>,
+    path: PathBuf,
+    out: PathBuf,
+    may_replace: bool,
+    data_sets: &str,
+    masks_names: bool,
+    connection: Option<u64>,
+) -> PyResult<Vec<(bool, String)>> {
+    let treatment = treatment_of(data_sets, masks_names)?;
+    py.detach(|| {
+        let mut source = opened(&path)?;
+        let about = treatment.about(source.about());
+        let writer = Writer::create(&out, may_replace, about, u64::MAX)
+            .map_err(|error| with_path(&error, &out))?;
+        let notices = copy(&mut source, &writer, treatment, connection)
+            .map_err(|error| with_path(&error, &out))?;
+        Ok(notices.iter().map(|notice| (notice.is_damage(), notice.to_string())).collect())
+    })
+}
+
+/// One side of a recording, played against a peer.
+#[pyclass(frozen, module = "dcmfast._rust")]
+pub struct Replayer {
+    plan: Mutex<Option<replay::Plan>>,
+    stop: StopFlag,
+    port: u16,
+}
+
+#[pymethods]
+impl Replayer {
+    /// Plays the requestor against `host`, or the acceptor at `address`.
+    ///
+    /// Raises ConnectError for an unknown host, OSError for a port that cannot be had, ValueError for
+    /// a word that is none.
+    #[new]
+    #[pyo3(signature = (
+        path, *, side, host, address, port, connection, ignored, called, calling, patience_s,
+        connect_timeout_s, tcp_no_delay, tcp_buffer_bytes,
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        side: &str,
+        host: &str,
+        address: &str,
+        port: u16,
+        connection: Option<u64>,
+        ignored: Vec<String>,
+        called: Option<&str>,
+        calling: Option<&str>,
+        patience_s: u32,
+        connect_timeout_s: Option<u32>,
+        tcp_no_delay: bool,
+        tcp_buffer_bytes: Option<usize>,
+    ) -> PyResult<Self> {
+        let ignored = ignored.iter().map(|word| {
+            let found = Aspect::ALL.iter().find(|(name, _)| name == word);
+            found.map(|(_, aspect)| *aspect).ok_or_else(|| PyValueError::new_err(word.clone()))
+        });
+        let ignored = ignored.collect::<PyResult<_>>()?;
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| PyValueError::new_err(format!("{address} is no address")))?;
+        let (ours, peer, port) = py.detach(|| -> PyResult<_> {
+            if side == "requestor" {
+                let peer = resolve(host, port)
+                    .map_err(|_| ConnectError::new_err(format!("unknown host: {host}")))?;
+                return Ok((Side::Requestor, Peer::At(peer), port));
+            }
+            let listener = listen_on((address, port).into()).map_err(|error| os_error(&error))?;
+            accept_in_slices(&listener).map_err(|error| os_error(&error))?;
+            let port = listener.local_addr().map_err(|error| os_error(&error))?.port();
+            Ok((Side::Acceptor, Peer::Comes(listener), port))
+        })?;
+        let title = |text: Option<&str>| text.map(|text| AeTitle::new(text.as_bytes()));
+        let plan = replay::Plan {
+            path,
+            ours,
+            peer,
+            connection,
+            ignored,
+            titles: [title(called), title(calling)],
+            patience: Duration::from_secs(u64::from(patience_s)),
+            connect_timeout: connect_timeout_s.map(|s| Duration::from_secs(u64::from(s))),
+            transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
+        };
+        Ok(Self { plan: Mutex::new(Some(plan)), stop: StopFlag::default(), port })
+    }
+
+    /// The port that is open, or the peer's.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Plays; Python's signal handlers run meanwhile.
+    ///
+    /// Raises ConnectError without a connection, OSError and ValueError for the recording, and
+    /// KeyboardInterrupt where it was stopped.
+    fn run<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(plan) = plan else { return Err(PyRuntimeError::new_err("it has run")) };
+        let (stop, path) = (self.stop.clone(), plan.path.clone());
+        let outcome = beside(py, move || replay::replay(&plan, &stop))?;
+        let outcome = outcome.map_err(|error| match error {
+            ReplayError::Source(OpenError::Io(error)) => with_path(&error, &path),
+            ReplayError::Source(OpenError::Unknown(why)) | ReplayError::Nothing(why) => {
+                PyValueError::new_err(why)
+            }
+            ReplayError::Connect(error) => {
+                ConnectError::new_err(dcmfast_core::log::system_text(&error))
+            }
+            ReplayError::Stopped => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
+        })?;
+        let table = PyDict::new(py);
+        table.set_item("connections", outcome.connections)?;
+        table.set_item("matched", outcome.matched)?;
+        table.set_item("sent", outcome.sent)?;
+        let notices = outcome.notices.iter().map(|notice| (notice.is_damage(), notice.to_string()));
+        table.set_item("notices", notices.collect::<Vec<_>>())?;
+        let Some(difference) = outcome.difference else {
+            table.set_item("difference", py.None())?;
+            return Ok(table);
+        };
+        let told = PyDict::new(py);
+        told.set_item("association", difference.connection)?;
+        told.set_item("event", difference.event)?;
+        told.set_item("ns", difference.at_ns)?;
+        told.set_item("expected", difference.expected)?;
+        told.set_item("came", difference.came)?;
+        told.set_item("differs", difference.differs)?;
+        table.set_item("difference", told)?;
+        Ok(table)
+    }
+
+    /// Ends it.
+    fn stop(&self) {
+        self.stop.raise();
     }
 }

@@ -22,6 +22,7 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
     from dcmfast.options.specs.load import LOAD
     from dcmfast.options.specs.movescu import MOVESCU
     from dcmfast.options.specs.record import RECORD
+    from dcmfast.options.specs.replay import REPLAY
     from dcmfast.options.specs.serve import SERVE
     from dcmfast.options.specs.show import SHOW
     from dcmfast.options.specs.storescp import STORESCP
@@ -36,6 +37,7 @@ def all_front_ends() -> tuple[FrontEnd, ...]:
         DCMQRIDX,
         LOAD,
         RECORD,
+        REPLAY,
         SHOW,
         ECHOSCU,
         STORESCU,

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from dcmfast.options.defs import general, network
+from dcmfast.options.defs import general, network, recording
 from dcmfast.options.option import FrontEnd, Option, Parameter, Text, Unsigned, group
 
-BIND = Option(
-    field="bind",
-    names=("--bind", "-b"),
-    summary=(
-        "[a]ddress: string (default: 127.0.0.1)\n"
-        "address to listen on: 0.0.0.0 or :: for every\n"
-        "one of this host. Whoever can reach it reaches\n"
-        "the peer through it"
-    ),
-    values=(Text(),),
-    default="127.0.0.1",
-    source="dcmfast",
-)
 CONNECTIONS_MAX = Option(
     field="connections_max",
     names=("--max-associations",),
@@ -45,13 +32,6 @@ MAX_SIZE = Option(
     default="1G",
     source="dcmfast",
 )
-OVERWRITE = Option(
-    field="overwrite",
-    names=("--overwrite",),
-    summary="replace a file that is there already",
-    source="dcmfast",
-)
-
 RECORD = FrontEnd(
     tool="record",
     description="record what passes between two peers",
@@ -85,7 +65,10 @@ RECORD = FrontEnd(
         ),
         group(
             "network options",
-            BIND,
+            recording.BIND.replace(
+                summary=recording.BIND.summary
+                + ". Whoever can reach it\nreaches the peer through it",
+            ),
             network.TIMEOUT.replace(
                 summary="[s]econds: integer (default: 30)\ntimeout for connecting to the peer",
                 default=30,
@@ -93,7 +76,13 @@ RECORD = FrontEnd(
             CONNECTIONS_MAX,
             COUNT,
         ),
-        group("recording options", MAX_SIZE, OVERWRITE),
+        group("recording options", MAX_SIZE, recording.OVERWRITE),
+        group(
+            "privacy options",
+            recording.LEAVE_OUT_DATA_SETS,
+            recording.REPLACE_DATA_SETS,
+            recording.MASK_NAMES,
+        ),
     ),
     checks=(
         "verbosity",
@@ -106,5 +95,7 @@ RECORD = FrontEnd(
         "count",
         "max_size",
         "overwrite",
+        "data_sets",
+        "mask_names",
     ),
 )

@@ -450,6 +450,15 @@ pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Lets `accept` come back every slice, so that a stop is seen.
+///
+/// # Errors
+///
+/// The system's.
+pub fn accept_in_slices(listener: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(listener).set_read_timeout(Some(SLICE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

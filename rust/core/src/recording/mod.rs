@@ -4,7 +4,7 @@
 //! which they passed, how each side ended. [`mod@format`] gives it bytes and [`mod@file`] a file
 //! (`RECORDING.md` beside this one says every byte); [`proxy`] makes one between two peers, and
 //! [`capture`] reads one from a packet capture. [`conversation`] finds PDUs, commands and data sets in
-//! it, [`show`] prints them, and [`treat`] takes out what must not leave the house. All are bounded
+//! it, [`show`] prints them, [`replay`] plays one side against a peer, and [`treat`] takes out what must not leave the house. All are bounded
 //! whatever a peer or a file says. Called by `dcmfast._rust`, never back.
 
 use std::fmt;
@@ -15,8 +15,11 @@ pub mod describe;
 pub mod file;
 pub mod format;
 pub mod proxy;
+pub mod reassembly;
+pub mod replay;
 pub mod show;
 pub mod source;
+pub mod stand_in;
 pub mod treat;
 pub mod tree;
 

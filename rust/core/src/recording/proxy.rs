@@ -25,7 +25,7 @@ use crate::limits::{
     ASSOCIATION_STACK_BYTES, RECORDING_BLOCK_BYTES, RECORDING_QUIET_MS, STOP_WAIT_MS,
 };
 use crate::log::{Level, Logger, system_text};
-use crate::net::tcp::{SLICE, SocketAddr, StopFlag, TransportOptions};
+use crate::net::tcp::{SLICE, SocketAddr, StopFlag, TransportOptions, accept_in_slices};
 
 /// The logger of our own lines.
 const LOGGER: &str = "dcmfast.record";
@@ -107,8 +107,7 @@ impl Proxy {
         plan: Plan,
         logger: Arc<Logger>,
     ) -> io::Result<Self> {
-        // Accepting waits in slices, so that a stop is seen; Linux has SO_RCVTIMEO for it.
-        SockRef::from(&listener).set_read_timeout(Some(SLICE))?;
+        accept_in_slices(&listener)?;
         let treater = plan.treatment.is_any().then(|| Mutex::new(Treater::new(plan.treatment)));
         let shared = Shared {
             plan,
@@ -514,7 +513,8 @@ impl<'a> Flow<'a> {
         if !stop.is_raised() {
             return false;
         }
-        let quiet = self.shared.now().monotonic_ns - self.last_ns.load(Ordering::Acquire);
+        let last = self.last_ns.load(Ordering::Acquire);
+        let quiet = self.shared.now().monotonic_ns.saturating_sub(last);
         let is_quiet = quiet >= RECORDING_QUIET_MS * 1_000_000;
         if !is_quiet && !stop.is_raised_since(Duration::from_millis(STOP_WAIT_MS)) {
             return false;
