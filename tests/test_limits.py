@@ -30,6 +30,7 @@ EDGES = {
     "REWRITE_FOLLOWED_BYTES_MIN": (
         "rust/core/src/storage/writer/encoding.rs::followed_from_a_length_on"
     ),
+    "REWRITE_PRIVATE_BLOCKS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_private_blocks",
     "REWRITE_SLOTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_lengths",
     "REWRITE_PADDING_BYTES_MAX": (
         "rust/core/src/dataset/rewrite/mod.rs::padded_items_are_given_out_before_the_next"

@@ -64,6 +64,9 @@ pub const REWRITE_FOLLOWED_BYTES_MIN: u64 = 64 * 1024;
 /// four bytes each, so 32 MiB. A multi-frame object of 100,000 frames has some four million; more is
 /// refused with A700H.
 pub const REWRITE_SLOTS_MAX: usize = 8 * 1024 * 1024;
+/// Private blocks of the items that are open at once whose creators are remembered, 32 bytes each; the
+/// elements of more are unknown. An item of a large vendor has a dozen.
+pub const REWRITE_PRIVATE_BLOCKS_MAX: usize = 4096;
 /// Most that a file or an item is aligned to (`+p`); further bytes of it are not made in one go.
 pub const REWRITE_PADDING_BYTES_MAX: u32 = 1024 * 1024;
 /// Elements that are put in order when a data set is not: 24 bytes each, all of a disordered item.

@@ -1,6 +1,7 @@
 //! The one place where a failure of the engine becomes a Python exception.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use dcmfast_core::client::ClientError;
@@ -46,6 +47,16 @@ pub fn os_error(error: &io::Error) -> PyErr {
         // The class (FileNotFoundError, PermissionError, …) follows from the number.
         Some(number) => PyOSError::new_err((number, system_text(error))),
         None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// The same, with the file that it is about.
+pub fn os_error_of(error: &io::Error, path: &Path) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => {
+            PyOSError::new_err((number, system_text(error), path.as_os_str().to_owned()))
+        }
+        None => PyOSError::new_err(format!("{}: {error}", path.display())),
     }
 }
 

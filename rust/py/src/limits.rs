@@ -33,6 +33,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         REWRITE_BLOCK_BYTES,
         REWRITE_FOLLOWED_BYTES_MIN,
         REWRITE_HELD_BYTES_MAX,
+        REWRITE_PRIVATE_BLOCKS_MAX,
         REWRITE_SLOTS_MAX,
         REWRITE_PADDING_BYTES_MAX,
         ORDERED_ELEMENTS_MAX,

@@ -10,14 +10,14 @@ use dcmfast_core::storage::convert::{
 };
 use dcmfast_core::storage::naming::AreaPath;
 use dcmfast_core::storage::reader::ReadError;
-use pyo3::exceptions::{PyFileExistsError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::client::format_named;
 use crate::encoding::EncodingTable;
-use crate::error::os_error;
+use crate::error::{os_error, os_error_of};
 use crate::server::{uid, unknown};
 
 /// A file, or its bytes.
@@ -99,22 +99,20 @@ pub fn rewrite<'py>(
         }
     };
     let converted = result.map_err(|error| match error {
-        ConvertError::Target(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            PyFileExistsError::new_err((libc_eexist(&error), "File exists", target.clone()))
-        }
         ConvertError::Source(ReadError::Io(error))
-        | ConvertError::DataSet(RewriteError::Source(error))
-        | ConvertError::Target(error) => os_error(&error),
+        | ConvertError::DataSet(RewriteError::Source(error)) => match &source {
+            Source::Path(path) => os_error_of(&error, path),
+            Source::Bytes(_) => os_error(&error),
+        },
+        ConvertError::Target(error) => match &target {
+            Some(path) => os_error_of(&error, path),
+            None => os_error(&error),
+        },
         error => PyValueError::new_err(error.to_string()),
     })?;
     let Converted { transfer_syntax, bytes, is_changed } = converted;
     let data = target.is_none().then(|| PyBytes::new(py, &made));
     Ok((transfer_syntax.to_string(), bytes, is_changed, data))
-}
-
-/// The number of a name that is taken, as the system gave it.
-fn libc_eexist(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or_default()
 }
 
 fn pass(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
+import dcmfast
 from dcmfast import _rust
 from testkit.corpus import RealFile, real_files
 
@@ -120,3 +122,14 @@ def test_compressed_pixels_are_not_touched() -> None:
     fragments = bytes.fromhex("e07f1000 4f420000 ffffffff feff00e0 00000000 feffdde0 00000000")
     with pytest.raises(ValueError, match="encapsulated"):
         _rust.rewrite_data_set(fragments, EXPLICIT, BIG)
+
+
+def test_an_error_of_the_system_names_its_file(tmp_path: Path) -> None:
+    source = tmp_path / "missing.dcm"
+    with pytest.raises(FileNotFoundError) as caught:
+        dcmfast.rewrite(source, tmp_path / "out.dcm")
+    assert caught.value.filename == str(source)
+    target = tmp_path / "nowhere" / "out.dcm"
+    with pytest.raises(FileNotFoundError) as caught:
+        dcmfast.rewrite(real_files()[0].path, target)
+    assert caught.value.filename == str(target)

@@ -130,15 +130,9 @@ impl CustomDictionary {
         single.min().or_else(|| self.ranges.iter().find(is_named).map(first))
     }
 
-    /// As [`super::private_vr_of`].
-    pub fn private_vr_of(&self, creator: &[u8], tag: Tag) -> Option<DictionaryVr> {
-        let entries = self.private.get(trimmed(creator))?;
-        let holds = |entry: &&Entry| {
-            let number =
-                if entry.element.last <= 0xFF { tag.element() & 0xFF } else { tag.element() };
-            entry.group.holds(tag.group()) && entry.element.holds(number)
-        };
-        entries.iter().find(holds).and_then(|entry| meaning(entry.vr))
+    /// The entries of the blocks that `creator` reserves.
+    pub(super) fn private_block(&self, creator: &[u8]) -> Option<&[Entry]> {
+        self.private.get(trimmed(creator)).map(|entries| &entries[..])
     }
 
     /// As [`super::keyword_of`].
@@ -147,13 +141,22 @@ impl CustomDictionary {
     }
 }
 
+/// The VR of an element of a private block that has these entries.
+pub(super) fn private_vr_of(entries: &[Entry], tag: Tag) -> Option<DictionaryVr> {
+    let holds = |entry: &&Entry| {
+        let number = if entry.element.last <= 0xFF { tag.element() & 0xFF } else { tag.element() };
+        entry.group.holds(tag.group()) && entry.element.holds(number)
+    };
+    entries.iter().find(holds).and_then(|entry| meaning(entry.vr))
+}
+
 /// Blanks behind a creator's name carry no meaning (PS3.5 §6.2, LO).
 fn trimmed(creator: &[u8]) -> &[u8] {
     creator.trim_ascii_end()
 }
 
 /// What two letters of a dictionary file mean.
-fn meaning(letters: [u8; 2]) -> Option<DictionaryVr> {
+pub(super) fn meaning(letters: [u8; 2]) -> Option<DictionaryVr> {
     Some(match &letters {
         b"xs" => DictionaryVr::UsOrSs,
         b"ox" | b"px" => DictionaryVr::ObOrOw,
@@ -226,7 +229,8 @@ mod tests {
             entry((0x7001, 0x70FF, 1), (0x0004, 0x0004, 0), "ACME 1.1 ", "ST"),
         ]);
         let vr = |creator: &[u8], group, element| {
-            dictionary.private_vr_of(creator, Tag::new(group, element))
+            let entries = dictionary.private_block(creator)?;
+            private_vr_of(entries, Tag::new(group, element))
         };
         assert_eq!(vr(b"ACME 1.1", 0x0029, 0x1010), Some(is(*b"DS")));
         assert_eq!(vr(b"ACME 1.1 ", 0x0029, 0xFF10), Some(is(*b"DS")));

@@ -277,7 +277,8 @@ impl Head {
         let name = IMPLEMENTATION_VERSION_NAME.as_bytes();
         put(tag(0x13), encoded(&|out| encode::text(out, tag(0x13), Vr(*b"SH"), name)));
         let mut meta = vec![0; PREAMBLE_BYTES];
-        if is_kept && self.data_set_at > 0 {
+        if self.data_set_at > 0 {
+            // DCMTK 3.6.7 keeps it, and what other formats it belongs to (PS3.10 §7.1), with `+Fm`, too.
             meta[..PREAMBLE_BYTES].copy_from_slice(&self.bytes[..PREAMBLE_BYTES]);
         }
         meta.extend_from_slice(b"DICM");

@@ -571,7 +571,8 @@ mod tests {
     };
     use crate::limits::{
         DEFLATE_TRAILER_BYTES_MAX, ORDERED_ELEMENTS_MAX, ORDERED_INFLATED_BYTES_MAX,
-        REWRITE_PADDING_BYTES_MAX, REWRITE_SLOTS_MAX, SEQUENCE_DEPTH_MAX,
+        REWRITE_PADDING_BYTES_MAX, REWRITE_PRIVATE_BLOCKS_MAX, REWRITE_SLOTS_MAX,
+        SEQUENCE_DEPTH_MAX,
     };
     use crate::vr::Vr;
     use proptest::prelude::*;
@@ -1150,6 +1151,79 @@ mod tests {
             let is_refused =
                 matches!(result, Err(RewriteError::NotWhole(ScanError::TooManySequences)));
             assert_eq!((result.is_ok(), is_refused), (is_good, !is_good));
+        }
+    }
+
+    /// Writes an element with its VR or without.
+    type Form<'f> = &'f dyn Fn((u16, u16), [u8; 2], &[u8]) -> Vec<u8>;
+
+    /// PS3.5 §7.8.1: private elements get the VR that their creator's block has in the dictionary, in his
+    /// item alone; of two creators of one block the first counts; `+uc` does the same for UN.
+    #[test]
+    fn private_blocks_of_known_creators() {
+        let own = |form: Form<'_>, number: [u8; 2]| {
+            let inner = [
+                form((0x0009, 0x0011), *b"LO", b"GEMS_IDEN_01"),
+                form((0x0009, 0x1127), number, b"9876"),
+            ];
+            [
+                form((0x0009, 0x0010), *b"LO", b"GEMS_IDEN_01"),
+                form((0x0009, 0x1027), number, b"1234"),
+                form((0x0009, 0x1127), *b"UN", b"1234"),
+                explicit_or((0x0040, 0x0275), &inner.concat(), form),
+                form((0x0051, 0x1027), *b"UN", b"12"),
+            ]
+            .concat()
+        };
+        let plain = |tag, _, value: &[u8]| implicit(tag, value);
+        let to = |transfer_syntax, unknown| OutputEncoding {
+            transfer_syntax: Some(Uid::known(transfer_syntax)),
+            unknown,
+            ..OutputEncoding::STORESCP
+        };
+        let source = own(&plain, *b"SL");
+        let there = rewrite(&source, &output(to(EXPLICIT, Unknown::Kept), IMPLICIT)).unwrap();
+        assert_eq!(there, own(&explicit, *b"SL"));
+        let back = rewrite(&there, &output(to(IMPLICIT, Unknown::Kept), EXPLICIT)).unwrap();
+        assert_eq!(back, source);
+        let unknown = own(&explicit, *b"UN");
+        let converted = rewrite(&unknown, &output(to(EXPLICIT, Unknown::Converted), EXPLICIT));
+        assert_eq!(converted.unwrap(), there);
+        let kept = rewrite(&unknown, &output(to(EXPLICIT, Unknown::Kept), EXPLICIT)).unwrap();
+        assert_eq!(kept, unknown);
+        let late = [implicit((0x0010, 0x0020), b"ID"), source].concat();
+        let there = rewrite(&late, &output(to(EXPLICIT, Unknown::Kept), IMPLICIT)).unwrap();
+        assert!(there.starts_with(&own(&explicit, *b"SL")[..36]));
+        let twice = [
+            implicit((0x0009, 0x0010), b"GEMS_IDEN_01"),
+            implicit((0x0009, 0x0010), b"GEMS_PETD_01"),
+            implicit((0x0009, 0x1027), b"1234"),
+        ];
+        let first =
+            rewrite(&twice.concat(), &output(to(EXPLICIT, Unknown::Kept), IMPLICIT)).unwrap();
+        assert!(first.ends_with(&explicit((0x0009, 0x1027), *b"SL", b"1234")));
+    }
+
+    fn explicit_or(tag: (u16, u16), content: &[u8], form: Form<'_>) -> Vec<u8> {
+        form(tag, *b"SQ", &implicit((0xFFFE, 0xE000), content))
+    }
+
+    /// limits::REWRITE_PRIVATE_BLOCKS_MAX, at its edge: the elements of one more are unknown.
+    #[test]
+    fn edge_of_private_blocks() {
+        let last =
+            [implicit((0x7FF1, 0x0010), b"TOSHIBA_MEC_CT_1.0"), implicit((0x7FF1, 0x100B), b"12")];
+        for (others, vr) in
+            [(REWRITE_PRIVATE_BLOCKS_MAX - 1, *b"US"), (REWRITE_PRIVATE_BLOCKS_MAX, *b"UN")]
+        {
+            let others = (0..others as u16).flat_map(|at| {
+                implicit((0x0009 + 2 * (at / 200), 0x0020 + at % 200), b"GEMS_IDEN_01")
+            });
+            let source: Vec<u8> = others.chain(last.concat()).collect();
+            let transfer_syntax = Some(Uid::known(EXPLICIT));
+            let encoding = OutputEncoding { transfer_syntax, ..OutputEncoding::STORESCP };
+            let there = rewrite(&source, &output(encoding, IMPLICIT)).unwrap();
+            assert!(there.ends_with(&explicit((0x7FF1, 0x100B), vr, b"12")));
         }
     }
 

@@ -4,7 +4,8 @@
 //! other elements of the data set. Called by `rewrite::recode`.
 
 use crate::dataset::element_header::Encoding;
-use crate::dictionary::elements::{DictionaryVr, vr_of};
+use crate::dictionary::elements::DictionaryVr;
+use crate::dictionary::vr_of;
 use crate::tag::{self, Tag};
 use crate::vr::Vr;
 
@@ -75,9 +76,10 @@ impl Neighbours {
         }
     }
 
-    /// The VR of `tag` as DCMTK 3.6.7 has it, where it is told by elements of the same item only.
-    pub fn vr_as_dcmtk(self, tag: Tag) -> Vr {
-        match vr_of(tag) {
+    /// The VR of `tag`, of which a dictionary says `known`, as DCMTK 3.6.7 has it, where it is told by
+    /// elements of the same item only.
+    pub fn vr_as_dcmtk(self, tag: Tag, known: Option<DictionaryVr>) -> Vr {
+        match known {
             None => Vr::UN,
             Some(DictionaryVr::Is(vr)) => vr,
             Some(DictionaryVr::UsOrSs) if self.is_signed && SIGNED_WITH_PIXELS.contains(&tag) => {

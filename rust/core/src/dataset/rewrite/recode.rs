@@ -15,7 +15,10 @@ use super::text::{is_minimal_already, is_text, pad_of};
 use super::value::{Kind, Value, is_held, number_bytes};
 use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
 use crate::dataset::scan::ScanError;
-use crate::limits::{REWRITE_BLOCK_BYTES, REWRITE_PADDING_BYTES_MAX, SEQUENCE_DEPTH_MAX};
+use crate::dictionary::{PrivateBlock, private_block, vr_of};
+use crate::limits::{
+    REWRITE_BLOCK_BYTES, REWRITE_PADDING_BYTES_MAX, REWRITE_PRIVATE_BLOCKS_MAX, SEQUENCE_DEPTH_MAX,
+};
 use crate::tag::{self, Tag};
 use crate::vr::Vr;
 
@@ -25,6 +28,11 @@ const NO_END: u64 = u64::MAX;
 const GROUP_LENGTH_VR: Vr = Vr(*b"UL");
 /// Longest length that a header can tell.
 const LENGTH_MAX: u64 = 0xFFFF_FFFE;
+
+/// True for the elements that reserve private blocks (PS3.5 §7.8.1).
+const fn is_creator(tag: Tag) -> bool {
+    tag.group() % 2 == 1 && tag.element() >= 0x0010 && tag.element() <= 0x00FF
+}
 
 /// What an open frame holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,6 +92,17 @@ struct Frame {
     last_tag: Option<Tag>,
     group: Group,
     neighbours: Neighbours,
+    /// Where the private blocks of this item begin among those of all that is open.
+    first_block: usize,
+}
+
+/// A private block.
+struct Reserved {
+    group: u16,
+    /// The upper byte of its elements.
+    number: u16,
+    /// Nothing for a creator that is not known.
+    block: Option<PrivateBlock>,
 }
 
 impl Frame {
@@ -105,6 +124,8 @@ pub(super) struct Recoder {
     /// The frames under `top`.
     below: Vec<Frame>,
     open_sequences: usize,
+    /// Private blocks of the items that are open.
+    reserved: Vec<Reserved>,
     offset: u64,
     value: Value,
     headers: HeaderReader,
@@ -138,6 +159,7 @@ impl Recoder {
             last_tag: None,
             group: Group::NONE,
             neighbours: Neighbours::new(is_signed && !rules.is_normalised),
+            first_block: 0,
         };
         Self {
             rules,
@@ -146,6 +168,7 @@ impl Recoder {
             top,
             below: Vec::new(),
             open_sequences: 0,
+            reserved: Vec::new(),
             offset: 0,
             value: Value::NONE,
             headers: HeaderReader::new(),
@@ -222,12 +245,14 @@ impl Recoder {
             GroupLengths::Recalculated | GroupLengths::Created => return,
         };
         let is_minimal = self.rules.text == TextPadding::Minimal;
+        let minds_creators = self.minds_creators(from);
         let mut passed = 0;
         while let Some(PlainElement { tag, vr, value }) = PlainElement::first_of(input, from) {
             let bytes = PlainElement::HEADER_BYTES + value.len();
             let end = self.offset + passed + bytes as u64;
             let is_other = is_minimal && !is_minimal_already(vr, value);
-            if end > limit || last_tag >= Some(tag) || is_other || Neighbours::are_told_by(tag) {
+            let is_minded = Neighbours::are_told_by(tag) || (minds_creators && is_creator(tag));
+            if end > limit || last_tag >= Some(tag) || is_other || is_minded {
                 break;
             }
             last_tag = Some(tag);
@@ -263,8 +288,48 @@ impl Recoder {
         Err(ScanError::EndsInsideElement { offset, missing_bytes: self.top.limit - offset })
     }
 
+    /// VRs of private elements are looked for, which only those know who reserve their blocks.
+    fn minds_creators(&self, from: Encoding) -> bool {
+        let is_converted = self.rules.unknown == Unknown::Converted;
+        self.rules.is_normalised && (!from.is_explicit || is_converted)
+    }
+
+    /// The VR of `tag` in this item, by dictionary and neighbours.
+    fn vr_as_dcmtk(&self, tag: Tag) -> Vr {
+        let is_private = tag.group() % 2 == 1 && tag.element() > 0x00FF;
+        let known = if is_private {
+            let (group, number) = (tag.group(), tag.element() >> 8);
+            let blocks = self.reserved.get(self.top.first_block..).unwrap_or_default();
+            // Of two that reserve one block the first counts.
+            let block = blocks.iter().find(|one| (one.group, one.number) == (group, number));
+            block.and_then(|one| one.block?.vr_of(tag))
+        } else {
+            vr_of(tag)
+        };
+        self.top.neighbours.vr_as_dcmtk(tag, known)
+    }
+
+    /// Remembers the creator of a private block.
+    fn reserve(&mut self, tag: Tag, value: &[u8]) {
+        // DCMTK 3.6.7: blanks at the end do not count, nor what stands behind a NUL.
+        let creator = value.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
+        let creator = value.get(..creator).unwrap_or_default();
+        let block = creator.split(|byte| *byte == 0).next().and_then(private_block);
+        if self.reserved.len() < REWRITE_PRIVATE_BLOCKS_MAX {
+            self.reserved.push(Reserved { group: tag.group(), number: tag.element(), block });
+        }
+    }
+
     /// A value has gone by: writes a text, remembers what others depend on.
     fn end_value(&mut self, whole: Option<&[u8]>) {
+        if self.value.kind == Kind::Text
+            && is_creator(self.value.tag)
+            && self.minds_creators(self.top.from)
+        {
+            let held = core::mem::take(&mut self.value.held);
+            self.reserve(self.value.tag, whole.unwrap_or(&held));
+            self.value.held = held;
+        }
         let (rules, to) = (&self.rules, self.top.to);
         let value = &mut self.value;
         match value.kind {
@@ -316,6 +381,7 @@ impl Recoder {
         }
         let Some(below) = self.below.pop() else { return };
         let ended = core::mem::replace(&mut self.top, below);
+        self.reserved.truncate(ended.first_block);
         if ended.holds == Holds::Items {
             self.open_sequences -= 1;
         }
@@ -531,7 +597,7 @@ impl Recoder {
             let known = vr.is_known() || !rules.is_normalised;
             let vr = if known { vr } else { Vr::UN };
             let converted = (vr == Vr::UN && rules.unknown == Unknown::Converted)
-                .then(|| self.top.neighbours.vr_as_dcmtk(tag))
+                .then(|| self.vr_as_dcmtk(tag))
                 .filter(|vr| *vr != Vr::UN);
             if converted.is_some() {
                 // PS3.5 §6.2.2: it came in little endian, and a sequence in Implicit VR.
@@ -542,7 +608,7 @@ impl Recoder {
             // A copy: nothing inside has to be known.
             vr
         } else if rules.is_normalised {
-            self.top.neighbours.vr_as_dcmtk(tag)
+            self.vr_as_dcmtk(tag)
         } else {
             self.top.neighbours.vr_of(tag)
         };
@@ -551,7 +617,8 @@ impl Recoder {
             return self.enter_sequence(tag, vr, length, (from, to));
         }
         let is_even = length % 2 == 0;
-        let is_text = is_text(vr) && rules.text != TextPadding::Kept;
+        let is_read = is_creator(tag) && self.minds_creators(self.top.from);
+        let is_text = is_text(vr) && (rules.text != TextPadding::Kept || is_read);
         let kind = if is_text && is_held(length) {
             Kind::Text
         } else if is_text && is_even && rules.text == TextPadding::Minimal {
@@ -696,6 +763,7 @@ impl Recoder {
             } else {
                 self.top.neighbours.inside()
             },
+            first_block: self.reserved.len(),
         };
         self.below.push(core::mem::replace(&mut self.top, frame));
         if holds == Holds::Elements {

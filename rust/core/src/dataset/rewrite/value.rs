@@ -52,7 +52,8 @@ pub(super) struct Value {
     /// The bytes of a number that was cut.
     cut: [u8; 8],
     cut_bytes: usize,
-    held: Vec<u8>,
+    /// A text that was cut.
+    pub held: Vec<u8>,
     scratch: Vec<u8>,
     /// Bytes of a long text so far, and up to its last byte that is no padding.
     passed: u64,
