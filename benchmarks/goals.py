@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peers import Peer, archives, dcmfast, dcmtk, limit
-from workloads import archive_index, clients, load_generator, read_corpus, startup
+from workloads import archive_index, clients, load_generator, read_corpus, senders, startup
 
 
 class Medians:
@@ -410,6 +410,11 @@ CLIENT_GOALS = (
         20_000.0,
         at_least=True,
         unit="/s",
+    ),
+    *(
+        _beside(what, f"send_{kind}", ours, senders.DCMTK_STORESCU, bound)
+        for kind, what, bound in (("tiny", "tiny", 3.0), ("ct", "CT", 1.2))
+        for ours in (senders.STORESCU, senders.DCMSEND)
     ),
 )
 

@@ -42,6 +42,7 @@ from workloads import (
     idle_associations,
     load_generator,
     read_corpus,
+    senders,
     startup,
     store_ct,
     store_dx,
@@ -75,6 +76,7 @@ WORKLOADS: tuple[Workload, ...] = (
     *archive_million.WORKLOADS,
     *clients.WORKLOADS,
     *load_generator.WORKLOADS,
+    *senders.WORKLOADS,
 )
 
 

@@ -125,7 +125,7 @@ WORKING = {
         "--abort -tls" + _TLS + "+tla +vc +rc --no-sni --request-sni"
     ),
     "dcmsend": (
-        "-h --version --list-decoders --arguments -q -v -d -ll -lc --log-json +v +f +fo -f "
+        "-h --version --list-decoders --arguments -q -v -d -ll -lc --log-json +v +f +fo -f +rd "
         "+sd +sp -r +r -dn +dls +dly +cl -nh -nip -nuc -aet -aec +ma -ma -to -ta -td -pdu "
         "--max-send-pdu +crf --associations --json"
     ),
@@ -133,6 +133,7 @@ WORKING = {
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "+v +f +fo -f +sd +sp -r +r -rn +rn -aet -aec -x= -xe -xb -xi -xs -xy -xx -xv -xw -xt -xu "
         "-xm -xh -xn -xl -x2 -x3 -xo -x4 -x5 -xr -xd -R +C +u -u +cl --associations --json "
+        "-xf -usr -pwd -epw -kt --saml --jwt -rsp +II +IR +IS +IP "
         "-to -ts -ta -td -pdu --max-send-pdu --repeat --abort -nh -up -tls"
         + _TLS
         + "+tla --no-sni --request-sni"

@@ -32,20 +32,22 @@ def _ours(tool: str) -> Peer:
     )
 
 
-def _theirs(tool: str, name: str, variables: dict[str, str]) -> Peer:
+def theirs(tool: str, name: str, variables: dict[str, str]) -> Peer:
+    """DCMTK's program; one that is not installed is left out."""
     command = (dcmtk.path_of(tool) or f"no-dcmtk-{tool}",)
     return Peer(name, "dcmtk", command, variables, listens=False)
 
 
 _NO_DELAY = {"TCP_NODELAY": "1"}
 FINDSCU = _ours("findscu")
-DCMTK_FINDSCU = _theirs("findscu", "DCMTK findscu", _NO_DELAY)
-DCMTK_FINDSCU_AS_INSTALLED = _theirs("findscu", "DCMTK findscu, as installed", {})
-MOVESCU, DCMTK_MOVESCU = _ours("movescu"), _theirs("movescu", "DCMTK movescu", _NO_DELAY)
-GETSCU, DCMTK_GETSCU = _ours("getscu"), _theirs("getscu", "DCMTK getscu", _NO_DELAY)
+DCMTK_FINDSCU = theirs("findscu", "DCMTK findscu", _NO_DELAY)
+DCMTK_FINDSCU_AS_INSTALLED = theirs("findscu", "DCMTK findscu, as installed", {})
+MOVESCU, DCMTK_MOVESCU = _ours("movescu"), theirs("movescu", "DCMTK movescu", _NO_DELAY)
+GETSCU, DCMTK_GETSCU = _ours("getscu"), theirs("getscu", "DCMTK getscu", _NO_DELAY)
 
 
-def _start(peer: Peer, arguments: list[str]) -> subprocess.Popen[bytes]:
+def start(peer: Peer, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Start a client; its output is to be read."""
     environment = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
     return subprocess.Popen(
         [*peer.command, *arguments],
@@ -57,7 +59,7 @@ def _start(peer: Peer, arguments: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _ended(process: subprocess.Popen[bytes], output: bytes) -> float:
+def end_of(process: subprocess.Popen[bytes], output: bytes) -> float:
     """Wait for the end; return the CPU time in milliseconds."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -77,7 +79,7 @@ def _find(peer: Peer, context: Context) -> Measures:
         asked = _keys("QueryRetrieveLevel=STUDY", "StudyInstanceUID", "PatientName")
         line = ["-S", "-aec", running.title, "127.0.0.1", str(running.port), *asked]
         started = time.perf_counter()
-        process = _start(peer, line)
+        process = start(peer, line)
         assert process.stdout is not None
         output = b""
         while _FIRST not in output:
@@ -87,7 +89,7 @@ def _find(peer: Peer, context: Context) -> Measures:
             output += part
         first_s = time.perf_counter() - started
         output += process.stdout.read()
-        cpu_ms = _ended(process, output)
+        cpu_ms = end_of(process, output)
         return {"first_answer_ms": first_s * 1e3, "client_cpu_ms": cpu_ms}
 
 
@@ -101,10 +103,10 @@ def _retrieve(peer: Peer, context: Context, *, tool: str) -> Measures:
         if tool == "movescu":
             line += ["-aem", archives.DESTINATION, "+P", str(running.move_port)]
         started = time.perf_counter()
-        process = _start(peer, line)
+        process = start(peer, line)
         assert process.stdout is not None
         output = process.stdout.read()
-        cpu_ms = _ended(process, output)
+        cpu_ms = end_of(process, output)
         elapsed_s = time.perf_counter() - started
         count = len(list(Path(directory).iterdir()))
         if count != archive.objects:

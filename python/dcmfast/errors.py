@@ -210,6 +210,10 @@ class ContextNotAccepted(NetworkError):
     """No presentation context that serves the purpose; nothing was sent."""
 
 
+class UserIdentityRefused(NetworkError):
+    """The peer accepted the association and did not answer who asked for it, as it should."""
+
+
 class AssociationAborted(NetworkError):
     """The peer, or the transport below it, ended the association before its time."""
 

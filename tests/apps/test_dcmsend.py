@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from testkit import pdu
 from testkit.cases import BOTH
@@ -341,3 +342,42 @@ def test_exclusive_options(option: str) -> None:
     assert done.code == 0
     expected = "- Deflated Explicit VR" if option == "--list-decoders" else "+crf"
     assert expected in done.stdout
+
+
+@BOTH
+def test_a_dicomdir_stands_for_its_files(
+    implementation: str, objects: list[Path], running_scp: StartReceiver
+) -> None:
+    """PS3.3 Annex F: pydicom's example names 31 files, beside it and in folders below."""
+    receiver = running_scp("storescp")
+    directory = get_testdata_file("DICOMDIR")
+    arguments = ["+rd", "127.0.0.1", str(receiver.port), str(directory), objects[0]]
+    assert run_tool(implementation, "dcmsend", arguments).code == 0
+    assert len(receiver.files()) == 32
+
+
+def test_a_hostile_dicomdir_names_nothing_outside(
+    tmp_path: Path, objects: list[Path], running_scp: StartReceiver
+) -> None:
+    """A file ID with a way up is refused; without ``+rd`` a DICOMDIR is no object."""
+    receiver = running_scp("storescp")
+    write = make.Syntax()
+    record = write.element((0x0004, 0x1500), "CS", "..\\in\\0.dcm")
+    record += write.element((0x0004, 0x1510), "UI", pdu.CT)
+    record += write.element((0x0004, 0x1511), "UI", "1.2.3")
+    record += write.element((0x0004, 0x1512), "UI", pdu.EXPLICIT)
+    data_set = write.sequence((0x0004, 0x1220), [write.item(record)])
+    made = make.SyntheticObject("1.2.840.10008.1.3.10", "1.2.3.4", "", pdu.EXPLICIT, data_set)
+    (tmp_path / "disc").mkdir()
+    hostile = tmp_path / "disc" / "DICOMDIR"
+    hostile.write_bytes(make.part10(made))
+    arguments = ["+rd", "127.0.0.1", str(receiver.port), hostile]
+    done = run_tool("dcmfast", "dcmsend", arguments)
+    assert done.code == 22
+    assert "leads out of the file set" in done.stderr
+    assert receiver.files() == []
+    done = run_tool("dcmfast", "dcmsend", arguments[1:])
+    assert (done.code, done.lines[-1]) == (
+        22,
+        f"F: bad DICOM file: {hostile}: Invalid SOP Class UID",
+    )

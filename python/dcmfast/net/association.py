@@ -17,12 +17,28 @@ from dcmfast.errors import (
     RemoteProtocolError,
     SecurityFailed,
 )
+from dcmfast.types import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dcmfast.options.settings import RequestorSettings
+
+
+class Extras(Record):
+    """What an association request may carry beside its contexts."""
+
+    #: SOP class and ``SCU``, ``SCP`` or ``BOTH`` (PS3.7 §D.3.3.4).
+    roles: tuple[tuple[str, str], ...] = ()
+    #: SOP class and service class application information (PS3.7 §D.3.3.5).
+    extended_negotiation: tuple[tuple[str, bytes], ...] = ()
+    #: Type, whether an answer is asked for, primary and secondary field (PS3.7 §D.3.3.7).
+    identity: tuple[int, bool, bytes, bytes] | None = None
+
+    def classes(self, role: str) -> list[str]:
+        """Return the SOP classes for which this role is proposed."""
+        return [sop_class for sop_class, word in self.roles if word == role]
 
 
 def request(
@@ -32,6 +48,7 @@ def request(
     max_send_pdu_bytes: int | None = None,
     tls: _rust.TlsContext | None = None,
     scp_roles: Sequence[str] = (),
+    extras: Extras | None = None,
 ) -> _rust.Association:
     """Connect and associate as `settings` say.
 
@@ -47,6 +64,8 @@ def request(
         What the connection is secured with; None for plain TCP.
     scp_roles
         SOP classes whose objects the peer is to send over this association (PS3.7 §D.3.3.4).
+    extras
+        What else the request carries.
 
     Raises
     ------
@@ -57,6 +76,7 @@ def request(
     for title, what in ((settings.ae_title, "Calling"), (settings.called_ae_title, "Called")):
         if not title:
             raise ConnectionFailed(f"0006:030c Illegal service parameter: {what} AP Title")
+    extras = extras or Extras()
     try:
         return _rust.Association(
             settings.peer.host,
@@ -73,7 +93,11 @@ def request(
             tcp_no_delay=settings.is_tcp_nodelay,
             tcp_buffer_bytes=settings.tcp_buffer_bytes,
             tls=tls,
-            scp_roles=scp_roles,
+            scp_roles=[*scp_roles, *extras.classes("SCP")],
+            both_roles=extras.classes("BOTH"),
+            scu_roles=extras.classes("SCU"),
+            extended_negotiation=list(extras.extended_negotiation),
+            user_identity=extras.identity,
         )
     except _rust.AssociationError as error:
         raise translated(error) from None

@@ -11,6 +11,7 @@ from dcmfast.errors import (
     ContextNotAccepted,
     NetworkError,
     SecurityFailed,
+    UserIdentityRefused,
 )
 from dcmfast.limits import MAX_PDU_BYTES_MAX
 from dcmfast.net import association, dictionaries, tls
@@ -71,6 +72,7 @@ def associate(
     max_send_pdu_bytes: int | None = None,
     security: _rust.TlsContext | None = None,
     scp_roles: Sequence[str] = (),
+    extras: association.Extras | None = None,
 ) -> _rust.Association:
     """Associate, and tell it; at least one context is accepted.
 
@@ -79,7 +81,8 @@ def associate(
     NetworkError
         Told already, in DCMTK's words.
     """
-    _tell_block(settings, log, contexts, None)
+    extras = extras or association.Extras()
+    _tell_block(settings, log, contexts, extras, None)
     log.line("I", "Requesting Association")
     letter, gap = _REFUSED.get(settings.tool, ("F", " "))
     try:
@@ -89,6 +92,7 @@ def associate(
             max_send_pdu_bytes=max_send_pdu_bytes,
             tls=security,
             scp_roles=scp_roles,
+            extras=extras,
         )
     except AssociationRejected as error:
         if settings.tool == "getscu":
@@ -115,13 +119,22 @@ def associate(
         raise
     if link.secured is not None:
         log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
-    _tell_block(settings, log, contexts, link)
+    _tell_block(settings, log, contexts, extras, link)
     if not any(syntax for _, _, _, syntax in link.contexts()):
         head = _NOT_NEGOTIATED if settings.tool == "getscu" else ""
         own = GETSCU if settings.tool == "getscu" else ""
         log.line(letter, f"{head}No Acceptable Presentation Contexts", logger=own)
         link.abort()
         raise ContextNotAccepted("No Acceptable Presentation Contexts")
+    # Of tickets, assertions and tokens DCMTK's does not look at the answer.
+    who = extras.identity
+    if who is not None and who[1] and who[0] <= 2 and not link.is_identity_answered:
+        why = "Positive response requested but none received"
+        log.line("E", f"User Identity Negotiation failed: {why}")
+        text = "0006:0108 ASC User Identification Negotiation failed"
+        log.line("F", text)
+        link.abort()
+        raise UserIdentityRefused(text)
     # A peer without limit gets PDUs of our own largest size.
     limit = link.peer_max_pdu_bytes or MAX_PDU_BYTES_MAX
     log.line("I", f"Association Accepted (Max Send PDV: {limit - 12})")
@@ -150,6 +163,7 @@ def _tell_block(
     settings: RequestorSettings,
     log: Log,
     contexts: Sequence[tuple[str, Sequence[str]]],
+    extras: association.Extras,
     link: _rust.Association | None,
 ) -> None:
     """Show the request, or with a `link` what was negotiated: at -d, or at -v with ``+v``."""
@@ -172,6 +186,10 @@ def _tell_block(
             (number, uid, result, [syntax] if syntax else [])
             for number, uid, result, syntax in link.contexts()
         ],
+        user_identity=None
+        if extras.identity is None
+        else (extras.identity[0], extras.identity[2], extras.identity[1]),
+        extended_negotiation=list(extras.extended_negotiation),
     )
     title = "Request Parameters:" if link is None else "Association Parameters Negotiated:"
     log.line(letter, f"{title}\n{block}")

@@ -26,7 +26,7 @@ from dcmfast.errors import (
     ReportFileError,
     UnsentFileError,
 )
-from dcmfast.net import inputs, scu, tls
+from dcmfast.net import association, inputs, scu, tls
 from dcmfast.observe.progress import FileBar
 from dcmfast.policy import sending as policy
 from dcmfast.types import Record
@@ -109,9 +109,12 @@ def storescu(settings: StoreSettings) -> int:
         prefers_deflated=settings.proposal == "deflated",
         has_new_vrs=settings.has_new_vrs,
         renames=settings.is_renaming,
+        invention=settings.invention,
+        reads_dicomdir=False,
     )
     try:
         _take_in_for_storescu(settings, log, job)
+        extras = _extras(settings, log)
     except InputFileError as error:
         for letter, text in error.lines:
             log.line(letter, text)
@@ -123,22 +126,81 @@ def storescu(settings: StoreSettings) -> int:
     kinds = job.kinds()
     proposal = settings.proposal if settings.is_proposal_typed else None
     spare: tuple[policy.Context, ...] = ()
-    if not settings.is_required_only:
-        spare = policy.often_sent_contexts(settings.proposal, combine=settings.is_combining)
-    needed = policy.storescu_contexts(kinds, proposal, combine=settings.is_combining)
-    groups = _groups(job, needed, spare=spare, in_order=False)
+    fixed: tuple[policy.Context, ...] = ()
+    needed: list[tuple[policy.Context, ...]]
+    if settings.profile is not None:
+        # As it is written: nothing is added, whatever the files need.
+        fixed = tuple(
+            (one.abstract_syntax, one.transfer_syntaxes) for one in settings.profile.contexts
+        )
+        needed = [()] * len(kinds)
+    else:
+        needed = policy.storescu_contexts(kinds, proposal, combine=settings.is_combining)
+        if not settings.is_required_only:
+            spare = policy.often_sent_contexts(settings.proposal, combine=settings.is_combining)
+    groups = _groups(job, needed, fixed=fixed, spare=spare, in_order=False)
     code = 0
     try:
         # Lines and a bar would overwrite each other, and quiet means quiet.
         with FileBar(len(job) * settings.repeat, is_wanted=log.level == "warn") as advance:
             for group in groups:
-                code = _storescu_group(settings, log, job, group, security, advance)
+                code = _storescu_group(settings, log, job, group, security, extras, advance)
                 if code:
                     break
     except KeyboardInterrupt:
         code = _interrupted(log)
     _report(settings, job, code)
     return code
+
+
+#: User-Identity-Type, PS3.7 Table D.3-14.
+_IDENTITY_TYPES = {"user": 1, "password": 2, "kerberos": 3, "saml": 4, "jwt": 5}
+#: Longest field of a user identity: its length has two bytes (PS3.7 §D.3.3.7.1).
+_FIELD_BYTES_MAX = 0xFFFF
+
+
+def _extras(settings: StoreSettings, log: Log) -> association.Extras:
+    """Return what the association request carries beside its contexts.
+
+    Raises
+    ------
+    InputFileError
+        Ticket, assertion or token cannot be read.
+    """
+    profile = settings.profile
+    return association.Extras(
+        roles=() if profile is None else profile.roles,
+        extended_negotiation=() if profile is None else profile.extended_negotiation,
+        identity=_user_identity(settings, log),
+    )
+
+
+def _user_identity(settings: StoreSettings, log: Log) -> tuple[int, bool, bytes, bytes] | None:
+    import os
+
+    who = settings.identity
+    if who is None:
+        return None
+    kind, primary, secondary = _IDENTITY_TYPES[who.kind], os.fsencode(who.value), b""
+    if who.kind == "password":
+        secondary = os.fsencode(who.password)
+    elif who.kind != "user":
+        try:
+            with open(who.value, "rb") as file:
+                primary = file.read(_FIELD_BYTES_MAX + 1)
+        except OSError as error:
+            text = f"Unable to open Kerberos, SAML or JWT file: {error.strerror}"
+            raise InputFileError(("E", text)) from None
+        if not primary:
+            text = "Unable to read Kerberos, SAML or JWT info from file: File empty?"
+            raise InputFileError(("E", text))
+    if max(len(primary), len(secondary)) > _FIELD_BYTES_MAX:
+        log.line(
+            "I",
+            "Kerberos, SAML or JWT file is larger than 65535 bytes, bytes after that position are "
+            "ignored",
+        )
+    return kind, who.is_response_expected, primary[:_FIELD_BYTES_MAX], secondary[:_FIELD_BYTES_MAX]
 
 
 def _take_in_for_storescu(settings: StoreSettings, log: Log, job: _rust.SendJob) -> None:
@@ -160,6 +222,7 @@ def _storescu_group(
     job: _rust.SendJob,
     group: _Group,
     security: _rust.TlsContext | None,
+    extras: association.Extras,
     advance: Callable[[int], None],
 ) -> int:
     """Send the files of one group; return the exit code, which ends the run unless it is 0."""
@@ -185,9 +248,8 @@ def _storescu_group(
         link.abort()
         return code_of(ending)
 
-    codes = _on_associations(
-        settings, log, job, group, security, advance, finish, refused=lambda _: _NOT_ASSOCIATED
-    )
+    run = _Run(settings, log, job, group, security, extras)
+    codes = run.over_all(advance, finish, refused=lambda _: _NOT_ASSOCIATED)
     return next((code for code in codes if code), 0)
 
 
@@ -209,6 +271,8 @@ def dcmsend(settings: SendSettings) -> int:
         prefers_deflated=False,
         has_new_vrs=True,
         renames=False,
+        invention=None,
+        reads_dicomdir=settings.is_reading_dicomdir,
     )
     try:
         _take_in_for_dcmsend(settings, log, job)
@@ -264,7 +328,7 @@ def _dcmsend(settings: SendSettings, log: Log, job: _rust.SendJob) -> int:
         text = "cannot add presentation contexts: Unsupported compression or encryption"
         log.line("E", text)
         return NothingProposedError(text).exit_code_of(settings.tool)
-    groups = _groups(job, needed, spare=(), in_order=True)
+    groups = _groups(job, needed, fixed=(), spare=(), in_order=True)
     with FileBar(len(job), is_wanted=log.level == "warn") as advance:
         for group in groups[:1] if settings.is_single_association else groups:
             code = _dcmsend_group(settings, log, job, group, advance)
@@ -336,10 +400,8 @@ def _dcmsend_group(
         logger=_DCMNET,
     )
     log.line("I", "negotiating network association ...")
-    codes = _on_associations(
-        settings, log, job, group, None, advance, finish, refused=refused,
-        begun="sending SOP instances ...",
-    )  # fmt: skip
+    run = _Run(settings, log, job, group, None, None)
+    codes = run.over_all(advance, finish, refused=refused, begun="sending SOP instances ...")
     return next((code for code in codes if code), 0)
 
 
@@ -381,7 +443,7 @@ def _write_report(settings: SendSettings, log: Log, job: _rust.SendJob) -> None:
 # ---- Both
 
 
-def _job(settings: SendingSettings, log: Log, **rules: bool) -> _rust.SendJob:
+def _job(settings: SendingSettings, log: Log, **rules: object) -> _rust.SendJob:
     return _rust.SendJob(
         log.events,
         tool=settings.tool,
@@ -418,12 +480,18 @@ def _groups(
     job: _rust.SendJob,
     needed: Sequence[tuple[policy.Context, ...] | None],
     *,
+    fixed: Sequence[policy.Context],
     spare: Sequence[policy.Context],
     in_order: bool,
 ) -> list[_Group]:
     """Return what each association carries."""
     rows = [None if one is None else [_row(context) for context in one] for one in needed]
-    made = job.group(rows, fixed=[], spare=[_row(one) for one in spare], in_order=in_order)
+    made = job.group(
+        rows,
+        fixed=[_row(one) for one in fixed],
+        spare=[_row(one) for one in spare],
+        in_order=in_order,
+    )
     return [
         _Group(number=number, contexts=contexts, files=files)
         for number, (contexts, files) in enumerate(made)
@@ -444,12 +512,14 @@ class _Run:
         job: _rust.SendJob,
         group: _Group,
         security: _rust.TlsContext | None,
+        extras: association.Extras | None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._job = job
         self._group = group
         self._security = security
+        self._extras = extras
 
     def over_one(
         self,
@@ -468,6 +538,7 @@ class _Run:
                 self._log,
                 max_send_pdu_bytes=self._settings.max_send_pdu_bytes,
                 security=self._security,
+                extras=self._extras,
             )
         except NetworkError as error:
             is_empty = isinstance(error, ContextNotAccepted)
@@ -496,57 +567,52 @@ class _Run:
             raise
         return finish(link, Ending(how=how, status=status, code=code, words=words))
 
+    def over_all(
+        self,
+        advance: Callable[[int], None],
+        finish: Callable[[_rust.Association, Ending], int],
+        *,
+        refused: Callable[[Ending], int],
+        begun: str = "",
+    ) -> list[int]:
+        """Send the files over as many associations as were asked for; return each exit code."""
+        job = self._job
 
-def _on_associations(
-    settings: SendingSettings,
-    log: Log,
-    job: _rust.SendJob,
-    group: _Group,
-    security: _rust.TlsContext | None,
-    advance: Callable[[int], None],
-    finish: Callable[[_rust.Association, Ending], int],
-    *,
-    refused: Callable[[Ending], int],
-    begun: str = "",
-) -> list[int]:
-    """Send the files of one group; return an exit code for each association."""
-    run = _Run(settings, log, job, group, security)
+        def look() -> None:
+            advance(job.done())
 
-    def look() -> None:
-        advance(job.done())
+        count = min(self._settings.associations, self._group.files * self._settings.repeat)
+        if count <= 1:
+            return [self.over_one(finish, refused, begun=begun, look=look)]
+        # Imported here: one association needs no thread.
+        from threading import Thread
 
-    count = min(settings.associations, group.files * settings.repeat)
-    if count <= 1:
-        return [run.over_one(finish, refused, begun=begun, look=look)]
-    # Imported here: one association needs no thread.
-    from threading import Thread
+        codes: list[int] = []
 
-    codes: list[int] = []
+        def work() -> None:
+            # Nobody looks at an exception of a thread; one is a fault of ours.
+            code = _NOT_ASSOCIATED
+            try:
+                code = self.over_one(finish, refused, begun=begun, look=lambda: None)
+            finally:
+                codes.append(code)
+                if code:
+                    job.end()
 
-    def work() -> None:
-        # Nobody looks at an exception of a thread; an engine's is a fault of ours.
-        code = _NOT_ASSOCIATED
+        threads = [Thread(target=work) for _ in range(count)]
+        for thread in threads:
+            thread.start()
         try:
-            code = run.over_one(finish, refused, begun=begun, look=lambda: None)
-        finally:
-            codes.append(code)
-            if code:
-                job.end()
-
-    threads = [Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_LOOK_S)
-                look()
-    except KeyboardInterrupt:
-        job.end()
-        for thread in threads:
-            thread.join()
-        raise
-    return codes
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(_LOOK_S)
+                    look()
+        except KeyboardInterrupt:
+            job.end()
+            for thread in threads:
+                thread.join()
+            raise
+        return codes
 
 
 def _report(settings: SendingSettings, job: _rust.SendJob, code: int) -> None:

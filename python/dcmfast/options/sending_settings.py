@@ -10,13 +10,27 @@ from dcmfast.config import assoc_cfg
 from dcmfast.errors import AssociationConfigurationError, ProfileError
 from dcmfast.options import settings
 from dcmfast.options.settings import RequestorSettings
+from dcmfast.types import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from dcmfast.config.assoc_cfg import NegotiationProfile
     from dcmfast.options.option import FrontEnd
     from dcmfast.options.parsed import ParsedOptions
+
+
+class UserIdentity(Record):
+    """Who asks for an association, PS3.7 Annex D.3.3.7."""
+
+    #: ``user``, ``password``, ``kerberos``, ``saml`` or ``jwt``.
+    kind: str
+    #: The user's name, or the file that holds ticket, assertion or token.
+    value: str
+    #: Of ``password``; may be empty.
+    password: str
+    is_response_expected: bool
 
 
 class SendingSettings(RequestorSettings):
@@ -56,6 +70,11 @@ class StoreSettings(SendingSettings):
     has_new_vrs: bool
     #: ``.done`` or ``.bad`` is appended to the names of files that were dealt with.
     is_renaming: bool
+    #: What is proposed, instead of `proposal`.
+    profile: NegotiationProfile | None
+    identity: UserIdentity | None
+    #: Objects get new identities: instances of a series, series of a study, studies of a patient.
+    invention: tuple[int, int, int] | None
 
 
 class SendSettings(SendingSettings):
@@ -76,15 +95,22 @@ class SendSettings(SendingSettings):
 
 def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | ParsedOptions:
     """Read storescu's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
+    profiles: list[NegotiationProfile] = []
+    missing: list[str] = []
 
-    def read_profile(path: str, _name: str) -> None:
-        # Proposing by a profile is still to come, but a file that is wrong is wrong already.
+    def read_profile(path: str, name: str) -> None:
+        key = assoc_cfg.reference(name)
         try:
-            assoc_cfg.read(path)
+            profile = assoc_cfg.read(path).get(key)
         except AssociationConfigurationError as error:
             raise ProfileError(
                 ("E", f"reading config file: {error}"), *settings.stands_at("E", error.place)
             ) from None
+        if profile is None:
+            # DCMTK's storescu finds out when it builds its request.
+            missing.append(key)
+        else:
+            profiles.append(profile)
 
     parsed = settings.parse(front_end, arguments, {"profile": read_profile})
     if parsed.exclusive:
@@ -92,6 +118,8 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
 
     def build() -> StoreSettings:
         settings.refuse_unavailable(parsed)
+        if missing:
+            raise ProfileError(("F", f"0006:0426 profile key undefined: {missing[0]}"))
         return StoreSettings(
             **_sending(parsed),
             proposal=parsed.choice("proposal"),
@@ -101,6 +129,9 @@ def storescu(front_end: FrontEnd, arguments: list[str]) -> StoreSettings | Parse
             is_uid_padding_allowed=parsed.flag("uid_padding"),
             has_new_vrs=parsed.choice("new_vr") == "enable",
             is_renaming=parsed.choice("rename") == "yes",
+            profile=profiles[0] if profiles else None,
+            identity=_identity(parsed),
+            invention=_invention(parsed),
         )
 
     return settings.built(parsed, build)
@@ -125,6 +156,33 @@ def dcmsend(front_end: FrontEnd, arguments: list[str]) -> SendSettings | ParsedO
         )
 
     return settings.built(parsed, build)
+
+
+def _identity(parsed: ParsedOptions) -> UserIdentity | None:
+    """Return what the options of user identity negotiation ask for."""
+    if not parsed.flag("user_identity"):
+        return None
+    kind, password = parsed.choice("user_identity"), ""
+    if parsed.flag("password"):
+        kind = "password"
+        password = str((*parsed.values("password"), "")[0])
+    return UserIdentity(
+        kind=kind,
+        value=str(parsed.values("user_identity")[0]),
+        password=password,
+        is_response_expected=parsed.flag("positive_response"),
+    )
+
+
+#: What is counted, from the instances of a series up.
+_COUNTS = ("invent_series", "invent_study", "invent_patient")
+
+
+def _invention(parsed: ParsedOptions) -> tuple[int, int, int] | None:
+    if not any(parsed.flag(field) for field in ("invent_instance", *_COUNTS)):
+        return None
+    instances, series, studies = (settings.number(parsed, field) for field in _COUNTS)
+    return instances, series, studies
 
 
 def _sending(parsed: ParsedOptions) -> dict[str, Any]:

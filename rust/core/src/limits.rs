@@ -122,6 +122,11 @@ pub const AREA_LOOK_MS: u64 = 10;
 /// Age from which an unlocked part file is stale although a process of its owner's number lives, in
 /// seconds: far longer than an owner takes from creating the file to locking it.
 pub const STALE_PART_AGE_S: u64 = 60;
+/// A DICOMDIR that is read for the files that it names: a record takes some 500 bytes, so that
+/// half a million files find room.
+pub const DICOMDIR_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What stands in a data set before the last value that is invented (0020,0013); a few kilobytes.
+pub const INVENTED_HEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Head of a file that is read to find its UIDs; file meta information and the first elements of
 /// the data set are a few hundred bytes, private information may take more.
 pub const FILE_META_BYTES_MAX: usize = 262_144;

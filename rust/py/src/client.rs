@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use dcmfast_core::acse::block::{AssociationBlock, ContextBlock};
+use dcmfast_core::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::query::{Pending, ResponseData};
 use dcmfast_core::client::{Interrupt, Proposal, Requestor};
@@ -23,7 +23,10 @@ use dcmfast_core::server::getting::Getting;
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{Cut, InputFormat, ReadError, StoredInstance, cut_of, inspect};
 use dcmfast_core::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
-use dcmfast_core::ul::pdu::{APPLICATION_CONTEXT_NAME, PresentationResult, RoleSelection, UidItem};
+use dcmfast_core::ul::pdu::{
+    APPLICATION_CONTEXT_NAME, ExtendedNegotiation, PresentationResult, RoleSelection, UidItem,
+    UserIdentity,
+};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -116,8 +119,10 @@ type Shown = (u8, String, Option<u8>, Vec<String>);
 /// An association as DCMTK's lines show it: `A-ASSOCIATE-RQ` as proposed, `-AC` as negotiated.
 #[pyfunction]
 #[pyo3(signature = (
-    kind, *, calling, called, max_pdu_bytes, peer_max_pdu_bytes, peer_implementation, contexts
+    kind, *, calling, called, max_pdu_bytes, peer_max_pdu_bytes, peer_implementation, contexts,
+    user_identity=None, extended_negotiation=Vec::new(),
 ))]
+#[allow(clippy::too_many_arguments)]
 pub fn association_block(
     kind: &str,
     calling: &str,
@@ -126,7 +131,18 @@ pub fn association_block(
     peer_max_pdu_bytes: u32,
     peer_implementation: (String, String),
     contexts: Vec<Shown>,
+    user_identity: Option<(u8, Vec<u8>, bool)>,
+    extended_negotiation: Vec<(String, Vec<u8>)>,
 ) -> PyResult<String> {
+    let requested = extended_negotiation
+        .iter()
+        .map(|(class, information)| Ok((uid(class)?.text(), &information[..])))
+        .collect::<PyResult<_>>()?;
+    let user_identity = user_identity.as_ref().map(|(kind, name, response)| UserIdentityBlock {
+        kind: *kind,
+        user_name: (*kind <= 2).then_some(&name[..]),
+        response_requested: *response,
+    });
     let is_request = kind == "A-ASSOCIATE-RQ";
     let shown = |(id, abstract_syntax, result, syntaxes): Shown| -> PyResult<ContextBlock> {
         let syntaxes = syntaxes.iter().map(|syntax| Ok(uid(syntax)?.text()));
@@ -151,8 +167,8 @@ pub fn association_block(
         responding: Some(called),
         max_pdu_bytes: (max_pdu_bytes, peer_max_pdu_bytes),
         contexts: contexts.into_iter().map(shown).collect::<PyResult<_>>()?,
-        extended_negotiation: (Vec::new(), Vec::new()),
-        user_identity: None,
+        extended_negotiation: (requested, Vec::new()),
+        user_identity,
     };
     Ok(block.to_string())
 }
@@ -172,6 +188,9 @@ type Answered = (u8, String, u8, Option<String>);
 
 /// Responses to C-GET are gathered so long, unless the final one comes.
 const GET_PORTION: Duration = Duration::from_millis(250);
+
+/// Type of a user identity, whether an answer is asked for, primary and secondary field.
+type IdentityRow = (u8, bool, Vec<u8>, Vec<u8>);
 
 /// One association, requested by us.
 #[pyclass(frozen, module = "dcmfast._rust")]
@@ -301,13 +320,15 @@ fn ended() -> PyErr {
 impl Association {
     /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes
     /// each; for those of `scp_roles` the role of an SCP is proposed, for those of `both_roles` that
-    /// of an SCU, too.
+    /// of an SCU, too, and for those of `scu_roles` that alone. `user_identity` is a type, whether an
+    /// answer is asked for, and two fields.
     #[new]
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
         connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
         tcp_no_delay=true, tcp_buffer_bytes=None, tls=None, scp_roles=Vec::new(),
-        both_roles=Vec::new(),
+        both_roles=Vec::new(), scu_roles=Vec::new(), extended_negotiation=Vec::new(),
+        user_identity=None,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -328,6 +349,9 @@ impl Association {
         tls: Option<Bound<'_, TlsContext>>,
         scp_roles: Vec<String>,
         both_roles: Vec<String>,
+        scu_roles: Vec<String>,
+        extended_negotiation: Vec<(String, Vec<u8>)>,
+        user_identity: Option<IdentityRow>,
     ) -> PyResult<Self> {
         let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
         let contexts = contexts
@@ -344,13 +368,33 @@ impl Association {
             calling: AeTitle::new(calling.as_bytes()),
             called: AeTitle::new(called.as_bytes()),
             contexts,
-            roles: [(&scp_roles, false), (&both_roles, true)]
+            roles: [
+                (&scp_roles, false, true),
+                (&both_roles, true, true),
+                (&scu_roles, true, false),
+            ]
+            .into_iter()
+            .flat_map(|(classes, scu, scp)| classes.iter().map(move |class| (class, scu, scp)))
+            .map(|(class, scu, scp)| {
+                Ok(RoleSelection { sop_class_uid: uid(class)?.text(), scu, scp })
+            })
+            .collect::<PyResult<_>>()?,
+            extended_negotiation: extended_negotiation
                 .into_iter()
-                .flat_map(|(classes, scu)| classes.iter().map(move |class| (class, scu)))
-                .map(|(class, scu)| {
-                    Ok(RoleSelection { sop_class_uid: uid(class)?.text(), scu, scp: true })
+                .map(|(class, information)| {
+                    Ok(ExtendedNegotiation { sop_class_uid: uid(&class)?.text(), information })
                 })
                 .collect::<PyResult<_>>()?,
+            user_identity: user_identity.map(
+                |(identity_type, positive_response_requested, primary_field, secondary_field)| {
+                    UserIdentity {
+                        identity_type,
+                        positive_response_requested,
+                        primary_field,
+                        secondary_field,
+                    }
+                },
+            ),
             max_pdu_bytes,
             max_send_pdu_bytes,
             transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
@@ -411,6 +455,12 @@ impl Association {
     #[getter]
     fn secured(&self) -> Option<String> {
         self.negotiated.secured.clone()
+    }
+
+    /// True when the peer answered the user identity.
+    #[getter]
+    fn is_identity_answered(&self) -> PyResult<bool> {
+        Ok(self.lock().as_ref().ok_or_else(ended)?.is_identity_answered())
     }
 
     /// Message ID of the next request.

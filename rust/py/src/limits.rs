@@ -39,6 +39,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ORDERED_ELEMENTS_MAX,
         ORDERED_INFLATED_BYTES_MAX,
         HEAD_HOLD_BYTES_MAX,
+        DICOMDIR_BYTES_MAX,
+        INVENTED_HEAD_BYTES_MAX,
         FILE_EXTENSION_BYTES_MAX,
         FOLDER_NAME_BYTES_MAX,
         STUDY_PREFIX_BYTES_MAX,

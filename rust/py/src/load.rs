@@ -120,6 +120,8 @@ impl LoadRun {
             called: AeTitle::new(called.as_bytes()),
             contexts: Vec::new(),
             roles: Vec::new(),
+            extended_negotiation: Vec::new(),
+            user_identity: None,
             max_pdu_bytes,
             max_send_pdu_bytes: None,
             tls: tls.map(|tls| tls.get().context.clone()),

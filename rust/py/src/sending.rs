@@ -9,6 +9,7 @@ use dcmfast_core::client::ClientError;
 use dcmfast_core::console::Console;
 use dcmfast_core::dataset::rewrite::OutputEncoding;
 use dcmfast_core::log::Logger;
+use dcmfast_core::sending::invent::Counts;
 use dcmfast_core::sending::narration::condition;
 use dcmfast_core::sending::{Context, Dialect, Group, Grouping, Job, Plan, Turn, Worker};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -38,6 +39,9 @@ struct PlanTable {
     deflate_level: Option<u32>,
     renames: bool,
     has_dots: bool,
+    /// Instances of a series, series of a study, studies of a patient.
+    invention: Option<(u64, u64, u64)>,
+    reads_dicomdir: bool,
 }
 
 /// All files of a run, and what came of them.
@@ -97,6 +101,12 @@ impl SendJob {
             },
             renames: table.renames,
             has_dots: table.has_dots,
+            invention: table.invention.map(|(instances, series, studies)| Counts {
+                instances,
+                series,
+                studies,
+            }),
+            reads_dicomdir: table.reads_dicomdir,
         };
         let job = RwLock::new(Arc::new(Job::new(plan, logger)));
         Ok(Self { job, groups: Mutex::new(Vec::new()) })

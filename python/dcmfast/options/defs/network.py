@@ -260,7 +260,6 @@ USER = Option(
     summary="[u]ser name: string\nauthenticate using user name u",
     choice="user",
     values=(Text(),),
-    available=False,
 )
 PASSWORD = Option(
     field="password",
@@ -269,7 +268,6 @@ PASSWORD = Option(
     choice="password",
     values=(Text(),),
     needs=(_USER,),
-    available=False,
 )
 EMPTY_PASSWORD = Option(
     field="password",
@@ -277,7 +275,6 @@ EMPTY_PASSWORD = Option(
     summary="send empty password (only with --user)",
     choice="empty",
     needs=(_USER,),
-    available=False,
 )
 KERBEROS = Option(
     field="user_identity",
@@ -285,7 +282,6 @@ KERBEROS = Option(
     summary="[f]ilename: string\nread kerberos ticket from file f",
     choice="kerberos",
     values=(Text(),),
-    available=False,
 )
 SAML = Option(
     field="user_identity",
@@ -293,7 +289,6 @@ SAML = Option(
     summary="[f]ilename: string\nread SAML request from file f",
     choice="saml",
     values=(Text(),),
-    available=False,
 )
 JWT = Option(
     field="user_identity",
@@ -301,7 +296,6 @@ JWT = Option(
     summary="[f]ilename: string\nread JWT data from file f",
     choice="jwt",
     values=(Text(),),
-    available=False,
 )
 POS_RESPONSE = Option(
     field="positive_response",
@@ -312,5 +306,4 @@ POS_RESPONSE = Option(
             text="--user, --kerberos or --saml", any_of=("--user", "--kerberos", "--saml", "--jwt")
         ),
     ),
-    available=False,
 )

@@ -187,7 +187,6 @@ INVENT_INSTANCE = Option(
     field="invent_instance",
     names=("--invent-instance", "+II"),
     summary="invent a new SOP instance UID for every image\nsent",
-    available=False,
 )
 INVENT_SERIES = Option(
     field="invent_series",
@@ -199,7 +198,6 @@ INVENT_SERIES = Option(
     ),
     values=(Unsigned(minimum=1),),
     default=100,
-    available=False,
 )
 INVENT_STUDY = Option(
     field="invent_study",
@@ -211,7 +209,6 @@ INVENT_STUDY = Option(
     ),
     values=(Unsigned(minimum=1),),
     default=50,
-    available=False,
 )
 INVENT_PATIENT = Option(
     field="invent_patient",
@@ -223,5 +220,4 @@ INVENT_PATIENT = Option(
     ),
     values=(Unsigned(minimum=1),),
     default=25,
-    available=False,
 )

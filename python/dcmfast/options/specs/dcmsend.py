@@ -56,7 +56,7 @@ DCMSEND = FrontEnd(
                 Section(
                     title="input files",
                     options=(
-                        processing.READ_FROM_DICOMDIR.replace(available=False),
+                        processing.READ_FROM_DICOMDIR,
                         processing.SCAN_DIRECTORIES,
                         processing.SCAN_PATTERN.replace(
                             summary="[p]attern: string (only w/ --scan-directories)\n"

@@ -76,7 +76,6 @@ STORESCU = FrontEnd(
                                 "--required",
                                 "--combine",
                             ),
-                            available=False,
                         ),
                     ),
                 ),

@@ -27,8 +27,9 @@ use crate::net::tcp::{
 use crate::net::tls::{HandshakeEnd, TlsContext, TlsFault};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::pdu::{
-    APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, PresentationResult,
-    ProposedContext, RoleSelection, TitleFields, UidItem, UserInformation,
+    APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, ExtendedNegotiation,
+    PresentationResult, ProposedContext, RoleSelection, TitleFields, UidItem, UserIdentity,
+    UserInformation,
 };
 use crate::ul::pdv::{ContextIds, Fragmenter, MaximumTooSmall};
 use crate::ul::provider::{Indication, LocalProtocolError, UpperLayer};
@@ -51,6 +52,10 @@ pub struct Proposal {
     pub contexts: Vec<(Uid, Vec<Uid>)>,
     /// Roles asked for, by SOP class (PS3.7 §D.3.3.4); none asks for the default, SCU.
     pub roles: Vec<RoleSelection>,
+    /// Service class application information by SOP class (PS3.7 §D.3.3.5).
+    pub extended_negotiation: Vec<ExtendedNegotiation>,
+    /// Who asks (PS3.7 §D.3.3.7); `None` does not say.
+    pub user_identity: Option<UserIdentity>,
     /// Longest P-DATA-TF announced, in bytes.
     pub max_pdu_bytes: u32,
     /// Longest P-DATA-TF sent, in bytes, when below the peer's own limit (`--max-send-pdu`).
@@ -224,6 +229,8 @@ pub struct Requestor {
     contexts: Vec<NegotiatedContext>,
     peer_max_pdu_bytes: Option<u32>,
     peer_implementation: (String, String),
+    /// The peer answered the user identity (PS3.7 §D.3.3.7.2).
+    is_identity_answered: bool,
     dimse_timeout: Option<Duration>,
     socket_timeout: Option<Duration>,
     acse_timeout: Option<Duration>,
@@ -282,6 +289,7 @@ impl Requestor {
             contexts: Vec::new(),
             peer_max_pdu_bytes: None,
             peer_implementation: Default::default(),
+            is_identity_answered: false,
             dimse_timeout: proposal.dimse_timeout,
             socket_timeout: proposal.socket_timeout,
             acse_timeout: proposal.acse_timeout,
@@ -310,6 +318,7 @@ impl Requestor {
         if let Some(information) = &accept.user_information {
             let uid = information.implementation_class_uid.text();
             let name = information.implementation_version_name.as_deref().unwrap_or_default();
+            self.is_identity_answered = information.user_identity_response.is_some();
             self.peer_implementation = (
                 uid.map_or_else(String::new, |uid| escaped(uid.as_bytes()).to_string()),
                 escaped(name).to_string(),
@@ -372,6 +381,11 @@ impl Requestor {
     /// The peer's implementation class UID and version name, escaped.
     pub fn peer_implementation(&self) -> (&str, &str) {
         (&self.peer_implementation.0, &self.peer_implementation.1)
+    }
+
+    /// True when the peer answered the user identity.
+    pub fn is_identity_answered(&self) -> bool {
+        self.is_identity_answered
     }
 
     /// How messages are cut.
@@ -439,6 +453,7 @@ impl Requestor {
             contexts: aside.contexts,
             peer_max_pdu_bytes: aside.peer_max_pdu_bytes,
             peer_implementation: aside.peer_implementation,
+            is_identity_answered: false,
             dimse_timeout,
             socket_timeout,
             acse_timeout,
@@ -474,6 +489,8 @@ fn request_of(proposal: &Proposal) -> AssociateRq {
             implementation_class_uid: UidItem::of(Uid::known(IMPLEMENTATION_CLASS_UID)),
             implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.into()),
             roles: proposal.roles.clone(),
+            extended_negotiation: proposal.extended_negotiation.clone(),
+            user_identity: proposal.user_identity.clone(),
             ..UserInformation::default()
         }),
     }

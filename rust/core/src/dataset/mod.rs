@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod character_set;
+pub mod directory;
 pub mod dump;
 mod element_header;
 pub mod element_table;
@@ -12,6 +13,7 @@ pub mod json;
 pub mod query_keys;
 pub mod rewrite;
 pub mod scan;
+pub mod substitute;
 pub mod transfer_syntax;
 pub mod walk;
 pub mod xml;

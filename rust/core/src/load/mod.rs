@@ -395,6 +395,8 @@ mod tests {
             called: AeTitle::new(b"ANY"),
             contexts: Vec::new(),
             roles: Vec::new(),
+            extended_negotiation: Vec::new(),
+            user_identity: None,
             max_pdu_bytes: 16_384,
             max_send_pdu_bytes: None,
             transport: TransportOptions::default(),

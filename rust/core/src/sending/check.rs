@@ -3,10 +3,13 @@
 //! Source: DCMTK 3.6.7's `dcmsend`, as run: which UIDs it refuses, and in which words. Reads the
 //! head only; that a data set is whole is seen when its turn comes. Called by `sending::Job`.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::dataset::directory::{FileRecord, files};
 use crate::dataset::transfer_syntax::long_name;
 use crate::dictionary::uids::{name_of, storage_prefix};
+use crate::limits::DICOMDIR_BYTES_MAX;
 use crate::log::system_text;
 use crate::storage::backend::open_for_reading;
 use crate::storage::reader::{InputFormat, ReadError, StoredInstance, inspect};
@@ -24,6 +27,46 @@ const STANDARD: &[u8] = b"1.2.840.10008";
 /// See [`ReadError`].
 pub fn look(path: &Path, format: InputFormat) -> Result<StoredInstance, ReadError> {
     inspect(&mut open_for_reading(path)?, format)
+}
+
+/// The files that the DICOMDIR at `path` names.
+///
+/// # Errors
+///
+/// In words.
+pub fn files_of(path: &Path) -> Result<Vec<FileRecord>, String> {
+    let mut file = open_for_reading(path).map_err(|error| system_text(&error))?;
+    let found = inspect(&mut file, InputFormat::File).map_err(|error| reason(&error))?;
+    if found.data_set_bytes > DICOMDIR_BYTES_MAX {
+        return Err(format!("Invalid DICOMDIR: more than {DICOMDIR_BYTES_MAX} bytes"));
+    }
+    let mut data_set = Vec::new();
+    file.seek(SeekFrom::Start(found.data_set_offset)).map_err(|error| system_text(&error))?;
+    file.take(DICOMDIR_BYTES_MAX)
+        .read_to_end(&mut data_set)
+        .map_err(|error| system_text(&error))?;
+    files(&data_set).map_err(|error| format!("Invalid DICOMDIR: {error}"))
+}
+
+/// Class, transfer syntax and instance of a file that a DICOMDIR names.
+///
+/// # Errors
+///
+/// DCMTK's words for what is wrong with them.
+pub fn record(file: &FileRecord, checks_uids: bool) -> Result<(Uid, Uid, UidText), &'static str> {
+    let class = file.class.ok_or("Invalid SOP Class UID")?;
+    let uid = file.instance.filter(|uid| !uid.is_empty()).ok_or("Invalid SOP Instance UID")?;
+    let syntax = file.syntax.and_then(UidText::to_uid).ok_or("Invalid Transfer Syntax UID")?;
+    let instance = StoredInstance {
+        sop_class_uid: class,
+        sop_instance_uid: uid,
+        transfer_syntax: syntax,
+        data_set_offset: 0,
+        data_set_bytes: 0,
+    };
+    let class =
+        if checks_uids { uids(&instance) } else { class.to_uid().ok_or("Invalid SOP Class UID") };
+    Ok((class?, syntax, uid))
 }
 
 /// `error` in words, DCMTK's where it has some.

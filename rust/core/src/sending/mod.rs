@@ -8,11 +8,12 @@
 //! accepted is decided here. Source: PS3.4 Annex B, PS3.7 §9.1.1. Called by `dcmfast._rust`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use self::invent::{Counts, Inventor};
 use self::narration::Lines;
 use self::object::{Body, Fault, Object, Wanted, prepare};
 use crate::client::send::DataSet;
@@ -31,9 +32,13 @@ use crate::storage::reader::{InputFormat, ReadError};
 use crate::uid::{Uid, UidText};
 
 pub mod check;
+pub mod invent;
 pub mod narration;
 pub mod object;
 pub mod report;
+
+/// Media Storage Directory Storage, PS3.10 §8.6.
+const DICOMDIR: &[u8] = b"1.2.840.10008.1.3.10";
 
 /// Whose words and rules hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,10 @@ pub struct Plan {
     pub renames: bool,
     /// Progress is shown on standard output, where nothing else goes.
     pub has_dots: bool,
+    /// Objects get new identities.
+    pub invention: Option<Counts>,
+    /// A DICOMDIR stands for the files that it names.
+    pub reads_dicomdir: bool,
 }
 
 /// Files alike: SOP class and transfer syntax, which decide what is proposed.
@@ -147,6 +156,7 @@ pub struct Job {
     /// What the front end decided.
     pub plan: Plan,
     lines: Lines,
+    inventor: Option<Mutex<Inventor>>,
     entries: Vec<Entry>,
     kinds: Vec<Kind>,
     kind_numbers: HashMap<Kind, usize>,
@@ -173,6 +183,7 @@ impl Job {
     pub fn new(plan: Plan, logger: Arc<Logger>) -> Self {
         Self {
             lines: Lines::new(logger, plan.dialect, plan.has_dots),
+            inventor: plan.invention.map(|counts| Mutex::new(Inventor::new(counts))),
             plan,
             entries: Vec::new(),
             kinds: Vec::new(),
@@ -199,6 +210,9 @@ impl Job {
                 return Err(BadFile { reason: check::reason(&error), path, is_missing });
             }
         };
+        if self.plan.reads_dicomdir && instance.sop_class_uid.as_bytes() == DICOMDIR {
+            return self.add_directory(path);
+        }
         let known = if self.plan.checks_uids {
             check::uids(&instance)
         } else {
@@ -213,6 +227,46 @@ impl Job {
         self.lines.added(&instance.sop_instance_uid);
         let kind = self.kind((class, instance.transfer_syntax));
         self.entries.push(Entry { path, kind, instance: instance.sop_instance_uid });
+        Ok(())
+    }
+
+    /// Takes in what a DICOMDIR names, up to the first that cannot be sent.
+    fn add_directory(&mut self, path: PathBuf) -> Result<(), BadFile> {
+        let bad = |path: &Path, reason: String| {
+            let path = path.to_path_buf();
+            Err(BadFile { path, reason, is_missing: false })
+        };
+        let files = match check::files_of(&path) {
+            Ok(files) => files,
+            Err(reason) => return bad(&path, reason),
+        };
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        let before = self.entries.len();
+        for file in files {
+            let mut name = folder.to_path_buf();
+            name.extend(&file.file_id);
+            let kind = if file.is_within() {
+                check::record(&file, self.plan.checks_uids)
+            } else {
+                Err("Invalid DICOMDIR: the file ID leads out of the file set")
+            };
+            match kind {
+                Ok((class, syntax, uid)) => {
+                    self.lines.added(&uid);
+                    let kind = self.kind((class, syntax));
+                    self.entries.push(Entry { path: name, kind, instance: uid });
+                }
+                Err(reason) => {
+                    self.lines.bad_record(&name, reason);
+                    if self.plan.is_halting {
+                        return bad(&path, reason.to_owned());
+                    }
+                }
+            }
+        }
+        if self.entries.len() == before {
+            return bad(&path, "Invalid DICOMDIR: it names no file that can be sent".to_owned());
+        }
         Ok(())
     }
 
@@ -413,7 +467,11 @@ impl Worker {
         let choose = |class: &UidText, syntax: &Uid| {
             choose(&self.contexts, class, syntax, plan.prefers_deflated)
         };
-        let wanted = Wanted { format: plan.format, encoding: plan.encoding, choose: &choose };
+        let inventor = self.job.inventor.as_ref();
+        let identity =
+            inventor.map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).next());
+        let (format, encoding) = (plan.format, plan.encoding);
+        let wanted = Wanted { format, encoding, choose: &choose, identity };
         let object = prepare(&entry.path, &wanted, std::mem::take(&mut self.spare));
         Some((place, object))
     }
@@ -434,6 +492,9 @@ impl Worker {
             Err(fault) => return self.fault(place, &entry.path, &fault),
         };
         let Object { instance, context, .. } = &object;
+        if let Some(invented) = &object.invented {
+            lines.inventing(&invented.0, &invented.1);
+        }
         let (context_id, sent_as) = *context;
         let (class, uid) = (instance.sop_class_uid, instance.sop_instance_uid);
         lines.converting(&instance.transfer_syntax, &sent_as);
@@ -515,7 +576,7 @@ impl Worker {
     }
 
     /// A file that was not sent.
-    fn fault(&mut self, place: Place, path: &std::path::Path, fault: &Fault) -> Option<Turn> {
+    fn fault(&mut self, place: Place, path: &Path, fault: &Fault) -> Option<Turn> {
         self.job.set(place.number, |outcome| {
             outcome.state = match fault {
                 Fault::NoContext(_) => State::NoContext,

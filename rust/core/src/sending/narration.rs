@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Dialect;
+use super::invent::Identity;
 use super::object::Fault;
 use crate::client::ClientError;
 use crate::dataset::transfer_syntax::long_name;
@@ -17,6 +18,7 @@ use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
 use crate::dimse::status::{Operation, Status};
 use crate::log::{Level, Logger, escaped, system_text};
+use crate::tag::Tag;
 use crate::uid::{Uid, UidText};
 
 /// Our own lines about files.
@@ -76,6 +78,32 @@ impl Lines {
             Dialect::Dcmsend => {
                 self.say(Level::Debug, format_args!("sending SOP instance from file: {path}"));
             }
+        }
+    }
+
+    /// A record of a DICOMDIR that is left out.
+    pub fn bad_record(&self, path: &Path, reason: &str) {
+        let path = path.display();
+        self.say(
+            Level::Error,
+            format_args!(
+                "cannot add DICOM file from DICOMDIR to the transfer list: {path}: {reason}"
+            ),
+        );
+    }
+
+    /// An object gets a new identity; of what is new the elements `found` were there.
+    pub fn inventing(&self, identity: &Identity, found: &[Tag]) {
+        for line in identity.to_string().split('\n') {
+            self.say(Level::Info, format_args!("{line}"));
+        }
+        for (tag, name) in Identity::missing(found) {
+            self.say(
+                Level::Error,
+                format_args!(
+                    "updateStringAttributeValue: cannot find: {name} {tag}: Tag not found"
+                ),
+            );
         }
     }
 

@@ -9,16 +9,20 @@ use std::fmt;
 use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::invent::Identity;
 use crate::dataset::rewrite::{
-    OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, survey,
+    GroupLengths, OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, is_convertible,
+    survey,
 };
-use crate::dataset::transfer_syntax::{TransferSyntax, long_name};
-use crate::limits::{FILE_META_BYTES_MAX, RETRIEVE_HELD_BYTES_MAX};
+use crate::dataset::substitute::substitute;
+use crate::dataset::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, long_name};
+use crate::limits::{FILE_META_BYTES_MAX, INVENTED_HEAD_BYTES_MAX, RETRIEVE_HELD_BYTES_MAX};
 use crate::log::{escaped, system_text};
 use crate::storage::backend::{StoredFile, open_for_reading};
 use crate::storage::reader::{
     Cut, InputFormat, ReadError, StoredInstance, cut_in, cut_of, inspect, inspect_head,
 };
+use crate::tag::{SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
 
 /// Which context an object of a class and transfer syntax goes on, and in which transfer syntax.
@@ -32,6 +36,8 @@ pub struct Wanted<'a> {
     pub encoding: OutputEncoding,
     /// The context it goes on.
     pub choose: Choice<'a>,
+    /// The identity that it gets; `None` leaves it its own.
+    pub identity: Option<Identity>,
 }
 
 /// A file, ready to be sent.
@@ -42,6 +48,8 @@ pub struct Object {
     pub context: (u8, Uid),
     /// Its data set.
     pub body: Body,
+    /// The identity that it got, and which elements of it were there.
+    pub invented: Option<Box<(Identity, Vec<Tag>)>>,
 }
 
 /// The data set of an object.
@@ -142,6 +150,9 @@ impl From<ReadError> for Fault {
 /// See [`Fault`].
 pub fn prepare(path: &Path, wanted: &Wanted<'_>, spare: Vec<u8>) -> Result<Object, Fault> {
     let mut file = open_for_reading(path)?;
+    if let Some(identity) = &wanted.identity {
+        return renamed(file, wanted, identity);
+    }
     let total_bytes = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;
     if total_bytes > RETRIEVE_HELD_BYTES_MAX as u64 {
@@ -159,11 +170,81 @@ pub fn prepare(path: &Path, wanted: &Wanted<'_>, spare: Vec<u8>) -> Result<Objec
     let Some(way) = way(&instance, context.1, wanted, data_set) else {
         let mut bytes = bytes;
         pad(&mut bytes, start);
-        return Ok(Object { instance, context, body: Body::Memory { bytes, start } });
+        let body = Body::Memory { bytes, start };
+        return Ok(Object { instance, context, body, invented: None });
     };
     let converted = convert(data_set, &way).map_err(|error| failed(context.1, error))?;
     let body = Body::Memory { bytes: converted, start: 0 };
-    Ok(Object { instance, context, body })
+    Ok(Object { instance, context, body, invented: None })
+}
+
+/// An object with a new identity. It is streamed whatever its size: group lengths go, the values are
+/// replaced in what has no deflate around it, and what the peer takes is made of the result.
+fn renamed(
+    mut file: StoredFile,
+    wanted: &Wanted<'_>,
+    identity: &Identity,
+) -> Result<Object, Fault> {
+    let mut instance = inspect(&mut file, wanted.format)?;
+    let (offset, length) = (instance.data_set_offset, instance.data_set_bytes);
+    let context = chosen(&instance, wanted)?;
+    let from = instance.transfer_syntax;
+    let mut head = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.by_ref().take(HINT_BYTES).read_to_end(&mut head)?;
+    let hints = PixelHints::of_head(&head, TransferSyntax::of(&from));
+    let is_deflated = TransferSyntax::of(&from).is_deflated && is_convertible(&from);
+    let plain = if is_deflated { Uid::known(EXPLICIT_VR_LITTLE_ENDIAN) } else { from };
+    let encoding = OutputEncoding {
+        transfer_syntax: Some(plain),
+        group_lengths: GroupLengths::Removed,
+        ..wanted.encoding
+    };
+    let no_way = || {
+        let error = io::Error::new(io::ErrorKind::Unsupported, "no way to its transfer syntax");
+        Fault::Conversion { to: Box::new(context.1), error: RewriteError::Source(error) }
+    };
+    let first = Rewriting::of(&from, encoding, hints).ok_or_else(no_way)?;
+    file.seek(SeekFrom::Start(offset))?;
+    survey((&mut file).take(length), &first).map_err(|error| failed(context.1, error))?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut source = Rewriter::new(Whole { file: padded(file, length), left: length }, &first);
+    let substitutions = identity.substitutions();
+    let mut head = Vec::new();
+    let made = loop {
+        let before = head.len();
+        (&mut source).take(HINT_BYTES).read_to_end(&mut head)?;
+        let is_all = head.len() == before;
+        let made = substitute(&head, TransferSyntax::of(&plain), &substitutions, is_all)
+            .map_err(|error| failed(context.1, error.into()))?;
+        match made {
+            Some(made) => break made,
+            None if head.len() > INVENTED_HEAD_BYTES_MAX => {
+                return Err(Fault::Io("the elements to be invented are too far behind".into()));
+            }
+            None => {}
+        }
+    };
+    if made.found.contains(&SOP_INSTANCE_UID) {
+        instance.sop_instance_uid = identity.instance().unwrap_or(instance.sop_instance_uid);
+    }
+    let rest = head.split_off(made.consumed.min(head.len()));
+    let whole = Cursor::new(made.head).chain(Cursor::new(rest)).chain(source);
+    let body: Box<dyn Read + Send> = if context.1 == plain {
+        Box::new(whole)
+    } else {
+        let way = Rewriting::between(&plain, &context.1, hints).ok_or_else(no_way)?;
+        let way = Rewriting {
+            encoding: OutputEncoding {
+                deflate_level: wanted.encoding.deflate_level,
+                ..way.encoding
+            },
+            ..way
+        };
+        Box::new(Rewriter::new(whole, &way))
+    };
+    let invented = Some(Box::new((identity.clone(), made.found)));
+    Ok(Object { instance, context, body: Body::Stream(body), invented })
 }
 
 /// A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another. An odd
@@ -238,7 +319,7 @@ fn large(mut file: StoredFile, wanted: &Wanted<'_>) -> Result<Object, Fault> {
             Box::new(Rewriter::new(source, &way))
         }
     };
-    Ok(Object { instance, context, body: Body::Stream(body) })
+    Ok(Object { instance, context, body: Body::Stream(body), invented: None })
 }
 
 /// So much of a data set tells whether its pixels are signed.

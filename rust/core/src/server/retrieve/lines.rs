@@ -239,6 +239,8 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             called: self.destination.ae_title,
             contexts,
             roles: Vec::new(),
+            extended_negotiation: Vec::new(),
+            user_identity: None,
             max_pdu_bytes,
             max_send_pdu_bytes: None,
             transport,

@@ -1,0 +1,84 @@
+"""storescu and dcmsend beside DCMTK's ``storescu +C`` with ``TCP_NODELAY=1``, to one receiver.
+
+Objects sent per second, from exec to the end of the program, each counted as a file afterwards.
+The receiver is dcmfast's storescp, which takes as much as it is sent; the page cache has the files.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import corpora
+from peers import Peer, dcmfast
+from workloads import Context, Measures, Workload
+from workloads.asking import AskError, generate
+from workloads.clients import end_of, start, theirs
+
+_NO_DELAY = {"TCP_NODELAY": "1"}
+
+
+def _ours(tool: str, *options: str) -> Peer:
+    command = (sys.executable, "-m", "dcmfast", tool, *options)
+    return Peer(f"dcmfast {tool}", "dcmfast", command, listens=False)
+
+
+STORESCU, DCMSEND = _ours("storescu", "+C"), _ours("dcmsend")
+DCMTK_STORESCU = theirs("storescu", "DCMTK storescu +C", _NO_DELAY)
+DCMTK_DCMSEND = theirs("dcmsend", "DCMTK dcmsend", _NO_DELAY)
+
+
+def _files(kind: str, context: Context, objects: int) -> Path:
+    """Write the files once in a run of the benchmark, and read them once."""
+    corpus = corpora.make(kind, context.corpora, archived=True)
+    directory = context.ground.root / "kept" / f"to-send-{kind}-{objects}"
+    if not directory.exists():
+        generate(corpus, directory, objects)
+    for path in directory.rglob("*"):
+        if path.is_file():
+            path.read_bytes()
+    return directory
+
+
+def _measure(peer: Peer, context: Context, *, kind: str, objects: int) -> Measures:
+    count = context.count(objects, least=50)
+    source = _files(kind, context, count)
+    with (
+        context.ground.fresh() as directory,
+        dcmfast.STORESCP.running(directory) as running,
+    ):
+        combine = ["+C"] if peer is DCMTK_STORESCU else []
+        line = [*combine, "+sd", "+r", "127.0.0.1", str(running.port), str(source)]
+        started = time.perf_counter()
+        process: subprocess.Popen[bytes] = start(peer, line)
+        assert process.stdout is not None
+        output = process.stdout.read()
+        cpu_ms = end_of(process, output)
+        elapsed_s = time.perf_counter() - started
+        stored = sum(path.is_file() for path in Path(directory).iterdir())
+        if stored != count:
+            raise AskError(f"{stored} files of {count} objects")
+        return {
+            "objects_per_s": count / elapsed_s,
+            "client_cpu_us_per_object": cpu_ms * 1e3 / count,
+        }
+
+
+WORKLOADS = tuple(
+    Workload(
+        f"send_{kind}",
+        f"Sending {what}, one association",
+        "objects_per_s",
+        ("client_cpu_us_per_object",),
+        (STORESCU, DCMSEND, DCMTK_STORESCU, DCMTK_DCMSEND),
+        functools.partial(_measure, kind=kind, objects=objects),
+        f"{objects} files; the program's start counts, and DCMTK's run with TCP_NODELAY=1.",
+    )
+    for kind, what, objects in (
+        ("tiny", "tiny instances (1 KB)", 5000),
+        ("ct", "CT slices (525 KB)", 300),
+    )
+)
