@@ -61,6 +61,23 @@ is one, says ISO_IR 192.
 The array is whole whatever the peer does: a query that fails, or is cut, leaves what came until
 then, and the exit code says so. Nothing found is an empty array and exit code 0."""
 
+#: For the tools that send files.
+_REPORT = """\
+With --json standard output holds one JSON object and nothing else, whatever came of the run:
+"format" is dcmfast-send, "format_version" 1, then "dcmfast" (the version), "tool", "peer" with
+"host" and "port", "calling_ae_title", "called_ae_title", "exit_code", "totals" and "files".
+
+"totals" has numbers: "files"; "associations" and "contexts" that were proposed; "answered" files,
+which are "stored", "stored_with_warning" or "refused"; "no_context" and "unsent" files; "bytes" of
+the data sets that were answered. What is no file of an object is told in the log only (--no-halt).
+
+"files" has an object for each, in the order in which they were found: "file", "sop_class_uid",
+"sop_instance_uid", "transfer_syntax" and "result": stored, stored-with-warning, refused (the peer's
+status says so), unanswered (the association ended first), no-context, bad-file, or unsent. Where it
+was sent: "sent_as" (the transfer syntax on the wire), "bytes", "association" (counted from 1) and
+"context_id"; where it was answered: "status" (four hexadecimal digits) and "status_text"; where it
+was not: "reason"."""
+
 _ENVIRONMENT = (
     (
         "TCP_NODELAY",
@@ -109,6 +126,8 @@ def page(front_end: FrontEnd) -> str:
         lines += [".SH FAULTS", *_paragraphs(_FAULTS)]
     if tool == "findscu":
         lines += [".SH JSON", *_paragraphs(_JSON)]
+    if any(option.field == "report_json" for option in front_end.options()):
+        lines += [".SH JSON", *_paragraphs(_REPORT)]
     lines.append(".SH ENVIRONMENT")
     for name, text in _ENVIRONMENT:
         lines += [".TP", f".B {_escaped(name)}", _escaped(text)]
