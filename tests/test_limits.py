@@ -81,6 +81,8 @@ EDGES = {
     ),
     "TLS_CERTIFICATE_CHAIN_MAX": "tests/apps/test_tls.py::test_the_longest_chain",
     "TLS_SUITES_SHOWN_MAX": "rust/core/src/net/tls/fault.rs::edge_of_suites_shown",
+    "DICOMDIR_BYTES_MAX": "rust/core/src/sending/check.rs::edge_of_a_directory",
+    "INVENTED_HEAD_BYTES_MAX": "rust/core/src/sending/object.rs::edge_of_an_invented_head",
     "LOAD_FILES_MAX": "tests/apps/test_load.py::test_the_number_of_files_is_bounded",
     "LOAD_OPERATION_OBJECTS_MAX": (
         "rust/core/src/load/query.rs::edge_of_what_one_operation_brings"

@@ -37,15 +37,20 @@ pub fn look(path: &Path, format: InputFormat) -> Result<StoredInstance, ReadErro
 pub fn files_of(path: &Path) -> Result<Vec<FileRecord>, String> {
     let mut file = open_for_reading(path).map_err(|error| system_text(&error))?;
     let found = inspect(&mut file, InputFormat::File).map_err(|error| reason(&error))?;
-    if found.data_set_bytes > DICOMDIR_BYTES_MAX {
-        return Err(format!("Invalid DICOMDIR: more than {DICOMDIR_BYTES_MAX} bytes"));
-    }
+    within(found.data_set_bytes)?;
     let mut data_set = Vec::new();
     file.seek(SeekFrom::Start(found.data_set_offset)).map_err(|error| system_text(&error))?;
     file.take(DICOMDIR_BYTES_MAX)
         .read_to_end(&mut data_set)
         .map_err(|error| system_text(&error))?;
     files(&data_set).map_err(|error| format!("Invalid DICOMDIR: {error}"))
+}
+
+fn within(bytes: u64) -> Result<(), String> {
+    if bytes > DICOMDIR_BYTES_MAX {
+        return Err(format!("Invalid DICOMDIR: more than {DICOMDIR_BYTES_MAX} bytes"));
+    }
+    Ok(())
 }
 
 /// Class, transfer syntax and instance of a file that a DICOMDIR names.
@@ -122,6 +127,13 @@ mod tests {
             data_set_offset: 0,
             data_set_bytes: 0,
         })
+    }
+
+    /// The longest DICOMDIR that is read, and one byte more.
+    #[test]
+    fn edge_of_a_directory() {
+        assert!(within(DICOMDIR_BYTES_MAX).is_ok());
+        assert!(within(DICOMDIR_BYTES_MAX + 1).is_err());
     }
 
     /// DCMTK 3.6.7's verdicts (it was run).

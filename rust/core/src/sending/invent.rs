@@ -141,7 +141,7 @@ impl Inventor {
     }
 
     /// The next one.
-    pub fn next(&mut self) -> Identity {
+    pub fn invent(&mut self) -> Identity {
         if self.numbers[3] >= self.counts.instances {
             self.numbers[3] = 0;
             self.numbers[2] += 1;
@@ -184,7 +184,7 @@ mod tests {
     fn what_counts_up() {
         let counts = Counts { instances: 2, series: 2, studies: 2 };
         let mut inventor = Inventor::new(counts);
-        let numbers: Vec<_> = (0..9).map(|_| inventor.next().numbers).collect();
+        let numbers: Vec<_> = (0..9).map(|_| inventor.invent().numbers).collect();
         let expected = [
             [0, 0, 0, 0],
             [0, 0, 0, 1],
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn uids() {
         let mut inventor = Inventor::new(Counts { instances: 2, series: 1, studies: 9 });
-        let [one, two, three] = [inventor.next(), inventor.next(), inventor.next()];
+        let [one, two, three] = [inventor.invent(), inventor.invent(), inventor.invent()];
         assert_ne!(one.values[6], two.values[6]);
         assert_eq!((&one.values[4], &one.values[2]), (&two.values[4], &two.values[2]));
         assert_ne!(one.values[4], three.values[4]);

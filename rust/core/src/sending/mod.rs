@@ -211,7 +211,7 @@ impl Job {
             }
         };
         if self.plan.reads_dicomdir && instance.sop_class_uid.as_bytes() == DICOMDIR {
-            return self.add_directory(path);
+            return self.add_directory(&path);
         }
         let known = if self.plan.checks_uids {
             check::uids(&instance)
@@ -231,14 +231,14 @@ impl Job {
     }
 
     /// Takes in what a DICOMDIR names, up to the first that cannot be sent.
-    fn add_directory(&mut self, path: PathBuf) -> Result<(), BadFile> {
+    fn add_directory(&mut self, path: &Path) -> Result<(), BadFile> {
         let bad = |path: &Path, reason: String| {
             let path = path.to_path_buf();
             Err(BadFile { path, reason, is_missing: false })
         };
-        let files = match check::files_of(&path) {
+        let files = match check::files_of(path) {
             Ok(files) => files,
-            Err(reason) => return bad(&path, reason),
+            Err(reason) => return bad(path, reason),
         };
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         let before = self.entries.len();
@@ -259,13 +259,13 @@ impl Job {
                 Err(reason) => {
                     self.lines.bad_record(&name, reason);
                     if self.plan.is_halting {
-                        return bad(&path, reason.to_owned());
+                        return bad(path, reason.to_owned());
                     }
                 }
             }
         }
         if self.entries.len() == before {
-            return bad(&path, "Invalid DICOMDIR: it names no file that can be sent".to_owned());
+            return bad(path, "Invalid DICOMDIR: it names no file that can be sent".to_owned());
         }
         Ok(())
     }
@@ -469,7 +469,7 @@ impl Worker {
         };
         let inventor = self.job.inventor.as_ref();
         let identity =
-            inventor.map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).next());
+            inventor.map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).invent());
         let (format, encoding) = (plan.format, plan.encoding);
         let wanted = Wanted { format, encoding, choose: &choose, identity };
         let object = prepare(&entry.path, &wanted, std::mem::take(&mut self.spare));

@@ -367,3 +367,53 @@ impl Read for Whole {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::encode::{element, uid};
+    use crate::sending::invent::{Counts, Inventor};
+    use crate::tag::SOP_CLASS_UID;
+    use crate::vr::Vr;
+
+    /// A file whose patient's name stands behind so many private bytes.
+    fn file(private: usize) -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM");
+        uid(&mut bytes, Tag::new(2, 0x10), EXPLICIT_VR_LITTLE_ENDIAN.as_bytes());
+        uid(&mut bytes, SOP_CLASS_UID, b"1.2.840.10008.5.1.4.1.1.2");
+        uid(&mut bytes, SOP_INSTANCE_UID, b"1.2.3");
+        element(&mut bytes, Tag::new(9, 0x1010), Vr::OB, &vec![7; private], 0);
+        element(&mut bytes, crate::tag::PATIENT_NAME, Vr(*b"PN"), b"A^B ", b' ');
+        bytes
+    }
+
+    fn invented(private: usize) -> Result<Vec<u8>, Fault> {
+        let name = format!("dcmfast-sending-{}-{private}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, file(private)).unwrap();
+        let mut inventor = Inventor::new(Counts { instances: 1, series: 1, studies: 1 });
+        let context = Some((1, Uid::known(EXPLICIT_VR_LITTLE_ENDIAN)));
+        let wanted = Wanted {
+            format: InputFormat::Either,
+            encoding: OutputEncoding::CONVERSION,
+            choose: &|_, _| context,
+            identity: Some(inventor.invent()),
+        };
+        let object = prepare(&path, &wanted, Vec::new());
+        std::fs::remove_file(&path).unwrap();
+        let Body::Stream(mut stream) = object?.body else { panic!("held") };
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        Ok(bytes)
+    }
+
+    /// What stands before the values to be invented is held up to its bound.
+    #[test]
+    fn edge_of_an_invented_head() {
+        let bytes = invented(INVENTED_HEAD_BYTES_MAX - 65_536).unwrap();
+        assert!(bytes.windows(13).any(|one| one == b"OFFIS^TEST_PN"));
+        assert!(bytes.len() > INVENTED_HEAD_BYTES_MAX - 65_536);
+        assert!(matches!(invented(INVENTED_HEAD_BYTES_MAX + 65_536), Err(Fault::Io(_))));
+    }
+}

@@ -170,6 +170,9 @@ pub fn inspect<R: Read + Seek>(
     // Most heads are short, and a sender looks at every file before it sends the first.
     for limit in [INSPECTED_FIRST_BYTES, FILE_META_BYTES_MAX] {
         let wanted = limit.saturating_sub(head.len()) as u64;
+        // Room for all of it, and for the read that sees the end: else it comes 32 bytes at a time.
+        let room = wanted.min(total_bytes.saturating_sub(head.len() as u64)) + 32;
+        head.reserve(usize::try_from(room).unwrap_or_default());
         source.by_ref().take(wanted).read_to_end(&mut head)?;
         let is_all = head.len() < limit || limit == FILE_META_BYTES_MAX;
         let found = inspect_head(&head, total_bytes, format);
