@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import corpora
-from peers import Peer, dcmfast
+from peers import Peer, dcmfast, on_cpus
 from workloads import Context, Measures, Workload
 from workloads.asking import AskError, generate
 from workloads.clients import end_of, start, theirs
@@ -43,10 +43,11 @@ def _files(kind: str, context: Context, objects: int) -> Path:
     return directory
 
 
-def _measure(peer: Peer, context: Context, *, kind: str, objects: int) -> Measures:
+def _measure(peer: Peer, context: Context, *, kind: str, objects: int, one_core: bool) -> Measures:
     count = context.count(objects, least=50)
     source = _files(kind, context, count)
     with (
+        on_cpus({0} if one_core else None),
         context.ground.fresh() as directory,
         dcmfast.STORESCP.running(directory) as running,
     ):
@@ -67,6 +68,12 @@ def _measure(peer: Peer, context: Context, *, kind: str, objects: int) -> Measur
         }
 
 
+_START_COUNTS = "the program's start counts, and DCMTK's run with TCP_NODELAY=1."
+_ONE_CORE = (
+    " Both sides pinned to one core: they take turns here, and on two virtual cores each turn"
+    " would cost a wake-up of the other."
+)
+
 WORKLOADS = tuple(
     Workload(
         f"send_{kind}",
@@ -74,11 +81,11 @@ WORKLOADS = tuple(
         "objects_per_s",
         ("client_cpu_us_per_object",),
         (STORESCU, DCMSEND, DCMTK_STORESCU, DCMTK_DCMSEND),
-        functools.partial(_measure, kind=kind, objects=objects),
-        f"{objects} files; the program's start counts, and DCMTK's run with TCP_NODELAY=1.",
+        functools.partial(_measure, kind=kind, objects=objects, one_core=one_core),
+        f"{objects} files; {_START_COUNTS}{_ONE_CORE if one_core else ''}",
     )
-    for kind, what, objects in (
-        ("tiny", "tiny instances (1 KB)", 5000),
-        ("ct", "CT slices (525 KB)", 300),
+    for kind, what, objects, one_core in (
+        ("tiny", "tiny instances (1 KB)", 20_000, True),
+        ("ct", "CT slices (525 KB)", 300, False),
     )
 )

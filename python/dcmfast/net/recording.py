@@ -231,8 +231,8 @@ def replay(settings: ReplaySettings) -> int:
     if difference is None:
         log.line("I", f"{outcome['sent']} PDUs sent")
         print(
-            f"{outcome['connections']} associations played, "
-            f"{outcome['matched']} events of the peer, all as recorded"
+            f"associations played: {outcome['connections']}; "
+            f"events of the peer: {outcome['matched']}, all as recorded"
         )
         return 0
     print(
