@@ -99,5 +99,8 @@ VERBOSE_PC = Option(
     ),
 )
 
-#: What every tool has, in the order of the usage.
+#: What every tool of DCMTK's has, in the order of the usage.
 COMMON = (HELP, VERSION, ARGUMENTS, QUIET, VERBOSE, DEBUG, LOG_LEVEL, LOG_CONFIG)
+
+#: What the tools have that are ours alone.
+COMMON_OF_OURS = (HELP, VERSION, QUIET, VERBOSE, DEBUG, LOG_LEVEL)

@@ -124,12 +124,7 @@ INDEX = FrontEnd(
     groups=(
         group(
             "general options",
-            general.HELP,
-            general.VERSION,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
+            *general.COMMON_OF_OURS,
             JSON,
         ),
         group("show options", STUDIES, OUTSIDE),

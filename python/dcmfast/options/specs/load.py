@@ -263,15 +263,7 @@ LOAD = FrontEnd(
     long_column=22,
     is_dcmtks=False,
     groups=(
-        group(
-            "general options",
-            general.HELP,
-            general.VERSION,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
-        ),
+        group("general options", *general.COMMON_OF_OURS),
         group(
             "network options",
             network.AETITLE.replace(

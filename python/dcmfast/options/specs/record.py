@@ -54,12 +54,7 @@ RECORD = FrontEnd(
     groups=(
         group(
             "general options",
-            general.HELP,
-            general.VERSION,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
+            *general.COMMON_OF_OURS,
             general.LOG_CONFIG,
             general.LOG_JSON,
         ),

@@ -82,15 +82,7 @@ REPLAY = FrontEnd(
     long_column=22,
     is_dcmtks=False,
     groups=(
-        group(
-            "general options",
-            general.HELP,
-            general.VERSION,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
-        ),
+        group("general options", *general.COMMON_OF_OURS),
         group(
             "network options",
             recording.BIND,

@@ -46,15 +46,7 @@ SHOW = FrontEnd(
     long_column=22,
     is_dcmtks=False,
     groups=(
-        group(
-            "general options",
-            general.HELP,
-            general.VERSION,
-            general.QUIET,
-            general.VERBOSE,
-            general.DEBUG,
-            general.LOG_LEVEL,
-        ),
+        group("general options", *general.COMMON_OF_OURS),
         group("output options", JSON, NO_DATA_SETS, recording.ASSOCIATION),
         group(
             "writing options",
