@@ -196,6 +196,22 @@ mod tests {
         assert_eq!(split_secondary(&key), Some((&b"4711"[..], 3)));
     }
 
+    /// Identities that are too long for a key are told apart by all of their bytes (FORMAT.md,
+    /// `identities`).
+    #[test]
+    fn long_identities() {
+        let key = |value: &[u8]| {
+            let mut key = Vec::new();
+            identity(&mut key, Level::Patient, value, 1);
+            key
+        };
+        let longest = [b'x'; IDENTITY_BYTES_MAX];
+        assert_eq!(key(&longest).len(), 1 + IDENTITY_BYTES_MAX + 1 + 8);
+        let [one, other] = [b"1", b"2"].map(|end| key(&[&longest[..], end].concat()));
+        assert_eq!(one.len(), key(&longest).len());
+        assert_ne!(one, other);
+    }
+
     /// Values of the largest size give keys that LMDB takes.
     #[test]
     fn no_key_is_too_long() {

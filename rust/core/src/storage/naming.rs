@@ -443,7 +443,8 @@ mod tests {
         assert_eq!(ct(FileNaming::SopInstanceUid, "", 0), "CT.1.2.3.1.1.1");
         assert_eq!(ct(FileNaming::SopInstanceUid, ".dcm", 0), "CT.1.2.3.1.1.1.dcm");
         assert_eq!(ct(FileNaming::BareSopInstanceUid, "", 0), "1.2.3.1.1.1");
-        assert_eq!(name(FileNaming::BareSopInstanceUid, CT, b"..", "", 0), "_..");
+        // No UID, and not DCMTK's name (DIFFERENCES.md F1): it would lead out of the directory.
+        assert_eq!(name(FileNaming::BareSopInstanceUid, CT, b"..", "", 0), "_2E_2E");
         assert_eq!(ct(FileNaming::SystemTime, "", 0), "20261121090326843.CT");
         assert_eq!(ct(FileNaming::SystemTime, "", 1), "20261121090326843_0000.CT");
         assert_eq!(ct(FileNaming::SystemTime, "", 2), "20261121090326843_0001.CT");
