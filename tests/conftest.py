@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +33,11 @@ DCMTK_PROGRAMS = (
     "dcmdump",
     "dcmqrscp",
 )
+
+# A shell starts what stands in the background with SIGINT ignored, which programs inherit; tests
+# that interrupt them are about those that a terminal started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
