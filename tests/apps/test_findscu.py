@@ -107,6 +107,9 @@ def test_json(archive: Archive) -> None:
          *keys("STUDY", StudyInstanceUID="9.9")],
     )  # fmt: skip
     assert (none.code, json.loads(none.stdout)) == (0, [])
+    line = ["--json", "-S", "-aec", "NOBODY", "localhost", str(archive.server.port)]
+    refused = run_tool("dcmfast", "findscu", [*line, *keys("STUDY")])
+    assert (refused.code, refused.stdout) == (2, "[]\n")
 
 
 def test_keys_with_paths(archive: Archive) -> None:

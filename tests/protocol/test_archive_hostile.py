@@ -32,7 +32,7 @@ CONTEXTS: tuple[pdu.Context, ...] = (
 C_GET_RQ = 0x0010
 #: SCP role for CT, which C-GET needs (PS3.7 §D.3.3.4).
 CT_ROLE = pdu.item(0x54, len(pdu.CT).to_bytes(2, "big") + pdu.CT.encode() + b"\0\1")
-PENDING, SUCCESS, CANCELLED = 0xFF00, 0x0000, 0xFE00
+PENDING, SUCCESS, CANCELLED, OUT_OF_RESOURCES = 0xFF00, 0x0000, 0xFE00, 0xA700
 WRITE = make.Syntax()
 
 
@@ -53,6 +53,18 @@ def studies(study_instance_uid: str = "") -> bytes:
     """An identifier that asks for studies."""
     return WRITE.element((0x0008, 0x0052), "CS", "STUDY") + WRITE.element(
         (0x0020, 0x000D), "UI", study_instance_uid
+    )
+
+
+def images(study_instance_uid: str, series_instance_uid: str) -> bytes:
+    """An identifier that asks for the instances of a series."""
+    return b"".join(
+        [
+            WRITE.element((0x0008, 0x0018), "UI", ""),
+            WRITE.element((0x0008, 0x0052), "CS", "IMAGE"),
+            WRITE.element((0x0020, 0x000D), "UI", study_instance_uid),
+            WRITE.element((0x0020, 0x000E), "UI", series_instance_uid),
+        ]
     )
 
 
@@ -254,6 +266,13 @@ def test_p6_queries_and_retrieval_go_on_when_the_disk_is_full(
             break
     assert accepted > 0
     assert refused == 3
-    peer.send(find_rq(2, studies(make.uid(7, 1))))
-    assert [status for _, _, status in messages(peer)] == [PENDING, SUCCESS]
+    # What was acknowledged and is not in the index yet is no success: the final status says so.
+    peer.send(find_rq(2, images(make.uid(7, 2), make.uid(7, 2, 0))))
+    *found, last = [status for _, _, status in messages(peer)]
+    assert set(found) <= {PENDING}
+    assert (len(found), last) == (accepted, SUCCESS) or last == OUT_OF_RESOURCES
+    peer.send(find_rq(3, studies(make.uid(7, 1))))
+    found_first, last = [status for _, _, status in messages(peer)]
+    assert found_first == PENDING
+    assert last in {SUCCESS, OUT_OF_RESOURCES}
     assert get_study(server, scripted_peer) == (0, 3, 0)

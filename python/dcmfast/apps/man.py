@@ -14,6 +14,7 @@ def main(arguments: list[str]) -> int:
     """Print the page of the one tool named, or write all pages; return the exit code."""
     pages = {"dcmfast": overview()}
     pages.update((one.tool, man.page(one)) for one in all_front_ends())
+    pages.update(man.set_up_pages({name: summary for name, (_, summary) in TOOLS.items()}))
     if len(arguments) == 2 and arguments[0] == "--write":
         return _write(arguments[1], pages)
     if len(arguments) != 1 or arguments[0] not in pages:

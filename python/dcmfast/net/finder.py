@@ -38,6 +38,8 @@ def find(settings: FindSettings) -> int:
     try:
         link = scu.associate(settings, contexts, log, security=security)
     except NetworkError:
+        if settings.is_json:
+            sys.stdout.write("[]\n")
         return _NOT_ASSOCIATED
     finally:
         tls.write_seed(settings.tls, log)

@@ -99,6 +99,7 @@ def _request(
             for response in link.get_responses():
                 if response.status not in _PENDING:
                     return _final(log, context, response, objects)
+                query.check_identifier(response, context)
                 if response.sub_operations is not None:
                     remaining, *done = response.sub_operations
                     total = None if remaining is None else remaining + sum(done)

@@ -167,6 +167,7 @@ class _Move:
             for response in link.responses():
                 if response.status not in _PENDING:
                     return self._final(context, message_id, response)
+                query.check_identifier(response, context)
                 count += 1
                 if log.shows("D"):
                     log.line("I", f"Received Move Response {count}")

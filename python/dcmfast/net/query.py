@@ -11,6 +11,7 @@ from dcmfast.errors import (
     CommandLineError,
     ContextNotAccepted,
     QueryFileError,
+    RemoteProtocolError,
 )
 from dcmfast.net import dictionaries
 from dcmfast.policy.negotiation import (
@@ -102,6 +103,22 @@ def identifier(settings: QuerySettings, file: str | None, context: Context) -> b
         raise QueryFileError(f"bad DICOM file: {file}: {error.strerror or error}") from None
     except ValueError as error:
         raise QueryFileError(f"bad DICOM file: {file}: {error}") from None
+
+
+def check_identifier(response: _rust.QueryResponse, context: Context) -> None:
+    """Look at what a pending response carries, which need not carry anything.
+
+    Raises
+    ------
+    RemoteProtocolError
+        It is no data set.
+    """
+    if response.identifier is None:
+        return
+    try:
+        _rust.identifier_json(response.identifier, context.transfer_syntax)
+    except ValueError as error:
+        raise RemoteProtocolError(f"a response that is no data set: {error}") from None
 
 
 class Patience:

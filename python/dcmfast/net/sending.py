@@ -383,6 +383,10 @@ def _dcmsend_group(
         if ending.how == "no-contexts":
             job.refuse(group.number)
             log.line("E", f"cannot negotiate network association: {ending.words}")
+            if settings.is_single_association:
+                text = f"cannot add presentation contexts: {ending.words}"
+                log.line("E", text)
+                return NothingProposedError(text).exit_code_of(settings.tool)
             return 0
         log.line("F", f"cannot negotiate network association: {ending.words}")
         return ConnectionFailed(ending.words).exit_code_of(settings.tool)

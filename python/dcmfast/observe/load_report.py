@@ -356,6 +356,8 @@ def _compare_action(
     is_open = all(report["plan"].get("rate") is not None for report in (first, second))
     counts = [done(figures) for figures, _ in pairs]
     has_tail = min(counts) >= _TAIL_OPERATIONS_MIN
+    # A refusal is told sooner than an answer: such times are no gain.
+    is_failing = bool(pairs[1][0]["failed"])
     rows = [
         # In an open loop the rate is what was asked for, as long as the peer keeps up.
         ("rate /s", [rate(*pair) for pair in pairs], True, True),
@@ -374,7 +376,7 @@ def _compare_action(
         gain = ratio if is_more_better else (1 / ratio if ratio else float("inf"))
         if gain * limit < 1:
             result.worse.append(f"{name}: {title.split()[0]} {ratio:.2f} of the first's")
-        elif gain > limit:
+        elif gain > limit and not is_failing:
             result.better.append(f"{name}: {title.split()[0]} {ratio:.2f} of the first's")
     failed = [pair[0]["failed"] for pair in pairs]
     result.lines.append(f"{_plain(name):10} {'failed':10} {failed[0]:>12} {failed[1]:>12}")

@@ -134,23 +134,23 @@ def page(front_end: FrontEnd) -> str:
     return "\n".join(lines) + "\n"
 
 
-#: What the tools without an option table do, in `overview`.
-_SET_UP = (
-    (
+#: What the tools without an option table do: synopsis and text by name.
+_SET_UP = {
+    "link": (
         "dcmfast link [--force] DIR",
         """\
 makes DCMTK's names (storescp, movescu, ...) in DIR, each for the tool of dcmfast. What has one of
 the names already is left alone unless --force is given.""",
     ),
-    (
+    "man": (
         "dcmfast man TOOL",
         "prints a manual page, for man -l -; dcmfast man --write DIR writes all to DIR/man1.",
     ),
-    (
+    "completion": (
         "dcmfast completion SHELL [--linked]",
         "prints the completion script of bash, zsh or fish; with --linked for DCMTK's names, too.",
     ),
-)
+}
 
 
 def overview(groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
@@ -171,10 +171,31 @@ def overview(groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
         for name, summary in tools:
             lines += [".TP", f".B {_escaped(name)}", _escaped(summary)]
     lines.append(".SH SETTING UP")
-    for synopsis_line, text in _SET_UP:
+    for synopsis_line, text in _SET_UP.values():
         lines += [".TP", f".B {_escaped(synopsis_line)}", _escaped(text)]
     lines += [".SH SEE ALSO", _escaped("dcmfast <tool> --help, dcmfast man <tool>")]
     return "\n".join(lines) + "\n"
+
+
+def set_up_pages(summaries: Mapping[str, str]) -> dict[str, str]:
+    """Return the manual pages of the tools without an option table; `summaries` has all tools'."""
+    pages = {}
+    for tool, (synopsis_line, text) in _SET_UP.items():
+        title = f"dcmfast-{tool}"
+        version = f'"{dcmfast.__date__}" "dcmfast {dcmfast.__version__}" "dcmfast"'
+        lines = [
+            f".TH {_escaped(title.upper())} 1 {version}",
+            ".SH NAME",
+            _escaped(f"{title} - {summaries[tool]}"),
+            ".SH SYNOPSIS",
+            f".B {_escaped(synopsis_line)}",
+            ".SH DESCRIPTION",
+            *(_escaped(line) for line in f"{synopsis_line} {text}".split("\n")),
+            ".SH SEE ALSO",
+            _escaped("dcmfast(1)"),
+        ]
+        pages[tool] = "\n".join(lines) + "\n"
+    return pages
 
 
 def _option(option: Option) -> list[str]:

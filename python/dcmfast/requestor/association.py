@@ -601,9 +601,8 @@ class Association:
                 self._begun = None
 
     def _drain(self) -> None:
-        patience = self.acse_timeout_s
-        assert patience is not None
-        deadline = time.monotonic() + patience
+        given = (self.acse_timeout_s, self.dimse_timeout_s)
+        deadline = time.monotonic() + min(seconds for seconds in given if seconds is not None)
         while time.monotonic() < deadline:
             last = self._guarded(
                 lambda link: link.get_responses() if self._is_getting else link.responses()

@@ -112,7 +112,7 @@ class Responses:
     peer is not read while nobody asks for the next response.  Ended early, by `close`, by ``with``
     or by being forgotten, it sends a C-CANCEL and reads up to the final response, so that the
     association can be used on; a peer that does not end then within the association's
-    `acse_timeout_s` costs the association.
+    `acse_timeout_s`, or `dimse_timeout_s` where that is less, costs the association.
 
     The final response comes out, too; afterwards `final` is its status.
     """

@@ -339,8 +339,6 @@ struct Walker {
     value_left: u64,
     headers: HeaderReader,
     elements_seen: u64,
-    /// From the first Pixel Data on nothing is kept.
-    is_past_pixels: bool,
     has_fragments: bool,
     wanted: Wanted,
     /// Collects index keys, where somebody wants them.
@@ -367,7 +365,6 @@ impl Walker {
             value_left: 0,
             headers: HeaderReader::new(),
             elements_seen: 0,
-            is_past_pixels: false,
             has_fragments: false,
             wanted: Wanted::new(wanted),
             keys: None,
@@ -409,8 +406,7 @@ impl Walker {
 
     /// Passes over plain elements of which nothing is wanted, in order, as the long way would.
     fn skim(&mut self, input: &mut &[u8]) {
-        let is_kept =
-            |tag| self.below.is_empty() && !self.is_past_pixels && self.wanted.tags.contains(&tag);
+        let is_kept = |tag| self.below.is_empty() && self.wanted.tags.contains(&tag);
         let Frame { holds, encoding, limit, mut last_tag, .. } = self.top;
         // The first element tells data of another encoding.
         let is_plain = holds == Holds::Elements && encoding.is_explicit && self.offset > 0;
@@ -561,10 +557,7 @@ impl Walker {
         }
         self.top.last_tag = Some(tag);
         let is_top_level = self.below.is_empty();
-        if is_top_level && is_pixels(tag) {
-            self.is_past_pixels = true;
-        }
-        if let Some(keys) = self.keys.as_mut().filter(|_| is_top_level && !self.is_past_pixels) {
+        if let Some(keys) = self.keys.as_mut().filter(|_| is_top_level) {
             self.is_keeping = keys.begin(tag, vr, length, self.top.encoding);
         }
         if length == UNDEFINED {
@@ -577,7 +570,7 @@ impl Walker {
         if vr == Vr::SQ {
             return self.open_sequence(header, offset, self.top.encoding);
         }
-        if is_top_level && !self.is_past_pixels {
+        if is_top_level {
             self.wanted.begin(tag, length);
         }
         self.value_left = u64::from(length);
@@ -647,11 +640,6 @@ impl Walker {
         self.pop();
         Ok(())
     }
-}
-
-/// True for the elements that hold the pixels (PS3.5 §8.1, PS3.3 §C.7.6.3 and following).
-fn is_pixels(tag: Tag) -> bool {
-    matches!(tag, tag::PIXEL_DATA | tag::FLOAT_PIXEL_DATA | tag::DOUBLE_FLOAT_PIXEL_DATA)
 }
 
 /// Tells data of another encoding by its first element, before a length of it is believed.
@@ -950,12 +938,12 @@ mod tests {
         assert!(matches!(scan(JPEG, &broken), Err(ScanError::BadVr { .. })));
     }
 
-    /// From Pixel Data on nothing is kept.
+    /// What is out of order counts all the same, also behind Pixel Data.
     #[test]
-    fn nothing_is_kept_after_the_pixels() {
+    fn uids_after_the_pixels() {
         let pixels = long(0x7FE0, 0x10, "OW", 2, &[0; 2]);
         let (result, elements, warnings, values) = outcome(EXPLICIT, &[&pixels, &uids()]);
-        assert_eq!((result, elements, values), (Ok(()), 3, [None, None]));
+        assert_eq!((result, elements, values), (Ok(()), 3, outcome(EXPLICIT, &[&uids()]).3));
         assert_eq!(warnings.not_ascending, 1);
     }
 

@@ -107,8 +107,10 @@ fn answer(
         Ok(query) => query,
         Err(error) => return Ok(fails(peer, &error)),
     };
-    if let Err(reason) = area.barrier() {
-        // A full disk ends no queries (PROMISES.md P6): what is in the index is answered.
+    // A full disk ends no queries (PROMISES.md P6): what is in the index is answered, and the final
+    // status says that it is not all.
+    let barrier = area.barrier();
+    if let Err(reason) = &barrier {
         peer.narrator().warn(format_args!("C-FIND without the newest objects: {reason}"));
     }
     let pending =
@@ -142,7 +144,7 @@ fn answer(
         }
         if progress == Progress::Done {
             tell_conversion(peer, worst);
-            return Ok(Status::SUCCESS);
+            return Ok(barrier.map_or(Status::OUT_OF_RESOURCES, |()| Status::SUCCESS));
         }
         peer.flush()?;
     }
