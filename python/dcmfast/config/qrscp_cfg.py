@@ -41,6 +41,8 @@ _GAPS_ALIKE = str.maketrans(dict.fromkeys(_GAPS, " "))
 _QUOTES = "\"'()"
 #: What a C int can hold; larger numbers saturate.
 _INT_MAX = 2**31 - 1
+#: Accesses that mean something; all else allows reading alone, as with DCMTK.
+_ACCESSES = ("R", "W", "RW", "WR")
 #: Sizes end with ``b``; what may stand before that.
 _FACTORS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 #: Largest size, in bytes: what the engine counts with.
@@ -465,6 +467,8 @@ class _Reader:
             return
         title, area, access, quota, *members = tokens
         self._check_title(title)
+        if access not in _ACCESSES:
+            self._warn(f'access "{access}" of "{title}" is none of R, W and RW: reading alone')
         studies_max, study_bytes_max = self._quota(title, quota)
         peers: tuple[ConfiguredPeer, ...] | None = None
         if members[0] != "ANY":
@@ -497,6 +501,8 @@ class _Reader:
             self._complain(f'Quota "{text}" of "{title}" leaves no room for anything')
             return None, None
         # DCMTK takes a negative number for its maximum; here there is none.
+        if studies is not None and studies < 0:
+            self._warn(f"{studies} studies for {title}: no limit")
         studies_max = None if is_unlimited or studies is None or studies < 0 else studies
         return studies_max and _saturated(studies_max), size
 
@@ -509,8 +515,12 @@ class _Reader:
             return None
         number = _integer(text) or 0
         if number < 0:
+            self._warn(f'size "{text}" is negative: no limit')
             return None
-        return min(number * _FACTORS.get(text[-2:-1].lower(), 1), _SIZE_MAX)
+        factor = text[-2:-1].lower()
+        if factor not in _FACTORS and not factor.isdigit():
+            self._warn(f'size "{text}" does not end with b, kb, mb or gb: bytes are meant')
+        return min(number * _FACTORS.get(factor, 1), _SIZE_MAX)
 
 
 def _named(table: dict[str, tuple[ConfiguredPeer, ...]]) -> tuple[NamedPeers, ...]:

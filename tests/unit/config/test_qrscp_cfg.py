@@ -257,6 +257,10 @@ def test_a_size_without_a_unit_is_told() -> None:
         (members('("A\\\\B", h, 1)').replace('"', ""), "cannot be an AE title"),
         (AREA + AREA, "a second AETable takes the place of the first"),
         (members("a").replace("b =", "a ="), "its first entry counts"),
+        (application("QR /area XX (1, 1b) ANY"), "is none of R, W and RW"),
+        (quota("(10, 5qb)"), "bytes are meant"),
+        (quota("(10, -1b)"), "is negative: no limit"),
+        (quota("(-1, 1b)"), "-1 studies for QR: no limit"),
     ],
 )
 def test_what_is_hardly_meant_is_told(text: str, part: str) -> None:
