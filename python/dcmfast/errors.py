@@ -108,11 +108,14 @@ class ArchiveConfigurationError(StartupFailure):
     """The configuration file of an archive breaks its grammar.
 
     `complaints` are DCMTK's sentences, which go to stderr without a prefix and at every level; the
-    log line behind them is its closing one.
+    last log line behind them is its closing one, `warnings` are those before it.
     """
 
-    def __init__(self, path: str, complaints: tuple[str, ...]) -> None:
-        super().__init__(("F", f"bad config file: {path}"))
+    def __init__(
+        self, path: str, complaints: tuple[str, ...], warnings: tuple[str, ...] = ()
+    ) -> None:
+        told = (("W", f"dcmfast.config: {warning}") for warning in warnings)
+        super().__init__(*told, ("F", f"bad config file: {path}"))
         self.complaints = (*complaints, f'Reading configuration file "{path}" with errors')
 
 

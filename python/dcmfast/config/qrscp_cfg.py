@@ -147,7 +147,7 @@ def parse(text: str, path: str = "dcmqrscp.cfg") -> QRConfig:
     reader = _Reader(text)
     config = reader.read()
     if reader.complaints:
-        raise ArchiveConfigurationError(path, tuple(reader.complaints))
+        raise ArchiveConfigurationError(path, tuple(reader.complaints), config.warnings)
     return config
 
 

@@ -187,8 +187,7 @@ fn every_syntax_and_every_cut() {
     }
 }
 
-/// Of two elements the first counts; a tag out of order is found all the same; what comes after the
-/// pixels is not.
+/// Of two elements the first counts; a tag out of order is found all the same, also after the pixels.
 #[test]
 fn order_and_duplicates() {
     let nodes = [
@@ -202,7 +201,8 @@ fn order_and_duplicates() {
         collect(EXPLICIT_VR_LITTLE_ENDIAN, [&encoded(&nodes, EXPLICIT_VR_LITTLE_ENDIAN)[..]]);
     assert_eq!(found.get(tags::PATIENT_ID), Some(&b"first"[..]));
     assert_eq!(found.get(tags::MODALITY), Some(&b"CT"[..]));
-    assert_eq!(found.as_ref().iter().count(), 2);
+    assert_eq!(found.get(Tag::new(0x0020, 0x0010)), Some(&b"late"[..]));
+    assert_eq!(found.as_ref().iter().count(), 3);
 }
 
 /// A value is cut at its bound, a sequence beyond it is left out: memory is bounded.

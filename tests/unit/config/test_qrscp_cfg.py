@@ -41,7 +41,7 @@ def complaints(text: str) -> list[str]:
         qrscp_cfg.parse(text, "x.cfg")
     *all_but_last, last = caught.value.complaints
     assert last == 'Reading configuration file "x.cfg" with errors'
-    assert caught.value.lines == (("F", "bad config file: x.cfg"),)
+    assert caught.value.lines[-1] == ("F", "bad config file: x.cfg")
     return all_but_last
 
 
@@ -367,6 +367,15 @@ def test_all_errors_come_at_once() -> None:
         "AETable BEGIN\nQR /area RW (0, 1mb) ANY\n"
     )
     assert [re.sub(r".* line ", "", one) for one in found] == ["1", "3", "5", "7", "7"]
+
+
+def test_warnings_come_with_them() -> None:
+    with pytest.raises(ArchiveConfigurationError) as caught:
+        qrscp_cfg.parse("NetworkTCPPort = x\nFoo\n", "x.cfg")
+    warning, closing = caught.value.lines
+    assert warning[0] == "W"
+    assert "line 1: NetworkTCPPort is not a number" in warning[1]
+    assert closing == ("F", "bad config file: x.cfg")
 
 
 def test_complaints_are_bounded() -> None:
