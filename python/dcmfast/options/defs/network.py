@@ -68,6 +68,16 @@ CALL = Option(
     default="ANY-SCP",
 )
 
+
+def titles(default: str) -> tuple[Option, Option]:
+    """Return a requestor's own title, which is `default` unless it is given, and its peer's."""
+    calling = AETITLE.replace(
+        summary=f"[a]etitle: string\nset my calling AE title (default: {default})",
+        default=default,
+    )
+    return calling, CALL
+
+
 # ---- Times
 
 TIMEOUT = Option(

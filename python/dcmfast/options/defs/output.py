@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from dcmfast.options.defs.association import compressed
-from dcmfast.options.option import Condition, Option, Text, Unsigned, Word, all_in_force, in_force
+from dcmfast.options.option import (
+    Condition,
+    Option,
+    Section,
+    Text,
+    Unsigned,
+    Word,
+    all_in_force,
+    in_force,
+)
 
 _BIT_PRESERVING = in_force("--bit-preserving")
 
@@ -205,6 +214,19 @@ LENGTH_UNDEFINED = Option(
     summary="write with undefined lengths",
     choice="undefined",
     conflicts=(_BIT_PRESERVING,),
+)
+#: What the tools that take the encodings have in one group of their usage.
+NEW_VR_SECTION = Section(
+    title="post-1993 value representations (not with --bit-preserving)",
+    options=(ENABLE_NEW_VR, DISABLE_NEW_VR),
+)
+GROUP_LENGTH_SECTION = Section(
+    title="group length encoding (not with --bit-preserving)",
+    options=(GROUP_LENGTH_RECALC, GROUP_LENGTH_CREATE, GROUP_LENGTH_REMOVE),
+)
+LENGTH_SECTION = Section(
+    title="length encoding in sequences and items (not with --bit-preserving)",
+    options=(LENGTH_EXPLICIT, LENGTH_UNDEFINED),
 )
 PADDING_OFF = Option(
     field="padding",

@@ -187,18 +187,8 @@ DCMQRSCP = FrontEnd(
                         output.DISABLE_NEW_VR.replace(conflicts=()),
                     ),
                 ),
-                Section(
-                    title="group length encoding (not with --bit-preserving)",
-                    options=(
-                        output.GROUP_LENGTH_RECALC,
-                        output.GROUP_LENGTH_CREATE,
-                        output.GROUP_LENGTH_REMOVE,
-                    ),
-                ),
-                Section(
-                    title="length encoding in sequences and items (not with --bit-preserving)",
-                    options=(output.LENGTH_EXPLICIT, output.LENGTH_UNDEFINED),
-                ),
+                output.GROUP_LENGTH_SECTION,
+                output.LENGTH_SECTION,
                 Section(
                     title="data set trailing padding "
                     "(not with --write-dataset or --bit-preserving)",

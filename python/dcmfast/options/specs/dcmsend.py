@@ -101,13 +101,7 @@ DCMSEND = FrontEnd(
             sections=(
                 Section(
                     title="application entity titles",
-                    options=(
-                        network.AETITLE.replace(
-                            summary="[a]etitle: string\nset my calling AE title (default: DCMSEND)",
-                            default="DCMSEND",
-                        ),
-                        network.CALL,
-                    ),
+                    options=(*network.titles("DCMSEND"),),
                 ),
                 Section(
                     title="association handling",

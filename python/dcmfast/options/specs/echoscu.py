@@ -20,13 +20,7 @@ ECHOSCU = FrontEnd(
             sections=(
                 Section(
                     title="application entity titles",
-                    options=(
-                        network.AETITLE.replace(
-                            summary="[a]etitle: string\nset my calling AE title (default: ECHOSCU)",
-                            default="ECHOSCU",
-                        ),
-                        network.CALL,
-                    ),
+                    options=(*network.titles("ECHOSCU"),),
                 ),
                 Section(
                     title="association negotiation debugging",

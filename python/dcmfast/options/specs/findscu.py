@@ -22,13 +22,7 @@ FINDSCU = FrontEnd(
                 ),
                 Section(
                     title="application entity titles",
-                    options=(
-                        network.AETITLE.replace(
-                            summary="[a]etitle: string\nset my calling AE title (default: FINDSCU)",
-                            default="FINDSCU",
-                        ),
-                        network.CALL,
-                    ),
+                    options=(*network.titles("FINDSCU"),),
                 ),
                 Section(
                     title="post-1993 value representations",

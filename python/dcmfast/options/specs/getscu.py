@@ -29,13 +29,7 @@ GETSCU = FrontEnd(
                 Section(title="retrieve information model", options=query.RETRIEVE_MODELS),
                 Section(
                     title="application entity titles",
-                    options=(
-                        network.AETITLE.replace(
-                            summary="[a]etitle: string\nset my calling AE title (default: GETSCU)",
-                            default="GETSCU",
-                        ),
-                        network.CALL,
-                    ),
+                    options=(*network.titles("GETSCU"),),
                 ),
                 Section(
                     title="preferred storage transfer syntaxes (incoming associations)",

@@ -266,11 +266,7 @@ LOAD = FrontEnd(
         group("general options", *general.COMMON_OF_OURS),
         group(
             "network options",
-            network.AETITLE.replace(
-                summary="[a]etitle: string\nset my calling AE title (default: DCMFAST_LOAD)",
-                default="DCMFAST_LOAD",
-            ),
-            network.CALL,
+            *network.titles("DCMFAST_LOAD"),
             network.TIMEOUT.replace(
                 summary="[s]econds: integer (default: 10)\ntimeout for connection requests",
                 default=10,

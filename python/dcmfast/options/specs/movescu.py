@@ -38,11 +38,7 @@ MOVESCU = FrontEnd(
                 Section(
                     title="application entity titles",
                     options=(
-                        network.AETITLE.replace(
-                            summary="[a]etitle: string\nset my calling AE title (default: MOVESCU)",
-                            default="MOVESCU",
-                        ),
-                        network.CALL,
+                        *network.titles("MOVESCU"),
                         query.MOVE,
                     ),
                 ),
@@ -101,25 +97,9 @@ MOVESCU = FrontEnd(
                     "(not with --bit-preserving or compressed transmission)",
                     options=output.write_xfer(_PREFERENCES),
                 ),
-                Section(
-                    title="post-1993 value representations (not with --bit-preserving)",
-                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR),
-                ),
-                Section(
-                    title="group length encoding (not with --bit-preserving)",
-                    options=(
-                        output.GROUP_LENGTH_RECALC,
-                        output.GROUP_LENGTH_CREATE,
-                        output.GROUP_LENGTH_REMOVE,
-                    ),
-                ),
-                Section(
-                    title="length encoding in sequences and items (not with --bit-preserving)",
-                    options=(
-                        output.LENGTH_EXPLICIT,
-                        output.LENGTH_UNDEFINED,
-                    ),
-                ),
+                output.NEW_VR_SECTION,
+                output.GROUP_LENGTH_SECTION,
+                output.LENGTH_SECTION,
                 Section(
                     title="data set trailing padding "
                     "(not with --write-dataset or --bit-preserving)",

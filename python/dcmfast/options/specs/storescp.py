@@ -138,22 +138,9 @@ STORESCP = FrontEnd(
                     "(not with --bit-preserving or compressed transmission)",
                     options=output.write_xfer(_PREFERENCES),
                 ),
-                Section(
-                    title="post-1993 value representations (not with --bit-preserving)",
-                    options=(output.ENABLE_NEW_VR, output.DISABLE_NEW_VR),
-                ),
-                Section(
-                    title="group length encoding (not with --bit-preserving)",
-                    options=(
-                        output.GROUP_LENGTH_RECALC,
-                        output.GROUP_LENGTH_CREATE,
-                        output.GROUP_LENGTH_REMOVE,
-                    ),
-                ),
-                Section(
-                    title="length encoding in sequences and items (not with --bit-preserving)",
-                    options=(output.LENGTH_EXPLICIT, output.LENGTH_UNDEFINED),
-                ),
+                output.NEW_VR_SECTION,
+                output.GROUP_LENGTH_SECTION,
+                output.LENGTH_SECTION,
                 Section(
                     title="data set trailing padding "
                     "(not with --write-dataset or --bit-preserving)",

@@ -58,14 +58,7 @@ STORESCU = FrontEnd(
             sections=(
                 Section(
                     title="application entity titles",
-                    options=(
-                        network.AETITLE.replace(
-                            summary="[a]etitle: string\n"
-                            "set my calling AE title (default: STORESCU)",
-                            default="STORESCU",
-                        ),
-                        network.CALL,
-                    ),
+                    options=(*network.titles("STORESCU"),),
                 ),
                 Section(
                     title="association negotiation profile from configuration file",
