@@ -72,6 +72,13 @@ EDGES = {
     "INFLATED_DATA_SET_BYTES_MAX": (
         "tests/unit/dataset/test_files.py::test_a_deflate_bomb_is_refused_in_bounded_memory"
     ),
+    "PENDING_RESPONSES_MAX": (
+        "tests/unit/net/test_patience.py::test_as_many_as_bring_something_new"
+    ),
+    "PENDING_WITHOUT_NEWS_MAX": (
+        "tests/unit/net/test_patience.py::test_responses_in_a_row_without_news"
+    ),
+    "PENDING_PROGRESS_S": "tests/unit/net/test_patience.py::test_an_hour_without_news",
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
     "RETRIEVE_KEYS_BYTES_MAX": "rust/core/src/server/retrieve/select.rs::edge_of_memory",
     "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",

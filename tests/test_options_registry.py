@@ -99,20 +99,22 @@ WORKING = {
     "findscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-k -W -P -S -O -aet -aec +u -u -x= -xe -xb -xd -xi +cl -to -ts -ta -td -pdu --repeat "
-        "--abort --cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json" + _TLS + "+tla"
+        "--abort --cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json "
+        "--max-responses --progress-timeout" + _TLS + "+tla"
     ),
     "getscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "+v -k -P -S -O -aet -aec +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu +xm +xh +xn +xl +x2 +x3 "
         "+xo +x4 +x5 +xr +xd +xi -x= -xe -xb -xd -xi -to -ta -td -pdu --repeat --abort -od -B +B "
-        "--ignore --durability --duplicate"
+        "--ignore --durability --duplicate --max-responses --progress-timeout"
     ),
     "movescu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-k -P -S -O -aet -aec -aem +x= +xe +xb +xs +xy +xx +xv +xw +xt +xu +xm +xh +xn +xl +x2 "
         "+x3 +xo +x4 +x5 +xr +xd +xi +xa -x= -xe -xb -xd -xi -ac +ac --no-port +P -pi -pr -to -ta "
         "-td -pdu -dhl --repeat --abort --ignore --cancel -up -od -B +B +F -F +t= +te +tb +ti +td "
-        "+u -u +g= +g -g +e -e -p +p +cl --durability --duplicate"
+        "+u -u +g= +g -g +e -e -p +p +cl --durability --duplicate --max-responses "
+        "--progress-timeout"
     ),
     "dcmconv": (
         "-h --version --arguments -q -v -d -ll -lc --log-json +f +fo -f -t= -td -te -tb -ti +ml "
@@ -249,6 +251,8 @@ SHARED_WITH_THE_ENGINE = {
     "SOCKET_TIMEOUT_S_DEFAULT": ("--socket-timeout", "default"),
     "ASSOCIATIONS_MAX": ("--max-associations", "default"),
     "CONFIGURED_ASSOCIATIONS_MAX": ("--max-associations", "maximum"),
+    "PENDING_RESPONSES_MAX": ("--max-responses", "default"),
+    "PENDING_PROGRESS_S": ("--progress-timeout", "default"),
 }
 
 

@@ -222,10 +222,15 @@ class AssociationAborted(NetworkError):
 
     #: The peer asked for the release in the middle of our work.
     is_release: bool = False
+    #: What it did, in words: ``it closed the connection``.
+    ending: str = "it ended the association"
 
 
 class AssociationTimeout(NetworkError):
     """The peer did not answer within the time allowed."""
+
+    #: What it was waited for, in words, where it was no simple answer.
+    why: str = ""
 
 
 class ProtocolError(NetworkError):

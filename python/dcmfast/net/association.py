@@ -127,6 +127,7 @@ def translated(error: _rust.AssociationError) -> NetworkError:
     if isinstance(error, (_rust.PeerAborted, _rust.PeerReleased)):
         ended = AssociationAborted("0006:0317 Peer aborted Association (or never connected)")
         ended.is_release = isinstance(error, _rust.PeerReleased)
+        ended.ending = error.args[1]
         return ended
     if isinstance(error, _rust.LocalProtocolError):
         return LocalProtocolError(text)

@@ -12,7 +12,7 @@ from dcmfast.errors import (
     OutputFileError,
     QueryFileError,
 )
-from dcmfast.net import association, query, scu, tls
+from dcmfast.net import association, causes, query, scu, tls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find(settings: FindSettings) -> int:
             for file in query.requests(settings):
                 code = max(code, _request(settings, log, link, file, output))
     except (NetworkError, QueryFileError, OutputFileError) as error:
-        _tell_failure(log, link, error)
+        _tell_failure(settings, log, link, error)
         return _FAILED
     if output.is_broken:
         code = _FAILED
@@ -58,20 +58,25 @@ def find(settings: FindSettings) -> int:
 
 
 def _tell_failure(
-    log: Log, link: _rust.Association, error: NetworkError | QueryFileError | OutputFileError
+    settings: FindSettings,
+    log: Log,
+    link: _rust.Association,
+    error: NetworkError | QueryFileError | OutputFileError,
 ) -> None:
     """Say why the requests ended early; the association is gone, or aborted now."""
+    cause = causes.of_answer(error, settings, "C-FIND")
     if isinstance(error, AssociationAborted):
         if error.is_release:
             log.line("E", "Protocol Error: Peer requested release (Aborting)")
         else:
             log.line("I", "Peer Aborted Association")
-            log.line("E", "the peer ended the association before its answer", logger=_OURS)
+        scu.tell_cause(log, settings, cause)
         return
     if isinstance(error, QueryFileError):
         log.line("E", str(error).replace("bad DICOM file", "Bad DICOM file", 1))
     else:
         log.line("E", f"Find SCU Failed: {error}")
+        scu.tell_cause(log, settings, cause)
     log.line("I", "Aborting Association")
     link.abort()
 
@@ -91,7 +96,7 @@ def _request(
     cancel_after = settings.cancel_after or None
     try:
         link.query("find", context.context_id, data)
-        patience = query.Patience(settings)
+        patience = query.Patience(settings, is_find=True)
         while True:
             patience.check()
             for response in link.responses():
@@ -99,6 +104,7 @@ def _request(
                 output.count += 1
                 if response.status not in _PENDING:
                     return _final(log, context, message_id, response)
+                patience.came(response.identifier)
                 output.response(context, message_id, response)
                 if output.count == cancel_after:
                     log.line(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from dcmfast import _rust
 from dcmfast.errors import (
-    AssociationAborted,
-    AssociationTimeout,
     ContextNotAccepted,
     NetworkError,
     QueryFileError,
 )
-from dcmfast.net import association, query, scp, scu
+from dcmfast.net import association, causes, query, scp, scu
 from dcmfast.observe.progress import WorkBar
 from dcmfast.policy.negotiation import accepted_transfer_syntaxes, get_sop_classes
 
@@ -55,12 +54,17 @@ def get(settings: GetSettings) -> int:
             for file in query.requests(settings):
                 code = max(code, _request(settings, log, link, file, objects, advance))
     except (NetworkError, QueryFileError) as error:
-        _tell_failure(log, link, error)
+        _tell_failure(settings, log, link, error)
         return _FAILED
     return code if scu.close(settings, link, log) else _FAILED
 
 
-def _tell_failure(log: Log, link: _rust.Association, error: NetworkError | QueryFileError) -> None:
+def _tell_failure(
+    settings: GetSettings,
+    log: Log,
+    link: _rust.Association,
+    error: NetworkError | QueryFileError,
+) -> None:
     if isinstance(error, ContextNotAccepted):
         text = "No adequate Presentation Contexts for sending C-GET"
         log.line("F", text, logger=scu.GETSCU)
@@ -68,12 +72,10 @@ def _tell_failure(log: Log, link: _rust.Association, error: NetworkError | Query
         log.line("F", str(error), logger=scu.GETSCU)
     else:
         log.line("E", f"Failed receiving C-GET response: {error}")
-        if isinstance(error, AssociationTimeout):
-            log.line("E", "the peer did not answer in time (--dimse-timeout)", logger=_OURS)
-        elif isinstance(error, AssociationAborted):
-            log.line("E", "the peer ended the association before its answer", logger=_OURS)
-        return
-    link.abort()
+        scu.tell_cause(log, settings, causes.of_answer(error, settings, "C-GET"))
+        # While objects come the engine has ended it itself.
+    with contextlib.suppress(RuntimeError):
+        link.abort()
 
 
 def _request(
@@ -95,10 +97,14 @@ def _request(
     try:
         titles = (str(settings.ae_title), str(settings.called_ae_title))
         link.get(context.context_id, data, objects, titles)
+        patience = query.Patience(settings)
         while True:
-            for response in link.get_responses():
+            responses = link.get_responses()
+            stored = objects.counters()["stored"]
+            for response in responses:
                 if response.status not in _PENDING:
                     return _final(log, context, response, objects)
+                patience.came((response.sub_operations, stored))
                 query.check_identifier(response, context)
                 if response.sub_operations is not None:
                     remaining, *done = response.sub_operations

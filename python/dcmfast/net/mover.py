@@ -11,13 +11,12 @@ import sys
 from dcmfast import _rust
 from dcmfast.errors import (
     AssociationAborted,
-    AssociationTimeout,
     ContextNotAccepted,
     DimseError,
     NetworkError,
     QueryFileError,
 )
-from dcmfast.net import association, query, scp, scu
+from dcmfast.net import association, causes, query, scp, scu
 from dcmfast.observe.progress import WorkBar
 from dcmfast.types import Record
 
@@ -101,6 +100,7 @@ class _Move:
     def _tell_failure(self, link: _rust.Association, error: NetworkError | QueryFileError) -> None:
         """Say why the requests ended early; the association is gone, or aborted now."""
         log = self.log
+        cause = causes.of_answer(error, self.settings, "C-MOVE")
         if isinstance(error, QueryFileError):
             log.line("E", str(error))
         elif isinstance(error, AssociationAborted):
@@ -108,12 +108,11 @@ class _Move:
                 log.line("E", "Protocol Error: Peer requested release (Aborting)")
             else:
                 log.line("I", "Peer Aborted Association")
-                log.line("E", "the peer ended the association before its answer", logger=_OURS)
+            scu.tell_cause(log, self.settings, cause)
             return
         else:
             log.line("E", f"Move SCU Failed: {error}")
-            if isinstance(error, AssociationTimeout):
-                log.line("E", "the peer did not answer in time (--dimse-timeout)", logger=_OURS)
+            scu.tell_cause(log, self.settings, cause)
         log.line("I", "Aborting Association")
         link.abort()
 
@@ -164,9 +163,12 @@ class _Move:
         patience = query.Patience(self.settings)
         while True:
             patience.check()
-            for response in link.responses():
+            responses = link.responses()
+            stored = self._counters().get("stored")
+            for response in responses:
                 if response.status not in _PENDING:
                     return self._final(context, message_id, response)
+                patience.came((response.sub_operations, stored))
                 query.check_identifier(response, context)
                 count += 1
                 if log.shows("D"):

@@ -13,6 +13,7 @@ from dcmfast.errors import (
     QueryFileError,
     RemoteProtocolError,
 )
+from dcmfast.limits import PENDING_WITHOUT_NEWS_MAX
 from dcmfast.net import dictionaries
 from dcmfast.policy.negotiation import (
     QUERY_RETRIEVE_SOP_CLASSES,
@@ -24,9 +25,26 @@ from dcmfast.uids import NAMES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
     from dcmfast.observe.logs import Log
     from dcmfast.options.query_settings import QuerySettings
+
+    class Bounds(Protocol):
+        """What bounds the responses to a request; None is without end."""
+
+        @property
+        def dimse_timeout_s(self) -> int | None:
+            """How long it may go on after a C-CANCEL."""
+
+        @property
+        def progress_timeout_s(self) -> int | None:
+            """How long responses may bring nothing new."""
+
+        @property
+        def responses_max(self) -> int | None:
+            """How many there may be before the last."""
+
 
 #: Modality Worklist has a FIND and nothing else (PS3.4 Annex K).
 _WORKLIST = {"find": "1.2.840.10008.5.1.4.31"}
@@ -122,14 +140,58 @@ def check_identifier(response: _rust.QueryResponse, context: Context) -> None:
 
 
 class Patience:
-    """How long a peer may go on after a C-CANCEL: ``--dimse-timeout``, if there is one.
+    """How long a peer may keep one request open by responses before its last.
 
-    Else each response would begin it anew.
+    Silence ends by the engine's clock; this is for a peer that never ends.  After a C-CANCEL it has
+    ``--dimse-timeout``, if there is one: else each response would begin it anew.  Responses that
+    bring nothing new have ``--progress-timeout``.  Those of a C-FIND (`is_find`) are but silence
+    then, so that ``--dimse-timeout`` ends them, too; a C-MOVE's tell that a long one goes on.
     """
 
-    def __init__(self, settings: QuerySettings) -> None:
-        self._timeout_s = settings.dimse_timeout_s
+    def __init__(self, bounds: Bounds, *, is_find: bool = False) -> None:
+        self._timeout_s = bounds.dimse_timeout_s
         self._deadline: float | None = None
+        given = [(bounds.progress_timeout_s, "--progress-timeout")]
+        if is_find:
+            given.append((bounds.dimse_timeout_s, "--dimse-timeout"))
+        #: The shortest that there is.
+        self._progress_s, self._option = min(given, key=lambda one: one[0] or float("inf"))
+        self._responses_max = bounds.responses_max
+        self._count = 0
+        #: What the last response brought, and since when and how often nothing else came.
+        self._news: object = None
+        self._since = monotonic()
+        self._stale = 0
+
+    def came(self, news: object) -> None:
+        """Note a response before the last, and what it brings: a match, or counts of objects.
+
+        Raises
+        ------
+        RemoteProtocolError
+            There are too many of them, or too many in a row that bring the same or nothing.
+        """
+        self._count += 1
+        most, progress_s = self._responses_max, self._progress_s
+        if most is not None and self._count > most:
+            raise RemoteProtocolError(
+                f"0006:0317 the peer sent more than {most} responses before its last "
+                "(--max-responses)"
+            )
+        if news is not None and news != self._news:
+            self._news, self._since, self._stale = news, monotonic(), 0
+            return
+        self._stale += 1
+        if most is not None and self._stale >= PENDING_WITHOUT_NEWS_MAX:
+            raise RemoteProtocolError(
+                f"0006:0317 the peer sent {self._stale} responses in a row that bring nothing new "
+                "(--max-responses 0 waits on)"
+            )
+        if progress_s is not None and monotonic() >= self._since + progress_s:
+            raise RemoteProtocolError(
+                f"0006:0317 the peer sent responses for {progress_s} s that bring nothing new "
+                f"({self._option})"
+            )
 
     def begin(self) -> None:
         """Note that the C-CANCEL was sent."""
@@ -139,9 +201,11 @@ class Patience:
     def check(self) -> None:
         """Raise `AssociationTimeout` once it is over."""
         if self._deadline is not None and monotonic() >= self._deadline:
-            raise AssociationTimeout(
+            error = AssociationTimeout(
                 "0006:0207 DIMSE No data available (the peer goes on in spite of the C-CANCEL)"
             )
+            error.why = f"the C-CANCEL was not obeyed within {self._timeout_s} s (--dimse-timeout)"
+            raise error
 
 
 def tell_request(

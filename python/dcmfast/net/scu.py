@@ -14,7 +14,7 @@ from dcmfast.errors import (
     UserIdentityRefused,
 )
 from dcmfast.limits import MAX_PDU_BYTES_MAX
-from dcmfast.net import association, dictionaries, tls
+from dcmfast.net import association, causes, dictionaries, tls
 from dcmfast.observe.logs import Log
 from dcmfast.policy.negotiation import (
     ECHO_TRANSFER_SYNTAXES,
@@ -104,6 +104,7 @@ def associate(
             log.line("E", str(error), logger="dcmfast.dcmsend")
         else:
             log.line(letter, f"Association Rejected:\n{error}")
+        tell_cause(log, settings, causes.of_association(error, settings))
         raise
     except (ConnectionFailed, NetworkError) as error:
         text = str(error)
@@ -116,6 +117,8 @@ def associate(
         else:
             log.line(letter, f"Association Request Failed:{gap}{text}")
         _tell_security(settings, log, error, is_secure=security is not None)
+        cause = causes.of_association(error, settings, is_secure=security is not None)
+        tell_cause(log, settings, cause)
         raise
     if link.secured is not None:
         log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
@@ -124,6 +127,8 @@ def associate(
         head = _NOT_NEGOTIATED if settings.tool == "getscu" else ""
         own = GETSCU if settings.tool == "getscu" else ""
         log.line(letter, f"{head}No Acceptable Presentation Contexts", logger=own)
+        results = (result for _, _, result, _ in link.contexts())
+        tell_cause(log, settings, causes.of_contexts(results))
         link.abort()
         raise ContextNotAccepted("No Acceptable Presentation Contexts")
     # Of tickets, assertions and tokens DCMTK's does not look at the answer.
@@ -139,6 +144,12 @@ def associate(
     limit = link.peer_max_pdu_bytes or MAX_PDU_BYTES_MAX
     log.line("I", f"Association Accepted (Max Send PDV: {limit - 12})")
     return link
+
+
+def tell_cause(log: Log, settings: RequestorSettings, cause: str) -> None:
+    """Say in plain words why something failed, beside DCMTK's line; nothing if `cause` is empty."""
+    if cause:
+        log.line("E", cause, logger=f"dcmfast.{settings.tool}")
 
 
 def _peer(settings: RequestorSettings) -> str:
@@ -208,7 +219,9 @@ def close(settings: RequestorSettings, link: _rust.Association, log: Log) -> boo
         letter, gap = _REFUSED.get(settings.tool, ("F", " "))
         # getscu goes on for DCMTK; here it has failed all the same (D9).
         letter = "E" if settings.tool == "getscu" else letter
-        log.line(letter, f"Association Release Failed:{gap}{association.translated(error)}")
+        failure = association.translated(error)
+        log.line(letter, f"Association Release Failed:{gap}{failure}")
+        tell_cause(log, settings, causes.of_release(failure, settings))
         return False
     return True
 
@@ -240,7 +253,9 @@ def echo(settings: EchoSettings) -> int:
         except _rust.AssociationError as error:
             failure = association.translated(error)
             log.line("E", f"Echo SCU Failed: {failure}")
+            tell_cause(log, settings, causes.of_answer(failure, settings, "C-ECHO"))
             log.line("I", "Aborting Association")
+            link.abort()
             return failure.exit_code_of(settings.tool)
         log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
     return 0 if close(settings, link, log) else 1

@@ -26,7 +26,7 @@ from dcmfast.errors import (
     ReportFileError,
     UnsentFileError,
 )
-from dcmfast.net import association, inputs, scu, tls
+from dcmfast.net import association, causes, inputs, scu, tls
 from dcmfast.observe.progress import FileBar
 from dcmfast.policy import sending as policy
 from dcmfast.types import Record
@@ -70,11 +70,16 @@ class Ending(Record):
     #: DCMTK's condition: module and number, and words.
     code: str = ""
     words: str = ""
+    #: What the peer did to end it.
+    did: str = ""
 
     def error(self) -> DcmfastError:
-        """Return the error that knows the exit code."""
+        """Return the error that knows the exit code, and the likely cause."""
         kind = _ERRORS.get(self.how, AssociationAborted)
-        return kind(f"{self.code} {self.words}")
+        error = kind(f"{self.code} {self.words}")
+        if isinstance(error, AssociationAborted) and self.did:
+            error.ending = self.did
+        return error
 
 
 #: How the files of an association ended → what that is.
@@ -237,13 +242,16 @@ def _storescu_group(
         if ending.how == "refused":
             scu.close(settings, link, log)
             return DimseError("", status=ending.status).exit_code_of(settings.tool)
+        cause = causes.of_answer(ending.error(), settings, "C-STORE")
         if ending.how == "aborted":
             log.line("I", "Peer Aborted Association")
+            scu.tell_cause(log, settings, cause)
             return code_of(ending)
         if ending.how == "released":
             log.line("E", "Protocol Error: Peer requested release (Aborting)")
         else:
             log.line("E", f"Store SCU Failed: {ending.code} {ending.words}")
+        scu.tell_cause(log, settings, cause)
         log.line("I", "Aborting Association")
         link.abort()
         return code_of(ending)
@@ -369,6 +377,7 @@ def _dcmsend_group(
             scu.close(settings, link, log)
             return 0
         log.line("F", f"cannot send SOP instance: {ending.words}")
+        scu.tell_cause(log, settings, causes.of_answer(ending.error(), settings, "C-STORE"))
         if ending.how == "aborted":
             log.line("I", "Peer Aborted Association", logger=_DCMNET)
             return ending.error().exit_code_of(settings.tool)
@@ -561,7 +570,7 @@ class _Run:
         sending = _rust.Sending(self._job, self._group.number, link, number)
         try:
             while True:
-                how, status, code, words = sending.turn(_LOOK_S)
+                how, status, code, words, did = sending.turn(_LOOK_S)
                 look()
                 if how != "more":
                     break
@@ -569,7 +578,7 @@ class _Run:
             self._job.end()
             link.abort()
             raise
-        return finish(link, Ending(how=how, status=status, code=code, words=words))
+        return finish(link, Ending(how=how, status=status, code=code, words=words, did=did))
 
     def over_all(
         self,

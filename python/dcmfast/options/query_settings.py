@@ -40,6 +40,10 @@ class QuerySettings(RequestorSettings):
     has_new_vrs: bool
     #: Of identifiers that are deflated, 0 to 9; None for the usual one.
     deflate_level: int | None
+    #: Responses before the last of one request at most; None takes any number.
+    responses_max: int | None
+    #: They may bring nothing new for so long; None is without end.
+    progress_timeout_s: int | None
 
 
 class MoveSettings(QuerySettings):
@@ -217,6 +221,8 @@ def _query(parsed: ParsedOptions, *, last_key_counts: bool) -> dict[str, Any]:
         "deflate_level": parsed.number("compression_level")
         if settings.has(parsed, "compression_level") and parsed.flag("compression_level")
         else None,
+        "responses_max": parsed.number("responses_max") or None,
+        "progress_timeout_s": settings.seconds(parsed, "progress_timeout_s"),
     }
 
 

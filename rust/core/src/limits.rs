@@ -206,6 +206,15 @@ pub const RETRIEVE_KEYS_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const RETRIEVE_SORTED_INSTANCES_MAX: u64 = 1_000_000;
 /// Longest Failed SOP Instance UID List: what an explicit UI value may hold, a thousand UIDs.
 pub const FAILED_UIDS_BYTES_MAX: usize = 0xFFFE;
+/// Responses before the last one that a requestor takes for one request, unless it is told otherwise
+/// (`--max-responses`): more studies than any archive, or instances in one query, are known to have.
+pub const PENDING_RESPONSES_MAX: u32 = 1_000_000;
+/// Of them, those in a row that bring nothing new: at ten a second, more than good peers send to show
+/// that they are alive, they last longer than [`PENDING_PROGRESS_S`].
+pub const PENDING_WITHOUT_NEWS_MAX: u32 = 65_536;
+/// Responses may go on so long without anything new, in seconds, unless a requestor is told otherwise
+/// (`--progress-timeout`): a tape is fetched and mounted meanwhile.
+pub const PENDING_PROGRESS_S: u32 = 3600;
 /// Sub-associations of C-MOVE at once; further moves wait in order.
 pub const MOVE_ASSOCIATIONS_MAX: usize = 32;
 /// Connecting to a move destination, resolving its name apart, in seconds, without `--timeout`.

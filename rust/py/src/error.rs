@@ -17,8 +17,18 @@ pyo3::create_exception!(
     AssociationError,
     "A-ASSOCIATE-RJ; arguments: result, source, reason, and each in words."
 );
-pyo3::create_exception!(_rust, PeerAborted, AssociationError, "The peer aborted or vanished.");
-pyo3::create_exception!(_rust, PeerReleased, AssociationError, "The peer asked for the release.");
+pyo3::create_exception!(
+    _rust,
+    PeerAborted,
+    AssociationError,
+    "The peer aborted or vanished; arguments: DCMTK's condition, and what it did."
+);
+pyo3::create_exception!(
+    _rust,
+    PeerReleased,
+    AssociationError,
+    "The peer asked for the release; arguments as of PeerAborted."
+);
 pyo3::create_exception!(_rust, TimedOut, AssociationError, "No answer in time.");
 pyo3::create_exception!(_rust, ProtocolError, AssociationError, "The peer broke the protocol.");
 pyo3::create_exception!(
@@ -74,9 +84,23 @@ pub fn interrupted() -> bool {
     has_raised
 }
 
+/// What the peer did to end the association, where that is what happened.
+pub fn ending(error: &ClientError) -> Option<String> {
+    Some(match error {
+        ClientError::PeerAborted(abort) => format!("it sent A-ABORT, {abort}"),
+        ClientError::PeerGone(None) => "it closed the connection".into(),
+        ClientError::PeerGone(Some(error)) => {
+            format!("the connection broke: {}", system_text(error))
+        }
+        ClientError::PeerReleased => "it asked for the release".into(),
+        _ => return None,
+    })
+}
+
 /// `error` as the exception that Python catches.
 pub fn client_error(error: ClientError) -> PyErr {
     let text = error.to_string();
+    let ending = ending(&error);
     match error {
         ClientError::Tls(fault) => TlsFailed::new_err((text, fault.explanation)),
         ClientError::Connect(_) => ConnectError::new_err(text),
@@ -88,8 +112,10 @@ pub fn client_error(error: ClientError) -> PyErr {
             rejection.source_text(),
             rejection.reason_text(),
         )),
-        ClientError::PeerAborted(_) | ClientError::PeerGone(_) => PeerAborted::new_err(text),
-        ClientError::PeerReleased => PeerReleased::new_err(text),
+        ClientError::PeerAborted(_) | ClientError::PeerGone(_) => {
+            PeerAborted::new_err((text, ending))
+        }
+        ClientError::PeerReleased => PeerReleased::new_err((text, ending)),
         ClientError::TimedOut => TimedOut::new_err(text),
         ClientError::Interrupted => {
             let raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::client::{Association, format_named};
-use crate::error::client_error;
+use crate::error::{client_error, ending};
 use crate::log::EventLog;
 use crate::server::{level, uid, unknown};
 
@@ -224,6 +224,9 @@ impl SendJob {
     }
 }
 
+/// How a turn ended: a word, a status, DCMTK's condition in number and words, and what the peer did.
+type Turned = (&'static str, u16, String, String, String);
+
 /// A group's files on one association.
 #[pyclass(frozen, module = "dcmfast._rust")]
 pub struct Sending {
@@ -250,13 +253,14 @@ impl Sending {
     /// Sends files for so many seconds at most: gives how the turn ended, a status, and words.
     ///
     /// `done`; `more`; `refused` and the status; `halted` and DCMTK's condition and words; or how the
-    /// association was lost: `aborted`, `released`, `timeout`, `protocol`, and the condition.
+    /// association was lost: `aborted`, `released`, `timeout`, `protocol`, the condition, and last what
+    /// the peer did.
     #[pyo3(signature = (seconds=None))]
     fn turn(
         &self,
         py: Python<'_>,
         seconds: Option<f64>,
-    ) -> PyResult<(&'static str, u16, String, String)> {
+    ) -> PyResult<Turned> {
         let until = seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .map(|patience| Instant::now() + patience);
@@ -266,10 +270,12 @@ impl Sending {
         })?;
         let nothing = String::new;
         let lost = match turn {
-            Turn::Done => return Ok(("done", 0, nothing(), nothing())),
-            Turn::More => return Ok(("more", 0, nothing(), nothing())),
-            Turn::Refused(status) => return Ok(("refused", status.0, nothing(), nothing())),
-            Turn::Halted(code, words) => return Ok(("halted", 0, code, words)),
+            Turn::Done => return Ok(("done", 0, nothing(), nothing(), nothing())),
+            Turn::More => return Ok(("more", 0, nothing(), nothing(), nothing())),
+            Turn::Refused(status) => {
+                return Ok(("refused", status.0, nothing(), nothing(), nothing()));
+            }
+            Turn::Halted(code, words) => return Ok(("halted", 0, code, words, nothing())),
             Turn::Lost(error) => error,
         };
         let condition = condition(&lost);
@@ -281,6 +287,7 @@ impl Sending {
             ClientError::TimedOut => "timeout",
             _ => "protocol",
         };
-        Ok((word, 0, code.to_owned(), words.to_owned()))
+        let did = ending(&lost).unwrap_or_default();
+        Ok((word, 0, code.to_owned(), words.to_owned(), did))
     }
 }

@@ -121,6 +121,29 @@ CANCEL = Option(
     summary="[n]umber: integer\ncancel after n responses (default: never)",
     values=(Integer(minimum=0),),
 )
+# What ends a request whose responses never do; the engine's limits.rs has the reasons.
+MAX_RESPONSES = Option(
+    field="responses_max",
+    names=("--max-responses",),
+    summary=(
+        "[n]umber: integer (default: 1000000)\ngive a request up after n responses before its "
+        "last;\n0 takes any number"
+    ),
+    values=(Unsigned(minimum=0),),
+    default=1_000_000,
+    source="dcmfast",
+)
+PROGRESS_TIMEOUT = Option(
+    field="progress_timeout_s",
+    names=("--progress-timeout",),
+    summary=(
+        "[s]econds: integer (default: 3600)\ngive a request up whose responses bring nothing new\n"
+        "for so long; 0 never does"
+    ),
+    values=(Unsigned(minimum=0),),
+    default=3600,
+    source="dcmfast",
+)
 ENABLE_CORRECTION = Option(
     field="data_correction",
     names=("--enable-correction", "+dc"),

@@ -89,7 +89,13 @@ FINDSCU = FrontEnd(
                 ),
             ),
         ),
-        group("dcmfast options", query.JSON, general.LOG_JSON),
+        group(
+            "dcmfast options",
+            query.MAX_RESPONSES,
+            query.PROGRESS_TIMEOUT,
+            query.JSON,
+            general.LOG_JSON,
+        ),
     ),
     checks=(
         PORT,
@@ -119,6 +125,8 @@ FINDSCU = FrontEnd(
         "extraction",
         "limit_output",
         "json",
+        "responses_max",
+        "progress_timeout_s",
         *tls.REQUESTOR_CHECKS,
     ),
 )

@@ -74,7 +74,14 @@ GETSCU = FrontEnd(
                 ),
             ),
         ),
-        group("dcmfast options", output.DURABILITY, output.DUPLICATE, general.LOG_JSON),
+        group(
+            "dcmfast options",
+            query.MAX_RESPONSES,
+            query.PROGRESS_TIMEOUT,
+            output.DURABILITY,
+            output.DUPLICATE,
+            general.LOG_JSON,
+        ),
     ),
     checks=(
         PORT,
@@ -102,5 +109,7 @@ GETSCU = FrontEnd(
         ("--bit-preserving", "--normal"),
         "durability",
         "duplicate",
+        "responses_max",
+        "progress_timeout_s",
     ),
 )

@@ -116,6 +116,8 @@ MOVESCU = FrontEnd(
         ),
         group(
             "dcmfast options",
+            query.MAX_RESPONSES,
+            query.PROGRESS_TIMEOUT,
             output.DURABILITY,
             output.DUPLICATE,
             general.LOG_JSON,
@@ -159,5 +161,7 @@ MOVESCU = FrontEnd(
         "compression_level",
         "durability",
         "duplicate",
+        "responses_max",
+        "progress_timeout_s",
     ),
 )
