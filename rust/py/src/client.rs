@@ -4,9 +4,7 @@
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use dcmfast_core::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
@@ -33,7 +31,8 @@ use pyo3::pybacked::PyBackedBytes;
 
 use crate::error::{ConnectError, client_error, interrupted, os_error};
 use crate::request::QueryResponse;
-use crate::server::{ObjectStore, SIGNAL_CHECK, uid, unknown};
+use crate::server::{ObjectStore, uid, unknown};
+use crate::signals::{beside, within};
 use crate::tls::TlsContext;
 
 /// What a sender needs to know of a file; see `inspect_file`.
@@ -276,38 +275,6 @@ impl Association {
     }
 }
 
-/// Runs `work` in a thread of its own, so that Python's signal handlers have their turn meanwhile: the
-/// system does not come back from a name or a connection that it waits for. When one raises, the
-/// thread is left to end by itself.
-fn beside<T: Send + 'static>(
-    py: Python<'_>,
-    work: impl FnOnce() -> PyResult<T> + Send + 'static,
-) -> PyResult<T> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = move || {
-        // Nobody listens any more after a signal.
-        let _ = sender.send(work());
-    };
-    let builder = thread::Builder::new().name("requestor".into());
-    builder.spawn(thread).map_err(|error| os_error(&error))?;
-    // Lent to a wait without the interpreter, for which it has to be shareable.
-    let receiver = Mutex::new(receiver);
-    loop {
-        let received = py.detach(|| {
-            receiver.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SIGNAL_CHECK)
-        });
-        match received {
-            Ok(result) => return result,
-            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
-            Err(RecvTimeoutError::Disconnected) => return Err(internal_fault()),
-        }
-    }
-}
-
-fn internal_fault() -> PyErr {
-    PyRuntimeError::new_err("internal fault while receiving")
-}
-
 fn no_query() -> PyErr {
     PyRuntimeError::new_err("no query is under way")
 }
@@ -413,7 +380,7 @@ impl Association {
             })?;
             Requestor::associate(&addresses, &proposal).map_err(client_error)
         };
-        let requestor = beside(py, connect).inspect_err(|_| {
+        let requestor = beside(py, connect).and_then(|result| result).inspect_err(|_| {
             // Whoever still waits for the peer there need not any more.
             is_aborting.store(true, Ordering::Release);
         })?;
@@ -609,35 +576,20 @@ impl Association {
     fn get_responses(&self, py: Python<'_>) -> PyResult<Vec<QueryResponse>> {
         let mut getting = self.getting().take().ok_or_else(no_query)?;
         let stop = getting.stop();
-        let replies = thread::scope(|scope| {
-            let waiter = thread::current();
-            let receiving = scope.spawn(move || {
-                let replies = getting.replies(GET_PORTION);
-                waiter.unpark();
-                (getting, replies)
-            });
-            while !receiving.is_finished() {
-                py.detach(|| thread::park_timeout(SIGNAL_CHECK));
-                if let Err(error) = py.check_signals() {
-                    stop.raise();
-                    py.detach(|| {
-                        let _ = receiving.join();
-                    });
-                    return Err(error);
-                }
-            }
-            let (getting, replies) = receiving.join().map_err(|_| internal_fault())?;
-            let replies = replies.map_err(client_error)?;
-            let is_final =
-                replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending);
-            if is_final {
-                *self.stop() = None;
-                *self.lock() = getting.into_requestor();
-            } else {
-                *self.getting() = Some(getting);
-            }
-            Ok::<_, PyErr>(replies)
-        })?;
+        let receive = move || {
+            let replies = getting.replies(GET_PORTION);
+            (getting, replies)
+        };
+        let (getting, replies) = within(py, receive, || stop.raise())?;
+        let replies = replies.map_err(client_error)?;
+        let is_final =
+            replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending);
+        if is_final {
+            *self.stop() = None;
+            *self.lock() = getting.into_requestor();
+        } else {
+            *self.getting() = Some(getting);
+        }
         Ok(replies.iter().map(|reply| QueryResponse::of(py, reply)).collect())
     }
 

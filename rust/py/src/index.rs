@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dcmfast_core::archive::exchange::{self, Arrivals};
 use dcmfast_core::archive::layout;
@@ -24,9 +24,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::IndexToolError;
 use crate::server::level;
-
-/// How often Python is asked.
-const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+use crate::signals::SIGNAL_CHECK;
 
 fn logger(name: &str) -> PyResult<Arc<Logger>> {
     Ok(Arc::new(Logger::new(level(name)?, Arc::new(Console))))

@@ -23,6 +23,7 @@ mod request;
 mod rewrite;
 mod sending;
 mod server;
+mod signals;
 mod tls;
 
 /// Compiled core of dcmfast.

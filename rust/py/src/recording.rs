@@ -4,15 +4,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::console::Console;
 use dcmfast_core::log::Logger;
-use dcmfast_core::net::tcp::{
-    SLICE, StopFlag, TransportOptions, accept_in_slices, listen_on, resolve,
-};
+use dcmfast_core::net::tcp::{StopFlag, TransportOptions, accept_in_slices, listen_on, resolve};
 use dcmfast_core::recording::file::{Step, Writer};
 use dcmfast_core::recording::proxy::{Figures, Plan, Proxy, wall_ns};
 use dcmfast_core::recording::replay::{self, Aspect, Peer, ReplayError};
@@ -27,6 +24,7 @@ use pyo3::types::PyDict;
 use crate::error::{ConnectError, os_error};
 use crate::log::EventLog;
 use crate::server::level;
+use crate::signals::beside;
 
 /// Text of one portion, in bytes, before the entry that goes beyond it.
 const PORTION_BYTES: usize = 64 * 1024;
@@ -149,20 +147,6 @@ fn treatment_of(data_sets: &str, masks_names: bool) -> PyResult<Treatment> {
         other => return Err(PyValueError::new_err(format!("no treatment {other:?}"))),
     };
     Ok(Treatment { data_sets, masks_names })
-}
-
-/// Runs `work` in a thread; Python's signal handlers have their turn meanwhile.
-fn beside<T: Send + 'static>(
-    py: Python<'_>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> PyResult<T> {
-    let thread = thread::Builder::new().name("recording".into()).spawn(work);
-    let thread = thread.map_err(|error| os_error(&error))?;
-    while !thread.is_finished() {
-        py.detach(|| thread::park_timeout(SLICE / 5));
-        py.check_signals()?;
-    }
-    thread.join().map_err(|_| PyRuntimeError::new_err("the engine panicked"))
 }
 
 /// The system's error with the file that it is about.

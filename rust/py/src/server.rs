@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -40,10 +40,8 @@ use crate::encoding::given_encoding;
 use crate::error::os_error;
 use crate::faults::{self, FaultRecord};
 use crate::log::EventLog;
+use crate::signals::within;
 use crate::tls::TlsContext;
-
-/// How often Python's signal handlers may run while the server does.
-pub const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 
 /// Level by DCMTK's name.
 pub fn level(name: &str) -> PyResult<Level> {
@@ -310,27 +308,12 @@ impl Receiver {
         py: Python<'_>,
         work: impl FnOnce(&Server) + Send,
     ) -> PyResult<()> {
-        thread::scope(|scope| {
-            let (waiter, is_done) = (thread::current(), AtomicBool::new(false));
-            let is_done = Arc::new(is_done);
-            let tell = Arc::clone(&is_done);
-            scope.spawn(move || {
-                work(&self.server);
-                tell.store(true, Ordering::Release);
-                waiter.unpark();
-            });
-            loop {
-                py.detach(|| thread::park_timeout(SIGNAL_CHECK));
-                if is_done.load(Ordering::Acquire) {
-                    return Ok(());
-                }
-                if let Err(error) = py.check_signals() {
-                    self.shared.stop.raise();
-                    self.shared.stop.raise();
-                    return Err(error);
-                }
-            }
-        })
+        let stop = || {
+            // The second time means at once.
+            self.shared.stop.raise();
+            self.shared.stop.raise();
+        };
+        within(py, || work(&self.server), stop)
     }
 
     /// Brings what was acknowledged into the index, so that the next start has nothing to repair.
