@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,79 +20,24 @@ from testkit import pdu
 from testkit.kinds import Connect, StartReceiver
 from testkit.peer import ScriptedPeer
 from testkit.process import Receiver, free_port, run_tool, wait_until
-from vectors import make
-
-STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
-CONTEXTS: tuple[pdu.Context, ...] = (
-    (1, pdu.VERIFICATION, [pdu.IMPLICIT]),
-    (3, pdu.CT, [pdu.EXPLICIT]),
-    (5, pdu.STUDY_ROOT_FIND, [pdu.EXPLICIT]),
-    (7, STUDY_ROOT_GET, [pdu.EXPLICIT]),
+from testkit.queries import (
+    C_GET_RQ,
+    CONTEXTS,
+    CT_ROLE,
+    NUMBER_OF_MATCHES_UNKNOWN,
+    OUT_OF_RESOURCES,
+    PENDING,
+    STUDY_ROOT_GET,
+    SUB_OPERATIONS_FAILED,
+    SUCCESS,
+    find_rq,
+    get,
+    images,
+    messages,
+    query_rq,
+    studies,
 )
-C_GET_RQ = 0x0010
-#: SCP role for CT, which C-GET needs (PS3.7 §D.3.3.4).
-CT_ROLE = pdu.item(0x54, len(pdu.CT).to_bytes(2, "big") + pdu.CT.encode() + b"\0\1")
-PENDING, SUCCESS, CANCELLED, OUT_OF_RESOURCES = 0xFF00, 0x0000, 0xFE00, 0xA700
-WRITE = make.Syntax()
-
-
-def query_rq(sop_class: str, command_field: int, message_id: int) -> bytes:
-    """Command set of C-FIND-RQ or C-GET-RQ (PS3.7 Tables 9.3-5, 9.3-8)."""
-    return pdu.command_set(
-        [
-            (pdu.SOP_CLASS, pdu.ui(sop_class)),
-            (pdu.COMMAND_FIELD, pdu.us(command_field)),
-            (pdu.MESSAGE_ID, pdu.us(message_id)),
-            (pdu.PRIORITY, pdu.us(0)),
-            (pdu.DATA_SET_TYPE, pdu.us(1)),
-        ]
-    )
-
-
-def studies(study_instance_uid: str = "") -> bytes:
-    """An identifier that asks for studies."""
-    return WRITE.element((0x0008, 0x0052), "CS", "STUDY") + WRITE.element(
-        (0x0020, 0x000D), "UI", study_instance_uid
-    )
-
-
-def images(study_instance_uid: str, series_instance_uid: str) -> bytes:
-    """An identifier that asks for the instances of a series."""
-    return b"".join(
-        [
-            WRITE.element((0x0008, 0x0018), "UI", ""),
-            WRITE.element((0x0008, 0x0052), "CS", "IMAGE"),
-            WRITE.element((0x0020, 0x000D), "UI", study_instance_uid),
-            WRITE.element((0x0020, 0x000E), "UI", series_instance_uid),
-        ]
-    )
-
-
-def find_rq(message_id: int, identifier: bytes) -> bytes:
-    """A C-FIND-RQ with its identifier, as PDUs."""
-    rq = query_rq(pdu.STUDY_ROOT_FIND, pdu.C_FIND_RQ, message_id)
-    command = pdu.p_data(pdu.pdv(5, rq, command=True))
-    return command + b"".join(pdu.fragments(5, identifier))
-
-
-def messages(peer: ScriptedPeer) -> Sequence[tuple[int, int, int]]:
-    """Every response up to the first that is not pending: command field, message ID, status."""
-    found = []
-    command = b""
-    while True:
-        _, body = peer.expect_pdu(pdu.P_DATA_TF)
-        while body:
-            length = int.from_bytes(body[:4], "big")
-            if body[5] & 1:
-                command += body[6 : 4 + length]
-            if body[5] & 3 == 3:
-                response = pdu.read_command(command)
-                command = b""
-                fields = (pdu.COMMAND_FIELD, pdu.RESPONDED_ID, pdu.STATUS)
-                found.append(tuple(pdu.value_us(response, field) for field in fields))
-            body = body[4 + length :]
-        if found and found[-1][2] != PENDING and not command:
-            return found  # type: ignore[return-value]
+from vectors import make
 
 
 @pytest.fixture
@@ -131,28 +76,9 @@ def get_study(archive: Receiver, connect: Connect) -> tuple[int, int, int]:
     """C-GET of the study that `fill` makes: status, completed and failed sub-operations."""
     peer = connect(archive)
     peer.associate(CONTEXTS, user=pdu.user_information(extra=CT_ROLE))
-    command = pdu.p_data(pdu.pdv(7, query_rq(STUDY_ROOT_GET, C_GET_RQ, 1), command=True))
-    peer.send(command, *pdu.fragments(7, studies(make.uid(7, 1))))
-    while True:
-        _, body = peer.expect_pdu(pdu.P_DATA_TF)
-        if not body[5] & 1:
-            continue
-        length = int.from_bytes(body[:4], "big")
-        message = pdu.read_command(body[6 : 4 + length])
-        if pdu.value_us(message, pdu.COMMAND_FIELD) == 1:
-            response = [
-                (pdu.SOP_CLASS, message[pdu.SOP_CLASS]),
-                (pdu.COMMAND_FIELD, pdu.us(0x8001)),
-                (pdu.RESPONDED_ID, message[pdu.MESSAGE_ID]),
-                (pdu.DATA_SET_TYPE, pdu.us(0x0101)),
-                (pdu.STATUS, pdu.us(0)),
-                (pdu.SOP_INSTANCE, message[pdu.SOP_INSTANCE]),
-            ]
-            answer = pdu.pdv(3, pdu.command_set(response), command=True)
-            peer.send(pdu.p_data(answer))
-        elif (status := pdu.value_us(message, pdu.STATUS)) != PENDING:
-            peer.reset()
-            return status, pdu.value_us(message, 0x1021), pdu.value_us(message, 0x1022)
+    counts = get(peer, studies(make.uid(7, 1)))
+    peer.reset()
+    return counts
 
 
 def test_p14_what_is_no_file_any_more_is_a_failed_sub_operation(
@@ -275,4 +201,11 @@ def test_p6_queries_and_retrieval_go_on_when_the_disk_is_full(
     found_first, last = [status for _, _, status in messages(peer)]
     assert found_first == PENDING
     assert last in {SUCCESS, OUT_OF_RESOURCES}
-    assert get_study(server, scripted_peer) == (0, 3, 0)
+    # What is there is sent, too, and that is no success where more may match.
+    is_whole = last == SUCCESS
+    assert get_study(server, scripted_peer) == (0 if is_whole else SUB_OPERATIONS_FAILED, 3, 0)
+    peer.send(find_rq(4, studies("1.2.3")))
+    assert messages(peer)[-1][2] == last
+    peer = scripted_peer(server)
+    peer.associate(CONTEXTS)
+    assert get(peer, studies("1.2.3")) == (0 if is_whole else NUMBER_OF_MATCHES_UNKNOWN, 0, 0)

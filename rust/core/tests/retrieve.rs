@@ -9,7 +9,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dcmfast_core::acse::negotiation::negotiate;
 use dcmfast_core::acse::user_information::{LocalIdentity, associate_ac};
@@ -27,7 +27,7 @@ use dcmfast_core::server::destinations::{Destination, Destinations};
 use dcmfast_core::server::retrieve::keys::MatchKeys;
 use dcmfast_core::server::retrieve::lines::{Asker, MoveLine, MoveOptions, Originator};
 use dcmfast_core::server::retrieve::object::{Held, StoredFile};
-use dcmfast_core::server::retrieve::{FailedUids, Stock, send_all};
+use dcmfast_core::server::retrieve::{FailedUids, Selection, Stock, send_all};
 use dcmfast_core::uid::{Uid, UidText};
 use dcmfast_core::ul::pdu::{Abort, AssociateRj};
 use dcmfast_core::ul::pdu_codec::encode_abort;
@@ -346,6 +346,10 @@ struct Move {
     cancel_after: usize,
     gone_after: usize,
     patience: Duration,
+    dimse_timeout: Option<Duration>,
+    socket_timeout: Option<Duration>,
+    answer_timeout: Duration,
+    is_whole: bool,
 }
 
 impl Default for Move {
@@ -355,11 +359,19 @@ impl Default for Move {
             cancel_after: usize::MAX,
             gone_after: usize::MAX,
             patience: Duration::from_secs(20),
+            dimse_timeout: None,
+            socket_timeout: None,
+            answer_timeout: Duration::from_secs(20),
+            is_whole: true,
         }
     }
 }
 
 impl Move {
+    fn selection(&self, shelf: &Shelf) -> Selection {
+        Selection { keys: shelf.keys(), is_whole: self.is_whole }
+    }
+
     fn run(&self, shelf: &Shelf, port: u16) -> (Result<(), ()>, Log) {
         let log = Arc::<Mutex<Log>>::default();
         let collector = Collector {
@@ -381,8 +393,9 @@ impl Move {
             max_pdu_bytes: 16_384,
             transport: TransportOptions::default(),
             acse_timeout: self.patience,
-            dimse_timeout: Some(self.patience),
-            socket_timeout: None,
+            dimse_timeout: self.dimse_timeout,
+            socket_timeout: self.socket_timeout,
+            answer_timeout: self.answer_timeout,
             stop: StopFlag::default(),
         };
         let originator = Originator {
@@ -393,7 +406,7 @@ impl Move {
         };
         let destination = &destinations.table[0];
         let mut line = MoveLine::new(collector, &destinations, destination, options, originator);
-        let result = send_all(&mut line, shelf, &shelf.keys());
+        let result = send_all(&mut line, shelf, &self.selection(shelf));
         line.close();
         drop(line);
         (result, Arc::into_inner(log).unwrap().into_inner().unwrap())
@@ -460,6 +473,25 @@ fn final_statuses() {
     }
 }
 
+/// What was stored last could not be looked up (a full disk): what was found is sent and counted, and
+/// the end is no success, unless the requestor wanted it before.
+#[test]
+fn a_selection_that_is_not_whole() {
+    for (statuses, last) in [
+        (vec![0], answer(0xA702, None, [3, 0, 0], "")),
+        (vec![0xB000], answer(0xA702, None, [0, 0, 3], "")),
+        (vec![0, 0xA700], answer(0xA702, None, [1, 2, 0], r"1.2.3.2\1.2.3.3")),
+    ] {
+        let scp = destination(Script { statuses, ..Script::good() });
+        let (_, log) = Move { is_whole: false, ..Move::default() }.run(&shelf(3), scp.port);
+        assert_eq!(log.answers.last(), Some(&last));
+    }
+    let scp = destination(Script::good());
+    let cancelled = Move { is_whole: false, cancel_after: 2, ..Move::default() };
+    let (_, log) = cancelled.run(&shelf(5), scp.port);
+    assert_eq!(log.answers.last(), Some(&answer(0xFE00, Some(3), [2, 0, 0], "")));
+}
+
 /// C-CANCEL ends it with what remains; earlier failures speak louder.
 #[test]
 fn cancel() {
@@ -482,14 +514,34 @@ fn a_requestor_that_vanishes() {
     assert!(scp.received.lock().unwrap().objects.len() <= 3);
 }
 
+/// A destination that owes an answer is waited for as long as `-td` says, else `-ts`, else, with `-ts 0`,
+/// as a bound does (limits::MOVE_ANSWER_TIMEOUT_S, shorter here): it never holds a place for good.
+#[test]
+fn a_silent_destination_ends_by_the_first_bound_that_is_given() {
+    let (short, long) = (Duration::from_millis(400), Duration::from_secs(120));
+    for (dimse_timeout, socket_timeout, answer_timeout) in
+        [(Some(short), Some(long), long), (None, Some(short), long), (None, None, short)]
+    {
+        let scp = destination(Script { instead: Some((1, Fault::Silence)), ..Script::good() });
+        let silent = Move { dimse_timeout, socket_timeout, answer_timeout, ..Move::default() };
+        let began = Instant::now();
+        let (result, log) = silent.run(&shelf(3), scp.port);
+        assert_eq!(result, Ok(()));
+        let failed = answer(0xB000, None, [1, 2, 0], r"1.2.3.2\1.2.3.3");
+        assert_eq!(log.answers.last(), Some(&failed));
+        assert!((short..long / 4).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+}
+
 /// A destination that goes in the middle: what was answered counts, all others fail in turn.
 #[test]
 fn a_destination_that_fails_in_the_middle() {
     for fault in [Fault::Abort, Fault::Close, Fault::Nonsense, Fault::OtherMessage, Fault::Silence]
     {
         let scp = destination(Script { instead: Some((1, fault)), ..Script::good() });
-        let patience = Duration::from_millis(if fault == Fault::Silence { 400 } else { 20_000 });
-        let (result, log) = Move { patience, ..Move::default() }.run(&shelf(4), scp.port);
+        let bound = Duration::from_millis(if fault == Fault::Silence { 400 } else { 20_000 });
+        let in_time = Move { dimse_timeout: Some(bound), ..Move::default() };
+        let (result, log) = in_time.run(&shelf(4), scp.port);
         assert_eq!(result, Ok(()));
         let failed = r"1.2.3.2\1.2.3.3\1.2.3.4";
         assert_eq!(log.answers.last(), Some(&answer(0xB000, None, [1, 3, 0], failed)));

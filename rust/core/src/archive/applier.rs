@@ -65,13 +65,13 @@ impl Applier {
         let shared = Arc::clone(&self.shared);
         while let Some(jobs) = shared.progress.next_jobs() {
             let mut placed = 0;
-            let mut is_stalled = false;
+            let mut told = Vec::new();
             let mut pause_ms = APPLY_RETRY_FIRST_MS;
             loop {
                 match self.apply(&jobs, &mut placed) {
                     Ok(()) => break,
                     Err(fault) => {
-                        self.stall(&fault, &mut is_stalled);
+                        self.stall(&fault, &mut told);
                         if shared.progress.is_stopping() {
                             // The journal has it.
                             return;
@@ -81,7 +81,7 @@ impl Applier {
                     }
                 }
             }
-            if is_stalled {
+            if !told.is_empty() {
                 shared.journal.set_stalled(false);
                 shared.progress.set_stalled(None);
                 shared.options.logger.line(
@@ -93,19 +93,20 @@ impl Applier {
         }
     }
 
-    fn stall(&self, fault: &Fault, is_stalled: &mut bool) {
+    /// Refuses stores for this fault. Each reason is told once, those in `told` were.
+    fn stall(&self, fault: &Fault, told: &mut Vec<Arc<str>>) {
         let reason: Arc<str> = match fault {
             Fault::Io(failure) => failure.to_string().into(),
             Fault::Index(error) => error.to_string().into(),
         };
-        if !*is_stalled {
+        if !told.contains(&reason) && told.len() < REASONS_TOLD_MAX {
             self.shared.options.logger.line(
                 Level::Error,
                 LOGGER,
                 format_args!("{reason}; nothing more is stored until that is possible again"),
             );
+            told.push(Arc::clone(&reason));
         }
-        *is_stalled = true;
         self.shared.progress.set_stalled(Some(reason));
         self.shared.journal.set_stalled(true);
     }
@@ -282,6 +283,9 @@ impl Applier {
         }
     }
 }
+
+/// Reasons that are told of one standstill: an index that cannot be written, opened anew, or read, and some.
+const REASONS_TOLD_MAX: usize = 8;
 
 /// Directories that one applier remembers; a million objects fill as many.
 const KNOWN_DIRECTORIES_MAX: usize = 1024;

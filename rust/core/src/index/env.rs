@@ -4,7 +4,9 @@
 //! meta pages, so that a crash needs no recovery; full synchronisation at each commit (no NOSYNC,
 //! no WRITEMAP: a full disk is then an error and never a signal); one writer at a time; readers
 //! that never block. Read transactions take a slot each and belong to no thread, so that any number
-//! of associations may read.
+//! of associations may read. After a failed write of a meta page it refuses everything, because it
+//! does not know what the device has: [`Environment::recover`] looks at what is there and opens it
+//! again, for the commit that failed was of nothing that the journal does not have.
 //!
 //! Three dangers are closed here. *Two servers on one area*: a writer holds a lock on a file of its
 //! own, which the kernel drops when it dies. *One environment opened twice in a process*: POSIX
@@ -23,6 +25,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use heed::types::Bytes;
@@ -68,8 +71,9 @@ pub enum IndexError {
         /// What was noticed.
         what: &'static str,
     },
-    /// The last write of a commit, of a meta page, failed: LMDB refuses everything until the index is
-    /// opened again, because it does not know what the device has.
+    /// A write or sync of a commit failed: nothing more is written until the index was looked at and
+    /// opened again ([`Environment::recover`]). After the last one, of a meta page, LMDB refuses to read
+    /// as well, because it does not know what the device has.
     Halted(PathBuf),
     /// The map is full and cannot grow: no address space or memory.
     Full(PathBuf),
@@ -161,8 +165,8 @@ impl fmt::Display for IndexError {
             }
             Self::Halted(path) => write!(
                 formatter,
-                "a write of the index {} failed in the middle, and it stands still until the next \
-                 start, which loses nothing",
+                "a write of the index {} failed, and it is opened anew as soon as the disk writes \
+                 again; nothing is lost",
                 path.display()
             ),
             Self::TooManyReaders(path) => {
@@ -246,38 +250,49 @@ impl Table {
 }
 
 type Rows0 = Database<Bytes, Bytes>;
+type Tables = [Rows0; Table::ALL.len()];
 
 /// An open environment.
 pub(crate) struct Environment {
-    env: Env<WithoutTls>,
-    tables: [Rows0; Table::ALL.len()],
+    /// Held shared by every transaction of this process, exclusively while the map is replaced or
+    /// the environment is opened anew. `None` while that did not succeed.
+    opened: RwLock<Option<Opened>>,
+    /// A write or sync failed, by the disk's fault: what is open was not looked at since.
+    is_doubtful: AtomicBool,
     path: PathBuf,
     access: Access,
-    /// Held shared by every transaction of this process, exclusively while the map is replaced.
-    map: RwLock<()>,
+    options: IndexOptions,
     /// The writer's lock, dropped by the kernel when the process ends.
     _writer: Option<File>,
+}
+
+/// What LMDB has open.
+struct Opened {
+    env: Env<WithoutTls>,
+    tables: Tables,
 }
 
 /// A read transaction: one state of the index, unchanged whatever is written meanwhile.
 pub(crate) struct ReadTransaction<'e> {
     // Fields drop in this order: the transaction before the guard that keeps its map in place.
-    txn: RoTxn<'e, WithoutTls>,
+    txn: RoTxn<'static, WithoutTls>,
+    tables: Tables,
     environment: &'e Environment,
-    _map: RwLockReadGuard<'e, ()>,
+    _opened: RwLockReadGuard<'e, Option<Opened>>,
 }
 
 /// The write transaction.
 pub(crate) struct WriteTransaction<'e> {
     txn: heed::RwTxn<'e>,
+    tables: &'e Tables,
     environment: &'e Environment,
-    _map: RwLockReadGuard<'e, ()>,
 }
 
 /// What can be read in either kind of transaction.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'t> {
     txn: &'t RoTxn<'t, AnyTls>,
+    tables: &'t Tables,
     environment: &'t Environment,
 }
 
@@ -299,35 +314,41 @@ impl Environment {
         refuse_network_mount(path)?;
         refuse_foreign_map(path)?;
         let writer = (access == Access::Write).then(|| lock_for_writing(path)).transpose()?;
-        let reach = if options.looks_deep { Reach::Branches } else { Reach::Roots };
-        check_before(path, reach)?;
-        let file_bytes = fs::metadata(path.join(DATA_FILE)).map_or(0, |data| data.len());
-        // A full map is found out in the middle of a batch, so half of it is free at first.
-        let wanted = usize::try_from(file_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
-        let map_bytes = options.map_bytes.max(wanted.min(isize::MAX as usize)) & !(MAP_UNIT - 1);
-
-        let mut open = EnvOpenOptions::new().read_txn_without_tls();
-        open.map_size(map_bytes.max(MAP_UNIT))
-            .max_readers(INDEX_READERS_MAX)
-            .max_dbs(Table::ALL.len() as u32);
-        if access == Access::Read {
-            // SAFETY: READ_ONLY relaxes nothing that LMDB's soundness rests on.
-            unsafe { open.flags(EnvFlags::READ_ONLY) };
-        }
-        // SAFETY: LMDB maps this file, so nothing but LMDB may write it while it is open. The
-        // directory is our own and of mode 0700, no network file system (checked above), not open
-        // in this process (heed's register, and the look at our own maps), and `fork` is never
-        // called by a process that opens an index.
-        let env = unsafe { open.open(path) }.map_err(|error| convert(error, "open", path))?;
-        env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
-        complete_file(&env, path)?;
-        let tables = open_tables(&env, path, access)?;
+        let opened = Opened::open(path, access, options)?;
         if access == Access::Write {
             // The environment's own commits sync its file; that the file has a name is up to us.
             File::open(path).and_then(|directory| directory.sync_all()).map_err(io("sync"))?;
         }
-        let map = RwLock::new(());
-        Ok(Self { env, tables, path: path.to_owned(), access, map, _writer: writer })
+        Ok(Self {
+            opened: RwLock::new(Some(opened)),
+            is_doubtful: AtomicBool::new(false),
+            path: path.to_owned(),
+            access,
+            options,
+            _writer: writer,
+        })
+    }
+
+    /// Looks at all branch pages as they are after a write that failed, and opens the environment anew
+    /// where LMDB refuses to go on. Waits then until no transaction of this process is open; changes
+    /// nothing where no write failed.
+    pub fn recover(&self) -> Result<(), IndexError> {
+        if !self.is_doubtful.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // While it fails, whoever reads goes on as far as LMDB lets him.
+        check_before(&self.path, Reach::Branches)?;
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        let halted = |opened: &Opened| {
+            matches!(opened.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic)))
+        };
+        if opened.as_ref().is_none_or(halted) {
+            // Closed by this, for no transaction is left that shares it: a process has it open once.
+            *opened = None;
+            *opened = Some(Opened::open(&self.path, self.access, self.options)?);
+        }
+        self.is_doubtful.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// The directory.
@@ -335,21 +356,40 @@ impl Environment {
         &self.path
     }
 
+    /// For reading and writing, and against being replaced meanwhile.
+    fn share(&self) -> RwLockReadGuard<'_, Option<Opened>> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is open.
+    fn open_in<'o>(&self, shared: &'o Option<Opened>) -> Result<&'o Opened, IndexError> {
+        shared.as_ref().ok_or_else(|| IndexError::Halted(self.path.clone()))
+    }
+
     /// Begins a read transaction. A thread must not hold two: the map may be waiting to grow
     /// between them.
     pub fn read(&self) -> Result<ReadTransaction<'_>, IndexError> {
         let mut retried = false;
         loop {
-            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            match self.env.read_txn() {
-                Ok(txn) => return Ok(ReadTransaction { txn, environment: self, _map: map }),
+            let shared = self.share();
+            let opened = self.open_in(&shared)?;
+            match opened.env.clone().static_read_txn() {
+                Ok(txn) => {
+                    let tables = opened.tables;
+                    return Ok(ReadTransaction {
+                        txn,
+                        tables,
+                        environment: self,
+                        _opened: shared,
+                    });
+                }
                 Err(heed::Error::Mdb(MdbError::MapResized)) if !retried => {
-                    drop(map);
+                    drop(shared);
                     // Another process made the map larger: take its size over.
                     self.resize(0)?;
                 }
                 Err(heed::Error::Mdb(MdbError::ReadersFull)) if !retried => {
-                    self.env.clear_stale_readers().map_err(|error| self.error(error, "read"))?;
+                    opened.env.clear_stale_readers().map_err(|error| self.error(error, "read"))?;
                 }
                 Err(error) => return Err(self.error(error, "read")),
             }
@@ -357,19 +397,36 @@ impl Environment {
         }
     }
 
-    /// Begins the write transaction; waits for one that is under way.
-    pub fn write(&self) -> Result<WriteTransaction<'_>, IndexError> {
+    /// Does `work` in the write transaction, waiting for one that is under way, and makes all its
+    /// changes visible and durable; after an error, none.
+    pub fn write<T>(
+        &self,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         if self.access == Access::Read {
             return Err(IndexError::ReadOnly(self.path.clone()));
         }
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let txn = self.env.write_txn().map_err(|error| self.error(error, "write"))?;
-        Ok(WriteTransaction { txn, environment: self, _map: map })
+        let shared = self.share();
+        let opened = self.open_in(&shared)?;
+        if self.is_doubtful.load(Ordering::Acquire) {
+            return Err(IndexError::Halted(self.path.clone()));
+        }
+        let txn = opened.env.write_txn().map_err(|error| self.error(error, "write"))?;
+        let mut transaction = WriteTransaction { txn, tables: &opened.tables, environment: self };
+        let result = work(&mut transaction)?;
+        transaction.txn.commit().map_err(|error| {
+            let error = self.error(error, "commit");
+            // Pages whose sync failed count as clean all the same, and after a meta page LMDB stands
+            // still. A full disk is found before either.
+            self.is_doubtful.fetch_or(!error.is_no_room(), Ordering::AcqRel);
+            error
+        })?;
+        Ok(result)
     }
 
     /// Doubles the map. Waits until no transaction of this process is open.
     pub fn grow(&self) -> Result<(), IndexError> {
-        let old = self.env.info().map_size;
+        let old = self.map_bytes();
         let full = || IndexError::Full(self.path.clone());
         let new =
             old.checked_mul(2).filter(|new| isize::try_from(*new).is_ok()).ok_or_else(full)?;
@@ -377,9 +434,10 @@ impl Environment {
     }
 
     fn resize(&self, bytes: usize) -> Result<(), IndexError> {
-        let _alone = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: no transaction of this process is open, as each holds `map` shared.
-        unsafe { self.env.resize(bytes) }.map_err(|error| self.error(error, "resize"))
+        let alone = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        let opened = self.open_in(&alone)?;
+        // SAFETY: no transaction of this process is open, as each holds `opened` shared.
+        unsafe { opened.env.resize(bytes) }.map_err(|error| self.error(error, "resize"))
     }
 
     /// Looks at all pages as they are on the disk, a portion in each read transaction. `watch` is
@@ -420,20 +478,23 @@ impl Environment {
         Ok(true)
     }
 
-    /// Size of the map in bytes.
+    /// Size of the map in bytes; 0 while nothing is open.
     pub fn map_bytes(&self) -> usize {
-        self.env.info().map_size
+        self.share().as_ref().map_or(0, |opened| opened.env.info().map_size)
     }
 
     /// Gives back the slots of readers that died.
     pub fn clear_stale_readers(&self) -> Result<usize, IndexError> {
-        self.env.clear_stale_readers().map_err(|error| self.error(error, "read"))
+        let shared = self.share();
+        let opened = self.open_in(&shared)?;
+        opened.env.clear_stale_readers().map_err(|error| self.error(error, "read"))
     }
 
     /// Bytes of all pages that hold something.
     pub fn used_bytes(&self) -> Result<u64, IndexError> {
-        let _map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        self.env.non_free_pages_size().map_err(|error| self.error(error, "read"))
+        let shared = self.share();
+        let opened = self.open_in(&shared)?;
+        opened.env.non_free_pages_size().map_err(|error| self.error(error, "read"))
     }
 
     fn error(&self, error: heed::Error, doing: &'static str) -> IndexError {
@@ -444,53 +505,70 @@ impl Environment {
     pub fn damaged(&self, what: &'static str) -> IndexError {
         IndexError::Damaged { path: self.path.clone(), what }
     }
+}
 
-    fn table(&self, table: Table) -> Rows0 {
-        self.tables[table as usize]
+impl Opened {
+    /// Opens the environment in the directory `path`, whose writer's lock is held by who writes.
+    fn open(path: &Path, access: Access, options: IndexOptions) -> Result<Self, IndexError> {
+        let reach = if options.looks_deep { Reach::Branches } else { Reach::Roots };
+        check_before(path, reach)?;
+        let file_bytes = fs::metadata(path.join(DATA_FILE)).map_or(0, |data| data.len());
+        // A full map is found out in the middle of a batch, so half of it is free at first.
+        let wanted = usize::try_from(file_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
+        let map_bytes = options.map_bytes.max(wanted.min(isize::MAX as usize)) & !(MAP_UNIT - 1);
+
+        let mut open = EnvOpenOptions::new().read_txn_without_tls();
+        open.map_size(map_bytes.max(MAP_UNIT))
+            .max_readers(INDEX_READERS_MAX)
+            .max_dbs(Table::ALL.len() as u32);
+        if access == Access::Read {
+            // SAFETY: READ_ONLY relaxes nothing that LMDB's soundness rests on.
+            unsafe { open.flags(EnvFlags::READ_ONLY) };
+        }
+        // SAFETY: LMDB maps this file, so nothing but LMDB may write it while it is open. The
+        // directory is our own and of mode 0700, no network file system (checked by our caller), not
+        // open in this process (heed's register, and the look at our own maps), and `fork` is never
+        // called by a process that opens an index.
+        let env = unsafe { open.open(path) }.map_err(|error| convert(error, "open", path))?;
+        env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
+        complete_file(&env, path)?;
+        let tables = open_tables(&env, path, access)?;
+        Ok(Self { env, tables })
     }
 }
 
 impl ReadTransaction<'_> {
     /// What it sees.
     pub fn view(&self) -> View<'_> {
-        View { txn: &self.txn, environment: self.environment }
+        View { txn: &self.txn, tables: &self.tables, environment: self.environment }
     }
 }
 
 impl WriteTransaction<'_> {
     /// What it sees, its own changes among it.
     pub fn view(&self) -> View<'_> {
-        View { txn: &self.txn, environment: self.environment }
+        View { txn: &self.txn, tables: self.tables, environment: self.environment }
     }
 
     /// Writes a row.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), IndexError> {
-        self.environment
-            .table(table)
+        self.tables[table as usize]
             .put(&mut self.txn, key, value)
             .map_err(|error| self.environment.error(error, "write"))
     }
 
     /// Deletes a row; false when there is none.
     pub fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, IndexError> {
-        self.environment
-            .table(table)
+        self.tables[table as usize]
             .delete(&mut self.txn, key)
             .map_err(|error| self.environment.error(error, "write"))
-    }
-
-    /// Makes all changes visible and durable.
-    pub fn commit(self) -> Result<(), IndexError> {
-        let Self { txn, environment, _map } = self;
-        txn.commit().map_err(|error| environment.error(error, "commit"))
     }
 }
 
 impl<'t> View<'t> {
     /// The value of a row.
     pub fn get(self, table: Table, key: &[u8]) -> Result<Option<&'t [u8]>, IndexError> {
-        self.environment
-            .table(table)
+        self.tables[table as usize]
             .get(self.txn, key)
             .map_err(|error| self.environment.error(error, "read"))
     }
@@ -499,9 +577,7 @@ impl<'t> View<'t> {
     pub fn rows(self, table: Table, from: &[u8]) -> Result<Rows<'t>, IndexError> {
         let lower = if from.is_empty() { Bound::Unbounded } else { Bound::Included(from) };
         let range: (Bound<&[u8]>, Bound<&[u8]>) = (lower, Bound::Unbounded);
-        let rows = self
-            .environment
-            .table(table)
+        let rows = self.tables[table as usize]
             .range(self.txn, &range)
             .map_err(|error| self.environment.error(error, "read"))?;
         Ok(Rows { rows, environment: self.environment })
@@ -533,7 +609,7 @@ fn open_tables(
     env: &Env<WithoutTls>,
     path: &Path,
     access: Access,
-) -> Result<[Rows0; Table::ALL.len()], IndexError> {
+) -> Result<Tables, IndexError> {
     let convert = |error| convert(error, "open", path);
     let mut tables = Vec::with_capacity(Table::ALL.len());
     if access == Access::Write {

@@ -71,32 +71,37 @@ impl Index {
             return Err(format(None));
         }
         drop(reader);
-        let mut txn = self.environment.write()?;
-        writer::initialise(&mut txn)?;
-        txn.commit()
+        self.environment.write(writer::initialise)
     }
 
     /// Applies `ops` in their order, in one transaction: when this returns, all of them are visible
     /// to new readers and synced to the disk; after an error, none is.
     ///
-    /// One [`Outcome`] for each. A map that is full is enlarged and the whole batch tried again. A
+    /// One [`Outcome`] for each. A map that is full is enlarged and the whole batch tried again. An
+    /// index that a write failed on ([`IndexError::Halted`]) is looked at and opened anew, once in each
+    /// call, so that who tries again after an error goes on when the disk does. A
     /// batch waits for the one before it. Must not be called by a thread that holds a [`Reader`].
     pub fn commit(&self, ops: &[IndexOp]) -> Result<Vec<Outcome>, IndexError> {
+        let mut is_recovered = false;
         loop {
             match self.try_commit(ops) {
                 Err(IndexError::Full(_)) => self.environment.grow()?,
+                Err(IndexError::Halted(_)) if !is_recovered => {
+                    self.environment.recover()?;
+                    is_recovered = true;
+                }
                 result => return result,
             }
         }
     }
 
     fn try_commit(&self, ops: &[IndexOp]) -> Result<Vec<Outcome>, IndexError> {
-        let mut txn = self.environment.write()?;
-        let mut batch = writer::Batch::begin(&mut txn)?;
-        let outcomes = ops.iter().map(|op| batch.apply(op)).collect::<Result<_, _>>()?;
-        batch.finish()?;
-        txn.commit()?;
-        Ok(outcomes)
+        self.environment.write(|txn| {
+            let mut batch = writer::Batch::begin(txn)?;
+            let outcomes = ops.iter().map(|op| batch.apply(op)).collect::<Result<_, _>>()?;
+            batch.finish()?;
+            Ok(outcomes)
+        })
     }
 
     /// One state of the index, to be looked at and dropped: LMDB cannot reuse what a reader still

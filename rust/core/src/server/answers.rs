@@ -7,8 +7,9 @@
 
 use super::narration::Refusal;
 use crate::dataset::identifier::IdentifierError;
-use crate::dimse::service::{DataSetType, StoreRequest};
+use crate::dimse::service::{DataSetType, QueryService, StoreRequest};
 use crate::dimse::status::Status;
+use crate::index::IndexError;
 use crate::index::query::{QueryError, RuleSet, Rules};
 use crate::limits::MAX_PDU_BYTES_MAX;
 use crate::storage::writer::{Dialect, StoreError, StoreMode};
@@ -93,6 +94,17 @@ pub const fn query_status(error: &QueryError, rules: Rules) -> Status {
             Status::CANNOT_UNDERSTAND
         }
         _ => Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+    }
+}
+
+/// The status of a C-FIND, C-MOVE or C-GET that the index could not answer. Where the disk or memory is
+/// to blame the same may succeed later, and is refused for want of resources (PS3.4 Tables C.4-1 to
+/// C.4-3); where the index is, it may not.
+pub fn index_status(service: QueryService, error: &IndexError) -> Status {
+    match service {
+        _ if !error.is_no_room() => Status::CANNOT_UNDERSTAND,
+        QueryService::Find => Status::OUT_OF_RESOURCES,
+        QueryService::Move | QueryService::Get => Status::TOO_MANY_MATCHES,
     }
 }
 

@@ -642,7 +642,7 @@ impl<'s> Link<'s> {
             }
             (Objects::Areas(archive), QueryService::Move | QueryService::Get) => {
                 let rules = archive.retrieve.with(agreed.as_deref());
-                select(&mut peer, operation, &open, rules).and_then(|keys| match keys {
+                select(&mut peer, operation, &open, rules).and_then(|found| match found {
                     Some(keys) => {
                         let destinations = &archive.destinations;
                         retrieve::perform(&mut peer, operation, &keys, &open, destinations)

@@ -127,7 +127,7 @@ fn answer(
             Ok(progress) => progress,
             Err(error) => {
                 peer.narrator().complain(format_args!("C-FIND: {error}"));
-                return Ok(Status::CANNOT_UNDERSTAND);
+                return Ok(answers::index_status(operation.request.service, &error));
             }
         };
         let has_more = !page.ends.is_empty() || progress == Progress::More;

@@ -137,6 +137,8 @@ pub struct MoveOptions {
     pub dimse_timeout: Option<Duration>,
     /// Silence, where `dimse_timeout` is not given.
     pub socket_timeout: Option<Duration>,
+    /// Silence where neither is given: [`limits::MOVE_ANSWER_TIMEOUT_S`](crate::limits), but in a test.
+    pub answer_timeout: Duration,
     /// The server stops.
     pub stop: StopFlag,
 }
@@ -248,7 +250,7 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             connect_timeout: Some(wait),
             acse_timeout: Some(acse_timeout),
             dimse_timeout: self.options.dimse_timeout,
-            socket_timeout: self.options.socket_timeout,
+            socket_timeout: self.options.socket_timeout.or(Some(self.options.answer_timeout)),
             stop: Some(self.options.stop.clone()),
             interrupted: None,
         };

@@ -10,7 +10,8 @@
 //!
 //! Final statuses (PS3.4 §C.4.2.1.6, §C.4.3.1.4, as DCMTK 3.6.7): 0000H all done; B000H some failed
 //! or warned; A702H all failed; FE00H cancelled before anything failed, the only one that tells the
-//! remaining; with a list of the failed SOP Instance UIDs where any failed. A sub-operation fails on
+//! remaining; and, which DCMTK has not got, A702H too where not all that was stored could be looked
+//! through, with the counts of what was sent, or A701H where nothing was. With a list of the failed SOP Instance UIDs where any failed. A sub-operation fails on
 //! a receiver's status other than 0000H and Bxxx, on a missing context, and on a file that is not
 //! what was stored; the reason is told in the log. After a lost association to a destination every
 //! object left fails.
@@ -184,6 +185,15 @@ impl FailedUids {
     }
 }
 
+/// The instances that a request asks for.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Where they are in the index.
+    pub keys: MatchKeys,
+    /// False when there may be more: what was acknowledged last could not be brought into the index.
+    pub is_whole: bool,
+}
+
 /// What has become of the sub-operations.
 #[derive(Debug, Default)]
 struct Tally {
@@ -214,9 +224,11 @@ impl Tally {
     }
 
     /// PS3.4 Tables C.4-2 and C.4-3.
-    fn final_status(&self, is_cancelled: bool) -> Status {
+    fn final_status(&self, is_cancelled: bool, is_whole: bool) -> Status {
         match (self.failed > 0, self.completed + self.warning > 0) {
             (false, _) if is_cancelled => Status::CANCEL,
+            // B000H would say that all which is missing is in the list.
+            _ if !is_whole => Status::SUB_OPERATIONS_FAILED,
             (true, false) => Status::SUB_OPERATIONS_FAILED,
             (true, true) => Status::SUB_OPERATIONS_WARNING,
             (false, _) if self.warning > 0 => Status::SUB_OPERATIONS_WARNING,
@@ -339,7 +351,7 @@ struct UnderWay {
     uid: UidText,
 }
 
-/// Sends all `keys` over `line` and answers the requestor, from the first pending response to the
+/// Sends all of `selection` over `line` and answers the requestor, from the first pending response to the
 /// final one.
 ///
 /// # Errors
@@ -348,8 +360,9 @@ struct UnderWay {
 pub fn send_all<L: Line>(
     line: &mut L,
     stock: &dyn Stock,
-    keys: &MatchKeys,
+    selection: &Selection,
 ) -> Result<(), L::Ended> {
+    let Selection { keys, is_whole } = selection;
     let mut run = Run {
         tally: Tally { total: keys.len(), ..Tally::default() },
         under_way: None,
@@ -365,7 +378,7 @@ pub fn send_all<L: Line>(
         let left_out = run.tally.uids.left_out;
         line.tell(format_args!("{left_out} failed SOP Instance UIDs have no room in the response"));
     }
-    let status = run.tally.final_status(is_cancelled);
+    let status = run.tally.final_status(is_cancelled, *is_whole);
     let counts = run.tally.counts(status == Status::CANCEL);
     line.respond(status, counts, &run.tally.uids)?;
     line.flush()
@@ -524,7 +537,7 @@ fn stop<E>(failure: Failure<E>) -> Stop<E> {
     }
 }
 
-/// Performs a C-MOVE or C-GET whose identifier matched `keys`.
+/// Performs a C-MOVE or C-GET whose identifier matched `selection`.
 ///
 /// # Errors
 ///
@@ -532,17 +545,19 @@ fn stop<E>(failure: Failure<E>) -> Stop<E> {
 pub fn perform(
     peer: &mut Peer<'_, '_>,
     operation: &Operation,
-    keys: &MatchKeys,
+    selection: &Selection,
     stock: &dyn Stock,
     destinations: &Destinations,
 ) -> Result<(), Ended> {
     let Operation { request, .. } = operation;
-    if keys.is_empty() {
-        return peer.respond(operation, &nothing_sent(request, Status::SUCCESS), None);
+    if selection.keys.is_empty() {
+        // A701H: the number of matches cannot be told. What was just stored may be one.
+        let none = if selection.is_whole { Status::SUCCESS } else { Status::TOO_MANY_MATCHES };
+        return peer.respond(operation, &nothing_sent(request, none), None);
     }
     if request.service == QueryService::Get {
         let mut line = GetLine::new(PeerAsker { peer, operation });
-        return send_all(&mut line, stock, keys);
+        return send_all(&mut line, stock, selection);
     }
     let (calling, called) = (peer.calling_ae_title(), peer.called_ae_title());
     let service = peer.service();
@@ -560,7 +575,8 @@ pub fn perform(
         transport: service.transport,
         acse_timeout: service.acse_timeout,
         dimse_timeout: service.dimse_timeout,
-        socket_timeout: service.socket_timeout.or(Some(ANSWER_TIMEOUT)),
+        socket_timeout: service.socket_timeout,
+        answer_timeout: ANSWER_TIMEOUT,
         stop: peer.stop(),
     };
     let originator = Originator {
@@ -571,7 +587,7 @@ pub fn perform(
     };
     let asker = PeerAsker { peer, operation };
     let mut line = MoveLine::new(asker, destinations, destination, options, originator);
-    let result = send_all(&mut line, stock, keys);
+    let result = send_all(&mut line, stock, selection);
     line.close();
     result
 }

@@ -4,10 +4,14 @@
 //! for (the barrier); then page by page, a short transaction each, with a look between two of them
 //! whether the requestor has cancelled. DCMTK sends in order of arrival, and so do we: what was found
 //! study by study is put in that order, up to [`RETRIEVE_SORTED_INSTANCES_MAX`], beyond which the
-//! order of the index stays. Called by `server::association`.
+//! order of the index stays.
+//!
+//! Where what was acknowledged cannot be listed (a full disk), what is listed is sent all the same
+//! (PROMISES.md P6), and the end is no success: the selection says that it is not whole. Called by
+//! `server::association`.
 
 use super::keys::MatchKeys;
-use super::nothing_sent;
+use super::{Selection, nothing_sent};
 use crate::archive::indexed::OpenArea;
 use crate::dataset::identifier::{Encoding, Item, inflated};
 use crate::dataset::transfer_syntax::TransferSyntax;
@@ -29,9 +33,9 @@ pub fn select(
     operation: &Operation,
     open: &OpenArea,
     rules: Rules,
-) -> Result<Option<MatchKeys>, Ended> {
+) -> Result<Option<Selection>, Ended> {
     match matches(peer, operation, open, rules)? {
-        Ok(keys) => Ok(Some(keys)),
+        Ok(selection) => Ok(Some(selection)),
         Err(status) => {
             let response = nothing_sent(&operation.request, status);
             peer.respond(operation, &response, None)?;
@@ -45,7 +49,7 @@ fn matches(
     operation: &Operation,
     open: &OpenArea,
     rules: Rules,
-) -> Result<Result<MatchKeys, Status>, Ended> {
+) -> Result<Result<Selection, Status>, Ended> {
     let syntax = TransferSyntax::of(&operation.context.transfer_syntax);
     let encoding = Encoding::of(syntax);
     let service = operation.request.service.text();
@@ -65,14 +69,17 @@ fn matches(
             return Ok(Err(status));
         }
     };
-    if let Err(reason) = open.area.barrier() {
-        // A full disk ends no retrieval (PROMISES.md P6): what is in the index is sent.
+    let barrier = open.area.barrier();
+    if let Err(reason) = &barrier {
         peer.narrator().warn(format_args!("C-{service} without the newest objects: {reason}"));
     }
     let (mut keys, mut cursor) = (MatchKeys::default(), Cursor::default());
     loop {
         match page(&query, open, &mut cursor, &mut keys) {
-            Ok(Progress::Done) => return Ok(Ok(keys.in_order_of_arrival())),
+            Ok(Progress::Done) => {
+                let keys = keys.in_order_of_arrival();
+                return Ok(Ok(Selection { keys, is_whole: barrier.is_ok() }));
+            }
             Ok(Progress::More) if keys.are_too_many() => {
                 let count = keys.len();
                 peer.narrator().complain(format_args!(
@@ -83,7 +90,7 @@ fn matches(
             Ok(Progress::More) => {}
             Err(error) => {
                 peer.narrator().complain(format_args!("C-{service}: {error}"));
-                return Ok(Err(Status::CANNOT_UNDERSTAND));
+                return Ok(Err(answers::index_status(operation.request.service, &error)));
             }
         }
         if peer.is_cancelled(operation.request.message_id)? {
