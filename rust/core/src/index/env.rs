@@ -362,8 +362,8 @@ impl Environment {
     }
 
     /// What is open.
-    fn open_in<'o>(&self, shared: &'o Option<Opened>) -> Result<&'o Opened, IndexError> {
-        shared.as_ref().ok_or_else(|| IndexError::Halted(self.path.clone()))
+    fn open_in<'o>(&self, shared: Option<&'o Opened>) -> Result<&'o Opened, IndexError> {
+        shared.ok_or_else(|| IndexError::Halted(self.path.clone()))
     }
 
     /// Begins a read transaction. A thread must not hold two: the map may be waiting to grow
@@ -372,16 +372,11 @@ impl Environment {
         let mut retried = false;
         loop {
             let shared = self.share();
-            let opened = self.open_in(&shared)?;
+            let opened = self.open_in(shared.as_ref())?;
             match opened.env.clone().static_read_txn() {
                 Ok(txn) => {
                     let tables = opened.tables;
-                    return Ok(ReadTransaction {
-                        txn,
-                        tables,
-                        environment: self,
-                        _opened: shared,
-                    });
+                    return Ok(ReadTransaction { txn, tables, environment: self, _opened: shared });
                 }
                 Err(heed::Error::Mdb(MdbError::MapResized)) if !retried => {
                     drop(shared);
@@ -407,7 +402,7 @@ impl Environment {
             return Err(IndexError::ReadOnly(self.path.clone()));
         }
         let shared = self.share();
-        let opened = self.open_in(&shared)?;
+        let opened = self.open_in(shared.as_ref())?;
         if self.is_doubtful.load(Ordering::Acquire) {
             return Err(IndexError::Halted(self.path.clone()));
         }
@@ -435,7 +430,7 @@ impl Environment {
 
     fn resize(&self, bytes: usize) -> Result<(), IndexError> {
         let alone = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        let opened = self.open_in(&alone)?;
+        let opened = self.open_in(alone.as_ref())?;
         // SAFETY: no transaction of this process is open, as each holds `opened` shared.
         unsafe { opened.env.resize(bytes) }.map_err(|error| self.error(error, "resize"))
     }
@@ -486,14 +481,14 @@ impl Environment {
     /// Gives back the slots of readers that died.
     pub fn clear_stale_readers(&self) -> Result<usize, IndexError> {
         let shared = self.share();
-        let opened = self.open_in(&shared)?;
+        let opened = self.open_in(shared.as_ref())?;
         opened.env.clear_stale_readers().map_err(|error| self.error(error, "read"))
     }
 
     /// Bytes of all pages that hold something.
     pub fn used_bytes(&self) -> Result<u64, IndexError> {
         let shared = self.share();
-        let opened = self.open_in(&shared)?;
+        let opened = self.open_in(shared.as_ref())?;
         opened.env.non_free_pages_size().map_err(|error| self.error(error, "read"))
     }
 
@@ -605,11 +600,7 @@ const CHECK_ATTEMPTS: usize = 16;
 /// LMDB wants whole pages; no system has larger ones.
 const MAP_UNIT: usize = 65_536;
 
-fn open_tables(
-    env: &Env<WithoutTls>,
-    path: &Path,
-    access: Access,
-) -> Result<Tables, IndexError> {
+fn open_tables(env: &Env<WithoutTls>, path: &Path, access: Access) -> Result<Tables, IndexError> {
     let convert = |error| convert(error, "open", path);
     let mut tables = Vec::with_capacity(Table::ALL.len());
     if access == Access::Write {
