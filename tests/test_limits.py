@@ -32,6 +32,12 @@ EDGES = {
     ),
     "REWRITE_PRIVATE_BLOCKS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_private_blocks",
     "REWRITE_SLOTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_lengths",
+    "ODDITIES_TOLD_MAX": (
+        "rust/core/src/dataset/oddities.rs::edges_of_what_is_told_and_remembered"
+    ),
+    "REMEMBERED_TAGS_MAX": (
+        "rust/core/src/dataset/oddities.rs::edges_of_what_is_told_and_remembered"
+    ),
     "REWRITE_PADDING_BYTES_MAX": (
         "rust/core/src/dataset/rewrite/mod.rs::padded_items_are_given_out_before_the_next"
     ),

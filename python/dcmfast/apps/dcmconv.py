@@ -34,7 +34,7 @@ def _run(what: ConversionSettings) -> int:
         raise FileConversionError(("F", "invalid filename: <empty string>"))
     log.line("I", f"open input file {what.source}")
     try:
-        rewrite_as(
+        done = rewrite_as(
             what.source,
             what.target,
             what.output_encoding,
@@ -49,6 +49,8 @@ def _run(what: ConversionSettings) -> int:
         raise FileConversionError(("F", f"{error.strerror}: {doing} file: {name}")) from None
     except ValueError as error:
         raise FileConversionError(("F", _refusal(str(error), what))) from None
+    for oddity in done.oddities:
+        log.line("W", oddity, logger="dcmtk.dcmdata")
     log.line("I", f"create output file {what.target}")
     log.line("I", "conversion successful")
     return 0

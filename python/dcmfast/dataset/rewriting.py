@@ -46,6 +46,9 @@ class Rewritten(Record):
     is_changed: bool
     #: The result itself, if it was written nowhere.
     data: bytes | None = None
+    #: What is odd about the source and was let pass, in DCMTK's words: elements out of order or twice,
+    #: of odd length, of no VR.
+    oddities: tuple[str, ...] = ()
 
 
 def rewrite(
@@ -150,7 +153,7 @@ def rewrite_as(
     overwrite: bool = True,
 ) -> Rewritten:
     """Do what `rewrite` does, with the encoding as one value."""
-    transfer_syntax, length, is_changed, data = _rust.rewrite(
+    transfer_syntax, length, is_changed, data, oddities = _rust.rewrite(
         source if isinstance(source, bytes) else os.fspath(source),
         None if target is None else os.fspath(target),
         output_encoding=encoding.as_dict(),
@@ -160,5 +163,9 @@ def rewrite_as(
         overwrite=overwrite,
     )
     return Rewritten(
-        transfer_syntax=transfer_syntax, byte_count=length, is_changed=is_changed, data=data
+        transfer_syntax=transfer_syntax,
+        byte_count=length,
+        is_changed=is_changed,
+        data=data,
+        oddities=tuple(oddities),
     )

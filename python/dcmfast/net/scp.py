@@ -88,7 +88,7 @@ def plan(settings: ReceiverSettings, log: Log | None = None) -> dict[str, Any]:
         "exec_sync": settings.is_exec_synchronous,
         "filename_extension": settings.extension,
         "output_encoding": settings.output_encoding.as_dict()
-        if mode == "normal" and settings.output_encoding is not None
+        if mode != "bit_preserving" and settings.output_encoding is not None
         else None,
         "durability": settings.durability,
         "duplicate": settings.duplicate,

@@ -73,6 +73,12 @@ pub const REWRITE_PADDING_BYTES_MAX: u32 = 1024 * 1024;
 pub const ORDERED_ELEMENTS_MAX: usize = 1024 * 1024;
 /// Longest deflated data set, inflated, that is put in order: nobody can seek in a stream.
 pub const ORDERED_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Odd elements of one data set that are told, a line each; the others are counted. Files with more than a
+/// few are rare, and a peer must not fill a log.
+pub const ODDITIES_TOLD_MAX: usize = 32;
+/// Tags of the items that are open at once that are remembered, four bytes each, to tell an element that
+/// comes twice from one that comes late: more than an item of a modality has.
+pub const REMEMBERED_TAGS_MAX: usize = 4096;
 /// Bytes held back while the data set's own UIDs are awaited for the file meta information; they
 /// stand among the first elements, so more than this is abnormal and falls back to the command's.
 pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;

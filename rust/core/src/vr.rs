@@ -53,6 +53,16 @@ impl Vr {
             && column >> (second % 32) & 1 == 1
     }
 
+    /// Bytes of one number, which change places with the byte order (PS3.5 §7.3); 1 for what has none.
+    pub const fn number_bytes(self) -> usize {
+        match &self.0 {
+            b"US" | b"SS" | b"OW" | b"AT" => 2,
+            b"UL" | b"SL" | b"FL" | b"OF" | b"OL" => 4,
+            b"FD" | b"OD" | b"SV" | b"UV" | b"OV" => 8,
+            _ => 1,
+        }
+    }
+
     /// True when both bytes are capital letters, as every VR of the standard.
     pub const fn is_letters(self) -> bool {
         self.0[0].is_ascii_uppercase() && self.0[1].is_ascii_uppercase()

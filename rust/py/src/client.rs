@@ -19,7 +19,9 @@ use dcmfast_core::log::Sink;
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions, resolve};
 use dcmfast_core::server::getting::Getting;
 use dcmfast_core::storage::backend::open_for_reading;
-use dcmfast_core::storage::reader::{Cut, InputFormat, ReadError, StoredInstance, cut_of, inspect};
+use dcmfast_core::storage::reader::{
+    Cut, InputFormat, ReadError, StoredInstance, inspect, look_through,
+};
 use dcmfast_core::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use dcmfast_core::ul::pdu::{
     APPLICATION_CONTEXT_NAME, ExtendedNegotiation, PresentationResult, RoleSelection, UidItem,
@@ -99,13 +101,13 @@ pub fn cut_of_file(
     let found = instance.get();
     let transfer_syntax = uid(&found.transfer_syntax)?;
     let look = || -> io::Result<Option<(String, String)>> {
-        let cut = cut_of(
+        let seen = look_through(
             &mut open_for_reading(&path)?,
             &transfer_syntax,
             found.data_set_offset,
             found.data_set_bytes,
         )?;
-        Ok(cut.map(|Cut { condition: (code, words), place }| {
+        Ok(seen.cut.map(|Cut { condition: (code, words), place }| {
             (format!("{code} {words}"), place.to_string())
         }))
     };

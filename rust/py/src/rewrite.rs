@@ -59,9 +59,9 @@ impl Options {
     }
 }
 
-/// What was made: transfer syntax, bytes, whether the data set has changed, and the file itself where
-/// it was not written.
-type Made<'py> = (String, u64, bool, Option<Bound<'py, PyBytes>>);
+/// What was made: transfer syntax, bytes, whether the data set has changed, the file itself where it was
+/// not written, and what is odd about the source, a line each.
+type Made<'py> = (String, u64, bool, Option<Bound<'py, PyBytes>>, Vec<String>);
 
 /// Makes of `source`, a path or the bytes of a file, a file in another encoding: `target`, which may
 /// be the same and is there as a whole or not at all, or bytes where it is None.
@@ -110,9 +110,10 @@ pub fn rewrite<'py>(
         },
         error => PyValueError::new_err(error.to_string()),
     })?;
-    let Converted { transfer_syntax, bytes, is_changed } = converted;
+    let Converted { transfer_syntax, bytes, is_changed, oddities } = converted;
     let data = target.is_none().then(|| PyBytes::new(py, &made));
-    Ok((transfer_syntax.to_string(), bytes, is_changed, data))
+    let oddities = oddities.lines().collect();
+    Ok((transfer_syntax.to_string(), bytes, is_changed, data, oddities))
 }
 
 fn pass(

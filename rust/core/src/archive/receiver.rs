@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::area::StorageArea;
 use super::layout;
 use super::record::{self, FILE_AT, FileSource, StoreChange};
+use crate::dataset::oddities::Oddities;
 use crate::dataset::scan::{ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dictionary::uids::storage_prefix;
@@ -326,7 +327,9 @@ impl Receiver {
         let scan_warnings = scanner.warnings();
         self.check_uids(true)?;
         let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?.take();
-        if let Some(way) = way {
+        let mut oddities = Oddities::default();
+        if let Some(mut way) = way {
+            oddities = way.take_oddities();
             self.re_encode(way)?;
         }
         let entry = self.entry();
@@ -355,6 +358,7 @@ impl Receiver {
             study: None,
             duplicate,
             name_warning: None,
+            oddities,
             scan_warnings,
             evicted,
         })
@@ -484,6 +488,7 @@ impl Stored {
             study: None,
             duplicate: Duplicate::None,
             name_warning: None,
+            oddities: Oddities::default(),
             scan_warnings: ScanWarnings::default(),
             evicted: Vec::new(),
         }

@@ -102,7 +102,8 @@ pub(super) struct Header {
     pub has_reserved_bits: bool,
 }
 
-/// An element as good data sets mostly have them: known VR, 2-byte length, which is even.
+/// An element as good data sets mostly have them: known VR, 2-byte length, which is even and of whole
+/// numbers.
 pub(super) struct PlainElement<'b> {
     pub tag: Tag,
     pub vr: Vr,
@@ -122,8 +123,14 @@ impl<'b> PlainElement<'b> {
         let tag = encoding.tag([t0, t1, t2, t3]);
         let vr = Vr([v0, v1]);
         let length = usize::from(encoding.u16([l0, l1]));
+        let is_whole = length % 8 == 0 || length % vr.number_bytes() == 0;
         let is_ordinary = (FIRST_ORDINARY_GROUP..PIXEL_GROUP).contains(&tag.group());
-        if !is_ordinary || tag.element() == 0 || length % 2 == 1 || !vr.has_short_length() {
+        if !is_ordinary
+            || tag.element() == 0
+            || length % 2 == 1
+            || !is_whole
+            || !vr.has_short_length()
+        {
             return None;
         }
         rest.get(..length).map(|value| Self { tag, vr, value })

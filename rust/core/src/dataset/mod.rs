@@ -10,6 +10,7 @@ pub mod encode;
 pub mod identifier;
 pub mod index_keys;
 pub mod json;
+pub mod oddities;
 pub mod query_keys;
 pub mod rewrite;
 pub mod scan;

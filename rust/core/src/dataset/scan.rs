@@ -150,6 +150,9 @@ pub struct ScanWarnings {
     pub first: Option<Tag>,
     /// Bytes other than padding after the end of a deflate stream.
     pub has_deflate_trailer: bool,
+    /// What is no fault of the structure: a VR that PS3.5 §6.2 does not have, UN of undefined length, a value
+    /// that is no whole number of numbers.
+    pub is_otherwise_odd: bool,
 }
 
 impl fmt::Display for ScanWarnings {
@@ -546,6 +549,11 @@ impl Walker {
             _ => {}
         }
         self.elements_seen += 1;
+        self.warnings.is_otherwise_odd |= if length == UNDEFINED {
+            vr == Vr::UN
+        } else {
+            length as usize % vr.number_bytes() != 0 || (vr != Vr::NONE && !vr.is_known())
+        };
         if let Some(last) = self.top.last_tag {
             if tag == last {
                 self.warnings.duplicates = self.warnings.duplicates.saturating_add(1);

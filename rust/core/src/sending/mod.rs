@@ -491,6 +491,7 @@ impl Worker {
             Ok(object) => object,
             Err(fault) => return self.fault(place, &entry.path, &fault),
         };
+        lines.oddities(&object.oddities);
         let Object { instance, context, .. } = &object;
         if let Some(invented) = &object.invented {
             lines.inventing(&invented.0, &invented.1);

@@ -13,6 +13,7 @@ use super::Dialect;
 use super::invent::Identity;
 use super::object::Fault;
 use crate::client::ClientError;
+use crate::dataset::oddities::Oddities;
 use crate::dataset::transfer_syntax::long_name;
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
@@ -50,6 +51,11 @@ impl Lines {
 
     fn say(&self, level: Level, text: fmt::Arguments<'_>) {
         self.logger.line(level, self.logger_name(), text);
+    }
+
+    /// What is odd about a file that is sent.
+    pub fn oddities(&self, found: &Oddities) {
+        found.tell(&self.logger);
     }
 
     /// A file is looked at for the first time.

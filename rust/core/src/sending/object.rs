@@ -10,9 +10,10 @@ use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::invent::Identity;
+use crate::dataset::oddities::Oddities;
 use crate::dataset::rewrite::{
-    GroupLengths, OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, is_convertible,
-    survey,
+    GroupLengths, OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, Slots,
+    is_convertible, rewrite, survey,
 };
 use crate::dataset::substitute::substitute;
 use crate::dataset::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, long_name};
@@ -20,7 +21,8 @@ use crate::limits::{FILE_META_BYTES_MAX, INVENTED_HEAD_BYTES_MAX, RETRIEVE_HELD_
 use crate::log::{escaped, system_text};
 use crate::storage::backend::{StoredFile, open_for_reading};
 use crate::storage::reader::{
-    Cut, InputFormat, ReadError, StoredInstance, cut_in, cut_of, inspect, inspect_head,
+    Cut, InputFormat, ReadError, StoredInstance, inspect, inspect_head, look_through,
+    look_through_bytes,
 };
 use crate::tag::{SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
@@ -50,6 +52,8 @@ pub struct Object {
     pub body: Body,
     /// The identity that it got, and which elements of it were there.
     pub invented: Option<Box<(Identity, Vec<Tag>)>>,
+    /// What is odd about its data set.
+    pub oddities: Oddities,
 }
 
 /// The data set of an object.
@@ -163,19 +167,35 @@ pub fn prepare(path: &Path, wanted: &Wanted<'_>, spare: Vec<u8>) -> Result<Objec
     let (instance, _) = inspect_head(head, bytes.len() as u64, wanted.format)?;
     let start = usize::try_from(instance.data_set_offset).unwrap_or(usize::MAX);
     let data_set = bytes.get(start..).unwrap_or_default();
-    if let Some(cut) = cut_in(data_set, &instance.transfer_syntax) {
+    let seen = look_through_bytes(data_set, &instance.transfer_syntax);
+    if let Some(cut) = seen.cut {
         return Err(Fault::Cut(cut));
     }
+    // Only a dictionary finds the sequences of Implicit VR.
+    let is_implicit = !TransferSyntax::of(&instance.transfer_syntax).is_explicit;
+    let oddities = if seen.is_odd || is_implicit {
+        oddities_of(data_set, &instance.transfer_syntax)
+    } else {
+        Oddities::default()
+    };
     let context = chosen(&instance, wanted)?;
     let Some(way) = way(&instance, context.1, wanted, data_set) else {
         let mut bytes = bytes;
         pad(&mut bytes, start);
         let body = Body::Memory { bytes, start };
-        return Ok(Object { instance, context, body, invented: None });
+        return Ok(Object { instance, context, body, invented: None, oddities });
     };
-    let converted = convert(data_set, &way).map_err(|error| failed(context.1, error))?;
+    let converted = rewrite(data_set, &way).map_err(|error| failed(context.1, error))?;
     let body = Body::Memory { bytes: converted, start: 0 };
-    Ok(Object { instance, context, body, invented: None })
+    Ok(Object { instance, context, body, invented: None, oddities })
+}
+
+/// What is odd about a data set, as far as it can be understood.
+fn oddities_of(data_set: impl Read, transfer_syntax: &Uid) -> Oddities {
+    let hints = PixelHints::default();
+    let way = Rewriting::of(transfer_syntax, OutputEncoding::STORESCP, hints);
+    let found = way.and_then(|way| survey(data_set, &way).ok());
+    found.map(|found| found.oddities).unwrap_or_default()
 }
 
 /// An object with a new identity. It is streamed whatever its size: group lengths go, the values are
@@ -206,7 +226,8 @@ fn renamed(
     };
     let first = Rewriting::of(&from, encoding, hints).ok_or_else(no_way)?;
     file.seek(SeekFrom::Start(offset))?;
-    survey((&mut file).take(length), &first).map_err(|error| failed(context.1, error))?;
+    let found =
+        survey((&mut file).take(length), &first).map_err(|error| failed(context.1, error))?;
     file.seek(SeekFrom::Start(offset))?;
     let mut source = Rewriter::new(Whole { file: padded(file, length), left: length }, &first);
     let substitutions = identity.substitutions();
@@ -244,11 +265,12 @@ fn renamed(
         Box::new(Rewriter::new(whole, &way))
     };
     let invented = Some(Box::new((identity.clone(), made.found)));
-    Ok(Object { instance, context, body: Body::Stream(body), invented })
+    let (body, oddities) = (Body::Stream(body), found.oddities);
+    Ok(Object { instance, context, body, invented, oddities })
 }
 
-/// A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another. An odd
-/// data set is a deflated one without the padding that PS3.5 §A.5 asks for; it gets it here.
+/// A fragment has an even length (PS3.8 §9.3.5.1), and DCMTK's receivers abort on another. A deflated data
+/// set without the padding that PS3.5 §A.5 asks for gets it here.
 fn pad(bytes: &mut Vec<u8>, start: usize) {
     if bytes.len().saturating_sub(start) % 2 == 1 {
         bytes.push(0);
@@ -271,21 +293,20 @@ fn chosen(instance: &StoredInstance, wanted: &Wanted<'_>) -> Result<(u8, Uid), F
 fn way(instance: &StoredInstance, to: Uid, wanted: &Wanted<'_>, head: &[u8]) -> Option<Rewriting> {
     let from = instance.transfer_syntax;
     let asks_for_more = !wanted.encoding.has_new_vrs;
-    if from == to && !asks_for_more {
+    let is_odd = has_odd_values(instance);
+    if from == to && !asks_for_more && !is_odd {
         return None;
     }
     let hints = PixelHints::of_head(head, TransferSyntax::of(&from));
-    let encoding = OutputEncoding { transfer_syntax: Some(to), ..wanted.encoding };
+    let form = if is_odd { wanted.encoding.with_even_values() } else { wanted.encoding };
+    let encoding = OutputEncoding { transfer_syntax: Some(to), ..form };
     Rewriting::of(&from, encoding, hints)
 }
 
-fn convert(data_set: &[u8], way: &Rewriting) -> Result<Vec<u8>, RewriteError> {
-    let mut bytes = Vec::with_capacity(data_set.len() + data_set.len() / 8);
-    let mut rewriter = Rewriter::new(data_set, way);
-    while let Some(block) = rewriter.next_block()? {
-        bytes.extend_from_slice(block);
-    }
-    Ok(bytes)
+/// Nothing but a value of odd length makes a data set odd, unless it is deflated. Each gets its padding.
+fn has_odd_values(instance: &StoredInstance) -> bool {
+    let is_deflated = TransferSyntax::of(&instance.transfer_syntax).is_deflated;
+    instance.data_set_bytes % 2 == 1 && !is_deflated
 }
 
 /// An object that is streamed.
@@ -297,29 +318,39 @@ fn large(mut file: StoredFile, wanted: &Wanted<'_>) -> Result<Object, Fault> {
     file.seek(SeekFrom::Start(offset))?;
     file.by_ref().take(HINT_BYTES).read_to_end(&mut head)?;
     let way = way(&instance, context.1, wanted, &head);
-    match &way {
+    let mut slots = Slots::default();
+    let oddities = match &way {
         None => {
-            let cut = cut_of(&mut file, &instance.transfer_syntax, offset, length)?;
-            if let Some(cut) = cut {
+            let seen = look_through(&mut file, &instance.transfer_syntax, offset, length)?;
+            if let Some(cut) = seen.cut {
                 return Err(Fault::Cut(cut));
+            }
+            if seen.is_odd {
+                file.seek(SeekFrom::Start(offset))?;
+                oddities_of((&mut file).take(length), &instance.transfer_syntax)
+            } else {
+                Oddities::default()
             }
         }
         Some(way) => {
             file.seek(SeekFrom::Start(offset))?;
             // What is checked is the source, so that the costly half, deflating, is done once.
-            survey((&mut file).take(length), way).map_err(|error| failed(context.1, error))?;
+            let found =
+                survey((&mut file).take(length), way).map_err(|error| failed(context.1, error))?;
+            slots = found.slots;
+            found.oddities
         }
-    }
+    };
     file.seek(SeekFrom::Start(offset))?;
     let source = Whole { file: padded(file, length), left: length + length % 2 };
     let body: Box<dyn Read + Send> = match way {
         None => Box::new(source),
         Some(way) => {
             let source = Whole { left: length, ..source };
-            Box::new(Rewriter::new(source, &way))
+            Box::new(Rewriter::second_pass(source, &way, slots))
         }
     };
-    Ok(Object { instance, context, body: Body::Stream(body), invented: None })
+    Ok(Object { instance, context, body: Body::Stream(body), invented: None, oddities })
 }
 
 /// So much of a data set tells whether its pixels are signed.

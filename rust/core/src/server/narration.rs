@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::faults::Event;
 pub use crate::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use crate::client::query::Reply;
+use crate::dataset::oddities::Oddities;
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
 use crate::dimse::service::Priority;
@@ -536,6 +537,11 @@ impl Narrator {
             let text = reply.status.text(Operation::Get);
             self.say(Level::Info, format_args!("Received C-GET Response ({text})"));
         }
+    }
+
+    /// What is odd about the data set.
+    pub fn oddities(&self, found: &Oddities) {
+        found.tell(&self.logger);
     }
 
     /// storescp tells the path before it writes, dcmrecv after.

@@ -693,6 +693,7 @@ impl<'b> Block<'_, 'b> {
     }
 
     fn tell_stored(&self, stored: &Stored, mode: StoreMode) {
+        self.narrator.oddities(&stored.oddities);
         let Some(path) = &stored.path else { return self.narrator.not_stored() };
         if let Some(study) = &stored.study {
             self.tell_study(study);
@@ -713,7 +714,7 @@ impl<'b> Block<'_, 'b> {
                 "another object is stored as {path} and stays (--duplicate keep)"
             )),
         }
-        if !stored.scan_warnings.is_empty() {
+        if stored.oddities.is_empty() && !stored.scan_warnings.is_empty() {
             self.narrator.explain(format_args!("{path}: {}", stored.scan_warnings));
         }
         self.narrator.stored(&path);

@@ -8,10 +8,11 @@ use core::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::dataset::encode;
+use crate::dataset::oddities::{Oddities, Oddity};
 use crate::dataset::rewrite::{
     OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, order, survey,
 };
-use crate::dataset::transfer_syntax::TransferSyntax;
+use crate::dataset::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
 use crate::limits::{FILE_META_BYTES_MAX, HEAD_HOLD_BYTES_MAX, REWRITE_BLOCK_BYTES};
 use crate::storage::file_meta::PREAMBLE_BYTES;
 use crate::storage::reader::{self, InputFormat, ReadError, explicit_element};
@@ -55,7 +56,7 @@ pub struct Conversion {
 }
 
 /// What it became.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
     /// Transfer syntax of the result.
     pub transfer_syntax: Uid,
@@ -63,6 +64,8 @@ pub struct Converted {
     pub bytes: u64,
     /// The data set is other than the source's.
     pub is_changed: bool,
+    /// What is odd about the source's.
+    pub oddities: Oddities,
 }
 
 /// Two transfer syntaxes that do not turn into one another without decoding pixels.
@@ -139,9 +142,14 @@ pub fn convert<S: Read + Seek>(
         let to = encoding.transfer_syntax.unwrap_or(from);
         ConvertError::NoWay(Box::new(NoWay { from, to }))
     };
-    let to = encoding.target(&from).ok_or_else(no_way)?;
-    let hints = PixelHints::of_head(head.data_set(), TransferSyntax::of(&from));
-    let mut rewriting = Rewriting::of(&from, encoding, hints).ok_or_else(no_way)?;
+    let encoded = match encoding.target(&from) {
+        // PS3.5 §A.4: all but encapsulated pixels is Explicit VR Little Endian, and there may be none.
+        None if TransferSyntax::of(&from).is_encapsulated => Uid::known(EXPLICIT_VR_LITTLE_ENDIAN),
+        _ => from,
+    };
+    let to = encoding.target(&encoded).ok_or_else(no_way)?;
+    let hints = PixelHints::of_head(head.data_set(), TransferSyntax::of(&encoded));
+    let mut rewriting = Rewriting::of(&encoded, encoding, hints).ok_or_else(no_way)?;
     let meta = match conversion.meta {
         ResultMeta::None => Vec::new(),
         ResultMeta::New => head.meta(&from, &to, false),
@@ -150,8 +158,14 @@ pub fn convert<S: Read + Seek>(
     rewriting.head_bytes = meta.len() as u64;
     sink(&meta).map_err(ConvertError::Target)?;
     let mut data_set = Part { source, base: head.data_set_at as u64, at: 0 };
-    let found = survey(&mut data_set, &rewriting)?;
-    let is_changed = found.is_changed;
+    let found = survey(&mut data_set, &rewriting).map_err(|error| match error {
+        RewriteError::Encapsulated { .. } if encoded != from => no_way(),
+        error => error.into(),
+    })?;
+    let (is_changed, mut oddities) = (found.is_changed, found.oddities);
+    if encoded != from {
+        oddities.add(Oddity::NothingToDecompress);
+    }
     let bytes = if !is_changed {
         data_set.at = 0;
         copy(&mut data_set, sink)?
@@ -165,7 +179,7 @@ pub fn convert<S: Read + Seek>(
         data_set.at = 0;
         drain(Rewriter::second_pass(&mut data_set, &rewriting, found.slots), sink)?
     };
-    Ok(Converted { transfer_syntax: to, bytes: meta.len() as u64 + bytes, is_changed })
+    Ok(Converted { transfer_syntax: to, bytes: meta.len() as u64 + bytes, is_changed, oddities })
 }
 
 /// The data set as it is.

@@ -10,6 +10,7 @@
 
 use std::io::{self, Cursor, Read, Seek};
 
+use crate::dataset::oddities::Oddities;
 use crate::dataset::rewrite::{
     OutputEncoding, Padding, PixelHints, RewriteError, Rewriter, Rewriting, SecondPass, Slots,
     Survey, Surveyor, Unknown, order, survey,
@@ -52,6 +53,11 @@ impl Way {
     /// True once it is certain that the bytes will not stay.
     pub fn will_change(&self) -> bool {
         self.surveyor.sees_change()
+    }
+
+    /// What was odd about them; it is told once.
+    pub fn take_oddities(&mut self) -> Oddities {
+        self.surveyor.take_oddities()
     }
 
     // ---- The second pass beside the first -----------------------------------------------------

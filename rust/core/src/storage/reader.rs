@@ -12,7 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use crate::dataset::scan::{ScanError, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::limits::{CHECK_BLOCK_BYTES, FILE_META_BYTES_MAX, IDENTIFIER_BYTES_MAX};
-use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
+use crate::tag::{self, SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
 use crate::vr::Vr;
 
@@ -93,18 +93,27 @@ pub struct Cut {
     pub place: ScanError,
 }
 
-/// Says how the data set that lies there in `source` is cut, if it is. Values are sought over, not read: of a
+/// What a look through a data set tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// How it is cut, if it is.
+    pub cut: Option<Cut>,
+    /// Something is odd about it; what that is takes a closer look.
+    pub is_odd: bool,
+}
+
+/// Looks through the data set that lies there in `source`. Values are sought over, not read: of a
 /// large file only headers leave the disk. Everything else that is odd is the receiver's to judge.
 ///
 /// # Errors
 ///
 /// The system's.
-pub fn cut_of<R: Read + Seek>(
+pub fn look_through<R: Read + Seek>(
     source: &mut R,
     transfer_syntax: &Uid,
     data_set_offset: u64,
     data_set_bytes: u64,
-) -> io::Result<Option<Cut>> {
+) -> io::Result<Seen> {
     source.seek(SeekFrom::Start(data_set_offset))?;
     let mut scanner = Scanner::new(TransferSyntax::of(transfer_syntax), &[]);
     let mut block = vec![0; CHECK_BLOCK_BYTES];
@@ -122,31 +131,44 @@ pub fn cut_of<R: Read + Seek>(
         let count = left.min(block.len() as u64) as usize;
         source.read_exact(&mut block[..count])?;
         left -= count as u64;
-        if scanner.feed(&block[..count]).is_err() {
-            return Ok(None);
+        if let Err(error) = scanner.feed(&block[..count]) {
+            return Ok(Seen { cut: overfull(error), is_odd: true });
         }
     }
     Ok(end_of(scanner))
 }
 
 /// The same of a data set in memory.
-pub fn cut_in(data_set: &[u8], transfer_syntax: &Uid) -> Option<Cut> {
+pub fn look_through_bytes(data_set: &[u8], transfer_syntax: &Uid) -> Seen {
     let mut scanner = Scanner::new(TransferSyntax::of(transfer_syntax), &[]);
-    scanner.feed(data_set).ok()?;
-    end_of(scanner)
+    match scanner.feed(data_set) {
+        Ok(()) => end_of(scanner),
+        Err(error) => Seen { cut: overfull(error), is_odd: true },
+    }
 }
 
-/// How the data set that has gone by is cut, if it is.
-fn end_of(mut scanner: Scanner) -> Option<Cut> {
+/// An element that is longer than its item, of which DCMTK does not send the rest either.
+fn overfull(place: ScanError) -> Option<Cut> {
+    let condition =
+        ("0001:001b", "Length of element larger than explicit length of surrounding item");
+    let is_element = matches!(place, ScanError::LongerThanParent { tag, .. } if tag != tag::ITEM);
+    is_element.then_some(Cut { condition, place })
+}
+
+/// What is known at the end of a data set.
+fn end_of(mut scanner: Scanner) -> Seen {
     let (in_value, in_sequence) = (scanner.value_bytes_ahead() > 0, scanner.is_in_sequence());
-    scanner.finish().err().map(|place| {
+    let warnings = scanner.warnings();
+    let is_odd = !warnings.is_empty() || warnings.is_otherwise_odd;
+    let cut = scanner.finish().err().map(|place| {
         let condition = match (in_value, in_sequence) {
             (true, _) => ("0001:0004", "Invalid stream"),
             (false, true) => ("0001:0022", "Sequence Delimitation Item missing"),
             (false, false) => ("0001:000a", "I/O suspension or premature end of stream"),
         };
         Cut { condition, place }
-    })
+    });
+    Seen { cut, is_odd }
 }
 
 /// The first look at a file: file meta information and the first elements of most.
@@ -386,7 +408,8 @@ mod tests {
     }
 
     fn cut_in(source: &mut (impl Read + Seek), found: &StoredInstance) -> Option<Cut> {
-        cut_of(source, &found.transfer_syntax, found.data_set_offset, found.data_set_bytes).unwrap()
+        let (at, bytes) = (found.data_set_offset, found.data_set_bytes);
+        look_through(source, &found.transfer_syntax, at, bytes).unwrap().cut
     }
 
     /// A source that counts what is read of it.

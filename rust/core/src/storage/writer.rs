@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ae_title::AeTitle;
+use crate::dataset::oddities::Oddities;
 use crate::dataset::rewrite::OutputEncoding;
 use crate::dataset::scan::{ScanError, ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
@@ -177,7 +178,9 @@ pub struct Stored {
     pub duplicate: Duplicate,
     /// The name is not made of the UID as it came.
     pub name_warning: Option<NameWarning>,
-    /// What was odd in the data set.
+    /// What was odd in the data set, in DCMTK's words.
+    pub oddities: Oddities,
+    /// What was odd in the data set, as the scanner counts it.
     pub scan_warnings: ScanWarnings,
     /// What an archive removed to make room for it, for its log.
     pub evicted: Vec<Evicted>,
@@ -522,11 +525,16 @@ impl Store {
         }
     }
 
-    /// How bytes that `request` announces are re-encoded; `Ok(None)` when they stay as they come.
+    /// How bytes that `request` announces are re-encoded; `Ok(None)` when they stay as they come. With
+    /// `--ignore` they are looked at alone.
     fn way(&self, request: &InstanceRequest) -> Result<Option<Box<Way>>, Uid> {
-        let encoding = self.options.encoding.filter(|_| self.options.mode == StoreMode::Normal);
+        let StoreOptions { mode, encoding, .. } = self.options;
+        let encoding = encoding.filter(|_| mode != StoreMode::BitPreserving);
         let way = encoding.map(|encoding| Way::new(request.transfer_syntax, encoding));
-        Ok(way.transpose()?.map(Box::new))
+        match way.transpose() {
+            Err(_) if mode == StoreMode::Ignore => Ok(None),
+            way => Ok(way?.map(Box::new)),
+        }
     }
 
     /// Local time, where a name or directory is made of it; the clock is not asked otherwise.
@@ -817,6 +825,10 @@ impl InstanceWriter {
             scan_warnings = scanner.warnings();
         }
         self.check_uids(true)?;
+        let mut oddities = Oddities::default();
+        if let Ok(Some(way)) = &mut self.way {
+            oddities = way.take_oddities();
+        }
         if mode == StoreMode::Ignore {
             return Ok(Stored {
                 path: None,
@@ -826,6 +838,7 @@ impl InstanceWriter {
                 file_bytes: 0,
                 duplicate: Duplicate::None,
                 name_warning: None,
+                oddities,
                 scan_warnings,
                 evicted: Vec::new(),
             });
@@ -851,6 +864,7 @@ impl InstanceWriter {
             file_bytes: self.file_bytes,
             duplicate,
             name_warning,
+            oddities,
             scan_warnings,
             evicted: Vec::new(),
         })
@@ -1105,7 +1119,7 @@ mod tests {
         assert_eq!(stored.file_name, "CT.1.2.3");
         assert_eq!(stored.path.unwrap(), PathBuf::from("memory/CT.1.2.3"));
         assert_eq!(stored.duplicate, Duplicate::None);
-        assert!(stored.name_warning.is_none() && stored.scan_warnings.is_empty());
+        assert!(stored.name_warning.is_none() && stored.oddities.is_empty());
         let file = &memory.files()["CT.1.2.3"];
         assert_eq!(stored.file_bytes, file.len() as u64);
         assert_eq!(stored.data_set_bytes, data.len() as u64);

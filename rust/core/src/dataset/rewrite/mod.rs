@@ -45,6 +45,7 @@ use output::Output;
 use recode::Recoder;
 
 use crate::dataset::element_header::Encoding;
+use crate::dataset::oddities::Oddities;
 use crate::dataset::scan::{ScanError, Scanner};
 use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
 use crate::limits::REWRITE_BLOCK_BYTES;
@@ -198,6 +199,8 @@ pub struct Survey {
     pub bytes: u64,
     /// The lengths that the second pass needs.
     pub slots: Slots,
+    /// What is odd about the source.
+    pub oddities: Oddities,
 }
 
 /// The first pass, over bytes that come from elsewhere; of a deflated data set the inflated ones.
@@ -246,6 +249,11 @@ impl Surveyor {
         self.recoder.value_bytes_ahead()
     }
 
+    /// What was odd so far; it is told once.
+    pub fn take_oddities(&mut self) -> Oddities {
+        core::mem::take(&mut self.recoder.oddities)
+    }
+
     /// So many bytes stand before the data set in the file whose length padding aligns.
     pub fn align_to(&mut self, head_bytes: u64) {
         self.recoder.head_bytes = head_bytes;
@@ -268,6 +276,7 @@ impl Surveyor {
             is_disordered: self.recoder.is_disordered,
             bytes: self.recoder.out.bytes,
             slots: self.recoder.out.into_slots(),
+            oddities: self.recoder.oddities,
         })
     }
 }
@@ -1158,7 +1167,8 @@ mod tests {
     type Form<'f> = &'f dyn Fn((u16, u16), [u8; 2], &[u8]) -> Vec<u8>;
 
     /// PS3.5 §7.8.1: private elements get the VR that their creator's block has in the dictionary, in his
-    /// item alone; of two creators of one block the first counts; `+uc` does the same for UN.
+    /// item alone; of two creators of one block the first counts; `+uc` does the same for UN. What is sent in
+    /// another transfer syntax gets them, too.
     #[test]
     fn private_blocks_of_known_creators() {
         let own = |form: Form<'_>, number: [u8; 2]| {
@@ -1186,6 +1196,10 @@ mod tests {
         assert_eq!(there, own(&explicit, *b"SL"));
         let back = rewrite(&there, &output(to(IMPLICIT, Unknown::Kept), EXPLICIT)).unwrap();
         assert_eq!(back, source);
+        let sent = turn(&source, IMPLICIT, EXPLICIT);
+        let defined =
+            OutputEncoding { lengths: LengthEncoding::Explicit, ..OutputEncoding::STORESCP };
+        assert_eq!(rewrite(&sent, &output(defined, EXPLICIT)).unwrap(), there);
         let unknown = own(&explicit, *b"UN");
         let converted = rewrite(&unknown, &output(to(EXPLICIT, Unknown::Converted), EXPLICIT));
         assert_eq!(converted.unwrap(), there);

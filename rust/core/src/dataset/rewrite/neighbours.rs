@@ -5,7 +5,6 @@
 
 use crate::dataset::element_header::Encoding;
 use crate::dictionary::elements::DictionaryVr;
-use crate::dictionary::vr_of;
 use crate::tag::{self, Tag};
 use crate::vr::Vr;
 
@@ -58,12 +57,12 @@ impl Neighbours {
         }
     }
 
-    /// The VR of `tag` among these.
-    pub fn vr_of(self, tag: Tag) -> Vr {
+    /// The VR of `tag`, of which a dictionary says `known`, among these.
+    pub fn vr_of(self, tag: Tag, known: Option<DictionaryVr>) -> Vr {
         let Self { is_signed, bits_allocated, waveform_bits_allocated, table_entries } = self;
         let bits = if tag.group() == 0x5400 { waveform_bits_allocated } else { bits_allocated };
         let is_pixels_or_waveform = tag == tag::PIXEL_DATA || tag.group() == 0x5400;
-        match vr_of(tag) {
+        match known {
             None => Vr::UN,
             Some(DictionaryVr::Is(vr)) => vr,
             Some(DictionaryVr::UsOrSs) => Vr(if is_signed { *b"SS" } else { *b"US" }),

@@ -133,6 +133,13 @@ impl OutputEncoding {
         ..Self::STORESCP
     };
 
+    /// The same with a byte more for each value of odd length (PS3.5 §7.1.1), and with lengths that fit.
+    #[must_use]
+    pub fn with_even_values(self) -> Self {
+        let Self { transfer_syntax, has_new_vrs, unknown, deflate_level, .. } = self;
+        Self { transfer_syntax, has_new_vrs, unknown, deflate_level, ..Self::STORESCP }
+    }
+
     /// The transfer syntax that a data set in `from` gets; `None` when there is no way from one to
     /// the other, because one of them is compressed.
     pub fn target(&self, from: &Uid) -> Option<Uid> {

@@ -131,9 +131,24 @@ impl Output {
 
     /// Whole numbers of `unit` bytes (2, 4 or 8), each turned round.
     pub fn put_swapped(&mut self, numbers: &[u8], unit: usize) {
-        let start = self.pending.len();
-        self.put(numbers);
-        swap_numbers(&mut self.pending[start..], unit);
+        if self.is_muted {
+            return;
+        }
+        self.bytes += numbers.len() as u64;
+        if !self.is_writing {
+            return;
+        }
+        match unit {
+            2 => put_turned(&mut self.pending, numbers, |number| {
+                u16::from_ne_bytes(number).swap_bytes().to_ne_bytes()
+            }),
+            4 => put_turned(&mut self.pending, numbers, |number| {
+                u32::from_ne_bytes(number).swap_bytes().to_ne_bytes()
+            }),
+            _ => put_turned(&mut self.pending, numbers, |number| {
+                u64::from_ne_bytes(number).swap_bytes().to_ne_bytes()
+            }),
+        }
     }
 
     pub fn put_header(&mut self, encoding: Encoding, tag: Tag, vr: Vr, length: u32) {
@@ -157,20 +172,31 @@ impl Output {
     }
 }
 
-/// Turns each number of `unit` bytes round. One loop a size, over integers: of those the compiler makes
-/// vectors (16 KiB of words: 0.45 µs instead of 2.2 µs with bytes that change places).
-fn swap_numbers(bytes: &mut [u8], unit: usize) {
-    match unit {
-        2 => turn(bytes, |number| u16::from_ne_bytes(number).swap_bytes().to_ne_bytes()),
-        4 => turn(bytes, |number| u32::from_ne_bytes(number).swap_bytes().to_ne_bytes()),
-        _ => turn(bytes, |number| u64::from_ne_bytes(number).swap_bytes().to_ne_bytes()),
-    }
-}
+/// Bytes that are turned round at a time, in registers.
+const TURNED_BYTES: usize = 128;
 
-fn turn<const UNIT: usize>(bytes: &mut [u8], swapped: impl Fn([u8; UNIT]) -> [u8; UNIT]) {
-    for number in bytes.chunks_exact_mut(UNIT) {
-        if let Ok(before) = <[u8; UNIT]>::try_from(&*number) {
-            number.copy_from_slice(&swapped(before));
+/// Appends `numbers`, each turned round, in one pass: a block of fixed size over integers is what the
+/// compiler makes vectors of (512 KiB of words: 17 µs; copied first and turned in place: 42 µs).
+fn put_turned<const UNIT: usize>(
+    out: &mut Vec<u8>,
+    numbers: &[u8],
+    turned: impl Fn([u8; UNIT]) -> [u8; UNIT],
+) {
+    out.reserve(numbers.len());
+    let mut blocks = numbers.chunks_exact(TURNED_BYTES);
+    for block in &mut blocks {
+        let Ok(block) = <&[u8; TURNED_BYTES]>::try_from(block) else { continue };
+        let mut result = [0; TURNED_BYTES];
+        for (number, place) in block.chunks_exact(UNIT).zip(result.chunks_exact_mut(UNIT)) {
+            if let Ok(number) = <[u8; UNIT]>::try_from(number) {
+                place.copy_from_slice(&turned(number));
+            }
+        }
+        out.extend_from_slice(&result);
+    }
+    for number in blocks.remainder().chunks_exact(UNIT) {
+        if let Ok(number) = <[u8; UNIT]>::try_from(number) {
+            out.extend_from_slice(&turned(number));
         }
     }
 }

@@ -12,9 +12,11 @@ use super::options::{GroupLengths, LengthEncoding, OutputEncoding, Padding, Text
 use super::order::Tracker;
 use super::output::Output;
 use super::text::{is_minimal_already, is_text, pad_of};
-use super::value::{Kind, Value, is_held, number_bytes};
+use super::value::{Kind, Value, is_held};
 use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
+use crate::dataset::oddities::{Oddities, Oddity, SeenTags};
 use crate::dataset::scan::ScanError;
+use crate::dictionary::elements::DictionaryVr;
 use crate::dictionary::{PrivateBlock, private_block, vr_of};
 use crate::limits::{
     REWRITE_BLOCK_BYTES, REWRITE_PADDING_BYTES_MAX, REWRITE_PRIVATE_BLOCKS_MAX, SEQUENCE_DEPTH_MAX,
@@ -32,6 +34,11 @@ const LENGTH_MAX: u64 = 0xFFFF_FFFE;
 /// True for the elements that reserve private blocks (PS3.5 §7.8.1).
 const fn is_creator(tag: Tag) -> bool {
     tag.group() % 2 == 1 && tag.element() >= 0x0010 && tag.element() <= 0x00FF
+}
+
+/// Pixel Data in a VR that some writers have for OW (DCMTK 3.6.7).
+fn is_ox_pixels(tag: Tag, vr: Vr) -> bool {
+    tag == tag::PIXEL_DATA && vr == Vr(*b"OX")
 }
 
 /// What an open frame holds.
@@ -89,11 +96,19 @@ struct Frame {
     content_start: u64,
     /// It began in a dropped element.
     is_muted: bool,
+    /// The element whose items or fragments it holds; that of the items around it for an item.
+    tag: Tag,
+    /// What is odd about that element's place, which DCMTK tells when the element has ended.
+    odd_place: Option<Oddity>,
     last_tag: Option<Tag>,
+    /// The highest tag so far.
+    highest_tag: Option<Tag>,
     group: Group,
     neighbours: Neighbours,
     /// Where the private blocks of this item begin among those of all that is open.
     first_block: usize,
+    /// The same for its tags.
+    first_seen: usize,
 }
 
 /// A private block.
@@ -136,6 +151,9 @@ pub(super) struct Recoder {
     pub is_disordered: bool,
     /// Where elements begin, when somebody wants to know.
     tracker: Option<Box<Tracker>>,
+    /// What the first pass found odd.
+    pub oddities: Oddities,
+    seen: SeenTags,
 }
 
 impl Recoder {
@@ -156,10 +174,14 @@ impl Recoder {
             slot: None,
             content_start: 0,
             is_muted: false,
+            tag: Tag(0),
+            odd_place: None,
             last_tag: None,
+            highest_tag: None,
             group: Group::NONE,
             neighbours: Neighbours::new(is_signed && !rules.is_normalised),
             first_block: 0,
+            first_seen: 0,
         };
         Self {
             rules,
@@ -176,6 +198,8 @@ impl Recoder {
             is_changed: from != to,
             is_disordered: false,
             tracker: None,
+            oddities: Oddities::default(),
+            seen: SeenTags::default(),
         }
     }
 
@@ -233,7 +257,7 @@ impl Recoder {
     /// In the first pass: passes over plain elements that keep their value and length, in order, as the
     /// long way would.
     fn skim(&mut self, input: &mut &[u8]) {
-        let Frame { holds, from, limit, mut last_tag, mut group, .. } = self.top;
+        let Frame { holds, from, limit, mut last_tag, highest_tag, mut group, .. } = self.top;
         // The first element tells data of another encoding.
         let is_plain = holds == Holds::Elements && from.is_explicit && self.offset > 0;
         if !is_plain || self.out.is_writing() || self.out.is_muted || self.tracker.is_some() {
@@ -252,10 +276,12 @@ impl Recoder {
             let end = self.offset + passed + bytes as u64;
             let is_other = is_minimal && !is_minimal_already(vr, value);
             let is_minded = Neighbours::are_told_by(tag) || (minds_creators && is_creator(tag));
-            if end > limit || last_tag >= Some(tag) || is_other || is_minded {
+            let is_late = last_tag.max(highest_tag) >= Some(tag);
+            if end > limit || is_late || is_other || is_minded {
                 break;
             }
             last_tag = Some(tag);
+            self.seen.add(tag);
             if has_groups && group.number != Some(tag.group()) {
                 group = Group { number: Some(tag.group()), ..Group::NONE };
             }
@@ -263,6 +289,7 @@ impl Recoder {
             *input = &input[bytes..];
         }
         (self.top.last_tag, self.top.group) = (last_tag, group);
+        self.top.highest_tag = highest_tag.max(last_tag);
         self.offset += passed;
         // Its header has 8 bytes in every encoding.
         self.out.count(passed);
@@ -290,23 +317,27 @@ impl Recoder {
 
     /// VRs of private elements are looked for, which only those know who reserve their blocks.
     fn minds_creators(&self, from: Encoding) -> bool {
+        let is_copy = from == self.top.to && !self.rules.is_normalised;
         let is_converted = self.rules.unknown == Unknown::Converted;
-        self.rules.is_normalised && (!from.is_explicit || is_converted)
+        is_converted || !(from.is_explicit || is_copy)
     }
 
-    /// The VR of `tag` in this item, by dictionary and neighbours.
-    fn vr_as_dcmtk(&self, tag: Tag) -> Vr {
+    /// What the dictionaries say of `tag` in this item.
+    fn known(&self, tag: Tag) -> Option<DictionaryVr> {
         let is_private = tag.group() % 2 == 1 && tag.element() > 0x00FF;
-        let known = if is_private {
-            let (group, number) = (tag.group(), tag.element() >> 8);
-            let blocks = self.reserved.get(self.top.first_block..).unwrap_or_default();
-            // Of two that reserve one block the first counts.
-            let block = blocks.iter().find(|one| (one.group, one.number) == (group, number));
-            block.and_then(|one| one.block?.vr_of(tag))
-        } else {
-            vr_of(tag)
-        };
-        self.top.neighbours.vr_as_dcmtk(tag, known)
+        if !is_private {
+            return vr_of(tag);
+        }
+        let (group, number) = (tag.group(), tag.element() >> 8);
+        let blocks = self.reserved.get(self.top.first_block..).unwrap_or_default();
+        // Of two that reserve one block the first counts.
+        let block = blocks.iter().find(|one| (one.group, one.number) == (group, number));
+        block.and_then(|one| one.block?.vr_of(tag))
+    }
+
+    /// The VR of `tag` in this item, by dictionary and neighbours, as DCMTK has it.
+    fn vr_as_dcmtk(&self, tag: Tag) -> Vr {
+        self.top.neighbours.vr_as_dcmtk(tag, self.known(tag))
     }
 
     /// Remembers the creator of a private block.
@@ -382,8 +413,12 @@ impl Recoder {
         let Some(below) = self.below.pop() else { return };
         let ended = core::mem::replace(&mut self.top, below);
         self.reserved.truncate(ended.first_block);
+        self.seen.forget(ended.first_seen);
         if ended.holds == Holds::Items {
             self.open_sequences -= 1;
+        }
+        if let Some(oddity) = ended.odd_place {
+            self.oddities.add(oddity);
         }
         let mut is_delimited = ended.is_delimited;
         if let (Some(slot), false) = (ended.slot, is_delimited) {
@@ -494,6 +529,9 @@ impl Recoder {
         }
         self.offset = after;
         self.is_changed |= header.has_reserved_bits || (is_delimiter && length != 0);
+        if tag == tag::ITEM && length % 2 == 1 && length != UNDEFINED {
+            self.note(Oddity::OddItem(self.top.tag));
+        }
         match (self.top.holds, tag) {
             (Holds::Elements, _) => self.enter_element(header, offset),
             (Holds::Items, tag::ITEM) => {
@@ -529,6 +567,7 @@ impl Recoder {
             _ => {}
         }
         self.tell(|tracker| tracker.element(tag, offset));
+        let odd_place = self.look_at(header);
         let is_muted_here = !self.out.is_muted && self.is_dropped(tag);
         let last_tag = self.top.last_tag.replace(tag);
         if is_muted_here {
@@ -546,6 +585,11 @@ impl Recoder {
         } else {
             self.enter_defined(tag, vr, length)?;
         }
+        if self.below.len() > depth {
+            self.top.odd_place = odd_place;
+        } else if let Some(oddity) = odd_place {
+            self.oddities.add(oddity);
+        }
         if is_muted_here {
             // Unmuted by the end of what was opened, or here: a dropped value puts nothing.
             if self.below.len() > depth {
@@ -557,6 +601,49 @@ impl Recoder {
             }
         }
         Ok(())
+    }
+
+    /// Takes note of something odd, in the first pass.
+    fn note(&mut self, oddity: Oddity) {
+        if !self.out.is_writing() {
+            self.oddities.add(oddity);
+        }
+    }
+
+    /// In the first pass: takes note of what is odd about an element; says what is about its place.
+    fn look_at(&mut self, header: &Header) -> Option<Oddity> {
+        if self.out.is_writing() {
+            return None;
+        }
+        let &Header { tag, vr, length, .. } = header;
+        if self.top.from.is_explicit && !vr.is_known() {
+            self.note(Oddity::UnknownVr(tag, vr));
+            if is_ox_pixels(tag, vr) {
+                self.note(Oddity::WrongVr(tag, vr));
+            }
+        }
+        if length == UNDEFINED {
+            if vr == Vr::UN {
+                self.note(Oddity::UnknownSequence(tag));
+            }
+        } else {
+            if length as usize % vr.number_bytes() != 0 {
+                self.note(Oddity::CutNumber(tag, vr));
+            }
+            if length % 2 == 1 {
+                self.note(Oddity::OddLength(tag));
+            }
+        }
+        if self.top.highest_tag < Some(tag) {
+            self.top.highest_tag = Some(tag);
+        } else if !self.oddities.is_full() && self.seen.has(self.top.first_seen, tag) {
+            return Some(Oddity::Repeated(tag));
+        } else {
+            self.seen.add(tag);
+            return Some(Oddity::NotAscending(tag));
+        }
+        self.seen.add(tag);
+        None
     }
 
     /// True for an element that the result does not have.
@@ -584,7 +671,11 @@ impl Recoder {
         let is_group_length = tag.element() == 0 && self.top.group.length.is_some();
         if is_group_length {
             // Its own is put already.
-            let is_as_told = (vr == GROUP_LENGTH_VR || vr == Vr::NONE) && length == 4;
+            let is_named_right = vr == GROUP_LENGTH_VR || vr == Vr::NONE;
+            if !is_named_right {
+                self.note(Oddity::GroupLengthVr);
+            }
+            let is_as_told = is_named_right && length == 4;
             self.is_changed |= !is_as_told;
             self.value.begin(tag, vr, length, Kind::Dropped);
             self.value.is_watched = true;
@@ -595,7 +686,11 @@ impl Recoder {
         }
         let vr = if from.is_explicit {
             let known = vr.is_known() || !rules.is_normalised;
-            let vr = if known { vr } else { Vr::UN };
+            let vr = match known {
+                true => vr,
+                false if is_ox_pixels(tag, vr) => Vr::OW,
+                false => Vr::UN,
+            };
             let converted = (vr == Vr::UN && rules.unknown == Unknown::Converted)
                 .then(|| self.vr_as_dcmtk(tag))
                 .filter(|vr| *vr != Vr::UN);
@@ -610,7 +705,7 @@ impl Recoder {
         } else if rules.is_normalised {
             self.vr_as_dcmtk(tag)
         } else {
-            self.top.neighbours.vr_of(tag)
+            self.top.neighbours.vr_of(tag, self.known(tag))
         };
         if vr == Vr::SQ {
             self.is_changed |= self.top.from.is_explicit && source_vr != vr;
@@ -634,7 +729,7 @@ impl Recoder {
             let vr_out = rules.vr_of_length(vr, length_out, to);
             let is_little = |encoding: Encoding, vr| !encoding.is_big_endian || vr == Vr::UN;
             let is_swapped = is_little(from, vr) != (is_little(to, vr_out) || vr_out == Vr::OB);
-            let unit = if is_swapped { number_bytes(vr) } else { 1 };
+            let unit = if is_swapped { vr.number_bytes() } else { 1 };
             self.out.put_header(to, tag, vr_out, u32::try_from(length_out).unwrap_or(UNDEFINED));
             self.value.begin(tag, vr, length, Kind::Numbers(unit));
             self.value.pad = pad.then(|| if is_text { pad_of(vr) } else { 0 });
@@ -677,6 +772,7 @@ impl Recoder {
                 self.is_changed |= vr_out != vr;
                 self.out.put_header(to, tag, vr_out, UNDEFINED);
                 self.push(Holds::Fragments, (from, to), UNDEFINED, (None, true));
+                self.top.tag = tag;
                 Ok(())
             }
             Vr::NONE | Vr::OB | Vr::OW => Err(RewriteError::Encapsulated { tag }),
@@ -699,9 +795,14 @@ impl Recoder {
             self.open_sequences += 1;
         }
         let to = self.top.to;
+        let depth = self.below.len();
         self.open(Holds::Items, encodings, length, |out, length| {
             out.put_header(to, tag, vr, length);
-        })
+        })?;
+        if self.below.len() > depth {
+            self.top.tag = tag;
+        }
+        Ok(())
     }
 
     /// Puts the header of a sequence or item of `length` bytes and opens it, unless it is empty;
@@ -756,7 +857,10 @@ impl Recoder {
             slot,
             content_start: self.out.bytes,
             is_muted: false,
+            tag: self.top.tag,
+            odd_place: None,
             last_tag: None,
+            highest_tag: None,
             group: Group::NONE,
             neighbours: if self.rules.is_normalised {
                 Neighbours::new(false)
@@ -764,6 +868,7 @@ impl Recoder {
                 self.top.neighbours.inside()
             },
             first_block: self.reserved.len(),
+            first_seen: self.seen.mark(),
         };
         self.below.push(core::mem::replace(&mut self.top, frame));
         if holds == Holds::Elements {

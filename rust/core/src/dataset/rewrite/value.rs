@@ -10,16 +10,6 @@ use crate::dataset::element_header::{Encoding, SHORT_LENGTH_MAX};
 use crate::tag::Tag;
 use crate::vr::Vr;
 
-/// Bytes of one number of `vr`, which change places with the byte order; 1 for what has none.
-pub(super) fn number_bytes(vr: Vr) -> usize {
-    match &vr.0 {
-        b"US" | b"SS" | b"OW" | b"AT" => 2,
-        b"UL" | b"SL" | b"FL" | b"OF" | b"OL" => 4,
-        b"FD" | b"OD" | b"SV" | b"UV" | b"OV" => 8,
-        _ => 1,
-    }
-}
-
 /// What becomes of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -12,7 +12,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::dataset::rewrite::{PixelHints, RewriteError, Rewriter, Rewriting, rewrite};
+use crate::dataset::rewrite::{
+    OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, rewrite,
+};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::index::FileLocation;
 use crate::limits::{COMPARE_BLOCK_BYTES, RETRIEVE_HELD_BYTES_MAX};
@@ -147,9 +149,23 @@ pub fn load(
     if held.digest != 0 && xxh3_128(data_set) != held.digest {
         return Err(ObjectError::Digest);
     }
-    let Some((from, to)) = rewriting else { return Ok(Body::Memory { bytes, start }) };
+    // A value of odd length, kept as it came (`+B`), would make the last fragment odd, over which DCMTK's
+    // receivers abort (PS3.8 §9.3.5.1).
+    let is_odd = data_set.len() % 2 == 1 && !TransferSyntax::of(target).is_deflated;
+    let (from, to) = match rewriting {
+        None if is_odd => (*target, *target),
+        None => return Ok(Body::Memory { bytes, start }),
+        Some(way) => way,
+    };
     let hints = PixelHints::of_head(data_set, TransferSyntax::of(&from));
-    let way = Rewriting::between(&from, &to, hints).ok_or(ObjectError::Record)?;
+    let way = Rewriting::between(&from, &to, hints);
+    let way = if is_odd {
+        let encoding = OutputEncoding { transfer_syntax: Some(to), ..OutputEncoding::CONVERSION };
+        Rewriting::of(&from, encoding.with_even_values(), hints)
+    } else {
+        way
+    };
+    let way = way.ok_or(ObjectError::Record)?;
     let bytes = rewrite(data_set, &way).map_err(ObjectError::Conversion)?;
     Ok(Body::Memory { bytes, start: 0 })
 }

@@ -156,7 +156,8 @@ fn time_stamp(time: LocalTime, serial: u32) -> String {
 fn ascii_name(parts: &StudyParts<'_>) -> (String, Option<FolderWarning>) {
     let all = parts.patient_name;
     let first = all.split(|byte| *byte == b'\\').next().unwrap_or_default();
-    let end = first.iter().rposition(|byte| !matches!(byte, b' ' | 0)).map_or(0, |at| at + 1);
+    // DCMTK 3.6.7: NUL is no padding of a name, but one more sign that becomes `_`.
+    let end = first.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
     let first = &first[..end];
     if first.is_empty() {
         return (ANONYMOUS.to_owned(), Some(FolderWarning::Anonymous));
@@ -256,7 +257,12 @@ mod tests {
         assert_eq!(folder(StudyUid, "", &named), "1.2.3.1");
         let latin = parts(b"M\xFCller^J\xF6rg^^^", b"ISO_IR 100");
         assert_eq!(folder(PatientName, "", &latin), "Mueller_Joerg____20261121_090328109");
-        assert_eq!(folder(PatientName, "", &parts(b" \0", b"")), "ANONYMOUS_20261121_090328109");
+        for (name, folded) in
+            [(&b"  "[..], "ANONYMOUS"), (b" \0", "__"), (b"\0 ", "_"), (b"A^B\0", "A_B_")]
+        {
+            let made = folder(PatientName, "", &parts(name, b""));
+            assert_eq!(made, format!("{folded}_20261121_090328109"));
+        }
         assert_eq!(folder(StudyUid, "b_c+ d", &named), "b_c+ d_1.2.3.1");
         let hidden = StudyParts { study: uid(b"..part"), ..named };
         assert_eq!(folder(StudyUid, "", &hidden), "_2E.part");

@@ -1,0 +1,234 @@
+"""What is odd about a data set and stored all the same: the lines of DCMTK's tools, in their order.
+
+Each tool that parses what it gets warns at the default level, also when nothing is stored; with ``+B``
+nobody looks. Lines about what is stored are compared in ``test_receivers.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from testkit import pdu
+from testkit.archive import start_archive
+from testkit.kinds import StartReceiver
+from testkit.peer import ScriptedPeer
+from testkit.process import Receiver, run_tool, wait_until
+from vectors import make
+
+pytestmark = pytest.mark.dcmtk
+
+_WRITE, _IMPLICIT = make.Syntax(), make.Syntax.of(pdu.IMPLICIT)
+_IMPLEMENTATIONS = ("dcmtk", "dcmfast")
+
+
+def _element(
+    group: int, number: int, vr: str, value: bytes | str, write: make.Syntax = _WRITE
+) -> bytes:
+    return write.element((group, number), vr, value)
+
+
+def _late(write: make.Syntax = _WRITE) -> bytes:
+    return _element(0x0010, 0x0030, "DA", "19700101", write)
+
+
+def _disordered(write: make.Syntax = _WRITE) -> bytes:
+    parts = [
+        _element(0x0008, 0x0104, "LO", "meaning ", write),
+        _element(0x0008, 0x0100, "SH", "CODE", write),
+    ]
+    return write.item(b"".join(parts))
+
+
+def _repeated() -> bytes:
+    code = _element(0x0008, 0x0100, "SH", "CODE")
+    return _WRITE.item(code + code + _element(0x0008, 0x0104, "LO", "meaning "))
+
+
+def _odd_item(write: make.Syntax = _WRITE) -> bytes:
+    return write.item(_element(0x0008, 0x0100, "SH", b"COD", write))
+
+
+def _sequence(*items: bytes, write: make.Syntax = _WRITE) -> bytes:
+    return write.sequence((0x0040, 0x0275), items)
+
+
+#: Objects that are as odd when they are stored.
+_STAYING = (10, 11)
+
+
+def _objects() -> list[make.SyntheticObject]:
+    big = make.Syntax.of(pdu.BIG_ENDIAN)
+    unknown = _IMPLICIT.item(_element(0x0008, 0x0100, "SH", "CODE", _IMPLICIT))
+    end = _WRITE.header((0xFFFE, 0xE0DD), "", 0)
+    strange = _WRITE.header((0x0040, 0x0254), "UT", 4).replace(b"UT", b"ZZ") + b"abcd"
+    explicit = [
+        # Nothing is odd about the first.
+        (b"", b""),
+        (b"", _late()),
+        (b"", _element(0x0010, 0x0040, "CS", "M ") + _late()),
+        (_element(0x0028, 0x0103, "US", b"\0\0") * 3, _element(0x0010, 0x0020, "LO", "OTHER ")),
+        (_sequence(_disordered(), _repeated()), b""),
+        # What stands inside is told before the place of what it stands in.
+        (b"", _sequence(_disordered())),
+        (_sequence() * 2, b""),
+        # Two odd lengths, so that the data set is even: DCMTK aborts over others (DIFFERENCES.md C1).
+        (_element(0x0040, 0x0254, "LO", b"abc") + _element(0x0040, 0x0276, "LO", b"abcde"), b""),
+        (_sequence(_odd_item(), _odd_item()), b""),
+        (_element(0x0040, 0x0254, "UL", b"abcdef") + _element(0x0040, 0x9224, "FD", b"ab"), b""),
+        (_element(0x0040, 0x0254, "US", b"abc") + _element(0x0040, 0x0276, "OW", b"abcde"), b""),
+        (_WRITE.header((0x0040, 0x0275), "UN", make.UNDEFINED) + unknown + end, b""),
+        (strange, b""),
+        (_element(0x0029, 0x1010, "OB", b"12") + _element(0x0029, 0x0010, "LO", "ACME"), b""),
+    ]
+    made = [
+        make.ct(number, middle=middle, tail=tail)
+        for number, (middle, tail) in enumerate(explicit, start=1)
+    ]
+    assert b"UL\6\0abcdef" in made[_STAYING[0] - 1].data_set
+    sequence = _sequence(_disordered(_IMPLICIT), _odd_item(_IMPLICIT), write=_IMPLICIT)
+    odd = _element(0x0040, 0x0254, "US", b"abc", _IMPLICIT)
+    return [
+        *made,
+        make.ct(91, middle=odd + sequence, tail=_late(_IMPLICIT), transfer_syntax_uid=pdu.IMPLICIT),
+        make.ct(92, tail=_late(big), transfer_syntax_uid=pdu.BIG_ENDIAN),
+        make.ct(93, tail=_late(), transfer_syntax_uid=make.EXPLICIT),
+    ]
+
+
+def _odd_lines(text: str) -> list[str]:
+    return re.findall(r"^W: (?:Dcm|Found element).*$", text, re.MULTILINE)
+
+
+def _send(receiver: Receiver, called: str) -> list[str]:
+    """Send all objects; the lines about what is odd.
+
+    DCMTK's archive reads what it has stored, and says once more what is odd about that.
+    """
+    objects = _objects()
+    if receiver.tool == "dcmqrscp":
+        objects = [made for at, made in enumerate(objects, start=1) if at not in _STAYING]
+    syntaxes = [pdu.EXPLICIT, pdu.IMPLICIT, pdu.BIG_ENDIAN]
+    contexts = [(2 * at + 1, make.CT, [syntax]) for at, syntax in enumerate(syntaxes)]
+    before = len(receiver.stderr.text)
+    with ScriptedPeer(receiver.port) as peer:
+        peer.associate(contexts, called=called)
+        for made in objects:
+            number = 2 * syntaxes.index(made.transfer_syntax_uid) + 1
+            assert peer.store(number, make.CT, made.sop_instance_uid, made.data_set) == 0
+        peer.release()
+    # Lines are written before the response; the last object has one, so that all are here with it.
+    count = _count(receiver.tool, receiver.arguments)
+    wait_until(lambda: len(_odd_lines(receiver.stderr.text[before:])) >= count, what="lines")
+    return _odd_lines(receiver.stderr.text[before:])
+
+
+def _count(tool: str, options: Sequence[str]) -> int:
+    """How many lines the objects above make."""
+    if "+B" in options:
+        return 0
+    return 29 if tool == "dcmqrscp" else 35
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv", "dcmqrscp"])
+def test_receivers(tool: str, running_scp: StartReceiver, tmp_path: Path) -> None:
+    """Every oddity, at every depth, in every encoding."""
+    told = {}
+    for implementation in _IMPLEMENTATIONS:
+        if tool == "dcmqrscp":
+            folder = tmp_path / implementation
+            server = start_archive(
+                running_scp, folder, implementation=implementation, quota="400, 1024mb"
+            ).server
+        else:
+            profile = ["-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM"]
+            options = profile if tool == "dcmrecv" else []
+            server = running_scp(tool, *options, implementation=implementation)
+        told[implementation] = _send(server, "QR")
+    assert told["dcmfast"] == told["dcmtk"]
+    assert len(told["dcmtk"]) == _count(tool, [])
+
+
+@pytest.mark.parametrize("option", ["+B", "--ignore"])
+def test_what_is_not_parsed_or_not_stored(option: str, running_scp: StartReceiver) -> None:
+    servers = (
+        running_scp("storescp", option, implementation=implementation)
+        for implementation in _IMPLEMENTATIONS
+    )
+    theirs, ours = (_send(server, "ANY-SCP") for server in servers)
+    assert ours == theirs
+    assert len(ours) == _count("storescp", [option])
+
+
+def test_senders_and_dcmconv(running_scp: StartReceiver, tmp_path: Path) -> None:
+    """A file that is odd in the same ways, read from disk; storescu's receiver takes what it sends."""
+    sink = running_scp("storescp", implementation="dcmtk")
+    odd = _element(0x0040, 0x0254, "LO", b"abc")
+    files = [
+        make.ct(1, middle=odd + _sequence(_disordered(), _repeated()), tail=_late()),
+        make.ct(2, middle=_sequence(_disordered(_IMPLICIT), write=_IMPLICIT),
+                tail=_element(0x0040, 0x0254, "LO", b"abc", _IMPLICIT),
+                transfer_syntax_uid=pdu.IMPLICIT),
+    ]  # fmt: skip
+    paths = []
+    for made in files:
+        path = tmp_path / f"{made.sop_instance_uid}.dcm"
+        path.write_bytes(make.part10(made))
+        paths.append(path)
+    for tool, arguments in (
+        ("storescu", ["localhost", str(sink.port), *paths]),
+        ("dcmsend", ["localhost", str(sink.port), *paths]),
+        ("dcmconv", [paths[0], tmp_path / "out"]),
+    ):
+        told, kept = [], []
+        for implementation in _IMPLEMENTATIONS:
+            done = run_tool(implementation, tool, arguments)
+            assert done.code == 0, done.stderr
+            told.append(_odd_lines(done.stderr))
+            # The other file travels as it is, and DCMTK's in another transfer syntax (D30).
+            kept.append(sink.files()[0].read_bytes())
+        assert told[0] == told[1]
+        assert told[0]
+        # PS3.5 §7.1.1: a value of odd length gets its padding on the way.
+        assert kept[0] == kept[1]
+    # An element that is longer than its item is no oddity: such a file is not sent.
+    longer = _WRITE.item(_WRITE.header((0x0008, 0x0100), "SH", 100) + b"CODE")
+    paths[0].write_bytes(make.part10(make.ct(3, middle=_sequence(longer))))
+    for tool in ("storescu", "dcmsend"):
+        done, ours = (
+            run_tool(implementation, tool, ["localhost", str(sink.port), paths[0]])
+            for implementation in _IMPLEMENTATIONS
+        )
+        assert ours.code == done.code != 0
+        assert ours.lines[-1] == done.lines[-1]
+
+
+def test_what_is_told_is_bounded(running_scp: StartReceiver) -> None:
+    """One line of ours says how many more there are: DIFFERENCES.md A4."""
+    server = running_scp("storescp")
+    made = make.ct(1, tail=_late() * 1000)
+    with ScriptedPeer(server.port) as peer:
+        peer.associate([(1, make.CT, [pdu.EXPLICIT])])
+        assert peer.store(1, make.CT, made.sop_instance_uid, made.data_set) == 0
+        peer.release()
+    server.stderr.wait_for("968 more elements of the data set are odd")
+    assert len(_odd_lines(server.stderr.text)) == 32
+
+
+def test_what_is_no_data_set(running_scp: StartReceiver) -> None:
+    """Not odd, but refused, and the association lives: DIFFERENCES.md A4."""
+    server = running_scp("storescp")
+    unlike = _WRITE.header((0x0040, 0x0254), "SH", 4).replace(b"SH", b"??") + b"abcd"
+    with ScriptedPeer(server.port) as peer:
+        peer.associate([(1, make.CT, [pdu.EXPLICIT])])
+        for middle in (unlike, _element(0x0002, 0x0010, "UI", "1.2.3"),
+                       _element(0x0000, 0x0010, "UI", "1.2.3")):  # fmt: skip
+            made = make.ct(1, middle=middle)
+            assert peer.store(1, make.CT, made.sop_instance_uid, made.data_set) == 0xC000
+        made = make.ct(2)
+        assert peer.store(1, make.CT, made.sop_instance_uid, made.data_set) == 0
+        peer.release()
+    assert len(server.names()) == 1
