@@ -1,7 +1,7 @@
 """What is odd about a data set and stored all the same: the lines of DCMTK's tools, in their order.
 
-Each tool that parses what it gets warns at the default level, also when nothing is stored; with ``+B``
-nobody looks. Lines about what is stored are compared in ``test_receivers.py``.
+Each tool that parses what it gets warns at the default level, also when nothing is stored; with
+``+B`` nobody looks. Lines about what is stored are compared in ``test_receivers.py``.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _objects() -> list[make.SyntheticObject]:
         # What stands inside is told before the place of what it stands in.
         (b"", _sequence(_disordered())),
         (_sequence() * 2, b""),
-        # Two odd lengths, so that the data set is even: DCMTK aborts over others (DIFFERENCES.md C1).
+        # Two odd lengths, so that the data set is even: DCMTK aborts over others (C1).
         (_element(0x0040, 0x0254, "LO", b"abc") + _element(0x0040, 0x0276, "LO", b"abcde"), b""),
         (_sequence(_odd_item(), _odd_item()), b""),
         (_element(0x0040, 0x0254, "UL", b"abcdef") + _element(0x0040, 0x9224, "FD", b"ab"), b""),
@@ -164,7 +164,7 @@ def test_what_is_not_parsed_or_not_stored(option: str, running_scp: StartReceive
 
 
 def test_senders_and_dcmconv(running_scp: StartReceiver, tmp_path: Path) -> None:
-    """A file that is odd in the same ways, read from disk; storescu's receiver takes what it sends."""
+    """A file that is odd in the same ways, read from disk; DCMTK's receiver takes what is sent."""
     sink = running_scp("storescp", implementation="dcmtk")
     odd = _element(0x0040, 0x0254, "LO", b"abc")
     files = [

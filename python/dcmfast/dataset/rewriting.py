@@ -46,8 +46,8 @@ class Rewritten(Record):
     is_changed: bool
     #: The result itself, if it was written nowhere.
     data: bytes | None = None
-    #: What is odd about the source and was let pass, in DCMTK's words: elements out of order or twice,
-    #: of odd length, of no VR.
+    #: What is odd about the source and was let pass, in DCMTK's words: elements out of order or
+    #: twice, of odd length, of no VR.
     oddities: tuple[str, ...] = ()
 
 
