@@ -256,11 +256,7 @@ impl Sending {
     /// association was lost: `aborted`, `released`, `timeout`, `protocol`, the condition, and last what
     /// the peer did.
     #[pyo3(signature = (seconds=None))]
-    fn turn(
-        &self,
-        py: Python<'_>,
-        seconds: Option<f64>,
-    ) -> PyResult<Turned> {
+    fn turn(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Turned> {
         let until = seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .map(|patience| Instant::now() + patience);
