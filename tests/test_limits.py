@@ -85,6 +85,9 @@ EDGES = {
         "tests/unit/net/test_patience.py::test_responses_in_a_row_without_news"
     ),
     "PENDING_PROGRESS_S": "tests/unit/net/test_patience.py::test_an_hour_without_news",
+    "FETCHED_AHEAD_BYTES_MAX": (
+        "tests/unit/requestor/test_objects.py::test_a_rest_that_is_too_long_is_not_kept"
+    ),
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
     "RETRIEVE_KEYS_BYTES_MAX": "rust/core/src/server/retrieve/select.rs::edge_of_memory",
     "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",

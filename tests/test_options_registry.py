@@ -100,7 +100,7 @@ WORKING = {
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-k -W -P -S -O -aet -aec +u -u -x= -xe -xb -xd -xi +cl -to -ts -ta -td -pdu --repeat "
         "--abort --cancel -tls -od +dc -dc +sr -sr -X -Xx -Xs -Xlo --json "
-        "--max-responses --progress-timeout" + _TLS + "+tla"
+        "--max-responses --progress-timeout --no-sni --request-sni" + _TLS + "+tla"
     ),
     "getscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "

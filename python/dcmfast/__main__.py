@@ -40,8 +40,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the tool named by the first argument, or by the name of a link to this program.
 
     Returns its exit code.  Without arguments, or with ``--help``, the tools are listed; an unknown
-    tool is exit code 1.
+    tool is exit code 1, and so is a standard output that could not be written to.
     """
+    from dcmfast.observe.standard_output import guarded
+
+    before = sys.stdout
+    output = guarded()
+    try:
+        code = _run(arguments)
+        if output is None:
+            return code
+        output.flush()
+        if output.fault is not None:
+            words = output.fault.strerror or output.fault
+            print(f"E: dcmfast: cannot write to standard output: {words}", file=sys.stderr)
+            code = code or 1
+        return code
+    finally:
+        sys.stdout = before
+
+
+def _run(arguments: list[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     called_as = _called_as() if arguments is None else ""
     if called_as:

@@ -100,11 +100,15 @@ def request(
             user_identity=extras.identity,
         )
     except _rust.AssociationError as error:
-        raise translated(error) from None
+        raise translated(error, is_upper_layer=True) from None
 
 
-def translated(error: _rust.AssociationError) -> NetworkError:
-    """Return `error` as the class that knows its exit code, with DCMTK's condition as text."""
+def translated(error: _rust.AssociationError, *, is_upper_layer: bool = False) -> NetworkError:
+    """Return `error` as the class that knows its exit code, with DCMTK's condition as text.
+
+    `is_upper_layer`: no message was waited for, but the answer to a request for association or
+    release, whose silence has another name.
+    """
     if isinstance(error, _rust.AssociationRejected):
         result, source, reason, *words = error.args
         return AssociationRejected(
@@ -121,6 +125,8 @@ def translated(error: _rust.AssociationError) -> NetworkError:
         code = "0320" if text.startswith("Attempt") else "031c"
         return ConnectionFailed(f"0006:{code} {text}")
     if isinstance(error, _rust.TimedOut):
+        if is_upper_layer:
+            return AssociationTimeout("0006:031a DUL network read timeout")
         return AssociationTimeout(
             "0006:0207 DIMSE No data available (timeout in non-blocking mode)"
         )

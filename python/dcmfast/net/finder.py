@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -164,7 +165,8 @@ class _Output:
                 self._xml = open(path, "w", encoding="utf-8")
             except OSError as error:
                 raise OutputFileError(f"cannot write {path}: {error.strerror}") from None
-            self._xml.write('<?xml version="1.0" encoding="UTF-8"?>\n<responses type="C-FIND">\n')
+            head = '<?xml version="1.0" encoding="UTF-8"?>\n<responses type="C-FIND">\n'
+            self._written_xml(self._xml, head)
 
     def __exit__(self, *_: object) -> None:
         # Whatever ended the query, what came is well formed.
@@ -172,8 +174,7 @@ class _Output:
             sys.stdout.write("\n]\n" if self._printed else "]\n")
             sys.stdout.flush()
         if self._xml is not None:
-            self._xml.write("</responses>\n")
-            self._xml.close()
+            self._written_xml(self._xml, "</responses>\n", is_last=True)
 
     def response(
         self,
@@ -210,6 +211,19 @@ class _Output:
         if self._settings.extraction != "none":
             self._extract(count, data, syntax)
 
+    def _written_xml(self, file: IO[str], text: str, *, is_last: bool = False) -> None:
+        """Write to the one file of all responses; a file that cannot be whole is none."""
+        try:
+            file.write(text)
+            if is_last:
+                file.close()
+        except OSError as error:
+            self._xml = None
+            with contextlib.suppress(OSError):
+                file.close()
+            os.unlink(file.name)
+            raise OutputFileError(f"cannot write {file.name}: {error.strerror}") from None
+
     def _extract(self, count: int, data: bytes, syntax: str) -> None:
         settings = self._settings
         if settings.extraction_max is not None and self._extracted >= settings.extraction_max:
@@ -226,7 +240,7 @@ class _Output:
                 return
             text = _rust.identifier_xml(data, syntax)
             if self._xml is not None:
-                self._xml.write(text)
+                self._written_xml(self._xml, text)
                 return
             self._log.line("I", f"Writing response dataset to file: {path}")
             encoding = "" if text.isascii() else ' encoding="UTF-8"'
@@ -238,9 +252,14 @@ class _Output:
 def _write_whole(path: str, content: bytes) -> None:
     """Write a file under its name when it is whole, and not before."""
     part = f"{path}.part"
-    with open(part, "wb") as file:
-        file.write(content)
-    os.replace(part, path)
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def _new_uid() -> str:

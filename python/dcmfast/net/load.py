@@ -10,7 +10,7 @@ import os
 from dcmfast import __version__, _rust
 from dcmfast.errors import CommandLineError, ConnectionFailed, InputFileError
 from dcmfast.limits import LOAD_FILES_MAX
-from dcmfast.net import tls
+from dcmfast.net import interrupts, tls
 from dcmfast.observe.logs import Log, is_shown
 from dcmfast.observe.progress import WorkBar
 
@@ -152,6 +152,7 @@ def _each_file(inputs: tuple[str, ...]) -> Iterator[str]:
 def _watched(work: _rust.LoadRun, look: Callable[[], None]) -> bool:
     """Wait for the end; return True if the user asked for it, once for in order, twice for now."""
     is_stopped = False
+    interrupts.take_sigterm_as_interrupt()
     while True:
         try:
             is_over = work.wait(_LOOK_S)

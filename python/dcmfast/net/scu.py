@@ -6,7 +6,6 @@ from dcmfast import _rust
 from dcmfast.errors import (
     AssociationAborted,
     AssociationRejected,
-    AssociationTimeout,
     ConnectionFailed,
     ContextNotAccepted,
     NetworkError,
@@ -108,8 +107,6 @@ def associate(
         raise
     except (ConnectionFailed, NetworkError) as error:
         text = str(error)
-        if isinstance(error, AssociationTimeout):
-            text = "0006:0317 Peer aborted Association (or never connected)"
         if settings.tool == "getscu":
             log.line("F", f"{_NOT_NEGOTIATED}{text.partition(' ')[2]}", logger=GETSCU)
         elif settings.tool == "dcmsend":
@@ -219,7 +216,7 @@ def close(settings: RequestorSettings, link: _rust.Association, log: Log) -> boo
         letter, gap = _REFUSED.get(settings.tool, ("F", " "))
         # getscu goes on for DCMTK; here it has failed all the same (D9).
         letter = "E" if settings.tool == "getscu" else letter
-        failure = association.translated(error)
+        failure = association.translated(error, is_upper_layer=True)
         log.line(letter, f"Association Release Failed:{gap}{failure}")
         tell_cause(log, settings, causes.of_release(failure, settings))
         return False

@@ -26,7 +26,7 @@ from dcmfast.errors import (
     ReportFileError,
     UnsentFileError,
 )
-from dcmfast.net import association, causes, inputs, scu, tls
+from dcmfast.net import association, causes, inputs, interrupts, scu, tls
 from dcmfast.observe.progress import FileBar
 from dcmfast.policy import sending as policy
 from dcmfast.types import Record
@@ -53,8 +53,6 @@ _LOOK_S = 0.2
 _DCMNET = "dcmtk.dcmnet"
 #: Our own lines.
 _OURS = "dcmfast.sending"
-#: What a run ends with when its user does not want to wait: SIGINT's number, and 128.
-_INTERRUPTED = 130
 #: Exit code of storescu when no association came about, whatever the reason, as DCMTK's.
 _NOT_ASSOCIATED = 1
 
@@ -107,6 +105,7 @@ def storescu(settings: StoreSettings) -> int:
     ``--no-halt`` 0, unless the association could not be had or was lost.
     """
     log = scu.prepare(settings)
+    interrupts.take_sigterm_as_interrupt()
     job = _job(
         settings,
         log,
@@ -272,6 +271,7 @@ def dcmsend(settings: SendSettings) -> int:
     sent, 65 when nothing could be proposed for it.
     """
     log = scu.prepare(settings)
+    interrupts.take_sigterm_as_interrupt()
     job = _job(
         settings,
         log,
@@ -293,6 +293,13 @@ def dcmsend(settings: SendSettings) -> int:
         code = error.exit_code_of(settings.tool)
     except KeyboardInterrupt:
         code = _interrupted(log)
+        # What was stored until then is worth knowing, and what was not.
+        if settings.report_file:
+            try:
+                _write_report(settings, log, job)
+            except ReportFileError as error:
+                for letter, text in error.lines:
+                    log.line(letter, text)
     if not code:
         log.line("I", f"\n{job.summary()}")
     _report(settings, job, code)
@@ -472,7 +479,7 @@ def _job(settings: SendingSettings, log: Log, **rules: object) -> _rust.SendJob:
 
 def _interrupted(log: Log) -> int:
     log.line("W", "interrupted: what is not answered may be stored or not", logger=_OURS)
-    return _INTERRUPTED
+    return interrupts.exit_code()
 
 
 def _bad_files(job: _rust.SendJob, names: list[str]) -> Iterator[tuple[str, str, bool]]:
@@ -561,8 +568,6 @@ class _Run:
                 words = "DUL Association Rejected"
             elif isinstance(error, ContextNotAccepted):
                 words = "No acceptable Presentation Contexts"
-            elif isinstance(error, AssociationTimeout):
-                words = "Peer aborted Association (or never connected)"
             how = "no-contexts" if is_empty else "unassociated"
             return refused(Ending(how=how, words=words))
         if begun:

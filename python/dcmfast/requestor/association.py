@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import tempfile
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydicom.dataset import Dataset
@@ -27,10 +29,12 @@ from dcmfast.errors import (
     ContextNotAccepted,
     LocalProtocolError,
 )
+from dcmfast.limits import PENDING_PROGRESS_S, PENDING_RESPONSES_MAX
 from dcmfast.net import association as link_of
 from dcmfast.net import scp
 from dcmfast.policy.negotiation import VERIFICATION_SOP_CLASS
 from dcmfast.requestor import contexts as context_of
+from dcmfast.requestor.objects import Objects
 from dcmfast.requestor.receiver import storing
 from dcmfast.requestor.responses import Responses, Status
 from dcmfast.types import CONVERTIBLE_TRANSFER_SYNTAXES, AETitle
@@ -45,7 +49,11 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
     Keys = Dataset | Mapping[str, Any]
     Source = str | os.PathLike[str] | Dataset
+    #: Message ID, priority, and what a C-STORE belongs to.
+    Manner = tuple[int | None, int, tuple[str, int] | None]
 
+#: By their numbers, PS3.7 Annex E.
+_PRIORITIES = ("medium", "high", "low")
 #: Implicit and Explicit VR Little Endian: a data set in memory may turn into either.
 _LITTLE_ENDIAN = CONVERTIBLE_TRANSFER_SYNTAXES[:2]
 
@@ -63,10 +71,11 @@ class Association:
     """An association that this program requests; it is established when this object exists.
 
     One request is under way at a time.  The methods may be called from any thread, one after the
-    other; while the responses to a request are not read to their end, another request raises
-    `LocalProtocolError`.  `abort` may be called at any time from any thread: who waits for the peer
-    then gets `AssociationAborted` within half a second.  A wait lets other threads run, and Ctrl-C
-    ends it with KeyboardInterrupt; within a C-ECHO or C-STORE that costs the association.
+    other; what is left of a C-FIND's responses is fetched into memory when another request is made,
+    and while those of a C-MOVE or C-GET are not read to their end it raises `LocalProtocolError`.
+    `abort` may be called at any time from any thread: who waits for the peer then gets
+    `AssociationAborted` within half a second.  A wait lets other threads run, and Ctrl-C ends it
+    with KeyboardInterrupt; within a C-ECHO or C-STORE that costs the association.
 
     Parameters
     ----------
@@ -87,6 +96,11 @@ class Association:
         Longest wait for the next response; None waits as long as `socket_timeout_s`.
     socket_timeout_s
         Longest silence of the peer; None waits without end.
+    responses_max
+        Responses before the last one of a request; a peer that sends more is given up
+        (`RemoteProtocolError`), and None takes any number.
+    progress_timeout_s
+        Longest time in which responses may bring nothing new; None is without end.
     max_pdu_bytes, max_send_pdu_bytes
         Longest PDU that is received, and sent where the peer allows more.
     tls
@@ -110,7 +124,8 @@ class Association:
     Examples
     --------
     >>> with dcmfast.Association("pacs", 104, called_ae_title="PACS") as association:
-    ...     for study in association.find("STUDY", PatientName="doe*").data_sets():
+    ...     asked = association.find("STUDY", PatientName="doe*", StudyInstanceUID="")
+    ...     for study in asked.data_sets():
     ...         print(study.PatientName, study.StudyInstanceUID)
     """
 
@@ -126,6 +141,8 @@ class Association:
         acse_timeout_s: float = 30,
         dimse_timeout_s: float | None = None,
         socket_timeout_s: float | None = 60,
+        responses_max: int | None = PENDING_RESPONSES_MAX,
+        progress_timeout_s: float | None = PENDING_PROGRESS_S,
         max_pdu_bytes: int = 131_072,
         max_send_pdu_bytes: int | None = None,
         tls: Tls | None = None,
@@ -141,10 +158,14 @@ class Association:
         self.acse_timeout_s = _seconds(acse_timeout_s, "acse_timeout_s")
         self.dimse_timeout_s = _seconds(dimse_timeout_s, "dimse_timeout_s")
         self.socket_timeout_s = _seconds(socket_timeout_s, "socket_timeout_s")
+        self.progress_timeout_s = _seconds(progress_timeout_s, "progress_timeout_s")
+        if responses_max is not None and responses_max < 1:
+            raise ValueError(f"responses_max must be at least 1: {responses_max}")
+        self.responses_max = responses_max
         self._lock = threading.RLock()
         self._begun: weakref.ref[Responses] | None = None
-        #: Whether the responses that are under way are a C-GET's.
-        self._is_getting = False
+        #: Where the objects of the last C-GET go; None while the last request was no C-GET.
+        self._objects: _rust.ObjectStore | None = None
         self._is_aborted = False
         self._is_released = False
         self._link: _rust.Association | None = None
@@ -279,8 +300,13 @@ class Association:
 
     # ---- C-ECHO and C-STORE
 
-    def echo(self) -> Status:
+    def echo(self, *, message_id: int | None = None) -> Status:
         """Ask the peer whether it answers (C-ECHO).
+
+        Parameters
+        ----------
+        message_id
+            Of the request, 0 to 65535; None takes the next one in turn, from 1.
 
         Raises
         ------
@@ -289,17 +315,24 @@ class Association:
         NetworkError
             No accepted context for Verification, or the association was lost.
         """
-        status = self.send_c_echo()
+        status = self.send_c_echo(message_id)
         status.raise_for_failure()
         return status
 
-    def send_c_echo(self) -> Status:
+    def send_c_echo(self, msg_id: int | None = None) -> Status:
         """Ask the peer whether it answers (C-ECHO); a failure is a status like another."""
         context = context_of.accepted(self.contexts, VERIFICATION_SOP_CLASS)
-        code = self._done(lambda link: link.echo(context.context_id))
+        code = self._done(lambda link: link.echo(context.context_id), _manner(msg_id))
         return Status(code=code, service="echo")
 
-    def store(self, source: Source) -> Status:
+    def store(
+        self,
+        source: Source,
+        *,
+        message_id: int | None = None,
+        priority: str = "medium",
+        move_originator: tuple[str, int] | None = None,
+    ) -> Status:
         """Send an object (C-STORE), and return the status: success or a warning.
 
         Parameters
@@ -308,6 +341,12 @@ class Association:
             A file, which is sent as it is, from disk, if the peer takes its transfer syntax; or a
             data set.  What is uncompressed little endian is sent in whichever of its transfer
             syntaxes the peer takes, a file then by way of memory.
+        message_id
+            Of the request, 0 to 65535; None takes the next one in turn, from 1.
+        priority
+            ``low``, ``medium`` or ``high``.
+        move_originator
+            AE title and message ID of the C-MOVE that this C-STORE belongs to.
 
         Raises
         ------
@@ -321,16 +360,28 @@ class Association:
         NetworkError
             The association was lost.
         """
-        status = self.send_c_store(source)
+        title, number = move_originator or (None, None)
+        status = self.send_c_store(source, message_id, _priority(priority), title, number)
         status.raise_for_failure()
         return status
 
-    def send_c_store(self, source: Source) -> Status:
-        """Send an object (C-STORE); as `store`, but a failure is a status like another."""
-        if isinstance(source, Dataset):
-            code = self._store_data_set(source)
+    def send_c_store(
+        self,
+        dataset: Source,
+        msg_id: int | None = None,
+        priority: int = 0,
+        originator_aet: str | None = None,
+        originator_id: int | None = None,
+    ) -> Status:
+        """Send an object (C-STORE); as `store`, but a failure is a status like another.
+
+        `priority` is a number, as in pynetdicom: 0 medium, 1 high, 2 low.
+        """
+        manner = _manner(msg_id, priority, originator_aet, originator_id)
+        if isinstance(dataset, Dataset):
+            code = self._store_data_set(dataset, manner)
         else:
-            code = self._store_file(os.fspath(source))
+            code = self._store_file(os.fspath(dataset), manner)
         return Status(code=code, service="store")
 
     def store_each(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Status]]:
@@ -344,15 +395,15 @@ class Association:
         for source in sources:
             yield source, self.send_c_store(source)
 
-    def _store_file(self, path: str) -> int:
+    def _store_file(self, path: str, manner: Manner) -> int:
         instance = _rust.inspect_file(path, "either")
         sop_class = instance.sop_class_uid
         context = self._for_object(sop_class, _alike(instance.transfer_syntax))
         if context.transfer_syntax == (instance.transfer_syntax,):
-            return self._done(lambda link: link.store(context.context_id, path, instance))
-        return self._store_data_set(files.read(path, force=True))
+            return self._done(lambda link: link.store(context.context_id, path, instance), manner)
+        return self._store_data_set(files.read(path, force=True), manner)
 
-    def _store_data_set(self, data_set: Dataset) -> int:
+    def _store_data_set(self, data_set: Dataset, manner: Manner) -> int:
         uids = []
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
             uid = data_set.get(keyword)
@@ -362,7 +413,8 @@ class Association:
         syntaxes = _transfer_syntaxes(data_set)
         context = self._for_object(uids[0], syntaxes)
         data = messages.encode(data_set, context.transfer_syntax[0])
-        return self._done(lambda link: link.store_bytes(context.context_id, uids[0], uids[1], data))
+        number = context.context_id
+        return self._done(lambda link: link.store_bytes(number, uids[0], uids[1], data), manner)
 
     def _for_object(self, sop_class: str, syntaxes: tuple[str, ...]) -> AnsweredContext:
         """Return the context for an object that may go in any of these transfer syntaxes."""
@@ -387,6 +439,8 @@ class Association:
         /,
         *,
         model: str = "study-root",
+        message_id: int | None = None,
+        priority: str = "medium",
         **more: Any,
     ) -> Responses:
         """Ask what the peer has (C-FIND), and return its answers as they come.
@@ -402,6 +456,8 @@ class Association:
         model
             ``study-root``, ``patient-root``, ``patient-study``, ``worklist``, or the UID of a SOP
             class that has a C-FIND.
+        message_id, priority
+            As for `store`.
 
         Returns
         -------
@@ -421,7 +477,8 @@ class Association:
         if sop_class == context_of.WORKLIST and level == "STUDY":
             # A worklist has no levels (PS3.4 §K.6.1).
             level = None
-        return self._query("find", sop_class, _identifier(level, keys, more))
+        manner = _manner(message_id, _priority(priority))
+        return self._query("find", sop_class, _identifier(level, keys, more), manner)
 
     def move(
         self,
@@ -431,6 +488,8 @@ class Association:
         *,
         destination: str,
         model: str = "study-root",
+        message_id: int | None = None,
+        priority: str = "medium",
         **more: Any,
     ) -> Responses:
         """Have the peer send objects to `destination` (C-MOVE), and return its answers.
@@ -440,7 +499,7 @@ class Association:
 
         Parameters
         ----------
-        level, keys, model, more
+        level, keys, model, message_id, priority, more
             As for `find`; unique keys (UIDs, PatientID) say what is moved.
         destination
             AE title, as the peer knows it: ours, or a third party's.
@@ -459,7 +518,9 @@ class Association:
         if not title:
             raise ValueError("a C-MOVE needs a destination")
         sop_class = context_of.query_sop_class(model, "move")
-        return self._query("move", sop_class, _identifier(level, keys, more), destination=title)
+        manner = _manner(message_id, _priority(priority))
+        wanted = _identifier(level, keys, more)
+        return self._query("move", sop_class, wanted, manner, destination=title)
 
     def get(
         self,
@@ -469,6 +530,8 @@ class Association:
         *,
         directory: str | os.PathLike[str],
         model: str = "study-root",
+        message_id: int | None = None,
+        priority: str = "medium",
         **more: Any,
     ) -> Responses:
         """Fetch objects over this association (C-GET) into files, and return the peer's answers.
@@ -478,7 +541,7 @@ class Association:
 
         Parameters
         ----------
-        level, keys, model, more
+        level, keys, model, message_id, priority, more
             As for `move`.
         directory
             Where the files go; it has to exist.  They are named by their SOP Instance UID with
@@ -505,21 +568,104 @@ class Association:
             socket_timeout_s=self.socket_timeout_s,
         )
         objects = _rust.ObjectStore(**scp.plan(settings))
-        return self._query("get", sop_class, _identifier(level, keys, more), objects=objects)
+        manner = _manner(message_id, _priority(priority))
+        wanted = _identifier(level, keys, more)
+        return self._query("get", sop_class, wanted, manner, objects=objects)
 
-    def send_c_find(self, dataset: Dataset, query_model: str) -> Responses:
+    def fetch(
+        self,
+        level: str | Dataset | None = "STUDY",
+        keys: Keys | None = None,
+        /,
+        *,
+        model: str = "study-root",
+        message_id: int | None = None,
+        priority: str = "medium",
+        temporary_directory: str | os.PathLike[str] | None = None,
+        **more: Any,
+    ) -> Objects:
+        """Fetch objects over this association (C-GET), and return them as they come.
+
+        The program has one data set in its hands at a time, and the peer is not read while nobody
+        asks for the next one.  What a quarter of a second brought waits in files, not in memory.
+
+        Parameters
+        ----------
+        level, keys, model, message_id, priority, more
+            As for `get`.
+        temporary_directory
+            Where a directory for these files is made, which is gone in the end; None is the
+            system's.
+
+        Returns
+        -------
+        Objects
+            An iterator over data sets, in the order in which they came; its `as_bytes` gives them
+            as the bytes of DICOM files.
+
+        Raises
+        ------
+        OSError
+            The temporary directory cannot be made; nothing was sent.
+        ValueError, ContextNotAccepted, NetworkError
+            As for `find`.
+        """
+        directory = tempfile.mkdtemp(prefix="dcmfast-", dir=temporary_directory)
+        try:
+            responses = self.get(
+                level,
+                keys,
+                directory=directory,
+                model=model,
+                message_id=message_id,
+                priority=priority,
+                **more,
+            )
+        except BaseException:
+            Path(directory).rmdir()
+            raise
+        return Objects(responses, directory)
+
+    def send_c_find(
+        self, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = 0
+    ) -> Responses:
         """Ask what the peer has: `find` with pynetdicom's arguments."""
-        return self.find(dataset, model=query_model)
+        return self.find(dataset, model=query_model, message_id=msg_id, priority=_name_of(priority))
 
-    def send_c_move(self, dataset: Dataset, move_aet: str, query_model: str) -> Responses:
+    def send_c_move(
+        self,
+        dataset: Dataset,
+        move_aet: str,
+        query_model: str,
+        msg_id: int | None = None,
+        priority: int = 0,
+    ) -> Responses:
         """Have the peer send objects: `move` with pynetdicom's arguments."""
-        return self.move(dataset, destination=move_aet, model=query_model)
+        return self.move(
+            dataset,
+            destination=move_aet,
+            model=query_model,
+            message_id=msg_id,
+            priority=_name_of(priority),
+        )
 
     def send_c_get(
-        self, dataset: Dataset, query_model: str, *, directory: str | os.PathLike[str]
+        self,
+        dataset: Dataset,
+        query_model: str,
+        msg_id: int | None = None,
+        priority: int = 0,
+        *,
+        directory: str | os.PathLike[str],
     ) -> Responses:
         """Fetch objects: `get` with pynetdicom's arguments, and the folder where they go."""
-        return self.get(dataset, directory=directory, model=query_model)
+        return self.get(
+            dataset,
+            directory=directory,
+            model=query_model,
+            message_id=msg_id,
+            priority=_name_of(priority),
+        )
 
     def send_c_cancel(self) -> None:
         """Cancel the request whose responses are under way; they go on up to a final one.
@@ -539,6 +685,7 @@ class Association:
         service: str,
         sop_class: str,
         identifier: Dataset,
+        manner: Manner,
         *,
         destination: str | None = None,
         objects: _rust.ObjectStore | None = None,
@@ -556,13 +703,17 @@ class Association:
                 link.query(service, number, data, destination=destination)
 
         with self._lock:
-            self._done(send)
+            self._done(send, manner)
             responses = Responses(self, service, syntax)
             self._begun = weakref.ref(responses)
-            self._is_getting = objects is not None
+            self._objects = objects
             return responses
 
     # ---- For Responses
+
+    def _objects_stored(self) -> int:
+        """Return how many objects of the C-GET that is under way are stored."""
+        return 0 if self._objects is None else self._objects.counters()["stored"]
 
     def _responses(self) -> Responses | None:
         """Return the responses that are under way."""
@@ -572,7 +723,7 @@ class Association:
         """Wait for the next responses."""
         with self._lock:
             return self._guarded(
-                lambda link: link.get_responses() if self._is_getting else link.responses()
+                lambda link: link.get_responses() if self._objects is not None else link.responses()
             )
 
     def _ended(self, responses: Responses) -> None:
@@ -605,7 +756,7 @@ class Association:
         deadline = time.monotonic() + min(seconds for seconds in given if seconds is not None)
         while time.monotonic() < deadline:
             last = self._guarded(
-                lambda link: link.get_responses() if self._is_getting else link.responses()
+                lambda link: link.get_responses() if self._objects is not None else link.responses()
             )[-1:]
             if last and last[0].status not in (0xFF00, 0xFF01):
                 return
@@ -621,16 +772,21 @@ class Association:
             raise LocalProtocolError("the association has ended")
         return link
 
-    def _done(self, work: Callable[[_rust.Association], Result]) -> Result:
+    def _done(self, work: Callable[[_rust.Association], Result], manner: Manner) -> Result:
         """Do a request's work, unless another one is under way."""
         with self._lock:
-            if self._responses() is not None:
-                raise LocalProtocolError(
-                    "the responses to another request are not read to their end; close them first"
-                )
+            under_way = self._responses()
+            if under_way is not None:
+                under_way._fetch_rest()
             link = self._established()
+            number, priority, originator = manner
+
+            def done(link: _rust.Association) -> Result:
+                link.set_manner(message_id=number, priority=priority, move_originator=originator)
+                return work(link)
+
             try:
-                return self._guarded(work)
+                return self._guarded(done)
             except KeyboardInterrupt:
                 # The answer would be taken for that to the next request.
                 self._lost(link)
@@ -667,6 +823,38 @@ class Association:
         self._is_aborted = True
         with contextlib.suppress(RuntimeError):
             link.abort()
+
+
+def _priority(name: str) -> int:
+    """Return the number of a priority (PS3.7 Annex E)."""
+    if name not in _PRIORITIES:
+        raise ValueError(f"no priority {name!r}; there are {', '.join(_PRIORITIES)}")
+    return _PRIORITIES.index(name)
+
+
+def _name_of(priority: int) -> str:
+    """Return the name of a priority that is given as pynetdicom does."""
+    return _PRIORITIES[_manner(None, priority)[1]]
+
+
+def _manner(
+    message_id: int | None,
+    priority: int = 0,
+    originator: str | None = None,
+    originator_id: int | None = None,
+) -> Manner:
+    """Return how a request differs from the usual, checked before anything is sent."""
+    for what, number in (("a message ID", message_id), ("an originator's ID", originator_id)):
+        if number is not None and not 0 <= number <= 0xFFFF:
+            raise ValueError(f"{what} is a number from 0 to 65535, not {number}")
+    if priority not in range(len(_PRIORITIES)):
+        raise ValueError(f"a priority is 0 (medium), 1 (high) or 2 (low), not {priority}")
+    title = None
+    if originator is not None or originator_id is not None:
+        if not originator or originator_id is None:
+            raise ValueError("a C-MOVE that a C-STORE belongs to has a title and a message ID")
+        title = (str(AETitle(originator)), originator_id)
+    return message_id, priority, title
 
 
 def _identifier(level: str | Dataset | None, keys: Keys | None, more: Mapping[str, Any]) -> Dataset:

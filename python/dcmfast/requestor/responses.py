@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dcmfast import _rust
 from dcmfast.dataset import messages
 from dcmfast.errors import DimseError, LocalProtocolError, RemoteProtocolError
+from dcmfast.limits import FETCHED_AHEAD_BYTES_MAX
+from dcmfast.net.query import Patience
 from dcmfast.types import Record
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
     from dcmfast.requestor.association import Association
 
-_CANCELLED = 0xFE00
+_CANCELLED, _PENDING = 0xFE00, (0xFF00, 0xFF01)
+#: What a response takes in memory beside its identifier, about.
+_RESPONSE_BYTES = 200
 #: Keywords of PS3.7 Annex E → fields of `Status`.
 _KEYWORDS = {
     "Status": "code",
@@ -109,7 +113,9 @@ class Responses:
     """The responses to one request, one after the other as they come: ``(status, data set)``.
 
     The request is on its way when this object exists.  Memory is bounded by what comes at once: the
-    peer is not read while nobody asks for the next response.  Ended early, by `close`, by ``with``
+    peer is not read while nobody asks for the next response.  Those of a C-FIND that are left are
+    fetched, up to 64 MiB of them, when the program makes another request meanwhile, so that a loop
+    over studies may fetch each.  Ended early, by `close`, by ``with``
     or by being forgotten, it sends a C-CANCEL and reads up to the final response, so that the
     association can be used on; a peer that does not end then within the association's
     `acse_timeout_s`, or `dimse_timeout_s` where that is less, costs the association.
@@ -122,6 +128,7 @@ class Responses:
         self._service = service
         self._transfer_syntax = transfer_syntax
         self._waiting: deque[_rust.QueryResponse] = deque()
+        self._patience = Patience(association, is_find=service == "find")
         #: The final status, once it is there.
         self.final: Status | None = None
         #: SOP Instance UIDs of the sub-operations that failed, once the final response is there.
@@ -140,11 +147,63 @@ class Responses:
         NetworkError
             The association was lost.
         """
-        if self.final is not None or self._association._responses() is not self:
-            raise StopIteration
         while not self._waiting:
-            self._waiting.extend(self._association._next_responses())
+            if self.final is not None or self._association._responses() is not self:
+                raise StopIteration
+            self._fetch()
         return self._taken(self._waiting.popleft())
+
+    def _take_portion(self) -> None:
+        """Take what the next portion brings, for who wants objects and not responses."""
+        if self.final is None:
+            if self._association._responses() is not self:
+                raise LocalProtocolError("closed before the final response")
+            self._fetch()
+            while self._waiting:
+                self._taken(self._waiting.popleft())
+
+    def _fetch(self) -> int:
+        """Wait for the next responses; return what they take in memory, about.
+
+        Of a C-GET there may be none, when objects came.
+        """
+        came = self._association._next_responses()
+        self._waiting.extend(came)
+        for response in came:
+            if response.status in _PENDING:
+                self._check(response)
+            else:
+                # Nothing more comes: another request may be made, whoever looks at these when.
+                self._association._ended(self)
+        return sum(len(one.identifier or b"") + _RESPONSE_BYTES for one in came)
+
+    def _check(self, response: _rust.QueryResponse) -> None:
+        """Give a peer up that answers without end."""
+        news: object = response.identifier
+        if self._service != "find":
+            news = (response.sub_operations, self._association._objects_stored())
+        try:
+            self._patience.came(news)
+        except RemoteProtocolError:
+            self._association.abort()
+            raise
+
+    def _fetch_rest(self) -> None:
+        """Make room for another request: keep in memory what is left of a C-FIND.
+
+        Raises
+        ------
+        LocalProtocolError
+            It is no C-FIND, or its rest is too long to be kept.
+        """
+        kept = 0
+        while self._association._responses() is self:
+            if self._service != "find" or kept > FETCHED_AHEAD_BYTES_MAX:
+                raise LocalProtocolError(
+                    "the responses to another request are not read to their end, and cannot be "
+                    "kept meanwhile; close them first"
+                )
+            kept += self._fetch()
 
     def _taken(self, response: _rust.QueryResponse) -> tuple[Status, Dataset | None]:
         counts = response.sub_operations or (None, None, None, None)
@@ -209,6 +268,7 @@ class Responses:
 
     def close(self) -> None:
         """End it: a C-CANCEL if the final response is not there yet, and what comes up to it."""
+        self._waiting.clear()
         if self.final is None:
             self._association._close(self)
 

@@ -221,6 +221,9 @@ pub const PENDING_WITHOUT_NEWS_MAX: u32 = 65_536;
 /// Responses may go on so long without anything new, in seconds, unless a requestor is told otherwise
 /// (`--progress-timeout`): a tape is fetched and mounted meanwhile.
 pub const PENDING_PROGRESS_S: u32 = 3600;
+/// Identifiers that a Python program's C-FIND may leave in memory while another request is made over
+/// its association, in bytes: some hundred thousand matches. Beyond that the program has to choose.
+pub const FETCHED_AHEAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Sub-associations of C-MOVE at once; further moves wait in order.
 pub const MOVE_ASSOCIATIONS_MAX: usize = 32;
 /// Connecting to a move destination, resolving its name apart, in seconds, without `--timeout`.

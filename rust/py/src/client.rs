@@ -10,10 +10,10 @@ use std::time::Duration;
 use dcmfast_core::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::query::{Pending, ResponseData};
-use dcmfast_core::client::{Interrupt, Proposal, Requestor};
+use dcmfast_core::client::{Interrupt, Manner, Proposal, Requestor};
 use dcmfast_core::console::Console;
 use dcmfast_core::dimse::block::MessageBlock;
-use dcmfast_core::dimse::service::QueryService;
+use dcmfast_core::dimse::service::{Priority, QueryService};
 use dcmfast_core::dimse::status::StatusClass;
 use dcmfast_core::log::Sink;
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions, resolve};
@@ -438,6 +438,33 @@ impl Association {
         self.with(py, |requestor| Ok(requestor.next_message_id()))
     }
 
+    /// How the next request, and that alone, differs from the usual: its message ID, its priority
+    /// (PS3.7 Annex E: 0 medium, 1 high, 2 low), and for a C-STORE the title and message ID of the
+    /// C-MOVE that it belongs to.
+    #[pyo3(signature = (*, message_id=None, priority=None, move_originator=None))]
+    fn set_manner(
+        &self,
+        py: Python<'_>,
+        message_id: Option<u16>,
+        priority: Option<u16>,
+        move_originator: Option<(String, u16)>,
+    ) -> PyResult<()> {
+        let priority = match priority {
+            None => None,
+            Some(0) => Some(Priority::Medium),
+            Some(1) => Some(Priority::High),
+            Some(2) => Some(Priority::Low),
+            Some(other) => return Err(unknown("priority", &other.to_string())),
+        };
+        let move_originator =
+            move_originator.map(|(title, id)| (AeTitle::new(title.as_bytes()), id));
+        let manner = Manner { message_id, priority, move_originator };
+        self.with(py, |requestor| {
+            requestor.set_manner(manner);
+            Ok(())
+        })
+    }
+
     /// C-ECHO on a context; gives the status.
     fn echo(&self, py: Python<'_>, context_id: u8) -> PyResult<u16> {
         self.with(py, |requestor| Ok(requestor.echo(context_id)?.0))
@@ -582,7 +609,12 @@ impl Association {
             let replies = getting.replies(GET_PORTION);
             (getting, replies)
         };
-        let (getting, replies) = within(py, receive, || stop.raise())?;
+        // The second time means at once: a part of an object is worth nothing to whoever waits.
+        let stop_now = || {
+            stop.raise();
+            stop.raise();
+        };
+        let (getting, replies) = within(py, receive, stop_now)?;
         let replies = replies.map_err(client_error)?;
         let is_final =
             replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending);

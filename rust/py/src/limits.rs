@@ -81,6 +81,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         PENDING_RESPONSES_MAX,
         PENDING_WITHOUT_NEWS_MAX,
         PENDING_PROGRESS_S,
+        FETCHED_AHEAD_BYTES_MAX,
         OPERATION_OUTPUT_BYTES,
         RETRIEVE_HELD_BYTES_MAX,
         CANCEL_LOOK_BYTES_MAX,

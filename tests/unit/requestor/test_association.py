@@ -156,10 +156,13 @@ def test_an_iterator_left_early_is_cancelled(peer: Peer) -> None:
 
 def test_one_request_at_a_time(peer: Peer) -> None:
     with peer.call() as association:
-        responses = association.find("STUDY", StudyInstanceUID="")
+        responses = association.move("STUDY", StudyInstanceUID=STUDY, destination="ME")
         with pytest.raises(errors.LocalProtocolError, match="not read to their end"):
             association.echo()
         assert responses.result() == 0
+        kept = association.find("STUDY", StudyInstanceUID="")
+        assert association.echo() == 0
+        assert len(list(kept)) > 1
         assert association.echo() == 0
     with pytest.raises(errors.LocalProtocolError, match="has ended"):
         association.echo()

@@ -95,6 +95,8 @@ FINDSCU = FrontEnd(
             query.PROGRESS_TIMEOUT,
             query.JSON,
             general.LOG_JSON,
+            tls.NO_SERVER_NAME,
+            tls.REQUEST_SERVER_NAME,
         ),
     ),
     checks=(
@@ -128,5 +130,6 @@ FINDSCU = FrontEnd(
         "responses_max",
         "progress_timeout_s",
         *tls.REQUESTOR_CHECKS,
+        *tls.REQUEST_CHECKS,
     ),
 )

@@ -219,6 +219,17 @@ pub struct NegotiatedContext {
     pub role: Option<(bool, bool)>,
 }
 
+/// What a caller may choose for its next request; the usual one else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Its message ID; the next one in turn else.
+    pub message_id: Option<u16>,
+    /// Its priority; medium else.
+    pub priority: Option<Priority>,
+    /// Title and message ID of the C-MOVE that a C-STORE belongs to (PS3.7 §9.1.1.1.4).
+    pub move_originator: Option<(AeTitle, u16)>,
+}
+
 /// One association, seen from its requestor.
 pub struct Requestor {
     connection: Connection,
@@ -237,6 +248,8 @@ pub struct Requestor {
     stop: Option<StopFlag>,
     interrupted: Option<Interrupt>,
     next_message_id: u16,
+    /// Of the next request alone.
+    manner: Manner,
     /// The PDUs of a command; kept, so that none are allocated per message.
     head: Vec<u8>,
     /// Version, suite and peer of a secure connection.
@@ -296,6 +309,7 @@ impl Requestor {
             stop: proposal.stop.clone(),
             interrupted: proposal.interrupted.clone(),
             next_message_id: 1,
+            manner: Manner::default(),
             head: Vec::new(),
             secured,
         };
@@ -398,6 +412,20 @@ impl Requestor {
         self.next_message_id
     }
 
+    /// Says how the next request is to differ from the usual; it holds for that one alone.
+    pub fn set_manner(&mut self, manner: Manner) {
+        self.manner = manner;
+    }
+
+    /// How the request that is made now differs; its message ID is taken.
+    fn take_manner(&mut self) -> (u16, Priority, Option<(AeTitle, u16)>) {
+        let Manner { message_id, priority, move_originator } = std::mem::take(&mut self.manner);
+        if let Some(chosen) = message_id {
+            self.next_message_id = chosen;
+        }
+        (self.take_message_id(), priority.unwrap_or(Priority::Medium), move_originator)
+    }
+
     fn take_message_id(&mut self) -> u16 {
         let id = self.next_message_id;
         self.next_message_id = self.next_message_id.checked_add(1).unwrap_or(1);
@@ -461,6 +489,7 @@ impl Requestor {
             interrupted: aside.interrupted,
             secured: aside.secured,
             next_message_id: aside.next_message_id,
+            manner: Manner::default(),
             head: Vec::new(),
         }
     }
@@ -499,7 +528,7 @@ fn request_of(proposal: &Proposal) -> AssociateRq {
 impl Requestor {
     /// Sends C-ECHO and waits for its response; gives the status (PS3.7 §9.1.5).
     pub fn echo(&mut self, context_id: u8) -> Result<Status, ClientError> {
-        let message_id = self.take_message_id();
+        let (message_id, _, _) = self.take_manner();
         let request = EchoRequest {
             message_id,
             affected_sop_class_uid: Some(Uid::known(VERIFICATION_SOP_CLASS).text()),
@@ -529,14 +558,14 @@ impl Requestor {
         source: &mut dyn Read,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Status, ClientError> {
-        let message_id = self.take_message_id();
+        let (message_id, priority, originator) = self.take_manner();
         let request = StoreRequest {
             message_id,
             affected_sop_class_uid: Some(sop_class_uid),
             affected_sop_instance_uid: Some(sop_instance_uid),
-            priority: Some(Priority::Medium),
-            move_originator_ae_title: None,
-            move_originator_message_id: None,
+            priority: Some(priority),
+            move_originator_ae_title: originator.map(|(title, _)| title),
+            move_originator_message_id: originator.map(|(_, id)| id),
             data_set_type: DataSetType::Present,
         };
         let mut head = Vec::with_capacity(256);

@@ -12,8 +12,8 @@ use super::{ClientError, Requestor};
 use crate::ae_title::AeTitle;
 use crate::dimse::message::{MessageAssembler, MessageError, Step, append_command};
 use crate::dimse::service::{
-    CancelRequest, Command, DataSetType, Priority, QueryRequest, QueryService, Response,
-    SubOperations, command_field, command_name,
+    CancelRequest, Command, DataSetType, QueryRequest, QueryService, Response, SubOperations,
+    command_field, command_name,
 };
 use crate::dimse::status::{Status, StatusClass};
 use crate::limits::IDENTIFIER_BYTES_MAX;
@@ -236,12 +236,12 @@ impl Requestor {
             .find(|context| context.id == context_id && context.transfer_syntax.is_some())
             .ok_or(ClientError::NoContext)?;
         let class: UidText = context.abstract_syntax.text();
-        let message_id = self.take_message_id();
+        let (message_id, priority, _) = self.take_manner();
         let request = QueryRequest {
             service,
             message_id,
             affected_sop_class_uid: Some(class),
-            priority: Some(Priority::Medium),
+            priority: Some(priority),
             move_destination: destination,
             data_set_type: DataSetType::Present,
         };

@@ -5,14 +5,20 @@
 //! `dcmfast._rust`.
 
 use std::fmt::Write;
+use std::io::{self, Read, Seek, SeekFrom};
 
+use flate2::read::DeflateDecoder;
+
+use super::check;
 use super::narration::syntax_name;
 use super::{Entry, Job, Outcome, State};
-use crate::dataset::transfer_syntax::long_name;
+use crate::dataset::transfer_syntax::{TransferSyntax, long_name};
 use crate::dictionary::uids::name_of;
 use crate::dimse::status::{Operation, Status};
+use crate::limits::INFLATED_BYTES_MAX;
 use crate::log::escaped;
 use crate::log::layout::write_json_text;
+use crate::storage::backend::open_for_reading;
 
 /// How many files had which end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +131,14 @@ impl Job {
         }
     }
 
+    /// Length of a deflated file's data set, counted while it is inflated.
+    fn inflated_bytes(&self, entry: &Entry) -> io::Result<u64> {
+        let found = check::look(&entry.path, self.plan.format).map_err(io::Error::other)?;
+        let mut file = open_for_reading(&entry.path)?;
+        file.seek(SeekFrom::Start(found.data_set_offset))?;
+        io::copy(&mut DeflateDecoder::new(file).take(INFLATED_BYTES_MAX), &mut io::sink())
+    }
+
     fn report_entry(
         &self,
         text: &mut String,
@@ -140,7 +154,11 @@ impl Job {
         writeln!(text, "SOP Instance  : {}", escaped(entry.instance.as_bytes()))?;
         writeln!(text, "SOP Class     : {class} = {class_name}")?;
         writeln!(text, "Original Xfer : {syntax} = {syntax_name}")?;
-        writeln!(text, "Dataset Size  : {} bytes", outcome.bytes)?;
+        // DCMTK's is that of the data set which it holds in memory.
+        let inflated = (outcome.bytes > 0 && TransferSyntax::of(syntax).is_deflated)
+            .then(|| self.inflated_bytes(entry).ok())
+            .flatten();
+        writeln!(text, "Dataset Size  : {} bytes", inflated.unwrap_or(outcome.bytes))?;
         writeln!(text, "Association   : {}", outcome.association)?;
         writeln!(text, "Pres. Context : {}", outcome.context_id)?;
         write!(text, "Network Xfer  : ")?;

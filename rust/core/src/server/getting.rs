@@ -68,8 +68,8 @@ impl Getting {
         Self { shared, parts, aside, exchange, fragmenter, pending }
     }
 
-    /// Receives objects until the final response came, or until there are others and `at_least` has
-    /// passed; gives what came, the final one last.
+    /// Receives objects until the final response came, or until `at_least` has passed and something
+    /// came, an object or a response; gives the responses, the final one last.
     ///
     /// # Errors
     ///
@@ -147,6 +147,7 @@ fn served(
 ) -> Result<Vec<Reply>, End> {
     let until = Instant::now() + at_least;
     let mut replies: Vec<Reply> = Vec::new();
+    let mut has_read = false;
     loop {
         let wanted_bytes = match link.handle_block(exchange)? {
             Handled::All { wanted_bytes } => wanted_bytes,
@@ -158,7 +159,8 @@ fn served(
         }
         let is_final =
             replies.last().is_some_and(|last| last.status.class() != StatusClass::Pending);
-        if is_final || (!replies.is_empty() && Instant::now() >= until) {
+        // Objects alone end a portion, too: the caller may be who takes them, one portion at a time.
+        if is_final || (has_read && Instant::now() >= until) {
             return Ok(replies);
         }
         let waiting =
@@ -173,7 +175,7 @@ fn served(
             link.read_until(wanted_bytes, until)
         };
         match read {
-            Ok(true) => {}
+            Ok(true) => has_read = true,
             Ok(false) => return Ok(replies),
             Err(end) => return Err(link.read_ended(exchange, &end)),
         }
