@@ -48,7 +48,7 @@ PYTHON_MAY_IMPORT: dict[str, set[str]] = {
         "_rust",
     },
     "__init__": {"archive", "dataset", "requestor", "errors", "types", "_rust"},
-    "__main__": {"apps", "errors", "options", "tools"},
+    "__main__": {"apps", "errors", "observe", "options", "tools"},
 }  # fmt: skip
 
 

@@ -87,6 +87,9 @@ pub fn xml(uid: &Uid, bytes: &[u8]) -> Result<String, IdentifierError> {
     Ok(out)
 }
 
+/// The character set of everything that goes out (PS3.3 §C.12.1.1.2).
+const UTF_8: &str = "ISO_IR 192";
+
 fn head(out: &mut String, what: &str, element: &Element<'_>, vr: Vr) {
     let (group, number) = (element.tag.group(), element.tag.element());
     let _ = write!(out, "<{what} tag=\"{group:04x},{number:04x}\" vr=\"{vr}\"");
@@ -108,8 +111,12 @@ fn write_element(
     let is_text = is_affected(vr);
     let shown = shown_value(vr, element.value, encoding);
     let count = shown.as_ref().map_or(1, |(_, count)| *count);
+    // All text is given in it, whatever the sets were.
+    let is_charset = element.tag == SPECIFIC_CHARACTER_SET
+        && element.value.iter().any(|byte| !matches!(byte, b' ' | 0));
+    let (count, bytes) = if is_charset { (1, UTF_8.len()) } else { (count, element.value.len()) };
     head(out, "element", element, vr);
-    let _ = write!(out, " vm=\"{count}\" len=\"{}\"", element.value.len());
+    let _ = write!(out, " vm=\"{count}\" len=\"{bytes}\"");
     named(out, element);
     let Some((text, _)) = shown else {
         out.push_str(" binary=\"hidden\"></element>\n");
@@ -125,8 +132,7 @@ fn write_element(
         let end = element.value.iter().rposition(|byte| !padding(byte));
         let value = element.value.get(..end.map_or(0, |last| last + 1)).unwrap_or_default();
         let set = if is_text { set } else { CharacterSet::default() };
-        let is_charset = element.tag == SPECIFIC_CHARACTER_SET && !value.is_empty();
-        let text = if is_charset { "ISO_IR 192".into() } else { decoded(set, vr, value) };
+        let text = if is_charset { UTF_8.into() } else { decoded(set, vr, value) };
         escape(out, &text);
     }
     out.push_str("</element>\n");
@@ -200,6 +206,22 @@ mod tests {
                 "</data-set>",
             ]
         );
+    }
+
+    /// Several character sets become the one that the text is given in, with its own length.
+    #[test]
+    fn one_character_set() {
+        let uid = Uid::known("1.2.840.10008.1.2.1");
+        for (sets, line) in [
+            (r"\ISO 2022 IR 87", "vm=\"1\" len=\"10\" name=\"SpecificCharacterSet\">ISO_IR 192<"),
+            ("", "vm=\"0\" len=\"0\" name=\"SpecificCharacterSet\"><"),
+        ] {
+            let mut keys = QueryKeys::default();
+            let key = format!("SpecificCharacterSet={sets}");
+            keys.set(&QueryKey::parse(key.as_bytes()).unwrap()).unwrap();
+            let text = xml(&uid, &keys.encode(&uid).unwrap()).unwrap();
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     proptest! {

@@ -35,6 +35,7 @@ pub struct Getting {
     exchange: Exchange,
     fragmenter: Fragmenter,
     pending: Pending,
+    pdu_begun: Option<Instant>,
 }
 
 impl Getting {
@@ -65,7 +66,7 @@ impl Getting {
         let mut exchange = Exchange::new(contexts, fragmenter, (theirs, ours), None);
         exchange.asked = Some(Asked { message_id: pending.message_id, replies: Vec::new() });
         let parts = Some((connection, ul, buffer));
-        Self { shared, parts, aside, exchange, fragmenter, pending }
+        Self { shared, parts, aside, exchange, fragmenter, pending, pdu_begun: None }
     }
 
     /// Receives objects until the final response came, or until `at_least` has passed and something
@@ -82,7 +83,7 @@ impl Getting {
         let service = &shared.service;
         let narrator =
             Narrator::new(Arc::clone(&service.logger), service.dialect, service.verbose_contexts);
-        let (shared, pdu_begun) = (&*shared, None);
+        let (shared, pdu_begun) = (&*shared, self.pdu_begun);
         let mut link = Link {
             shared,
             service,
@@ -95,7 +96,9 @@ impl Getting {
             is_slow: false,
         };
         let result = served(&mut link, &mut self.exchange, at_least);
-        let Link { connection, ul, buffer, .. } = link;
+        let Link { connection, ul, buffer, pdu_begun, .. } = link;
+        // A PDU that drips over several portions has one deadline all the same.
+        self.pdu_begun = pdu_begun;
         match result {
             Ok(replies) => {
                 self.parts = Some((connection, ul, buffer));
