@@ -413,7 +413,11 @@ CLIENT_GOALS = (
     ),
     *(
         _beside(what, f"send_{kind}", ours, senders.DCMTK_STORESCU, bound)
-        for kind, what, bound in (("tiny", "tiny", 3.0), ("ct", "CT", 1.2))
+        for kind, what, bound in (
+            ("tiny", "tiny, stored", 3.0),
+            ("tiny_discarded", "tiny, discarded", 3.0),
+            ("ct", "CT", 1.2),
+        )
         for ours in (senders.STORESCU, senders.DCMSEND)
     ),
 )
