@@ -5,10 +5,12 @@ mod area_kit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use area_kit::{options, store};
+use area_kit::{CT, data_set, options, request, store};
 use dcmfast_core::archive::area::StorageArea;
 use dcmfast_core::archive::layout;
 use dcmfast_core::archive::listing::MemoryListing;
+use dcmfast_core::archive::record::{self, FileSource, StoreChange};
+use dcmfast_core::index::{Attributes, FileLocation, InstanceEntry};
 use dcmfast_core::storage::backend::tree::memory::MemoryTree;
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::journal::frame::{RECORD_HEADER_BYTES, SegmentHeader, seal, sum_of};
@@ -43,6 +45,65 @@ fn a_record_that_means_nothing_stands_in_nobodys_way() {
     }
     assert_eq!(listing.instances().len(), 2);
     assert_eq!(layout::quarantined(2), tree.below(layout::QUARANTINE)[0]);
+}
+
+/// The record of a large object may be on the device when the object is not: such a one was not
+/// acknowledged. It is not listed, what it was to replace stays, and nobody is held up.
+#[test]
+fn a_large_object_that_is_not_whole_is_not_listed() {
+    let (data_set, at) = (data_set(CT, "1.1", 100_000, 2), 7);
+    let mut cut = data_set.clone();
+    cut.pop();
+    let mut other = data_set.clone();
+    other[50_000] ^= 1;
+    for (content, is_listed) in [(cut, false), (other, false), (data_set.clone(), true)] {
+        let tree = MemoryTree::new(true);
+        let listing = Arc::new(MemoryListing::default());
+        let area = open(&tree, &listing);
+        store(&area, "1.1", 100, 1).expect("stored");
+        area.close().expect("closes");
+        let old = listing.instances()[0].1.clone();
+        let request = request(CT, "1.1");
+        let entry = InstanceEntry {
+            attributes: Attributes::default(),
+            sop_class: request.sop_class,
+            sop_instance: request.sop_instance,
+            transfer_syntax: request.transfer_syntax.text(),
+            location: FileLocation::Own(0),
+            file_bytes: data_set.len() as u64,
+            data_set_offset: 0,
+            digest: xxhash_rust::xxh3::xxh3_128(&data_set),
+            received_at_us: 0,
+            source_ae: request.calling_ae_title,
+        };
+        let replaced = Some(old.location.clone());
+        let change = StoreChange { entry, source: FileSource::Spool(at), replaced };
+        let mut record = record::new_store_record(0);
+        record::finish_store(&mut record, &change);
+        let sum = sum_of(&record);
+        seal(&mut record, sum, 2, 5);
+        let mut segment = SegmentHeader { first_sequence: 2, seed: 5 }.encode().to_vec();
+        segment.extend_from_slice(&record);
+        segment.resize(1 << 20, 0);
+        tree.put(".dcmfast/journal/0.segment", &segment);
+        tree.put(&layout::spool_file(at), &content);
+        let area = open(&tree, &listing);
+        area.barrier().expect("applied");
+        let found = listing.instances();
+        assert_eq!(found.len(), 1);
+        if is_listed {
+            assert_eq!(found[0].1.location, FileLocation::Own(2));
+            assert_eq!(tree.read(&layout::own_file(2)).as_ref(), Some(&data_set));
+            assert_eq!(tree.below(layout::OBJECTS).len(), 1);
+        } else {
+            assert_eq!(found[0].1.location, old.location);
+            assert_eq!(tree.below(layout::OBJECTS).len(), 1);
+            assert_eq!(tree.read(&layout::quarantined(2)), Some(content));
+        }
+        assert_eq!(tree.below(layout::SPOOL), [""; 0]);
+        store(&area, "1.2", 100_000, 2).expect("stored");
+        area.close().expect("closes");
+    }
 }
 
 /// After a power cut with thousands of objects in the journal the area is ready in less than two seconds.

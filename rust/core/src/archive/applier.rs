@@ -19,15 +19,19 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::area::{LOGGER, Shared};
 use super::layout;
 use super::listing::ListingError;
 use super::progress::Job;
 use super::record::{self, Change, FileSource, Listed, StoreChange};
 use crate::index::{FileLocation, IndexOp, Outcome};
-use crate::limits::{APPLY_RETRY_MS, CHECKPOINT_INTERVAL_MS, STALE_READERS_INTERVAL_S};
+use crate::limits::{
+    APPLY_RETRY_MS, CHECK_BLOCK_BYTES, CHECKPOINT_INTERVAL_MS, STALE_READERS_INTERVAL_S,
+};
 use crate::log::Level;
-use crate::storage::backend::tree::{Access, Place, Tree};
+use crate::storage::backend::tree::{Access, Place, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::journal::{JournalError, Records};
@@ -175,7 +179,21 @@ impl Applier {
                     .map_err(|source| failure(Operation::Write, source))?;
             }
             FileSource::Spool(number) => {
-                if let Err(error) = tree.rename(&layout::spool_file(*number), &name) {
+                let spooled = layout::spool_file(*number);
+                let found = match job.is_recovered.then(|| tree.open(&spooled, false)) {
+                    None => None,
+                    Some(Ok(file)) => Some(file),
+                    Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
+                    Some(Err(source)) => return Err(failure(Operation::Open, source)),
+                };
+                if let Some(file) = found {
+                    // The record is safe a moment before the object, and the response comes later.
+                    if is_whole(&*file, change) {
+                        self.take_over(&*file, &spooled, &name)?;
+                    } else {
+                        self.set_aside(job.sequence, &spooled)?;
+                    }
+                } else if let Err(error) = tree.rename(&spooled, &name) {
                     // Done before the last crash.
                     let is_done = job.is_recovered && has_length(tree, &name, change);
                     // The store was refused and its spool file removed, but a write or sync that
@@ -199,6 +217,61 @@ impl Applier {
             }
         }
         crash_point("after_object");
+        Ok(())
+    }
+
+    /// Gives a spool file of an earlier life its place. Its sync may have failed, and what is read then
+    /// is not what the device has: it is written again.
+    fn take_over(&self, source: &dyn TreeFile, spooled: &str, name: &str) -> Result<(), IoFailure> {
+        let tree = &*self.shared.tree;
+        let is_durable = self.shared.options.durability.is_durable();
+        let copy = || -> io::Result<()> {
+            // An attempt that was interrupted.
+            remove_if_there(tree, name)?;
+            let mut file = tree.create(name, Access::Umask)?;
+            let mut block = vec![0; CHECK_BLOCK_BYTES];
+            let mut at = 0;
+            loop {
+                let count = source.read_at(&mut block, at)?;
+                if count == 0 {
+                    break;
+                }
+                file.append(&mut [IoSlice::new(&block[..count])])?;
+                at += count as u64;
+            }
+            if is_durable {
+                file.sync_data()?;
+            }
+            file.close()?;
+            if is_durable && !tree.syncs_names_with_contents() {
+                tree.sync_everything()?;
+            }
+            remove_if_there(tree, spooled)
+        };
+        let path = || tree.path_of(name);
+        copy().map_err(|source| IoFailure { operation: Operation::Write, path: path(), source })
+    }
+
+    /// Keeps what a crash left of an object that was never acknowledged where nobody lists it.
+    fn set_aside(&mut self, sequence: u64, spooled: &str) -> Result<(), IoFailure> {
+        let tree = &*self.shared.tree;
+        let aside = layout::quarantined(sequence);
+        tree.make_directory(layout::QUARANTINE, Access::Owner)
+            .and_then(|()| tree.rename(spooled, &aside))
+            .map_err(|source| IoFailure {
+                operation: Operation::Publish,
+                path: tree.path_of(&aside),
+                source,
+            })?;
+        self.lost.insert(sequence);
+        self.shared.options.logger.line(
+            Level::Warn,
+            LOGGER,
+            format_args!(
+                "an object that was not acknowledged is not whole: it is kept as {}, not listed",
+                tree.path_of(&aside).display()
+            ),
+        );
         Ok(())
     }
 
@@ -309,6 +382,32 @@ fn write_file(tree: &dyn Tree, name: &str, content: &[u8], writes_anew: bool) ->
         let _ = tree.remove(name);
     }
     written
+}
+
+fn remove_if_there(tree: &dyn Tree, name: &str) -> io::Result<()> {
+    match tree.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// True when a spool file is what was received; one that cannot be read is not.
+fn is_whole(file: &dyn TreeFile, change: &StoreChange) -> bool {
+    let entry = &change.entry;
+    let digest = || -> io::Result<u128> {
+        let (mut digest, mut at) = (Xxh3::new(), u64::from(entry.data_set_offset));
+        let mut block = vec![0; CHECK_BLOCK_BYTES];
+        loop {
+            let count = file.read_at(&mut block, at)?;
+            digest.update(&block[..count]);
+            at += count as u64;
+            if count < block.len() {
+                return Ok(digest.digest128());
+            }
+        }
+    };
+    file.bytes().is_ok_and(|bytes| bytes == entry.file_bytes)
+        && digest().is_ok_and(|digest| digest == entry.digest)
 }
 
 fn has_length(tree: &dyn Tree, name: &str, change: &StoreChange) -> bool {

@@ -22,7 +22,7 @@ use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock};
 use crate::storage::backend::{NameSource, StoredFile, SystemNameSource, open_for_reading};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{Durability, IoFailure, Operation};
-use crate::storage::journal::{self, Journal, JournalError};
+use crate::storage::journal::{self, Content, Journal, JournalError};
 use crate::storage::writer::{
     Duplicate, DuplicatePolicy, Evicted, InstanceRequest, StoreError, StoreMode,
 };
@@ -131,6 +131,8 @@ pub(super) struct Shared {
     pub(super) journal: Journal<Change>,
     pub(super) progress: Arc<Progress>,
     pub(super) options: AreaOptions,
+    /// A sync of a spool file serves the journal, too.
+    shares_syncs: bool,
     /// Files found at start are written again even if they look right: see [`layout::UNSAVED`].
     pub(super) writes_anew: AtomicBool,
 }
@@ -229,6 +231,16 @@ impl StorageArea {
                 ),
             );
         }
+        if options.durability.is_durable() && !tree.syncs_names_with_contents() {
+            // What is acknowledged lies in directories that were perhaps made just now.
+            for name in [".", layout::PRIVATE] {
+                tree.sync_directory(name).map_err(|source| IoFailure {
+                    operation: Operation::SyncDirectory,
+                    path: tree.path_of(name),
+                    source,
+                })?;
+            }
+        }
         recovered.advance_to(applied.max(highest) + 1);
         let records = recovered.records();
         let numbers = (last_found, recovered.next_sequence());
@@ -247,7 +259,16 @@ impl StorageArea {
             }
         };
         let writes_anew = AtomicBool::new(writes_anew);
-        let shared = Arc::new(Shared { tree, listing, journal, progress, options, writes_anew });
+        let shares_syncs = tree.shares_syncs(layout::SPOOL, layout::JOURNAL);
+        let shared = Arc::new(Shared {
+            tree,
+            listing,
+            journal,
+            progress,
+            options,
+            shares_syncs,
+            writes_anew,
+        });
         let was_interrupted = was_left_open || has_recovered || damaged > 0;
         let mut threads = vec![Applier::start(&shared, applied)];
         if has_recovered {
@@ -259,7 +280,10 @@ impl StorageArea {
         let area = Arc::new(Self {
             shared,
             threads: Mutex::new(threads),
-            spool_count: AtomicU64::new(0),
+            // Another life's names never come again: it may still be removing its own.
+            spool_count: AtomicU64::new(
+                SystemNameSource.chance() as u64 >> SPOOL_NUMBER_SPARE_BITS,
+            ),
             clock: Arc::new(SystemNameSource),
             ledger: Ledger::default(),
             lock: Mutex::new(lock),
@@ -377,8 +401,10 @@ impl StorageArea {
         mut spool: Option<Spool>,
     ) -> Result<(FileLocation, Duplicate, Vec<Evicted>), StoreError> {
         let shared = &*self.shared;
-        if let Some(spool) = &mut spool {
-            spool.finish(shared.options.durability.is_durable())?;
+        let is_durable = shared.options.durability.is_durable();
+        if let Some(spool) = spool.as_mut().filter(|_| !(is_durable && shared.shares_syncs)) {
+            spool.secure(is_durable)?;
+            spool.close()?;
         }
         let sop_instance = change.entry.sop_instance;
         let _claim = shared.progress.claim(sop_instance).map_err(StoreError::Stalled)?;
@@ -397,9 +423,13 @@ impl StorageArea {
         change.replaced = listed.as_ref().map(|listed| listed.location.clone());
         let duplicate = if listed.is_some() { Duplicate::Replaced } else { Duplicate::None };
         record::finish_store(&mut record, &change);
+        // Still open: safe when the journal has it, by the same flush of the device.
+        let open = spool.as_ref().filter(|spool| spool.is_open());
+        let sync = || open.map_or(Ok(()), |spool| spool.secure(true));
+        let content = open.map(|_| Content { sync: &sync, instead: Change::Remove(Vec::new()) });
         let number = shared
             .journal
-            .append(record, Change::Store(Box::new(change)))
+            .append(record, Change::Store(Box::new(change)), content)
             .map_err(StoreError::Journal)?;
         if let Some(spool) = &mut spool {
             spool.keep();
@@ -430,7 +460,7 @@ impl StorageArea {
     /// Writes a change other than a store.
     pub(super) fn append(&self, change: Change) -> Result<(), StoreError> {
         let record = record::encode(&change);
-        self.shared.journal.append(record, change).map(|_| ()).map_err(StoreError::Journal)
+        self.shared.journal.append(record, change, None).map(|_| ()).map_err(StoreError::Journal)
     }
 
     pub(super) fn listing(&self) -> &dyn Listing {
@@ -525,6 +555,9 @@ fn quarantine(
     );
     Ok(())
 }
+
+/// A record has seven bytes for a spool number, and the last is none.
+const SPOOL_NUMBER_SPARE_BITS: u32 = 9;
 
 /// The name of the logger of this part.
 pub(super) const LOGGER: &str = "dcmfast.archive";

@@ -5,7 +5,8 @@
 //! DIR/.dcmfast/index/                 the LMDB environment
 //! DIR/.dcmfast/journal/               the redo log
 //! DIR/.dcmfast/spool/<16 hex>.part    large objects on their way
-//! DIR/.dcmfast/quarantine/            journal records that could not be understood
+//! DIR/.dcmfast/quarantine/            journal records that could not be understood, and what a crash
+//!                                     left of large objects that were not acknowledged yet
 //! DIR/.dcmfast/unsaved                there after a sync that failed
 //! DIR/.dcmfast/open                   there while a process has the area, and after it was killed
 //! DIR/.dcmfast/lock                   held by the process that serves the area
@@ -27,7 +28,7 @@ pub const INDEX: &str = ".dcmfast/index";
 pub const JOURNAL: &str = ".dcmfast/journal";
 /// Large objects on their way.
 pub const SPOOL: &str = ".dcmfast/spool";
-/// Journal records that could not be understood.
+/// Journal records that could not be understood, large objects that are not whole.
 pub const QUARANTINE: &str = ".dcmfast/quarantine";
 /// There while the system may show contents of files that are not on the device: a sync failed.
 pub const UNSAVED: &str = ".dcmfast/unsaved";
@@ -69,7 +70,7 @@ pub fn spool_file(number: u64) -> String {
     format!("{SPOOL}/{number:016x}.part")
 }
 
-/// Where journal record `sequence` is kept when it cannot be understood.
+/// Where journal record `sequence` is kept when it cannot be understood, or its object is not whole.
 pub fn quarantined(sequence: u64) -> String {
     format!("{QUARANTINE}/{sequence:016x}.record")
 }

@@ -115,9 +115,9 @@ impl Spool {
         written.map_err(|source| self.failure(Operation::Write, source))
     }
 
-    /// Ends writing; what was written survives a power cut when `is_durable`.
-    pub(super) fn finish(&mut self, is_durable: bool) -> Result<(), IoFailure> {
-        let Some(file) = self.file.take() else { return Ok(()) };
+    /// All is written; when `is_durable` it survives a power cut from now on.
+    pub(super) fn secure(&self, is_durable: bool) -> Result<(), IoFailure> {
+        let Some(file) = &self.file else { return Ok(()) };
         crash_point("before_spool_sync");
         if is_durable {
             file.sync_data().map_err(|source| self.failure(Operation::Sync, source))?;
@@ -128,7 +128,18 @@ impl Spool {
             }
         }
         crash_point("after_spool_sync");
+        Ok(())
+    }
+
+    /// Ends writing; an error means that content is lost, unless it was synced before.
+    pub(super) fn close(&mut self) -> Result<(), IoFailure> {
+        let Some(file) = self.file.take() else { return Ok(()) };
         file.close().map_err(|source| self.failure(Operation::Close, source))
+    }
+
+    /// True until it is closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The journal names it now.

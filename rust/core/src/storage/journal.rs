@@ -12,6 +12,11 @@
 //! (`group`: syncs once for them), and hands the lead to one of those that came meanwhile. `each`
 //! syncs record by record, `none` writes only.
 //!
+//! A record may stand for a file beside it, a [`Content`]. Each is synced by the thread that waits for
+//! it, all at the same time, behind a journal that was only written out: where such a sync flushes the
+//! device's cache it serves the record, too, and a large object costs one flush instead of two. Until
+//! then nothing is delivered, so the record may outlive its file: whoever finds it looks at the file.
+//!
 //! After a failed sync nobody knows what the device has: the journal refuses everything from then on
 //! ([`JournalError::is_final`]). A failed write costs its own group: the place is written again.
 //!
@@ -19,7 +24,7 @@
 //! ext4 over a virtual disk of two processors that others used too, where runs differed by a factor of
 //! three and more: only large ratios mean something). A sync of the file system for a group waits for
 //! everybody's pages, two syncs a file cost most, and a record with the small object in it comes nearest to
-//! one append; a large object costs its own sync in any way.
+//! one append. The last three rows are older than [`Content`]: a large object cost two flushes in a row.
 //!
 //! | way | 1 KiB, 1 waits | 4 | 16 | 525 KiB, 1 waits | 4 | 16 |
 //! | --- | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -160,7 +165,77 @@ struct Waiter<T> {
     record: Vec<u8>,
     payload_sum: u64,
     token: T,
+    /// What is delivered when the content is not safe; `None` without a content.
+    instead: Option<T>,
     seat: Seated,
+}
+
+/// A file that has to be as safe as the record that names it.
+pub struct Content<'c, T> {
+    /// Syncs it, and flushes the device's cache by that ([`Tree::shares_syncs`]). Not called where the
+    /// mode asks for no syncs.
+    pub sync: &'c dyn Fn() -> Result<(), IoFailure>,
+    /// What is delivered when that fails: the record stands in the journal then, and means nothing.
+    pub instead: T,
+}
+
+/// Where the leader of a group waits for those who sync their contents.
+struct Gate {
+    state: Mutex<Syncs>,
+    all_done: Condvar,
+}
+
+#[derive(Default)]
+struct Syncs {
+    under_way: usize,
+    /// The places in the group of those that failed.
+    failed: Vec<(usize, JournalError)>,
+}
+
+impl Gate {
+    fn of(count: usize) -> Arc<Self> {
+        let state = Syncs { under_way: count, failed: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state), all_done: Condvar::new() })
+    }
+
+    fn wait(&self) -> Vec<(usize, JournalError)> {
+        let mut state = lock(&self.state);
+        while state.under_way > 0 {
+            state = self.all_done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        core::mem::take(&mut state.failed)
+    }
+}
+
+/// Tells the gate also when the thread panics.
+struct Pass {
+    gate: Arc<Gate>,
+    place: usize,
+    result: Result<(), JournalError>,
+}
+
+impl Pass {
+    fn new(gate: Arc<Gate>, place: usize) -> Self {
+        Self { gate, place, result: Err(JournalError::Interrupted) }
+    }
+
+    fn sync<T>(mut self, content: Option<&Content<'_, T>>) {
+        self.result = match content {
+            Some(content) => (content.sync)().map_err(JournalError::Io),
+            None => Ok(()),
+        };
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let result = core::mem::replace(&mut self.result, Ok(()));
+        let mut state = lock(&self.gate.state);
+        state.under_way = state.under_way.saturating_sub(1);
+        state.failed.extend(result.err().map(|error| (self.place, error)));
+        drop(state);
+        self.gate.all_done.notify_one();
+    }
 }
 
 /// Tells the seat also when the leader panics.
@@ -174,6 +249,12 @@ impl Seated {
     fn lead(&self) {
         if let Some(seat) = &self.0 {
             seat.tell(News::Lead);
+        }
+    }
+
+    fn sync(&self, pass: Pass) {
+        if let Some(seat) = &self.0 {
+            seat.tell(News::Sync(pass));
         }
     }
 
@@ -202,6 +283,8 @@ struct Seat {
 enum News {
     Done(Result<u64, JournalError>),
     Lead,
+    /// The record is written out: now the content.
+    Sync(Pass),
 }
 
 impl Seat {
@@ -523,8 +606,13 @@ impl<T: Send> Journal<T> {
     }
 
     /// Writes `record`, which begins with [`RECORD_HEADER_BYTES`] of room, and returns its number
-    /// when it is as safe as the mode says. It has been delivered then.
-    pub fn append(&self, record: Vec<u8>, token: T) -> Result<u64, JournalError> {
+    /// when it and `content` are as safe as the mode says. It has been delivered then.
+    pub fn append(
+        &self,
+        record: Vec<u8>,
+        token: T,
+        content: Option<Content<'_, T>>,
+    ) -> Result<u64, JournalError> {
         let bytes = record.len().saturating_sub(RECORD_HEADER_BYTES);
         if bytes > JOURNAL_RECORD_BYTES_MAX || record.len() < RECORD_HEADER_BYTES {
             return Err(JournalError::TooLong { bytes });
@@ -532,7 +620,14 @@ impl<T: Send> Journal<T> {
         let payload_sum = frame::sum_of(&record);
         let seat = Arc::new(Seat::default());
         let own_seat = Seated(Some(Arc::clone(&seat)));
-        let waiter = Waiter { record, payload_sum, token, seat: own_seat };
+        let (content, instead) = match content {
+            Some(Content { sync, instead }) if self.durability.is_durable() => {
+                (Some(Content { sync, instead: () }), Some(instead))
+            }
+            _ => (None, None),
+        };
+        let content = content.as_ref();
+        let waiter = Waiter { record, payload_sum, token, instead, seat: own_seat };
         let mut state = lock(&self.state);
         if let Some(failure) = &state.failure {
             return Err(JournalError::Failed(Arc::clone(failure)));
@@ -540,23 +635,30 @@ impl<T: Send> Journal<T> {
         state.waiting.push(waiter);
         if state.has_leader {
             drop(state);
-            match seat.wait() {
-                News::Done(result) => return result,
-                News::Lead => {}
+            loop {
+                match seat.wait() {
+                    News::Done(result) => return result,
+                    News::Sync(pass) => pass.sync(content),
+                    News::Lead => break,
+                }
             }
         } else {
             state.has_leader = true;
             drop(state);
         }
-        self.lead(&seat)
+        self.lead(&seat, content)
     }
 
     /// Writes for all that wait, this association among them.
-    fn lead(&self, own_seat: &Arc<Seat>) -> Result<u64, JournalError> {
+    fn lead(
+        &self,
+        own_seat: &Arc<Seat>,
+        own_content: Option<&Content<'_, ()>>,
+    ) -> Result<u64, JournalError> {
         let handover = Handover { journal: self };
         let mut own = None;
         while own.is_none() {
-            let (group, result) = self.write_group();
+            let (group, result) = self.write_group(own_seat, own_content);
             own = self.settle(group, result, own_seat);
         }
         drop(handover);
@@ -564,11 +666,15 @@ impl<T: Send> Journal<T> {
     }
 
     /// Takes those at the head of the queue that fit into one segment, and writes them.
-    fn write_group(&self) -> (Vec<Waiter<T>>, Result<u64, JournalError>) {
+    fn write_group(
+        &self,
+        own_seat: &Arc<Seat>,
+        own_content: Option<&Content<'_, ()>>,
+    ) -> (Vec<Waiter<T>>, Result<Secured, JournalError>) {
         let mut state = lock(&self.state);
         let first_bytes = match state.waiting.first() {
             Some(waiter) => frame::framed_bytes(waiter.record.len()) as u64,
-            None => return (Vec::new(), Ok(0)),
+            None => return (Vec::new(), Ok(Secured::default())),
         };
         state = match self.make_room(state, first_bytes) {
             Ok(state) => state,
@@ -604,16 +710,19 @@ impl<T: Send> Journal<T> {
         for (sequence, waiter) in (first_sequence..).zip(&mut group) {
             link = frame::seal(&mut waiter.record, waiter.payload_sum, sequence, link);
         }
-        let result = self.write(&segment, start, is_new.then_some(&header), &group);
+        let result = self
+            .write(&segment, start, is_new.then_some(&header), &group)
+            .and_then(|()| self.secure(&segment, &group, own_seat, own_content))
+            .inspect(|_| crash_point("after_journal_sync"));
         let mut state = lock(&self.state);
         match result {
-            Ok(()) => {
+            Ok(failed) => {
                 state.next_sequence += count as u64;
                 state.link = link;
                 if let Some(active) = &mut state.active {
                     active.offset = offset;
                 }
-                (group, Ok(first_sequence))
+                (group, Ok(Secured { first_sequence, failed }))
             }
             Err(error) => {
                 if let JournalError::Failed(failure) = &error {
@@ -624,7 +733,7 @@ impl<T: Send> Journal<T> {
         }
     }
 
-    /// Writes a group's records from `start` on, and syncs them where the mode asks for it.
+    /// Writes a group's records from `start` on.
     fn write(
         &self,
         segment: &Segment,
@@ -648,14 +757,51 @@ impl<T: Send> Journal<T> {
             .write_at(&mut slices, start)
             .map_err(|source| self.failure(Operation::Write, segment.slot, source))?;
         crash_point("after_journal_write");
-        if self.durability.is_durable() {
-            segment.file.sync_data().map_err(|source| {
-                let failure = self.failure(Operation::Sync, segment.slot, source);
-                JournalError::Failed(Arc::new(failure))
-            })?;
-        }
-        crash_point("after_journal_sync");
         Ok(())
+    }
+
+    /// Makes what was written survive a power cut, where the mode asks for it, with the contents of the
+    /// group; gives those of its members whose contents are not safe.
+    fn secure(
+        &self,
+        segment: &Segment,
+        group: &[Waiter<T>],
+        own_seat: &Arc<Seat>,
+        own_content: Option<&Content<'_, ()>>,
+    ) -> Result<Vec<(usize, JournalError)>, JournalError> {
+        let lost = |source| {
+            let failure = self.failure(Operation::Sync, segment.slot, source);
+            JournalError::Failed(Arc::new(failure))
+        };
+        if !self.durability.is_durable() {
+            return Ok(Vec::new());
+        }
+        let count = group.iter().filter(|waiter| waiter.instead.is_some()).count();
+        if count == 0 {
+            segment.file.sync_data().map_err(lost)?;
+            return Ok(Vec::new());
+        }
+        // Before the first content is synced: each of those syncs flushes the device's cache then.
+        segment.file.write_out().map_err(lost)?;
+        let gate = Gate::of(count);
+        let mut own = None;
+        for (place, waiter) in group.iter().enumerate().filter(|(_, one)| one.instead.is_some()) {
+            let pass = Pass::new(Arc::clone(&gate), place);
+            if waiter.seat.is(own_seat) {
+                own = Some(pass);
+            } else {
+                waiter.seat.sync(pass);
+            }
+        }
+        if let Some(pass) = own {
+            pass.sync(own_content);
+        }
+        let failed = gate.wait();
+        if !failed.is_empty() {
+            // Whether the cache was flushed all the same is not known.
+            segment.file.sync_data().map_err(lost)?;
+        }
+        Ok(failed)
     }
 
     /// Sees to it that the active segment has room for a record of `bytes`.
@@ -704,18 +850,25 @@ impl<T: Send> Journal<T> {
     fn settle(
         &self,
         group: Vec<Waiter<T>>,
-        result: Result<u64, JournalError>,
+        result: Result<Secured, JournalError>,
         own_seat: &Arc<Seat>,
     ) -> Option<Result<u64, JournalError>> {
         let mut own = None;
         let mut seats = Vec::with_capacity(group.len());
         match result {
-            Ok(first_sequence) => {
+            Ok(Secured { first_sequence, mut failed }) => {
                 let mut written = Vec::with_capacity(group.len());
-                for (sequence, waiter) in (first_sequence..).zip(group) {
-                    let Waiter { record, token, seat, .. } = waiter;
+                for (place, waiter) in group.into_iter().enumerate() {
+                    let sequence = first_sequence + place as u64;
+                    let Waiter { record, token, instead, seat, .. } = waiter;
+                    let fault = failed.iter().position(|(other, _)| *other == place);
+                    let fault = fault.map(|at| failed.swap_remove(at).1);
+                    let token = match (&fault, instead) {
+                        (Some(_), Some(instead)) => instead,
+                        _ => token,
+                    };
                     written.push(Written { sequence, record, token });
-                    seats.push((seat, Ok(sequence)));
+                    seats.push((seat, fault.map_or(Ok(sequence), Err)));
                 }
                 (self.deliver)(written);
             }
@@ -833,6 +986,14 @@ impl<T> State<T> {
     }
 }
 
+/// What became of a group that was written.
+#[derive(Default)]
+struct Secured {
+    first_sequence: u64,
+    /// Places in the group of those whose contents are not safe.
+    failed: Vec<(usize, JournalError)>,
+}
+
 /// Gives up the lead: to the first of those that wait, or to nobody. Also when the leader panics.
 struct Handover<'j, T: Send> {
     journal: &'j Journal<T>,
@@ -890,7 +1051,7 @@ mod tests {
         let record = || vec![7; RECORD_HEADER_BYTES + JOURNAL_RECORD_BYTES_MAX];
         let mut taken = 0;
         let refused = loop {
-            match journal.append(record(), ()) {
+            match journal.append(record(), (), None) {
                 Ok(sequence) => taken = sequence,
                 Err(error) => break error,
             }
@@ -902,7 +1063,61 @@ mod tests {
         assert!((most - JOURNAL_SEGMENTS_MAX..=most).contains(&(taken as usize)), "{taken}");
         assert_eq!(tree.names("journal").unwrap().len(), JOURNAL_SEGMENTS_MAX);
         journal.release(taken / 2);
-        assert_eq!(journal.append(record(), ()).unwrap(), taken + 1);
+        assert_eq!(journal.append(record(), (), None).unwrap(), taken + 1);
         assert_eq!(tree.names("journal").unwrap().len(), JOURNAL_SEGMENTS_MAX);
+    }
+
+    /// A record whose content cannot be made safe means nothing, keeps its number, and costs nobody
+    /// else anything; all contents of a group are synced, each by who waits for it.
+    #[test]
+    fn contents_that_fail() {
+        for durability in [Durability::Group, Durability::Each] {
+            let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(true));
+            let recovered = recover(&tree, "journal", &mut |_, _| {}).unwrap();
+            let delivered = Arc::new(Mutex::new(Vec::new()));
+            let told = Arc::clone(&delivered);
+            let deliver = move |written: Vec<Written<Option<usize>>>| {
+                lock(&told).extend(written.into_iter().map(|one| (one.sequence, one.token)));
+            };
+            let journal = Journal::open(recovered, durability, Box::new(deliver));
+            let synced = Mutex::new(Vec::new());
+            let begin = std::sync::Barrier::new(8);
+            let append = |number: usize| {
+                let sync = || {
+                    lock(&synced).push(number);
+                    if number % 3 == 0 {
+                        let path = PathBuf::new();
+                        let source = io::Error::other("no");
+                        return Err(IoFailure { operation: Operation::Sync, path, source });
+                    }
+                    Ok(())
+                };
+                let content = Content { sync: &sync, instead: None };
+                let record = vec![7; RECORD_HEADER_BYTES + 100];
+                journal.append(record, Some(number), (number % 2 == 0).then_some(content))
+            };
+            let (begin, append) = (&begin, &append);
+            let results: Vec<_> = std::thread::scope(|scope| {
+                let work = |number| move || (begin.wait(), append(number)).1;
+                let threads: Vec<_> = (0..8).map(|number| scope.spawn(work(number))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            for (number, result) in results.iter().enumerate() {
+                assert_eq!(result.is_err(), number == 0 || number == 6, "{number}: {result:?}");
+                assert!(matches!(result, Ok(_) | Err(JournalError::Io(_))), "{result:?}");
+            }
+            let mut synced = lock(&synced).clone();
+            synced.sort_unstable();
+            assert_eq!(synced, [0, 2, 4, 6]);
+            let delivered = lock(&delivered).clone();
+            let sequences: Vec<_> = delivered.iter().map(|one| one.0).collect();
+            assert_eq!(sequences, [1, 2, 3, 4, 5, 6, 7, 8]);
+            for (sequence, token) in &delivered {
+                let own = |number: &usize| results[*number].as_ref().ok() == Some(sequence);
+                assert!(token.as_ref().is_none_or(own), "{sequence}: {token:?}");
+            }
+            assert_eq!(delivered.iter().filter(|one| one.1.is_none()).count(), 2);
+            assert_eq!(append(9).unwrap(), 9);
+        }
     }
 }

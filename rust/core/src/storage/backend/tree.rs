@@ -61,6 +61,10 @@ pub trait Tree: Send + Sync {
 
     /// True when syncing a new file makes its name survive, too.
     fn syncs_names_with_contents(&self) -> bool;
+
+    /// True when syncing a new file in `directory` makes survive, too, what of a file in `other` was
+    /// [written out](TreeFile::write_out) before and changed neither its length nor its place.
+    fn shares_syncs(&self, directory: &str, other: &str) -> bool;
 }
 
 /// An open file of a [`Tree`].
@@ -82,6 +86,9 @@ pub trait TreeFile: Send + Sync {
 
     /// Begins to send the content to the device, without waiting.
     fn start_write_out(&self) -> io::Result<()>;
+
+    /// Sends the content to the device, which may still forget it. After an error it is lost.
+    fn write_out(&self) -> io::Result<()>;
 
     /// Ends writing; an error means that content is lost.
     fn close(self: Box<Self>) -> io::Result<()>;
@@ -241,6 +248,13 @@ impl Tree for DiskTree {
     fn syncs_names_with_contents(&self) -> bool {
         self.syncs_names_with_contents
     }
+
+    fn shares_syncs(&self, directory: &str, other: &str) -> bool {
+        // These file systems end every such sync with a flush of the device's whole cache.
+        let device = |name| fs::metadata(self.path_of(name)).map(|data| data.dev()).ok();
+        let own = device(directory);
+        self.syncs_names_with_contents && own.is_some() && own == device(other)
+    }
 }
 
 struct DiskTreeFile(fs::File);
@@ -277,6 +291,10 @@ impl TreeFile for DiskTreeFile {
 
     fn start_write_out(&self) -> io::Result<()> {
         system::start_write_out(&self.0)
+    }
+
+    fn write_out(&self) -> io::Result<()> {
+        system::finish_write_out(&self.0)
     }
 
     fn close(self: Box<Self>) -> io::Result<()> {

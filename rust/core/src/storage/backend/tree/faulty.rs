@@ -91,6 +91,10 @@ impl Tree for FaultyTree {
     fn syncs_names_with_contents(&self) -> bool {
         self.inner.syncs_names_with_contents()
     }
+
+    fn shares_syncs(&self, directory: &str, other: &str) -> bool {
+        self.inner.shares_syncs(directory, other)
+    }
 }
 
 struct FaultyFile {
@@ -144,6 +148,14 @@ impl TreeFile for FaultyFile {
     fn start_write_out(&self) -> io::Result<()> {
         self.plan.call()?;
         self.inner.start_write_out()
+    }
+
+    fn write_out(&self) -> io::Result<()> {
+        self.plan.call().inspect_err(|_| {
+            self.inner.lose();
+            self.has_lost.store(true, Ordering::SeqCst);
+        })?;
+        self.inner.write_out()
     }
 
     fn close(self: Box<Self>) -> io::Result<()> {

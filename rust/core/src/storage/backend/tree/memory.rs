@@ -3,8 +3,9 @@
 //! A power cut keeps of every file what was synced, and of what was written since any subset of its
 //! sectors; a file that grew has any length in between. Changes of names come through or not, each
 //! as one step, in any combination that respects the order in which one name changed. That is more
-//! cruel than a journaling file system and within what POSIX allows. A sync that fails loses what it
-//! should have saved: it can still be read, but no later sync saves it. For tests.
+//! cruel than a journaling file system and within what POSIX allows. What was written out is in the
+//! device's cache, which any sync empties. A sync that fails loses what it should have saved: it can
+//! still be read, but no later sync saves it. For tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
@@ -41,6 +42,8 @@ struct Inode {
     synced: Vec<u8>,
     /// Start and end of what was written since.
     dirty: Vec<(usize, usize)>,
+    /// Start and bytes of what of it is in the device's cache.
+    cached: Vec<(usize, Vec<u8>)>,
 }
 
 impl Inode {
@@ -57,6 +60,23 @@ impl Inode {
         self.synced.resize(self.bytes.len(), 0);
         for (start, end) in self.dirty.drain(..) {
             self.synced[start..end].copy_from_slice(&self.bytes[start..end]);
+        }
+        self.cached.clear();
+    }
+
+    fn write_out(&mut self) {
+        let bytes = &self.bytes;
+        let cached = self.dirty.iter().map(|&(start, end)| (start, bytes[start..end].to_vec()));
+        self.cached.extend(cached);
+    }
+
+    /// The device empties its cache. A length that grew is not in it.
+    fn flush(&mut self) {
+        for (start, bytes) in self.cached.drain(..) {
+            let end = (start + bytes.len()).min(self.synced.len());
+            if let Some(there) = self.synced.get_mut(start..end) {
+                there.copy_from_slice(&bytes[..end - start]);
+            }
         }
     }
 
@@ -162,7 +182,7 @@ impl MemoryTree {
         let mut contents = self.lock();
         let inode = contents.inodes.len();
         let bytes = bytes.to_vec();
-        contents.inodes.push(Inode { synced: bytes.clone(), bytes, dirty: Vec::new() });
+        contents.inodes.push(Inode { synced: bytes.clone(), bytes, ..Inode::default() });
         contents.names.insert(name.to_owned(), inode);
         contents.synced_names.insert(name.to_owned(), inode);
     }
@@ -189,7 +209,7 @@ impl MemoryTree {
         }
         let torn = |inode: &Inode| {
             let bytes = inode.torn(choose);
-            Inode { synced: bytes.clone(), bytes, dirty: Vec::new() }
+            Inode { synced: bytes.clone(), bytes, ..Inode::default() }
         };
         let inodes = before.inodes.iter().map(torn).collect();
         let directories = before.directories.clone();
@@ -211,6 +231,7 @@ impl MemoryTree {
     pub(super) fn lose_everything(&self) {
         for inode in &mut self.lock().inodes {
             inode.dirty.clear();
+            inode.cached.clear();
         }
     }
 
@@ -304,6 +325,10 @@ impl Tree for MemoryTree {
     fn syncs_names_with_contents(&self) -> bool {
         self.syncs_names_with_contents
     }
+
+    fn shares_syncs(&self, _: &str, _: &str) -> bool {
+        self.syncs_names_with_contents
+    }
 }
 
 /// An open file.
@@ -315,7 +340,9 @@ pub(super) struct MemoryTreeFile {
 impl MemoryTreeFile {
     /// What a sync that fails does.
     pub(super) fn lose(&self) {
-        self.tree.lock().inodes[self.inode].dirty.clear();
+        let inode = &mut self.tree.lock().inodes[self.inode];
+        inode.dirty.clear();
+        inode.cached.clear();
     }
 }
 
@@ -355,11 +382,17 @@ impl TreeFile for MemoryTreeFile {
         contents.inodes[self.inode].sync();
         if self.tree.syncs_names_with_contents {
             contents.sync_changes(&|_, inode| inode == Some(self.inode));
+            contents.inodes.iter_mut().for_each(Inode::flush);
         }
         Ok(())
     }
 
     fn start_write_out(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_out(&self) -> io::Result<()> {
+        self.tree.lock().inodes[self.inode].write_out();
         Ok(())
     }
 
