@@ -1,4 +1,4 @@
-"""Every option of the receivers is typed by a test of what it does.
+"""Every option of the receivers and of the clients is typed by a test of what it does.
 
 The tables of command lines (``tests/compat/test_command_lines.py`` and its kind) go over all
 options by themselves and ask only what is said about them; they do not count here.  What counts is
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dcmfast.options.defs import tls
 from dcmfast.options.specs import all_front_ends
 
 TESTS = Path(__file__).parent
@@ -28,7 +29,8 @@ TABLES = {
 #: Try what they name with every tool.
 OF_EVERY_TOOL = {"test_general_options.py", "test_environment.py"}
 #: Tools all of whose options work.
-WHOLE = ("storescp", "dcmrecv", "dcmqrscp")
+CLIENTS = ("echoscu", "findscu", "getscu", "movescu", "storescu", "dcmsend")
+WHOLE = ("storescp", "dcmrecv", "dcmqrscp", *CLIENTS)
 
 
 @cache
@@ -52,9 +54,17 @@ def words() -> dict[str, set[str]]:
 def test_no_option_is_without_a_test(tool: str) -> None:
     front_end = next(one for one in all_front_ends() if one.tool == tool)
     options = [option for option in front_end.options() if option.available]
-    assert len(options) > 50
+    assert len(options) > 30
+    # One code for all requestors, tried with echoscu.
+    sections = tls.requestor().sections
+    of_tls = {option.long for section in sections for option in section.options}
+    if tool in CLIENTS:
+        of_tls |= {"--request-sni", "--no-sni"}
     assert [
         option.long
         for option in options
-        if not any(tool in words().get(name, ()) for name in (*option.names, *option.aliases))
+        if not any(
+            tool in tools or (option.long in of_tls and tools)
+            for tools in (words().get(name, set()) for name in (*option.names, *option.aliases))
+        )
     ] == []
