@@ -154,6 +154,16 @@ def test_the_report_file_is_dcmtks(
             assert done.code == 0
             reports.append(masked(report))
         assert reports[0] == reports[1]
+    # Of a deflated data set both tell the length that it has inflated.
+    receiver = running_scp("storescp", "+xa")
+    deflated, report = tmp_path / "deflated.dcm", tmp_path / "report.txt"
+    deflated.write_bytes(make.part10(make.ct(8, transfer_syntax_uid=pdu.DEFLATED)))
+    sizes = []
+    for implementation in ("dcmtk", "dcmfast"):
+        line = ["+crf", report, "127.0.0.1", str(receiver.port), deflated]
+        assert run_tool(implementation, "dcmsend", line).code == 0
+        sizes.append(re.findall(r"Dataset Size  : (\d+) bytes", report.read_text()))
+    assert sizes[0] == sizes[1] == [str(len(make.ct(8).data_set))]
     done = run_tool(
         "dcmfast",
         "dcmsend",
