@@ -114,8 +114,12 @@ impl Oddities {
             logger.line(Level::Warn, LOGGER, format_args!("{oddity}"));
         }
         if self.more > 0 {
-            let text = format_args!("{} more elements of the data set are odd", self.more);
-            logger.line(Level::Warn, "dcmfast.storage", text);
+            let more = self.more;
+            logger.line(
+                Level::Warn,
+                "dcmfast.storage",
+                format_args!("{more} more elements of the data set are odd"),
+            );
         }
     }
 
