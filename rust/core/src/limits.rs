@@ -79,6 +79,11 @@ pub const ODDITIES_TOLD_MAX: usize = 32;
 /// Tags of the items that are open at once that are remembered, four bytes each, to tell an element that
 /// comes twice from one that comes late: more than an item of a modality has.
 pub const REMEMBERED_TAGS_MAX: usize = 4096;
+/// Longest text whose blanks at the end say nothing when two data sets are compared: it may be all
+/// blanks, and those are held. Longer text is compared as it is.
+pub const COMPARED_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes read at once of the data set that another one is compared with.
+pub const COMPARED_BLOCK_BYTES: usize = 64 * 1024;
 /// Bytes held back while the data set's own UIDs are awaited for the file meta information; they
 /// stand among the first elements, so more than this is abnormal and falls back to the command's.
 pub const HEAD_HOLD_BYTES_MAX: usize = 65_536;

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod character_set;
+pub mod compare;
 pub mod directory;
 pub mod dump;
 mod element_header;

@@ -4,7 +4,7 @@
 //! undefined length). Bytes may be cut anywhere. A [`Visitor`] sees each header and each piece of each
 //! value, in the order of the bytes; nothing is kept but what is open, at most
 //! `limits::SEQUENCE_DEPTH_MAX` deep. Deflated data sets are inflated by the caller. Called by
-//! `recording::{show, treat}`.
+//! `recording::{show, treat}` and `dataset::compare`.
 
 use crate::dataset::element_header::{Encoding, HeaderReader, UNDEFINED};
 use crate::dataset::scan::ScanError;
@@ -38,6 +38,11 @@ pub trait Visitor {
     fn header(&mut self, place: Place);
     /// Bytes of the value of the last header; `is_end` with the last ones.
     fn value(&mut self, bytes: &[u8], is_end: bool);
+    /// Asked of an element of unknown VR and defined length, before its header: true where its value is
+    /// to be walked as the sequence that it may be (PS3.5 §6.2.2).
+    fn is_sequence(&mut self, _place: Place) -> bool {
+        false
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,27 +119,37 @@ impl Walk {
 
     fn walk(&mut self, mut input: &[u8], visitor: &mut impl Visitor) -> Result<(), ScanError> {
         while !input.is_empty() {
-            if self.is_in_value {
-                let count = usize::try_from(self.value_left).unwrap_or(usize::MAX).min(input.len());
-                let (value, rest) = input.split_at(count);
-                input = rest;
-                self.offset += count as u64;
-                self.value_left -= count as u64;
-                self.is_in_value = self.value_left > 0;
-                visitor.value(value, !self.is_in_value);
-                continue;
-            }
-            if !self.reader.is_inside() {
-                self.close_ended();
-            }
-            let start = self.offset;
-            let header = self.reader.take(&mut input, self.encoding, start)?;
-            let Some(header) = header else { return Ok(()) };
-            self.offset += header.bytes as u64;
-            let length = (header.length != UNDEFINED).then_some(header.length);
-            self.header(header.tag, header.vr, length, start, visitor)?;
+            self.step(&mut input, visitor)?;
         }
         Ok(())
+    }
+
+    /// Takes one header, or one piece of a value, from the front of `input`; what it takes is gone from
+    /// there. For who walks through two data sets side by side; an error must be the last call.
+    ///
+    /// # Errors
+    ///
+    /// As [`Walk::feed`].
+    pub fn step(&mut self, input: &mut &[u8], visitor: &mut impl Visitor) -> Result<(), ScanError> {
+        if self.is_in_value {
+            let count = usize::try_from(self.value_left).unwrap_or(usize::MAX).min(input.len());
+            let (value, rest) = input.split_at(count);
+            *input = rest;
+            self.offset += count as u64;
+            self.value_left -= count as u64;
+            self.is_in_value = self.value_left > 0;
+            visitor.value(value, !self.is_in_value);
+            return Ok(());
+        }
+        if !self.reader.is_inside() {
+            self.close_ended();
+        }
+        let start = self.offset;
+        let header = self.reader.take(input, self.encoding, start)?;
+        let Some(header) = header else { return Ok(()) };
+        self.offset += header.bytes as u64;
+        let length = (header.length != UNDEFINED).then_some(header.length);
+        self.header(header.tag, header.vr, length, start, visitor)
     }
 
     /// Leaves what ended by its defined length.
@@ -207,6 +222,11 @@ impl Walk {
         offset: u64,
         visitor: &mut impl Visitor,
     ) -> Result<(), ScanError> {
+        let is_unknown = place.vr == Vr::UN && place.length.is_some();
+        if is_unknown && visitor.is_sequence(place) {
+            visitor.header(Place { is_opening: true, ..place });
+            return self.enter(Kind::Sequence, place, Encoding::UNKNOWN_SEQUENCE, offset);
+        }
         if place.vr == Vr::SQ || place.length.is_none() {
             visitor.header(Place { is_opening: true, ..place });
             let is_pixels = place.tag == PIXEL_DATA && place.vr != Vr::SQ;
