@@ -160,14 +160,18 @@ def _uid(raw: bytes) -> str:
 
 
 class ScriptedServer:
-    """Listens on a port of the kernel's choice and plays one script a connection, in order."""
+    """Listens on a port of the kernel's choice and plays one script a connection.
 
-    def __init__(self, *scripts: Script) -> None:
+    In order, each connection after the one before it; or as they come, with `at_once`.
+    """
+
+    def __init__(self, *scripts: Script, at_once: bool = False) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(ANSWER_S)
         self.port: int = self._listener.getsockname()[1]
         self._fault: BaseException | None = None
-        self._thread = threading.Thread(target=self._serve, args=(scripts,), daemon=True)
+        serve = self._serve_at_once if at_once else self._serve
+        self._thread = threading.Thread(target=serve, args=(scripts,), daemon=True)
         self._thread.start()
 
     def _serve(self, scripts: Sequence[Script]) -> None:
@@ -178,6 +182,15 @@ class ScriptedServer:
                     script(conversation)
         except BaseException as fault:  # whatever it is, the test has to hear of it
             self._fault = fault
+
+    def _serve_at_once(self, scripts: Sequence[Script]) -> None:
+        threads = []
+        for script in scripts:
+            # Each takes the next connection that comes.
+            threads.append(threading.Thread(target=self._serve, args=([script],), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
 
     def __enter__(self) -> ScriptedServer:
         return self

@@ -41,13 +41,17 @@ def _load(what: LoadSettings) -> int:
         report = load.run(what)
     except OSError as error:
         raise StartupFailure(("F", f"{error.filename}: {error.strerror}")) from None
+    # What cannot be written costs no other of the reports.
+    trouble = [f"{what.ledger_file}: {report['ledger_trouble']}"] if report["ledger_trouble"] else []
     if what.json_file:
         from json import dumps
 
-        _write(what.json_file, dumps(report, indent=1, ensure_ascii=False) + "\n")
-    _page(what.html_file, report)
+        trouble += _write(what.json_file, dumps(report, indent=1, ensure_ascii=False) + "\n")
+    trouble += _page(what.html_file, report)
     if what.log_level != "fatal":
         _say(load_report.text(report))
+    if trouble:
+        raise StartupFailure(*(("F", line) for line in trouble))
     if report["is_interrupted"]:
         return INTERRUPTED
     if report["ended_by"] == "gave-up" and not any(
@@ -70,8 +74,10 @@ def _show(what: ReportSettings) -> int:
     from dcmfast.observe import load_report
 
     report = _read(what.files[0])
-    _page(what.html_file, report)
+    trouble = _page(what.html_file, report)
     _say(load_report.text(report))
+    if trouble:
+        raise StartupFailure(*(("F", line) for line in trouble))
     return 0
 
 
@@ -86,19 +92,22 @@ def _read(path: str) -> dict[str, Any]:
         raise InputFileError(("F", str(error))) from None
 
 
-def _page(path: str, report: dict[str, Any]) -> None:
-    if path:
-        from dcmfast.observe import load_html
+def _page(path: str, report: dict[str, Any]) -> list[str]:
+    if not path:
+        return []
+    from dcmfast.observe import load_html
 
-        _write(path, load_html.page(report))
+    return _write(path, load_html.page(report))
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, text: str) -> list[str]:
+    """Write a file; return why it could not be."""
     try:
         with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
-        raise StartupFailure(("F", f"{path}: {error.strerror}")) from None
+        return [f"{path}: {error.strerror}"]
+    return []
 
 
 def _say(text: str) -> None:

@@ -6,18 +6,19 @@ Python is asked for nothing while the run goes on; it looks some times a second.
 from __future__ import annotations
 
 import os
+import threading
 
 from dcmfast import __version__, _rust
 from dcmfast.errors import CommandLineError, ConnectionFailed, InputFileError
 from dcmfast.limits import LOAD_FILES_MAX
-from dcmfast.net import interrupts, tls
+from dcmfast.net import interrupts, load_ledger, tls
 from dcmfast.observe.logs import Log, is_shown
 from dcmfast.observe.progress import WorkBar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from dcmfast.options.load_settings import LoadSettings
 
@@ -50,17 +51,36 @@ def run(settings: LoadSettings) -> dict[str, Any]:
     """
     from datetime import UTC, datetime
 
+    if settings.audited_ledger:
+        settings = load_ledger.as_written(settings)
     # Opened before anything is sent: a run whose ledger cannot be kept is not begun.
-    with open(settings.ledger_file or os.devnull, "wb") as ledger:
+    path = settings.ledger_file or os.devnull
+    with open(path, "wb", buffering=0) as ledger:
+        try:
+            ledger.write(load_ledger.head(settings))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
         log = Log(settings.log_level, tool="load")
         security = tls.context(settings.tls, role="requestor", log=log)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         work = _start(settings, security)
         tls.write_seed(settings.tls, log)
         is_wanted = is_shown("W", settings.log_level)
-        with WorkBar(is_wanted=is_wanted) as watch:
-            is_stopped = _watched(work, lambda: _tell(settings, work, watch))
+        entries = _Entries(work, ledger if settings.ledger_file else None)
+        is_stopped = False
+        if settings.audited_ledger:
+            strange = _tell_of_ledger(settings, work, log)
+        else:
+            strange = ""
+            with WorkBar(is_wanted=is_wanted) as watch:
+
+                def look() -> None:
+                    _tell(settings, work, watch)
+                    entries.write(is_over=False)
+
+                is_stopped = _watched(work, look)
         figures = work.finish()
+        entries.write(is_over=True)
         audit = None
         if settings.is_auditing and not is_stopped and figures["ended_by"] != "gave-up":
             work.start_audit()
@@ -69,8 +89,7 @@ def run(settings: LoadSettings) -> dict[str, Any]:
                     work, lambda: watch("comparing series", *work.audit_progress())
                 )
             audit = work.finish_audit()
-        for first in range(0, settings.count if settings.ledger_file else 0, _LEDGER_PORTION):
-            ledger.write(work.ledger(first, _LEDGER_PORTION))
+            audit["incomplete"] += [strange] if strange else []
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -81,7 +100,43 @@ def run(settings: LoadSettings) -> dict[str, Any]:
         "plan": _plan(settings),
         **figures,
         "audit": audit,
+        "ledger_trouble": entries.trouble,
     }
+
+
+class _Entries:
+    """Writes the ledger while the run goes on, so that it is there when somebody ends it."""
+
+    def __init__(self, work: _rust.LoadRun, file: BinaryIO | None) -> None:
+        self._work = work
+        self._file = file
+        self._next = 0
+
+        #: Why it could not be written to its end; the run goes on, and its report says so.
+        self.trouble = ""
+
+    def write(self, *, is_over: bool) -> None:
+        """Write what has become of further stores; of all, when the run is over."""
+        try:
+            while self._file is not None:
+                text, after = self._work.ledger(self._next, _LEDGER_PORTION, is_over)
+                self._file.write(text)
+                if after == self._next:
+                    self._file.flush()
+                    return
+                self._next = after
+        except OSError as error:
+            self._file, self.trouble = None, error.strerror or str(error)
+
+
+def _tell_of_ledger(settings: LoadSettings, work: _rust.LoadRun, log: Log) -> str:
+    """Say what is odd about a ledger; return what keeps its audit from being complete."""
+    _, strange, is_cut = work.ledger_found()
+    if is_cut:
+        log.line("W", f"{settings.audited_ledger}: its last line is cut, and left out")
+    if not strange:
+        return ""
+    return f"{strange} entries of the ledger are of objects that it does not describe"
 
 
 def _start(settings: LoadSettings, security: _rust.TlsContext | None) -> _rust.LoadRun:
@@ -116,6 +171,7 @@ def _start(settings: LoadSettings, security: _rust.TlsContext | None) -> _rust.L
             retrieve_level=settings.retrieve_level,
             destination=settings.destination,
             tls=security,
+            ledger=settings.audited_ledger or None,
         )
     except PermissionError as error:
         raise CommandLineError(
@@ -123,7 +179,7 @@ def _start(settings: LoadSettings, security: _rust.TlsContext | None) -> _rust.L
         ) from None
     except _rust.ConnectError as error:
         raise ConnectionFailed(str(error)) from None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputFileError(("F", str(error))) from None
 
 
@@ -174,6 +230,7 @@ def _plan(settings: LoadSettings) -> dict[str, Any]:
     left_out = {
         "log_level",
         "inputs",
+        "audited_ledger",
         "ledger_file",
         "json_file",
         "html_file",

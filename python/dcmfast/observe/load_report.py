@@ -97,13 +97,22 @@ def read(path: str) -> dict[str, Any]:
         raise NotAReportError(f"{path}: a report of another version of dcmfast")
     wrong = _misshapen(report, _SHAPE, "")
     if not wrong and report.get("audit") is not None:
-        wrong = _misshapen(report["audit"], _AUDIT, "audit")
+        wrong = _misshapen(report["audit"], _AUDIT, "audit") or _misnamed(report["audit"])
     for action, figures in {} if wrong else report["operations"].items():
         if "service_us" in figures and not wrong:
             wrong = _misshapen(figures["service_us"], _TIMES, f"operations.{action}.service_us")
     if wrong:
         raise NotAReportError(f"{path}: not a report: {wrong} is missing or wrong")
     return report
+
+
+def _misnamed(audit: dict[str, Any]) -> str:
+    """Return the name of a list whose rows are no texts; nothing if they are."""
+    rows = [*audit["findings"], audit["incomplete"]]
+    is_right = all(
+        isinstance(row, list) and all(isinstance(one, str) for one in row) for row in rows
+    ) and all(len(row) in (2, 3) for row in audit["findings"])
+    return "" if is_right else "audit.findings"
 
 
 def _no_number(text: str) -> float:
@@ -174,15 +183,18 @@ def text(report: dict[str, Any]) -> str:
     plan = report["plan"]
     what = f"{plan['command']} to {_plain(plan['host'])}:{plan['port']}, {_loop(plan)}"
     heads = ("p50 ms", "p90", "p99", "p99.9", "max")
-    lines = [
-        f"{what}, {_count(plan['associations'], 'association')}, seed {plan['seed']}",
-        f"{report['begun']} operations in {report['elapsed_s']:.3f} s; {_end(report)}",
-        "",
-        " ".join(
-            [f"{'':10} {'done':>9} {'failed':>7} {'/s':>10} {'MB/s':>8}"]
-            + [f"{head:>9}" for head in heads]
-        ),
-    ]
+    if plan["command"] == "audit":
+        lines = [f"audit of {_plain(plan['host'])}:{plan['port']}, seed {plan['seed']}"]
+    else:
+        lines = [
+            f"{what}, {_count(plan['associations'], 'association')}, seed {plan['seed']}",
+            f"{report['begun']} operations in {report['elapsed_s']:.3f} s; {_end(report)}",
+            "",
+            " ".join(
+                [f"{'':10} {'ended':>9} {'failed':>7} {'/s':>10} {'MB/s':>8}"]
+                + [f"{head:>9}" for head in heads]
+            ),
+        ]
     for action, figures in report["operations"].items():
         lines.append(_row(action, figures, figures["latency_us"], report["elapsed_s"]))
         if "service_us" in figures:
@@ -190,10 +202,11 @@ def text(report: dict[str, Any]) -> str:
             lines.append(f"{'  service':10} {'':9} {'':7} {'':10} {'':8} {times}")
     associations = report["associations"]
     times = associations["latency_us"]
-    lines.append(
-        f"{'associate':10} {times['count']:>9} {associations['failed']:>7} {'':10} {'':8} "
-        f"{_times(times)}"
-    )
+    if plan["command"] != "audit":
+        lines.append(
+            f"{'associate':10} {times['count']:>9} {associations['failed']:>7} {'':10} {'':8} "
+            f"{_times(times)}"
+        )
     if any("service_us" in figures for figures in report["operations"].values()):
         lines.append("latencies count from when an operation was due, service from its begin")
     ledger = report["ledger"]
@@ -227,7 +240,9 @@ def _audit_lines(audit: dict[str, Any] | None) -> list[str]:
         lines.append(f"  {audit['unacknowledged']} are there that were not acknowledged")
     if audit["unknown"]:
         lines.append(f"  {audit['unknown']} objects in these series are none of ours")
-    lines += [f"  {_plain(what)}: {_plain(uid)}" for what, uid in audit["findings"][:20]]
+    for what, uid, *where in audit["findings"][:20]:
+        told = "".join(f": {_plain(one)}" for one in where if one)
+        lines.append(f"  {_plain(what)}: {_plain(uid)}{told}")
     if len(audit["findings"]) > 20:
         lines.append(f"  and {len(audit['findings']) - 20} more, named in the JSON report")
     return lines
@@ -253,7 +268,7 @@ def _loop(plan: dict[str, Any]) -> str:
 
 
 _ENDS = {
-    "count": "all were done",
+    "count": "all were begun",
     "duration": "the time was over",
     "stop": "it was stopped",
     "gave-up": "it gave up",

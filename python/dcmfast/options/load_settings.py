@@ -27,6 +27,8 @@ from dcmfast.types import AETitle, PeerAddress, Record
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 #: Parts of a mix; more would say nothing that fewer do not.
 _PARTS_MAX = 1_000_000
+#: Commands beside ``specs.load.ACTIONS``.
+_OTHERS = ("audit", "compare", "show")
 #: Sizes that are taken in turn.
 _SIZES_MAX = 1000
 
@@ -35,7 +37,7 @@ class LoadTask(Record):
     """What every command of load has."""
 
     log_level: str
-    #: One of ``specs.load.ACTIONS``, ``compare`` or ``show``.
+    #: One of ``specs.load.ACTIONS``, ``audit``, ``compare`` or ``show``.
     command: str
 
 
@@ -76,6 +78,8 @@ class LoadSettings(LoadTask):
     is_auditing: bool
     #: Files and directories as typed; nothing for objects that are made.
     inputs: tuple[str, ...]
+    #: A ledger that an earlier run wrote, which is audited; empty for a run.
+    audited_ledger: str
     #: Empty where none is to be written.
     ledger_file: str
     json_file: str
@@ -99,14 +103,15 @@ def load(front_end: FrontEnd, arguments: list[str]) -> LoadTask | ParsedOptions:
     def build() -> LoadTask:
         refuse_unavailable(parsed)
         command = parsed.parameters[0]
-        if command not in (*ACTIONS, "compare", "show"):
-            names = ", ".join((*ACTIONS, "compare", "show"))
+        if command not in (*ACTIONS, *_OTHERS):
+            names = ", ".join((*ACTIONS, *_OTHERS))
             raise CommandLineError(f"Unknown command {command}; there are {names}")
         for field, chosen in parsed.chosen.items():
             commands = ONLY_WITH.get(field)
             if commands is not None and command not in commands:
                 raise CommandLineError(f"{chosen.option.long} not allowed with {command}")
-        return _load(parsed, command) if command in ACTIONS else _report(parsed, command)
+        is_report = command in ("compare", "show")
+        return _report(parsed, command) if is_report else _load(parsed, command)
 
     return built(parsed, build)
 
@@ -127,10 +132,14 @@ def _report(parsed: ParsedOptions, command: str) -> ReportSettings:
 
 
 def _load(parsed: ParsedOptions, command: str) -> LoadSettings:
-    if len(parsed.parameters) < 3:
+    places = parsed.parameters[1:]
+    ledger, places = (places[0], places[1:]) if command == "audit" else ("", places)
+    if len(places) < 2:
         raise CommandLineError("Missing parameter port")
-    _, host, port, *inputs = parsed.parameters
-    mix = _mix(parsed, command)
+    host, port, *inputs = places
+    if ledger and inputs:
+        raise CommandLineError("Too many parameters: audit takes a ledger, a peer and its port")
+    mix = _mix(parsed, "store" if ledger else command)
     actions = {action for action, parts in mix if parts}
     if inputs and "store" not in actions:
         raise CommandLineError(f"files are not allowed with {command}")
@@ -182,8 +191,9 @@ def _load(parsed: ParsedOptions, command: str) -> LoadSettings:
         find_level=parsed.text("find_level"),
         retrieve_level=parsed.text("retrieve_level"),
         destination=None if destination is None else str(_title(destination)),
-        is_auditing=parsed.flag("audit"),
+        is_auditing=parsed.flag("audit") or bool(ledger),
         inputs=tuple(inputs),
+        audited_ledger=ledger,
         ledger_file=parsed.text("ledger") if parsed.flag("ledger") else "",
         json_file=parsed.text("json") if parsed.flag("json") else "",
         html_file=parsed.text("html") if parsed.flag("html") else "",

@@ -429,6 +429,8 @@ pub const LOAD_ERROR_KINDS_MAX: usize = 100;
 pub const LOAD_FINDINGS_MAX: usize = 1000;
 /// Intervals of a report's plots: as many as a wide screen has pixels to show.
 pub const LOAD_INTERVALS_MAX: usize = 600;
+/// Longest line of a ledger that is read again: a UID, a tabulator and a word, with room to spare.
+pub const LOAD_LEDGER_LINE_BYTES_MAX: usize = 256;
 /// Longest audit, in seconds: an hour, for a peer that never ends.
 pub const LOAD_AUDIT_S_MAX: u32 = 3600;
 
@@ -459,6 +461,10 @@ pub const CAPTURE_STREAMS_MAX: usize = 4096;
 pub const CAPTURE_AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The same over all connections.
 pub const CAPTURE_AHEAD_BYTES_ALL_MAX: usize = 64 * 1024 * 1024;
+/// IP packets of a capture of which fragments are awaited at once.
+pub const CAPTURE_FRAGMENTED_PACKETS_MAX: usize = 1024;
+/// Bytes of their fragments: a quarter of what that many longest packets have.
+pub const CAPTURE_FRAGMENTED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest packet of a capture: what tcpdump writes at most.
 pub const CAPTURE_PACKET_BYTES_MAX: usize = 262_144;
 /// Longest block of a capture (pcapng); one with a longest packet and options fits.

@@ -1,23 +1,24 @@
 //! `LoadRun`: the load generator for its front end. Nothing is called per operation: the front end
 //! asks for progress when it likes, and for the figures at the end.
 
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::Proposal;
-use dcmfast_core::dimse::status::Status;
 use dcmfast_core::limits::{
     LOAD_ASSOCIATIONS_MAX, LOAD_COUNT_MAX, LOAD_ENTITIES_MAX, LOAD_FILES_MAX, LOAD_PIXEL_BYTES_MAX,
 };
 use dcmfast_core::load::audit::{Audit, Report};
 use dcmfast_core::load::histogram::Histogram;
-use dcmfast_core::load::ledger::Entry;
+use dcmfast_core::load::ledger::{self, Found, LedgerError};
 use dcmfast_core::load::recipe::{Kind, Recipe};
 use dcmfast_core::load::source::Source;
 use dcmfast_core::load::{Action, EndedBy, Level, Outcome, Plan, Run, Shared};
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions, resolve};
+use dcmfast_core::storage::backend::open_for_reading;
 use pyo3::exceptions::{PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -36,6 +37,8 @@ enum Phase {
 pub struct LoadRun {
     shared: Arc<Shared>,
     phase: Mutex<Phase>,
+    /// Of the ledger that was read, where one was.
+    found: Option<Found>,
 }
 
 fn named<T: Copy>(what: &str, word: &str, table: &[(&str, T)]) -> PyResult<T> {
@@ -54,13 +57,15 @@ impl LoadRun {
     /// Resolves the host, looks at the files, and begins.
     ///
     /// Raises ConnectError for an unknown host, PermissionError for one that is not this one unless
-    /// `allows_remote`, ValueError for a file that cannot be stored or a number out of its bounds.
+    /// `allows_remote`, ValueError for a file that cannot be stored or a number out of its bounds. With
+    /// a `ledger` nothing is begun: what stands behind its first line is entered, and audited later;
+    /// OSError or ValueError if that is none.
     #[new]
     #[pyo3(signature = (
         host, port, *, allows_remote, calling, called, max_pdu_bytes, connect_timeout_s,
         acse_timeout_s, dimse_timeout_s, tcp_no_delay, tcp_buffer_bytes, mix, seed, files, kind,
         pixel_bytes, patients, studies, series, count, duration_s, associations, per_association,
-        rate, known, find_level, retrieve_level, destination, tls=None,
+        rate, known, find_level, retrieve_level, destination, tls=None, ledger=None,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -94,6 +99,7 @@ impl LoadRun {
         retrieve_level: &str,
         destination: Option<&str>,
         tls: Option<Bound<'_, TlsContext>>,
+        ledger: Option<PathBuf>,
     ) -> PyResult<Self> {
         let entities = 1..=LOAD_ENTITIES_MAX;
         let is_bounded = (1..=LOAD_COUNT_MAX).contains(&count)
@@ -134,7 +140,7 @@ impl LoadRun {
             interrupted: None,
         };
         let destination = destination.map(|title| AeTitle::new(title.as_bytes()));
-        let run = py.detach(|| -> PyResult<Run> {
+        let (shared, phase, found) = py.detach(|| -> PyResult<_> {
             let addresses = resolve(host, port)
                 .map_err(|_| ConnectError::new_err(format!("unknown host: {host}")))?;
             let remote =
@@ -149,7 +155,12 @@ impl LoadRun {
                 let files = Source::of_files(files);
                 files.map_err(|error| PyValueError::new_err(error.to_string()))?
             };
-            Run::start(Plan {
+            // A run that only audits has a store for each object.
+            let count = match &source {
+                Source::Files { files, .. } if ledger.is_some() => files.len() as u32,
+                _ => count,
+            };
+            let plan = Plan {
                 addresses,
                 proposal,
                 source,
@@ -164,11 +175,22 @@ impl LoadRun {
                 find_level,
                 retrieve_level,
                 destination,
-            })
-            .map_err(|error| os_error(&error))
+            };
+            let Some(path) = ledger else {
+                let run = Run::start(plan).map_err(|error| os_error(&error))?;
+                return Ok((Arc::clone(run.shared()), Phase::Running(run), None));
+            };
+            let shared = Shared::at_rest(plan);
+            let found = entered(&path, &shared)?;
+            Ok((shared, Phase::Between, Some(found)))
         })?;
-        let shared = Arc::clone(run.shared());
-        Ok(Self { shared, phase: Mutex::new(Phase::Running(run)) })
+        Ok(Self { shared, phase: Mutex::new(phase), found })
+    }
+
+    /// Of the ledger that was read: its lines, those of strange objects, and whether it was cut.
+    fn ledger_found(&self) -> (u64, u64, bool) {
+        let found = self.found.unwrap_or_default();
+        (found.stores, found.strange, found.is_cut)
     }
 
     /// Operations done, failed, and bytes of data sets, so far.
@@ -195,9 +217,12 @@ impl LoadRun {
         self.shared.stop.raise();
     }
 
-    /// The figures of the run, which must be over.
+    /// The figures of the run, which must be over; nothing where a ledger was read.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         match self.take() {
+            Phase::Between if self.found.is_some() => {
+                outcome_of(py, &self.shared, &Outcome::default())
+            }
             Phase::Running(run) => {
                 let outcome = py.detach(|| run.finish());
                 outcome_of(py, &self.shared, &outcome)
@@ -224,27 +249,28 @@ impl LoadRun {
         }
     }
 
-    /// The ledger as text, `count` stores from the `first` on: SOP Instance UID, tabulator, status in
-    /// four hexadecimal digits or a word. Nothing where there is no more.
-    fn ledger<'py>(&self, py: Python<'py>, first: u32, count: u32) -> Bound<'py, PyBytes> {
-        let text = py.detach(|| {
-            let (plan, mut text) = (&self.shared.plan, String::new());
-            for store in first..first.saturating_add(count) {
-                let word = match self.shared.ledger.entry(store) {
-                    Entry::NotSent => continue,
-                    Entry::Answered(Status(status)) => format!("{status:04X}"),
-                    Entry::Unanswered => "no-answer".into(),
-                    Entry::Unsent => "not-sent".into(),
-                };
-                let object = plan.source.object_of(plan.known.saturating_add(store));
-                let uid = plan.source.names(object).instance;
-                text.push_str(&String::from_utf8_lossy(uid.as_bytes()));
-                text.extend(["\t", word.as_str(), "\n"]);
-            }
-            text
-        });
-        PyBytes::new(py, text.as_bytes())
+    /// The ledger as text, at most `count` stores from the `first` on, and the one that comes next. Of
+    /// a run that goes on it ends where something is still to come.
+    fn ledger<'py>(
+        &self,
+        py: Python<'py>,
+        first: u32,
+        count: u32,
+        is_over: bool,
+    ) -> (Bound<'py, PyBytes>, u32) {
+        let (text, next) = py.detach(|| ledger::lines(&self.shared, first, count, is_over));
+        (PyBytes::new(py, text.as_bytes()), next)
     }
+}
+
+/// Reads a ledger from behind its first line.
+fn entered(path: &Path, shared: &Shared) -> PyResult<Found> {
+    let mut input = BufReader::new(open_for_reading(path).map_err(|error| os_error(&error))?);
+    input.skip_until(b'\n').map_err(|error| os_error(&error))?;
+    ledger::read(input, shared).map_err(|error| match error {
+        LedgerError::Io(error) => os_error(&error),
+        LedgerError::Line(_) => PyValueError::new_err(format!("{}: {error}", path.display())),
+    })
 }
 
 impl LoadRun {

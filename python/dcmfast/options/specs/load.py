@@ -183,7 +183,11 @@ AUDIT = Option(
 LEDGER = Option(
     field="ledger",
     names=("--ledger",),
-    summary="[f]ilename: string\nwrite SOP Instance UID and status of each store",
+    summary=(
+        "[f]ilename: string\n"
+        "write SOP Instance UID and status of each store, for\n"
+        "audit, while the run goes on"
+    ),
     values=(Text(),),
     source="dcmfast",
 )
@@ -227,6 +231,8 @@ _TLS_CHECKS = (
 
 #: Commands that load a peer.
 ACTIONS = ("store", "find", "get", "move", "echo", "mix")
+#: Commands that ask a peer.
+_OF_A_PEER = (*ACTIONS, "audit")
 
 LOAD = FrontEnd(
     tool="load",
@@ -241,13 +247,22 @@ LOAD = FrontEnd(
                 "move     have it sent to --destination\n"
                 "echo     ask whether the peer answers\n"
                 "mix      all of these, as --mix says\n"
+                "audit    list and get what an earlier run's --ledger\n"
+                "         says to be acknowledged: what is lost,\n"
+                "         altered or duplicated by now?\n"
                 "compare  two reports: is the second worse?\n"
                 "show     a report, as text or with --html\n"
                 "exit code: 0 all is well; 1 it could not be done;\n"
                 "2 something failed, or is missing, or is worse"
             ),
         ),
-        Parameter(name="peer", summary="hostname of DICOM peer; of compare and show, a report"),
+        Parameter(
+            name="peer",
+            summary=(
+                "hostname of DICOM peer; of compare and show, a\n"
+                "report; of audit, a ledger, before peer and port"
+            ),
+        ),
         Parameter(
             name="port",
             summary="tcp/ip port number of peer; of compare, a report",
@@ -331,20 +346,23 @@ ONLY_WITH: dict[str, tuple[str, ...]] = {
     "audit": ("store", "mix"),
     "ledger": ("store", "mix"),
     "tolerance": ("compare",),
-    "html": (*ACTIONS, "show"),
-    "json": ACTIONS,
+    "html": (*_OF_A_PEER, "show"),
+    "json": _OF_A_PEER,
     **dict.fromkeys(
         ("seed", "kind", "size", "patients", "studies", "series", "known"),
         ("store", "find", "get", "move", "mix"),
     ),
     **dict.fromkeys(
+        ("count", "duration_s", "associations", "per_association", "rate"),
+        ACTIONS,
+    ),
+    **dict.fromkeys(
         (
             *("ae_title", "called_ae_title", "connection_timeout_s", "acse_timeout_s"),
-            *("dimse_timeout_s", "max_pdu_bytes", "yes_remote", "count", "duration_s"),
-            *("associations", "per_association", "rate"),
+            *("dimse_timeout_s", "max_pdu_bytes", "yes_remote"),
             *tls.REQUEST_CHECKS,
             *(option.field for section in _TLS.sections for option in section.options),
         ),
-        ACTIONS,
+        _OF_A_PEER,
     ),
 }

@@ -3,7 +3,8 @@
 //!
 //! Source: PS3.7 §9.1.2 to §9.1.4, PS3.4 Annex C. The objects of a C-GET come over the requestor's own
 //! association and are answered with what the [`Taker`] says. An identifier is held, up to
-//! `IDENTIFIER_BYTES_MAX`; an object never is. A response to anything else than our request is a
+//! `IDENTIFIER_BYTES_MAX`; an object never is. The timeout counts from the last thing that brought the end
+//! nearer, so that a peer that is pending for ever does not keep us for ever. A response to anything else than our request is a
 //! fault of the peer's, and aborted. Called by `load`.
 
 use std::time::{Duration, Instant};
@@ -63,6 +64,11 @@ struct Operation<'t> {
     service: QueryService,
     message_id: u16,
     in_hand: InHand,
+    /// Something came that brings the end nearer; a pending response that says nothing new does not,
+    /// and is as good as silence.
+    has_moved: bool,
+    /// The most sub-operations that were told to be done.
+    sub_operations_done: u32,
     /// Responses of ours that wait to be sent.
     out: Vec<u8>,
     done: Option<Box<Final>>,
@@ -82,7 +88,8 @@ impl Operation<'_> {
             let (context_id, command, data_set_follows) = match step {
                 Ok(Step::Progress) => continue,
                 Ok(Step::DataSet { context_id, fragment, is_last }) => {
-                    let Self { in_hand, taker, done, .. } = self;
+                    let Self { in_hand, taker, done, has_moved, .. } = self;
+                    *has_moved |= !fragment.is_empty();
                     let ended = fragment_of(in_hand, *taker, done, fragment, is_last)?;
                     if let Some((request, status)) = ended {
                         let response = request.response(status);
@@ -112,6 +119,12 @@ impl Operation<'_> {
                     if other != own {
                         let why = format!("response to message {other}, where {own} was asked");
                         return Err((Abort::USER, why));
+                    }
+                    if let Some(counts) = response.sub_operations {
+                        let ended = [counts.completed, counts.failed, counts.warning];
+                        let ended = ended.into_iter().map(u32::from).sum();
+                        self.has_moved |= ended > self.sub_operations_done;
+                        self.sub_operations_done = self.sub_operations_done.max(ended);
                     }
                     let comment = response.error_comment.unwrap_or_default();
                     let last = (response.status.class() != StatusClass::Pending).then(|| {
@@ -231,6 +244,8 @@ impl Requestor {
             service,
             message_id,
             in_hand: InHand::Nothing,
+            has_moved: false,
+            sub_operations_done: 0,
             out,
             done: None,
             taker,
@@ -273,7 +288,9 @@ impl Requestor {
                 _ => return Err(ClientError::PeerGone(None)),
             };
             // The clock is asked once a PDU, and a large object is silence only between its PDUs.
-            deadline = patience.map(|timeout| Instant::now() + timeout);
+            if std::mem::take(&mut operation.has_moved) {
+                deadline = patience.map(|timeout| Instant::now() + timeout);
+            }
             if let Err((abort, what)) = outcome {
                 self.abort_with(abort);
                 return Err(ClientError::Protocol(what));

@@ -162,6 +162,8 @@ struct Expected<R> {
     block: Vec<u8>,
     at: usize,
     is_over: bool,
+    /// The element of the last header is empty: its value was given out with it.
+    is_empty: bool,
 }
 
 /// What one step brings.
@@ -238,6 +240,7 @@ impl<R: Read> Expected<R> {
                 return Ok(None);
             }
             if let Some(place) = latest.header.filter(|place| !is_passed_over(place)) {
+                self.is_empty = latest.has_ended;
                 return Ok(Some(place));
             }
         }
@@ -245,12 +248,13 @@ impl<R: Read> Expected<R> {
 
     /// The value of the header that came last, through `value`.
     fn value(&mut self, value: &mut Value) -> Result<(), CompareError> {
-        loop {
+        while !self.is_empty {
             let mut latest = Latest { value: Some(value), ..Latest::default() };
             if !self.step(&mut latest)? || latest.has_ended {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }
 
@@ -363,6 +367,7 @@ impl<R: Read> Comparison<R> {
             block: Vec::new(),
             at: 0,
             is_over: false,
+            is_empty: false,
         };
         let judge = Judge { expected, ahead: None, pair: None, difference: None, error: None };
         Self { judge, came: Opened::new(came_in) }
@@ -502,6 +507,7 @@ mod tests {
             element(9, 0x1001, b"LO", b"text  "),
             element(9, 0x1002, b"SQ", &item(&element(0x10, 0x20, b"LO", b"ID"))),
             element(0x10, 0x10, b"PN", b"Doe^Jane"),
+            element(0x10, 0x20, b"LO", b""),
             element(0x28, 0x10, b"US", &[0, 2]),
             element(0x28, 0x11, b"US", &[0x20, 0]),
             element(0x7FE0, 0x10, b"OW", &[1, 2, 3, 4, 0, 0]),
@@ -525,6 +531,7 @@ mod tests {
             element(9, 0x1001, b"LO", b"text"),
             element(9, 0x1002, b"SQ", &item(&element(0x10, 0x20, b"LO", b"ID"))),
             element(0x10, 0x10, b"PN", b"Doe^Jane    "),
+            element(0x10, 0x20, b"LO", b""),
             element(0x28, 0x10, b"US", &[0, 2]),
             element(0x28, 0x11, b"US", &[0x20, 0]),
             element(0x7FE0, 0x10, b"OW", &[1, 2, 3, 4, 0, 0]),
@@ -538,6 +545,7 @@ mod tests {
             element(9, 0x1001, b"UN", b"text  "),
             element(9, 0x1002, b"UN", &item(&implicit(0x10, 0x20, b"ID"))),
             element(0x10, 0x10, b"PN", b"Doe^Jane"),
+            element(0x10, 0x20, b"LO", b""),
             element(0x28, 0x10, b"US", &[0, 2]),
             element(0x28, 0x11, b"US", &[0x20, 0]),
             element(0x7FE0, 0x10, b"OW", &[1, 2, 3, 4, 0, 0]),
@@ -550,6 +558,7 @@ mod tests {
             implicit(9, 0x1001, b"text  "),
             implicit(9, 0x1002, &item(&implicit(0x10, 0x20, b"ID"))),
             implicit(0x10, 0x10, b"Doe^Jane"),
+            implicit(0x10, 0x20, b""),
             implicit(0x28, 0x10, &[0, 2]),
             implicit(0x28, 0x11, &[0x20, 0]),
             implicit(0x7FE0, 0x10, &[1, 2, 3, 4, 0, 0]),
@@ -566,6 +575,7 @@ mod tests {
             big(9, 0x1001, b"LO", b"text  "),
             big(9, 0x1002, b"SQ", &big_item(&big(0x10, 0x20, b"LO", b"ID"))),
             big(0x10, 0x10, b"PN", b"Doe^Jane"),
+            big(0x10, 0x20, b"LO", b""),
             big(0x28, 0x10, b"US", &[2, 0]),
             big(0x28, 0x11, b"US", &[0, 0x20]),
             big(0x7FE0, 0x10, b"OW", &[2, 1, 4, 3, 0, 0]),

@@ -2,18 +2,18 @@
 //!
 //! Every series of which an object was acknowledged is listed with a C-FIND and retrieved with a C-GET.
 //! An object that the peer acknowledged and does not list, or lists and does not send, is lost; one
-//! whose data set is not, byte by byte, what was sent is altered; one that is listed or sent twice
-//! is duplicated. Objects are made or read again to be compared; of what comes nothing is kept but
+//! whose data set has an element with another value than was sent (`dataset::compare` says what an
+//! archive may encode otherwise) is altered; one that is listed or sent twice is duplicated. Objects are made or read again to be compared; of what comes nothing is kept but
 //! a few bits for each object. Called through [`Audit::start`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::query::{Answers, Asking, Came, Objects, STUDY_ROOT, context_of, identifier};
+use super::query::{Answers, Asking, Came, Objects, STUDY_ROOT, Verdict, context_of, identifier};
 use super::source::{Names, Source};
 use super::worker::{query_syntaxes, words};
 use super::{Level, Shared, start};
@@ -21,7 +21,9 @@ use crate::client::{Proposal, Requestor};
 use crate::dataset::identifier::Encoding;
 use crate::dimse::service::QueryService;
 use crate::dimse::status::{Operation, Status, StatusClass};
-use crate::limits::{LOAD_AUDIT_S_MAX, LOAD_COUNT_MAX, LOAD_FINDINGS_MAX};
+use crate::limits::{
+    LOAD_AUDIT_S_MAX, LOAD_COUNT_MAX, LOAD_FINDINGS_MAX, PRESENTATION_CONTEXTS_MAX,
+};
 use crate::uid::{Uid, UidText};
 use crate::ul::pdu::RoleSelection;
 
@@ -59,8 +61,9 @@ pub struct Report {
     pub retrieved: (u64, u64),
     /// What kept the audit from its end, in words; nothing when all was compared.
     pub incomplete: Vec<String>,
-    /// What is wrong, and the SOP Instance UID; no more than [`LOAD_FINDINGS_MAX`].
-    pub findings: Vec<(&'static str, String)>,
+    /// What is wrong, the SOP Instance UID, and of an altered object where; no more than
+    /// [`LOAD_FINDINGS_MAX`].
+    pub findings: Vec<(&'static str, String, String)>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -112,15 +115,19 @@ struct Auditor<'s> {
     /// The object that the first of `objects` is.
     first: u32,
     objects: Vec<u8>,
+    /// What of an altered object differs.
+    where_altered: HashMap<u32, String>,
     report: Report,
 }
 
-/// Notes what `came` says of the object `uid`; false if it is none of ours.
+/// Notes what `came` says of the object `uid`; false if it is none of ours, of this run or another.
 fn note(source: &Source, first: u32, objects: &mut [u8], uid: &UidText, seen: [u8; 2]) -> bool {
-    let place = source.object_named(uid).and_then(|object| object.checked_sub(first));
-    let Some(bits) = place.and_then(|place| objects.get_mut(place as usize)) else { return false };
-    let [once, twice] = seen;
-    *bits |= if *bits & once == 0 { once } else { twice };
+    let Some(object) = source.object_named(uid) else { return false };
+    let place = object.checked_sub(first);
+    if let Some(bits) = place.and_then(|place| objects.get_mut(place as usize)) {
+        let [once, twice] = seen;
+        *bits |= if *bits & once == 0 { once } else { twice };
+    }
     true
 }
 
@@ -139,7 +146,14 @@ impl<'s> Auditor<'s> {
                 *bits |= if entry.is_acknowledged() { bit::ACKNOWLEDGED } else { bit::TRIED };
             }
         }
-        Self { shared, progress, first, objects, report: Report::default() }
+        Self {
+            shared,
+            progress,
+            first,
+            objects,
+            where_altered: HashMap::new(),
+            report: Report::default(),
+        }
     }
 
     fn work(mut self) -> Report {
@@ -176,6 +190,16 @@ impl<'s> Auditor<'s> {
                 roles.push(RoleSelection { sop_class_uid: class.text(), scu: false, scp: true });
             }
         }
+        // An archive may keep what it got in another transfer syntax, as long as it is no compressed one.
+        let classes: Vec<UidText> = roles.iter().map(|role| role.sop_class_uid).collect();
+        for class in classes.into_iter().filter_map(UidText::to_uid) {
+            for syntax in query_syntaxes() {
+                let is_there = contexts.contains(&(class, vec![syntax]));
+                if !is_there && contexts.len() < PRESENTATION_CONTEXTS_MAX {
+                    contexts.push((class, vec![syntax]));
+                }
+            }
+        }
         Proposal { contexts, roles, ..plan.proposal.clone() }
     }
 
@@ -197,14 +221,22 @@ impl<'s> Auditor<'s> {
                 self.report.incomplete.push("it was stopped".into());
                 break;
             }
-            if let Err(why) = self.list(&mut requestor, find, names) {
-                self.report.incomplete.push(why);
-                return;
-            }
-            if let Some(get) = get {
-                if let Err(why) = self.retrieve(&mut requestor, get, names) {
+            let listed = match self.list(&mut requestor, find, names) {
+                Ok(unknown) => unknown,
+                Err(why) => {
                     self.report.incomplete.push(why);
                     return;
+                }
+            };
+            self.report.unknown += listed;
+            if let Some(get) = get {
+                match self.retrieve(&mut requestor, get, names) {
+                    // The same objects, as far as they were listed.
+                    Ok(unknown) => self.report.unknown += unknown.saturating_sub(listed),
+                    Err(why) => {
+                        self.report.incomplete.push(why);
+                        return;
+                    }
                 }
             }
             self.progress[0].fetch_add(1, Ordering::Relaxed);
@@ -219,7 +251,7 @@ impl<'s> Auditor<'s> {
         requestor: &mut Requestor,
         (context_id, encoding): (u8, Encoding),
         names: &Names,
-    ) -> Result<(), String> {
+    ) -> Result<u64, String> {
         let source = &self.shared.plan.source;
         let asked = identifier(Level::Image, names, Asking::List, encoding);
         let (first, objects) = (self.first, &mut self.objects);
@@ -233,8 +265,7 @@ impl<'s> Auditor<'s> {
         let last = requestor
             .operate(QueryService::Find, context_id, None, &asked, &mut answers)
             .map_err(|error| format!("find: {}", words(&error)))?;
-        self.report.unknown += unknown;
-        successful(last.status, Operation::Find, "find")
+        successful(last.status, Operation::Find, "find").map(|()| unknown)
     }
 
     fn retrieve(
@@ -242,11 +273,12 @@ impl<'s> Auditor<'s> {
         requestor: &mut Requestor,
         (context_id, encoding): (u8, Encoding),
         names: &Names,
-    ) -> Result<(), String> {
+    ) -> Result<u64, String> {
         let source = &self.shared.plan.source;
         let asked = identifier(Level::Series, names, Asking::Retrieve, encoding);
         let (first, objects) = (self.first, &mut self.objects);
         let (mut unknown, mut count, mut bytes) = (0, 0, 0);
+        let (mut altered, mut not_compared) = (Vec::new(), None);
         let mut each = |came: Came| {
             count += 1;
             bytes += came.bytes;
@@ -258,26 +290,34 @@ impl<'s> Auditor<'s> {
                 unknown += 1;
                 return;
             }
-            let Some(object) = source.object_named(&uid) else { return };
-            let is_same = came.syntax.is_some_and(|syntax| {
-                source.digest(object, &syntax).is_ok_and(|digest| digest == came.digest)
-            });
-            if let Some(bits) = objects.get_mut((object - first) as usize).filter(|_| !is_same) {
-                *bits |= bit::ALTERED;
+            let place = source.object_named(&uid).and_then(|object| object.checked_sub(first));
+            let Some(place) = place else { return };
+            let object = first + place;
+            match (came.verdict, objects.get_mut(place as usize)) {
+                (Verdict::Differs(what), Some(bits)) => {
+                    *bits |= bit::ALTERED;
+                    if altered.len() < LOAD_FINDINGS_MAX {
+                        altered.push((object, what));
+                    }
+                }
+                (Verdict::NotCompared(why), _) => not_compared = not_compared.take().or(why),
+                _ => {}
             }
         };
         let left = u64::from(LOAD_COUNT_MAX);
-        let mut taker = Objects::new(requestor, true, left, &mut each);
+        let mut taker = Objects::new(requestor, Some(source), left, &mut each);
         let last = requestor
             .operate(QueryService::Get, context_id, None, &asked, &mut taker)
             .map_err(|error| format!("get: {}", words(&error)))?;
-        self.report.unknown += unknown;
         self.report.retrieved.0 += count;
         self.report.retrieved.1 += bytes;
+        let room = LOAD_FINDINGS_MAX.saturating_sub(self.where_altered.len());
+        self.where_altered.extend(altered.into_iter().take(room));
+        self.report.incomplete.extend(not_compared.filter(|_| self.report.incomplete.len() < 20));
         match last.status.class() {
             // What did not come is missed below, by its name.
-            StatusClass::Warning => Ok(()),
-            _ => successful(last.status, Operation::Get, "get"),
+            StatusClass::Warning => Ok(unknown),
+            _ => successful(last.status, Operation::Get, "get").map(|()| unknown),
         }
     }
 
@@ -294,7 +334,8 @@ impl<'s> Auditor<'s> {
                 if report.findings.len() < LOAD_FINDINGS_MAX {
                     let uid = self.shared.plan.source.names(object).instance;
                     let uid = String::from_utf8_lossy(uid.as_bytes()).into_owned();
-                    report.findings.push((what, uid));
+                    let altered = self.where_altered.get(&object).filter(|_| what == "altered");
+                    report.findings.push((what, uid, altered.cloned().unwrap_or_default()));
                 }
             };
             let is_there = has(bit::LISTED | bit::CAME);
@@ -352,7 +393,7 @@ mod tests {
                 (lost as u64, lost as u64)
             );
             assert_eq!(auditor.report.findings.len(), named);
-            assert!(auditor.report.findings.iter().all(|(what, _)| *what == "lost"));
+            assert!(auditor.report.findings.iter().all(|(what, ..)| *what == "lost"));
         }
     }
 }

@@ -169,6 +169,12 @@ impl Shared {
         }
     }
 
+    /// Of a plan of which nothing is done: what an earlier run did is entered, and audited.
+    pub fn at_rest(plan: Plan) -> Arc<Self> {
+        let stores = plan.count;
+        Arc::new(Self::new(plan, stores))
+    }
+
     /// Waits until no thread is at work, at most `patience`; true if so. Whoever waits also stops
     /// threads whose time is over, which a peer that never ends would keep for ever.
     pub fn wait(&self, patience: Duration) -> bool {
@@ -280,9 +286,10 @@ impl Tally {
 }
 
 /// Why no further operation began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndedBy {
     /// All were done.
+    #[default]
     Count,
     /// The time was over.
     Duration,
@@ -293,7 +300,7 @@ pub enum EndedBy {
 }
 
 /// A run that has ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// What was counted.
     pub tally: Tally,

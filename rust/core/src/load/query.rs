@@ -2,12 +2,15 @@
 //!
 //! Source: PS3.4 §C.4.1.3, §C.6.2. Called by `worker` and `audit`.
 
+use std::io::{self, Read};
+
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Level;
-use super::source::Names;
+use super::source::{Names, Source};
 use crate::client::Requestor;
 use crate::client::operate::Taker;
+use crate::dataset::compare::{CompareError, Comparison};
 use crate::dataset::identifier::{Encoding, Item, Writer};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dimse::service::StoreRequest;
@@ -118,8 +121,19 @@ impl Taker for Answers<'_> {
     }
 }
 
+/// What is said of an object that came, beside the one that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it was not compared, and why if it should have been.
+    NotCompared(Option<String>),
+    /// Every element has the value that was sent.
+    Same,
+    /// One has not; which.
+    Differs(String),
+}
+
 /// An object that came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Came {
     /// SOP Instance UID of the request, if it has one.
     pub instance: Option<UidText>,
@@ -127,34 +141,95 @@ pub struct Came {
     pub syntax: Option<Uid>,
     /// Length of its data set.
     pub bytes: u64,
-    /// Digest of its data set; 0 where none was asked for.
-    pub digest: u64,
+    /// Whether it is as it was.
+    pub verdict: Verdict,
+}
+
+impl Came {
+    const NOTHING: Self =
+        Self { instance: None, syntax: None, bytes: 0, verdict: Verdict::NotCompared(None) };
+}
+
+/// An object beside the one that was sent.
+struct Beside {
+    object: u32,
+    syntax: Uid,
+    comparison: Comparison<Box<dyn Read>>,
+    /// For an object of ours that is no data set: it can come back byte by byte only.
+    digest: Xxh3,
 }
 
 /// Takes the objects of a C-GET. Nothing of them is kept.
 pub struct Objects<'a> {
     syntaxes: Vec<(u8, Uid)>,
-    digest: Option<Xxh3>,
+    /// What they are compared with, if they are.
+    source: Option<&'a Source>,
     in_hand: Came,
+    beside: Option<Beside>,
     left: u64,
     each: &'a mut dyn FnMut(Came),
 }
 
 impl<'a> Objects<'a> {
-    /// Tells `each` of every object; `left` more than that are the peer's fault.
+    /// Tells `each` of every object, compared with that of `source` where one is given; `left` more
+    /// than that are the peer's fault.
     pub fn new(
         requestor: &Requestor,
-        has_digest: bool,
+        source: Option<&'a Source>,
         left: u64,
         each: &'a mut dyn FnMut(Came),
     ) -> Self {
         let contexts = requestor.contexts().iter();
         Self {
             syntaxes: contexts.filter_map(|one| Some((one.id, one.transfer_syntax?))).collect(),
-            digest: has_digest.then(Xxh3::new),
-            in_hand: Came { instance: None, syntax: None, bytes: 0, digest: 0 },
+            source,
+            in_hand: Came::NOTHING,
+            beside: None,
             left,
             each,
+        }
+    }
+
+    /// Puts what was sent beside what begins to come.
+    fn put_beside(&mut self) -> Option<Beside> {
+        let (source, syntax) = (self.source?, self.in_hand.syntax?);
+        let object = source.object_named(&self.in_hand.instance?)?;
+        match source.stored(object) {
+            Ok((stored, stored_in)) => Some(Beside {
+                object,
+                syntax,
+                comparison: Comparison::new(
+                    stored,
+                    TransferSyntax::of(&stored_in),
+                    TransferSyntax::of(&syntax),
+                ),
+                digest: Xxh3::new(),
+            }),
+            Err(error) => {
+                self.in_hand.verdict = unreadable(&error);
+                None
+            }
+        }
+    }
+}
+
+fn unreadable(error: &io::Error) -> Verdict {
+    Verdict::NotCompared(Some(format!("an object that was sent cannot be read again: {error}")))
+}
+
+impl Beside {
+    fn verdict(self, source: Option<&Source>) -> Verdict {
+        match self.comparison.finish() {
+            Ok(None) => Verdict::Same,
+            Ok(Some(difference)) => Verdict::Differs(difference.to_string()),
+            Err(CompareError::Io(error)) => unreadable(&error),
+            Err(CompareError::Expected(error)) => {
+                let digest = source.map(|source| source.digest(self.object, &self.syntax));
+                match digest {
+                    Some(Ok(digest)) if digest == self.digest.digest() => Verdict::Same,
+                    _ => Verdict::Differs(format!("what was sent is no data set: {error}")),
+                }
+            }
         }
     }
 }
@@ -169,25 +244,28 @@ impl Taker for Objects<'_> {
     fn object(&mut self, context_id: u8, request: &StoreRequest) {
         let syntax = self.syntaxes.iter().find(|(id, _)| *id == context_id).map(|(_, uid)| *uid);
         let instance = request.affected_sop_instance_uid;
-        self.in_hand = Came { instance, syntax, bytes: 0, digest: 0 };
-        if let Some(digest) = &mut self.digest {
-            digest.reset();
-        }
+        self.in_hand = Came { instance, syntax, ..Came::NOTHING };
+        self.beside = self.put_beside();
     }
 
     fn fragment(&mut self, bytes: &[u8]) {
         self.in_hand.bytes += bytes.len() as u64;
-        if let Some(digest) = &mut self.digest {
-            digest.update(bytes);
+        if let Some(beside) = &mut self.beside {
+            beside.comparison.feed(bytes);
+            beside.digest.update(bytes);
         }
     }
 
     fn object_end(&mut self) -> Status {
+        let beside = self.beside.take();
         // More than there can be is refused; the peer may go on, and nothing is kept of it.
         let Some(left) = self.left.checked_sub(1) else { return Status::OUT_OF_RESOURCES };
         self.left = left;
-        self.in_hand.digest = self.digest.as_ref().map_or(0, Xxh3::digest);
-        (self.each)(self.in_hand);
+        let mut came = std::mem::replace(&mut self.in_hand, Came::NOTHING);
+        if let Some(beside) = beside {
+            came.verdict = beside.verdict(self.source);
+        }
+        (self.each)(came);
         Status::SUCCESS
     }
 }
@@ -218,9 +296,9 @@ mod tests {
         assert_eq!(count, left);
         let mut count = 0_u64;
         let mut each = |_: Came| count += 1;
-        let in_hand = Came { instance: None, syntax: None, bytes: 0, digest: 0 };
-        let (syntaxes, digest) = (Vec::new(), None);
-        let mut objects = Objects { syntaxes, digest, in_hand, left, each: &mut each };
+        let (syntaxes, in_hand) = (Vec::new(), Came::NOTHING);
+        let mut objects =
+            Objects { syntaxes, source: None, in_hand, beside: None, left, each: &mut each };
         assert!((0..left).all(|_| objects.object_end() == Status::SUCCESS));
         assert_eq!(objects.object_end(), Status::OUT_OF_RESOURCES);
         assert_eq!(count, left);

@@ -279,6 +279,22 @@ impl Source {
         }
     }
 
+    /// The data set of an object as it is without being asked for another, and its transfer syntax.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn stored(&self, object: u32) -> io::Result<(Box<dyn Read>, Uid)> {
+        let syntax = match self {
+            Self::Recipe(_) => Uid::known(EXPLICIT_VR_LITTLE_ENDIAN),
+            Self::Files { files, .. } => {
+                files.get(object as usize).ok_or(io::ErrorKind::NotFound)?.instance.transfer_syntax
+            }
+        };
+        let (_, stream) = self.data_set(object, &syntax)?;
+        Ok((stream, syntax))
+    }
+
     /// The digest of an object's data set in a transfer syntax.
     ///
     /// # Errors

@@ -393,13 +393,13 @@ impl Worker {
             data_set_type: DataSetType::Present,
         };
         let (sent, bytes) = if small_object(source, object, &syntax, buffer) {
-            enter(Entry::Unanswered);
+            enter(Entry::InHand);
             let sent = requestor.begin_store(id, &request, DataSet::Memory(buffer));
             (sent, buffer.len() as u64)
         } else {
             match source.data_set(object, &syntax) {
                 Ok((bytes, mut stream)) => {
-                    enter(Entry::Unanswered);
+                    enter(Entry::InHand);
                     let data_set = DataSet::Stream(&mut stream);
                     (requestor.begin_store(id, &request, data_set), bytes)
                 }
@@ -418,7 +418,10 @@ impl Worker {
                 enter(Entry::Unsent);
                 Done::failed(words(&error))
             }
-            Err(error) => Done::lost(&error),
+            Err(error) => {
+                enter(Entry::Unanswered);
+                Done::lost(&error)
+            }
         }
     }
 
@@ -478,7 +481,7 @@ impl Worker {
             strange += u64::from(!is_right);
         };
         let left = LOAD_OPERATION_OBJECTS_MAX;
-        let mut taker = Objects::new(requestor, false, left, &mut each);
+        let mut taker = Objects::new(requestor, None, left, &mut each);
         let result = requestor.operate(service, context_id, destination, &asked, &mut taker);
         let last = match result {
             Ok(last) => last,

@@ -1,16 +1,17 @@
 //! A packet capture as entries: who reads one needs no recorder.
 //!
 //! Source: the file formats of libpcap ("classic" pcap in both byte orders, with micro- or nanoseconds)
-//! and pcapng (draft-ietf-opsawg-pcapng: section, interface, enhanced and simple packet blocks);
-//! Ethernet with VLAN tags, Linux cooked (both versions), BSD loopback and raw IP; IPv4, IPv6 with
-//! extension headers. Packets become the bytes of connections in `reassembly`. Fragments of IP are not
-//! joined: what was in them is missing, and told. Every length is compared with what is there before
-//! it is used. Called by `recording::source`.
+//! and pcapng (draft-ietf-opsawg-pcapng: sections, interfaces, enhanced, simple and old packet blocks);
+//! Ethernet and Linux cooked (both versions) with VLAN tags, BSD loopback and raw IP; IPv4, IPv6 with
+//! extension headers. Fragments of IP are joined in `fragments`; packets become the bytes of connections
+//! in `reassembly`. Every length is compared with what is there before it is used. Called by
+//! `recording::source`.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use super::file::{Step, read_up_to};
+use super::fragments::{Fragment, Fragments, Key};
 use super::reassembly::{Reassembly, Segment};
 use super::{Moment, Notice};
 use crate::limits::{CAPTURE_BLOCK_BYTES_MAX, CAPTURE_INTERFACES_MAX, CAPTURE_PACKET_BYTES_MAX};
@@ -49,7 +50,9 @@ pub struct Capture<R> {
     reassembly: Reassembly,
     first_ns: Option<u64>,
     last_ns: u64,
-    fragments: u64,
+    fragments: Fragments,
+    /// Fragments that are cut.
+    cut_fragments: u64,
     others: u64,
 }
 
@@ -136,7 +139,8 @@ impl<R: Read> Capture<R> {
             reassembly: Reassembly::default(),
             first_ns: None,
             last_ns: 0,
-            fragments: 0,
+            fragments: Fragments::default(),
+            cut_fragments: 0,
             others: 0,
         }
     }
@@ -173,9 +177,15 @@ impl<R: Read> Capture<R> {
         let steps = &mut self.steps;
         self.reassembly.finish(at, &mut |entry| steps.push_back(Step::Entry(entry)));
         let mut told: Vec<Notice> = notice.into_iter().collect();
+        let missing = self.reassembly.missing();
+        told.extend((missing > 0).then_some(Notice::Missing { bytes: missing }));
         told.extend(self.reassembly.notices().into_iter().map(Notice::Capture));
-        if self.fragments > 0 {
-            let text = format!("{} fragments of IP packets were not joined", self.fragments);
+        let fragments = self.fragments.lost() + self.cut_fragments;
+        if fragments > 0 {
+            let text = format!(
+                "{fragments} fragments of IP packets were not joined: others are missing, or they do not \
+                 fit together"
+            );
             told.push(Notice::Capture(text));
         }
         if self.others > 0 {
@@ -233,8 +243,7 @@ impl<R: Read> Capture<R> {
         }
         let kind = u32_at(&header, 0, is_big).unwrap_or_default();
         if kind == SECTION {
-            let why = "a second section, which is not read";
-            return Ok(Next::EndWith(Notice::Unreadable { offset, why }));
+            return self.section(offset, &header);
         }
         let length = u32_at(&header, 4, is_big).unwrap_or_default() as usize;
         if !(12..=CAPTURE_BLOCK_BYTES_MAX).contains(&length) || length % 4 != 0 {
@@ -254,8 +263,14 @@ impl<R: Read> Capture<R> {
             1 if interfaces.len() < CAPTURE_INTERFACES_MAX => {
                 interfaces.push(interface_of(&body, is_big));
             }
-            6 => {
-                let number = u32_at(&body, 0, is_big).unwrap_or(u32::MAX) as usize;
+            // Enhanced, and the packet block that came before it.
+            2 | 6 => {
+                let number = if kind == 6 {
+                    u32_at(&body, 0, is_big)
+                } else {
+                    u16_at(&body, 0, is_big).map(u32::from)
+                };
+                let number = number.unwrap_or(u32::MAX) as usize;
                 let interface = interfaces.get(number).copied();
                 let high = u32_at(&body, 4, is_big).unwrap_or_default();
                 let low = u32_at(&body, 8, is_big).unwrap_or_default();
@@ -282,6 +297,36 @@ impl<R: Read> Capture<R> {
         Ok(Next::More)
     }
 
+    /// The head of a further section: files may stand behind one another, each with a byte order and
+    /// interfaces of its own.
+    fn section(&mut self, offset: u64, header: &[u8; 8]) -> io::Result<Next> {
+        let mut magic = [0; 4];
+        if read_up_to(&mut self.input, &mut magic)? < magic.len() {
+            return Ok(Next::EndWith(Notice::Cut { offset }));
+        }
+        let is_big = match u32::from_be_bytes(magic) {
+            BYTE_ORDER => true,
+            order if order.swap_bytes() == BYTE_ORDER => false,
+            _ => {
+                let why = "a section whose byte order is none";
+                return Ok(Next::EndWith(Notice::Unreadable { offset, why }));
+            }
+        };
+        let length = u32_at(header, 4, is_big).unwrap_or_default() as usize;
+        if !(28..=CAPTURE_BLOCK_BYTES_MAX).contains(&length) || length % 4 != 0 {
+            let why = "a block whose length none may have";
+            return Ok(Next::EndWith(Notice::Unreadable { offset, why }));
+        }
+        let mut rest = vec![0; length - 12];
+        let count = read_up_to(&mut self.input, &mut rest)?;
+        self.offset += 12 + count as u64;
+        if count < rest.len() {
+            return Ok(Next::EndWith(Notice::Cut { offset }));
+        }
+        self.format = Format::Blocks { is_big, interfaces: Vec::new() };
+        Ok(Next::More)
+    }
+
     /// A link layer frame.
     fn frame(&mut self, link: u32, frame: &[u8], ns: u64) {
         // Clocks of captures go back now and then; entries do not.
@@ -289,16 +334,27 @@ impl<R: Read> Capture<R> {
         self.first_ns.get_or_insert(self.last_ns);
         let at = self.moment(self.last_ns);
         match ip_of(link, frame).map_or(Layer::Other, segment_of) {
-            Layer::Segment(segment) => {
-                let steps = &mut self.steps;
-                self.reassembly.take(&segment, at, &mut |entry| {
-                    steps.push_back(Step::Entry(entry));
-                });
+            Layer::Segment(segment) => self.segment(&segment, at),
+            Layer::Fragment(fragment) => {
+                let Some(payload) = self.fragments.take(&fragment, at.wall_ns) else { return };
+                let Key { from, to, protocol, .. } = fragment.key;
+                match upper(from, to, protocol, &payload) {
+                    Layer::Segment(segment) => self.segment(&segment, at),
+                    Layer::Foreign => {}
+                    _ => self.others += 1,
+                }
             }
-            Layer::Fragment => self.fragments += 1,
+            Layer::CutFragment => self.cut_fragments += 1,
             Layer::Foreign => {}
             Layer::Other => self.others += 1,
         }
+    }
+}
+
+impl<R> Capture<R> {
+    fn segment(&mut self, segment: &Segment<'_>, at: Moment) {
+        let steps = &mut self.steps;
+        self.reassembly.take(segment, at, &mut |entry| steps.push_back(Step::Entry(entry)));
     }
 }
 
@@ -345,25 +401,30 @@ fn ip_of(link: u32, frame: &[u8]) -> Option<&[u8]> {
     match link {
         // Family first, in the byte order of who captured; the packet itself says its version.
         0 | 108 => frame.get(4..),
-        1 => {
-            let mut at = 12;
-            // IEEE 802.1Q and 802.1ad, as many as there are.
-            while matches!(u16_at(frame, at, true)?, 0x8100 | 0x88A8 | 0x9100) {
-                at += 4;
-            }
-            frame.get(at + 2..)
-        }
+        1 => untagged(frame, 12, 14),
         12 | 14 | 101 | 228 | 229 => Some(frame),
-        113 => frame.get(16..),
-        276 => frame.get(20..),
+        113 => untagged(frame, 14, 16),
+        276 => untagged(frame, 0, 20),
         _ => None,
     }
+}
+
+/// What stands behind the link's header, whose protocol stands at `kind`, and the tags of IEEE 802.1Q
+/// and 802.1ad, as many as there are.
+fn untagged(frame: &[u8], mut kind: usize, mut at: usize) -> Option<&[u8]> {
+    while matches!(u16_at(frame, kind, true)?, 0x8100 | 0x88A8 | 0x9100) {
+        kind = at + 2;
+        at += 4;
+    }
+    frame.get(at..)
 }
 
 enum Layer<'a> {
     Segment(Segment<'a>),
     /// A part of an IP packet.
-    Fragment,
+    Fragment(Fragment<'a>),
+    /// Not even all of that.
+    CutFragment,
     /// Not TCP.
     Foreign,
     /// Not IP, or broken.
@@ -377,66 +438,88 @@ fn segment_of(packet: &[u8]) -> Layer<'_> {
         Some(6) => ipv6(packet),
         _ => return Layer::Foreign,
     };
-    match parsed {
-        Some(Ok((from, to, bytes))) => tcp(from, to, bytes).map_or(Layer::Other, Layer::Segment),
-        Some(Err(layer)) => layer,
-        None => Layer::Other,
-    }
+    parsed.unwrap_or(Layer::Other)
 }
 
-type Ip<'a> = Option<Result<(IpAddr, IpAddr, &'a [u8]), Layer<'a>>>;
-
-fn ipv4(packet: &[u8]) -> Ip<'_> {
+fn ipv4(packet: &[u8]) -> Option<Layer<'_>> {
     let header = usize::from(packet.first()? & 0xF) * 4;
     let total = usize::from(u16_at(packet, 2, true)?);
+    let identification = u32::from(u16_at(packet, 4, true)?);
     let fragment = u16_at(packet, 6, true)?;
     let protocol = *packet.get(9)?;
     let from = IpAddr::from(*packet.get(12..)?.first_chunk::<4>()?);
     let to = IpAddr::from(*packet.get(16..)?.first_chunk::<4>()?);
-    if protocol != 6 {
-        return Some(Err(Layer::Foreign));
-    }
-    if fragment & 0x3FFF != 0 {
-        return Some(Err(Layer::Fragment));
+    if protocol != TCP {
+        return Some(Layer::Foreign);
     }
     // 0 where the network card cuts packets; padding of short frames is no payload.
     let end = if total == 0 { packet.len() } else { total.min(packet.len()) };
     if header < 20 {
         return None;
     }
-    Some(Ok((from, to, packet.get(header..end)?)))
+    let bytes = packet.get(header..end)?;
+    if fragment & 0x3FFF == 0 {
+        return Some(upper(from, to, protocol, bytes));
+    }
+    if total > packet.len() {
+        return Some(Layer::CutFragment);
+    }
+    let key = Key { from, to, identification, protocol };
+    let (offset, has_more) = (usize::from(fragment & 0x1FFF) * 8, fragment & 0x2000 != 0);
+    Some(Layer::Fragment(Fragment { key, offset, has_more, bytes }))
 }
 
-fn ipv6(packet: &[u8]) -> Ip<'_> {
+fn ipv6(packet: &[u8]) -> Option<Layer<'_>> {
     let length = usize::from(u16_at(packet, 4, true)?);
-    let mut next = *packet.get(6)?;
+    let next = *packet.get(6)?;
     let from = IpAddr::from(*packet.get(8..)?.first_chunk::<16>()?);
     let to = IpAddr::from(*packet.get(24..)?.first_chunk::<16>()?);
     let end = if length == 0 { packet.len() } else { (40 + length).min(packet.len()) };
-    let mut at = 40;
+    let layer = upper(from, to, next, packet.get(40..end)?);
+    let is_cut = 40 + length > packet.len() && matches!(layer, Layer::Fragment(_));
+    Some(if is_cut { Layer::CutFragment } else { layer })
+}
+
+/// Protocol numbers.
+const TCP: u8 = 6;
+const FRAGMENT: u8 = 44;
+
+/// What is in a payload, behind the extension headers of IPv6 (RFC 8200 §4).
+fn upper(from: IpAddr, to: IpAddr, mut next: u8, mut bytes: &[u8]) -> Layer<'_> {
     // Each extension header has eight bytes at least, so this ends.
     loop {
-        match next {
-            6 => return Some(Ok((from, to, packet.get(at..end)?))),
-            0 | 43 | 60 => {
-                next = *packet.get(at)?;
-                at += 8 + usize::from(*packet.get(at + 1)?) * 8;
+        let Some(header) = bytes.first_chunk::<8>().filter(|_| next != TCP) else {
+            return match next {
+                TCP => tcp(from, to, bytes).map_or(Layer::Other, Layer::Segment),
+                0 | 43 | 60 | FRAGMENT => Layer::Other,
+                _ => Layer::Foreign,
+            };
+        };
+        let [after, length, high, low, a, b, c, d] = *header;
+        let skipped = match next {
+            0 | 43 | 60 => 8 + usize::from(length) * 8,
+            FRAGMENT => 8,
+            _ => return Layer::Foreign,
+        };
+        bytes = bytes.get(skipped..).unwrap_or_default();
+        let place = u16::from_be_bytes([high, low]);
+        // One that is alone is whole (RFC 6946).
+        if next == FRAGMENT && place & 0xFFF9 != 0 {
+            let identification = u32::from_be_bytes([a, b, c, d]);
+            if !matches!(after, TCP | 0 | 43 | 60) {
+                return Layer::Foreign;
             }
-            44 => {
-                if u16_at(packet, at + 2, true)? & 0xFFF9 != 0 {
-                    return Some(Err(Layer::Fragment));
-                }
-                next = *packet.get(at)?;
-                at += 8;
-            }
-            _ => return Some(Err(Layer::Foreign)),
+            let key = Key { from, to, identification, protocol: after };
+            let (offset, has_more) = (usize::from(place & 0xFFF8), place & 1 != 0);
+            return Layer::Fragment(Fragment { key, offset, has_more, bytes });
         }
+        next = after;
     }
 }
 
 fn tcp(from: IpAddr, to: IpAddr, bytes: &[u8]) -> Option<Segment<'_>> {
     let (source, target) = (u16_at(bytes, 0, true)?, u16_at(bytes, 2, true)?);
-    let sequence = u32_at(bytes, 4, true)?;
+    let (sequence, acknowledged) = (u32_at(bytes, 4, true)?, u32_at(bytes, 8, true)?);
     let header = usize::from(*bytes.get(12)? >> 4) * 4;
     let flags = *bytes.get(13)?;
     if header < 20 {
@@ -449,6 +532,7 @@ fn tcp(from: IpAddr, to: IpAddr, bytes: &[u8]) -> Option<Segment<'_>> {
         is_syn: flags & 2 != 0,
         is_fin: flags & 1 != 0,
         is_rst: flags & 4 != 0,
+        acknowledged: (flags & 16 != 0).then_some(acknowledged),
         bytes: bytes.get(header..)?,
     })
 }
@@ -581,16 +665,6 @@ mod tests {
             let vlan = [&[0; 12][..], &[0x81, 0, 0, 5], kind, ip];
             vlan.concat()
         };
-        let talk = |wrap: &dyn Fn(&[u8]) -> Vec<u8>| {
-            [
-                wrap(&segment(A, B, 99, 2, b"")),
-                wrap(&segment(B, A, 500, 0x12, b"")),
-                wrap(&segment(A, B, 100, 0x10, RQ)),
-                wrap(&segment(B, A, 501, 0x10, b"answer")),
-                wrap(&segment(A, B, 110, 0x11, b"")),
-                wrap(&segment(B, A, 507, 0x11, b"")),
-            ]
-        };
         let wraps: [(u32, Wrap<'_>); 9] = [
             (101, &over_ipv4),
             (101, &over_ipv6),
@@ -619,6 +693,169 @@ mod tests {
                 assert_eq!(entries[0].at.wall_ns / 1_000_000_000, 1_700_000_000);
             }
         }
+    }
+
+    /// A conversation of six packets.
+    fn talk(wrap: Wrap<'_>) -> Vec<Vec<u8>> {
+        vec![
+            wrap(&segment(A, B, 99, 2, b"")),
+            wrap(&segment(B, A, 500, 0x12, b"")),
+            wrap(&segment(A, B, 100, 0x10, RQ)),
+            wrap(&segment(B, A, 501, 0x10, b"answer")),
+            wrap(&segment(A, B, 110, 0x11, b"")),
+            wrap(&segment(B, A, 507, 0x11, b"")),
+        ]
+    }
+
+    fn is_talk(file: &[u8]) {
+        let (entries, notices) = read(file);
+        assert_eq!(notices, []);
+        assert_eq!(bytes_of(&entries, Side::Requestor), RQ);
+        assert_eq!(bytes_of(&entries, Side::Acceptor), b"answer");
+        assert!(matches!(entries.last().unwrap().what, What::Over(..)), "{entries:?}");
+    }
+
+    /// Tags of VLANs, one or two, behind every link that may have them.
+    #[test]
+    fn tagged_frames() {
+        let tags: [&[u8]; 3] = [
+            &[8, 0],
+            &[0x81, 0, 0, 5, 8, 0],
+            &[0x88, 0xA8, 0, 7, 0x81, 0, 0, 5, 8, 0],
+        ];
+        for tag in tags {
+            let (kind, rest) = tag.split_at(2);
+            is_talk(&pcap(1, &talk(&|tcp| [&[0; 12][..], tag, &over_ipv4(tcp)].concat())));
+            is_talk(&pcap(113, &talk(&|tcp| [&[0; 14][..], tag, &over_ipv4(tcp)].concat())));
+            let cooked = |tcp: &[u8]| [kind, &[0; 18][..], rest, &over_ipv4(tcp)].concat();
+            is_talk(&pcapng(276, &talk(&cooked)));
+        }
+    }
+
+    /// Classic files in both byte orders, with micro- and nanoseconds, mean the same times.
+    #[test]
+    fn byte_orders_and_clocks() {
+        let frames = talk(&over_ipv4);
+        for (magic, is_nano) in [(0xA1B2_C3D4_u32, false), (0xA1B2_3C4D, true)] {
+            for is_big in [false, true] {
+                let number =
+                    |n: u32| if is_big { n.to_be_bytes() } else { n.to_le_bytes() }.to_vec();
+                let version = if is_big { [0, 2, 0, 4] } else { [2, 0, 4, 0] };
+                let mut file = [number(magic), version.to_vec(), vec![0; 8], number(65535)].concat();
+                // The upper bits of the link type say something about checksums.
+                file.extend(number(0x2400_0065));
+                for frame in &frames {
+                    file.extend(number(1_700_000_000));
+                    file.extend(number(if is_nano { 7_000 } else { 7 }));
+                    file.extend(number(frame.len() as u32));
+                    file.extend(number(frame.len() as u32));
+                    file.extend(frame);
+                }
+                is_talk(&file);
+                assert_eq!(read(&file).0[0].at.wall_ns, 1_700_000_000_000_007_000);
+            }
+        }
+    }
+
+    /// pcapng in big endian, several files behind one another, and packet blocks of the old kind.
+    #[test]
+    fn sections_and_old_blocks() {
+        let mut big = Vec::new();
+        let mut block = |kind: u32, body: &[u8]| {
+            let padding = body.len().next_multiple_of(4) - body.len();
+            let length = ((12 + body.len() + padding) as u32).to_be_bytes();
+            let parts = [&kind.to_be_bytes()[..], &length, body, &vec![0; padding], &length];
+            big.extend(parts.concat());
+        };
+        let section = [&BYTE_ORDER.to_be_bytes()[..], &[0, 1, 0, 0], &[0xFF; 8]].concat();
+        block(SECTION, &section);
+        block(1, &[0, 101, 0, 0, 0, 0, 0, 0]);
+        for frame in talk(&over_ipv6) {
+            let length = (frame.len() as u32).to_be_bytes();
+            let head = [&[0; 4][..], &[0, 6, 10, 0, 0, 0, 0, 0], &length, &length].concat();
+            block(2, &[&head[..], &frame].concat());
+        }
+        is_talk(&big);
+        // Four conversations: the byte order and the interfaces are each section's own.
+        let little = pcapng(101, &talk(&over_ipv4));
+        let (entries, notices) = read(&[&little[..], &big, &little, &big].concat());
+        assert_eq!(notices, []);
+        assert_eq!(entries.iter().map(|entry| entry.connection).max(), Some(4));
+        assert_eq!(bytes_of(&entries, Side::Acceptor), b"answer".repeat(4));
+        for cut in [little.len() + 3, little.len() + 10, little.len() + 20] {
+            let (_, notices) = read(&[&little[..], &big].concat()[..cut]);
+            assert_eq!(notices, [Notice::Cut { offset: little.len() as u64 }], "{cut}");
+        }
+        let mut wrong = [&little[..], &big].concat();
+        wrong[little.len() + 8] ^= 1;
+        assert!(read(&wrong).1[0].is_damage());
+    }
+
+    /// An IP packet in fragments of so many bytes.
+    fn in_fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
+        let is_ipv6 = packet[0] >> 4 == 6;
+        let (head, payload) = packet.split_at(if is_ipv6 { 40 } else { 20 });
+        let count = payload.len().div_ceil(size);
+        let fragment = |(number, part): (usize, &[u8])| {
+            let place = (number * size) as u16;
+            let has_more = number + 1 < count;
+            let mut head = head.to_vec();
+            if is_ipv6 {
+                let extension = [head[6], 0, 0, 0, 1, 2, 3, 4];
+                head[6] = FRAGMENT;
+                head[4..6].copy_from_slice(&(8 + part.len() as u16).to_be_bytes());
+                head.extend(extension);
+                head[42..44].copy_from_slice(&(place | u16::from(has_more)).to_be_bytes());
+            } else {
+                head[2..4].copy_from_slice(&(20 + part.len() as u16).to_be_bytes());
+                let place = place / 8 | u16::from(has_more) << 13;
+                head[6..8].copy_from_slice(&place.to_be_bytes());
+            }
+            [&head[..], part].concat()
+        };
+        payload.chunks(size).enumerate().map(fragment).collect()
+    }
+
+    /// Fragments of both versions, in any order, are the packet that they were; what is missing is told.
+    #[test]
+    fn fragments_are_joined() {
+        for over in [&over_ipv4 as Wrap<'_>, &over_ipv6] {
+            let long: Vec<u8> = (0..5000_u32).map(|n| n as u8).collect();
+            let request = [RQ, &long].concat();
+            let mut pieces = in_fragments(&over(&segment(A, B, 100, 0x10, &request)), 1480);
+            assert_eq!(pieces.len(), 4);
+            let begin = [over(&segment(A, B, 99, 2, b"")), over(&segment(B, A, 500, 0x12, b""))];
+            for _ in 0..4 {
+                pieces.rotate_left(1);
+                let (entries, notices) = read(&pcap(101, &[&begin[..], &pieces].concat()));
+                assert_eq!((bytes_of(&entries, Side::Requestor), notices), (request.clone(), vec![]));
+            }
+            let without = [&begin[..], &pieces[1..]].concat();
+            let (entries, notices) = read(&pcap(101, &without));
+            assert_eq!(bytes_of(&entries, Side::Requestor), b"");
+            assert!(notices[0].to_string().starts_with("3 fragments of IP packets were not joined"));
+            // Cut by whoever captured.
+            let mut cut = pieces.clone();
+            cut[2].truncate(100);
+            let (_, notices) = read(&pcap(101, &[&begin[..], &cut].concat()));
+            assert!(notices[0].to_string().starts_with("4 fragments"), "{notices:?}");
+        }
+    }
+
+    /// Of segments that overlap with other bytes the first ones count, however they come.
+    #[test]
+    fn contradicting_segments() {
+        let part = |at: u32, bytes: &[u8]| over_ipv4(&segment(A, B, 1 + at, 0x10, bytes));
+        let frames = [
+            part(0, RQ),
+            part(20, b"first"),
+            part(20, b"XXXXX!"),
+            part(4, b"YYYYYY0123456789"),
+            part(0, b"ZZZZ"),
+        ];
+        let (entries, notices) = read(&pcap(101, &frames));
+        let expected = [RQ, b"0123456789first!"].concat();
+        assert_eq!((bytes_of(&entries, Side::Requestor), notices), (expected, vec![]));
     }
 
     /// Out of order, sent again, overlapping, across the end of the sequence numbers: the same bytes.

@@ -14,6 +14,7 @@ pub mod conversation;
 pub mod describe;
 pub mod file;
 pub mod format;
+pub mod fragments;
 pub mod proxy;
 pub mod reassembly;
 pub mod replay;
@@ -176,6 +177,11 @@ pub enum Notice {
         /// Its number.
         kind: u8,
     },
+    /// So many bytes of associations are not in a capture.
+    Missing {
+        /// This many.
+        bytes: u64,
+    },
     /// What a capture holds beside associations.
     Capture(String),
 }
@@ -183,7 +189,7 @@ pub enum Notice {
 impl Notice {
     /// True where the file is not what was written.
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Unreadable { .. })
+        matches!(self, Self::Damaged { .. } | Self::Unreadable { .. } | Self::Missing { .. })
     }
 }
 
@@ -205,6 +211,9 @@ impl fmt::Display for Notice {
             }
             Self::UnknownKind { offset, kind } => {
                 write!(formatter, "the record at offset {offset} is of unknown kind {kind}")
+            }
+            Self::Missing { bytes } => {
+                write!(formatter, "lost: {bytes} bytes of associations were not captured")
             }
             Self::Capture(text) => formatter.write_str(text),
         }

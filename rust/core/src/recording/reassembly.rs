@@ -3,7 +3,9 @@
 //! Source: RFC 9293 (sequence numbers, SYN, FIN, RST). Segments may be lost, late, repeated or
 //! overlapping; of bytes that came twice the first ones count. What is awaited is given up, and told to
 //! be missing, when more than `limits::CAPTURE_AHEAD_BYTES_MAX` wait behind it, or the connection
-//! ends. A connection is an association when the first bytes of one side are an A-ASSOCIATE-RQ
+//! ends. The directions are put in order by what their senders acknowledged: nothing is given out before
+//! what it may answer, also where a capture has swapped them; what was acknowledged and does not come is
+//! missing. A connection is an association when the first bytes of one side are an A-ASSOCIATE-RQ
 //! (PS3.8 §9.3.2), whatever the port; all others are forgotten at once. Called by `recording::capture`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +34,8 @@ pub struct Segment<'a> {
     pub is_fin: bool,
     /// Ends both.
     pub is_rst: bool,
+    /// Sequence number of what its sender awaits.
+    pub acknowledged: Option<u32>,
     /// Its payload.
     pub bytes: &'a [u8],
 }
@@ -50,6 +54,16 @@ enum Kind {
     Other,
 }
 
+/// Bytes that wait for their turn.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// What its sender had of the other direction by then (RFC 9293 §3.4: acknowledgement number).
+    had: u64,
+    /// The number of its segment, among those of the connection.
+    number: u64,
+}
+
 #[derive(Debug, Default)]
 struct Stream {
     /// Sequence number of the next byte; unknown before the first segment.
@@ -57,7 +71,7 @@ struct Stream {
     /// Bytes given out so far.
     given: u64,
     /// What came too early, by its place.
-    ahead: BTreeMap<u64, Vec<u8>>,
+    ahead: BTreeMap<u64, Waiting>,
     ahead_bytes: usize,
     /// Where FIN stands.
     end: Option<u64>,
@@ -69,8 +83,11 @@ struct Flow {
     kind: Kind,
     begun: Moment,
     last: u64,
+    segments: u64,
     /// Of the first end of the key, and of the second.
     streams: [Stream; 2],
+    /// The ends of the key.
+    ends: [SocketAddr; 2],
 }
 
 /// Follows all connections of a capture.
@@ -83,8 +100,12 @@ pub struct Reassembly {
     others: u64,
     tls: u64,
     midway: u64,
+    missing: u64,
 }
 
+/// Segments of a connection that may come between one and what its sender had acknowledged in it; a
+/// capture of several interfaces or queues swaps a few.
+const SWAPPED_MAX: u64 = 64;
 /// Segments so far ahead are none of this connection.
 const AHEAD_MAX: u64 = 1 << 30;
 
@@ -109,7 +130,7 @@ impl Reassembly {
                     || next.is_some_and(|next| next != segment.sequence.wrapping_add(1))
             });
         if is_new {
-            self.close(key, at, emit);
+            self.close(key, None, at, emit);
         }
         if !self.flows.contains_key(&key) {
             if segment.is_rst
@@ -118,20 +139,20 @@ impl Reassembly {
                 return;
             }
             let streams = Default::default();
-            let flow = Flow { kind: Kind::Unknown, begun: at, last: 0, streams };
+            let ends = [key.0, key.1];
+            let flow = Flow { kind: Kind::Unknown, begun: at, last: 0, segments: 0, streams, ends };
             self.flows.insert(key, flow);
         }
         let Some(flow) = self.flows.get_mut(&key) else { return };
         flow.last = self.clock;
-        let before = flow.streams[index].ahead_bytes;
-        flow.streams[index].put(segment);
-        let held = flow.streams[index].ahead_bytes;
-        self.ahead_bytes = self.ahead_bytes + held - before;
-        let is_over_full =
-            held > CAPTURE_AHEAD_BYTES_MAX || self.ahead_bytes > CAPTURE_AHEAD_BYTES_ALL_MAX;
-        self.give(key, index, segment, is_over_full, at, emit);
+        flow.segments += 1;
+        let had = flow.streams.get(1 - index).map_or(0, |other| other.place_of(segment));
+        let before = flow.ahead_bytes();
+        flow.streams[index].put(segment, had, flow.segments);
+        self.ahead_bytes = self.ahead_bytes + flow.ahead_bytes() - before;
+        self.give(key, at, emit);
         if segment.is_rst {
-            self.reset(key, index, at, emit);
+            self.close(key, Some(index), at, emit);
         }
     }
 
@@ -140,8 +161,13 @@ impl Reassembly {
         let mut keys: Vec<Key> = self.flows.keys().copied().collect();
         keys.sort_unstable();
         for key in keys {
-            self.close(key, at, emit);
+            self.close(key, None, at, emit);
         }
+    }
+
+    /// Bytes of associations that were not captured.
+    pub fn missing(&self) -> u64 {
+        self.missing
     }
 
     /// What there is to say of the rest.
@@ -160,109 +186,161 @@ impl Reassembly {
     fn make_room(&mut self, at: Moment, emit: &mut dyn FnMut(Entry)) -> bool {
         let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.last).map(|(key, _)| *key);
         let Some(key) = oldest else { return false };
-        self.close(key, at, emit);
+        self.close(key, None, at, emit);
         true
     }
 
-    /// Gives out the bytes of one direction that are in order.
-    fn give(
+    /// Gives out what is in order.
+    fn give(&mut self, key: Key, at: Moment, emit: &mut dyn FnMut(Entry)) {
+        loop {
+            let Some(flow) = self.flows.get_mut(&key) else { return };
+            let is_over_full = flow.streams.iter().any(|one| one.ahead_bytes > CAPTURE_AHEAD_BYTES_MAX)
+                || self.ahead_bytes > CAPTURE_AHEAD_BYTES_ALL_MAX;
+            let before = flow.ahead_bytes();
+            let next = flow.next(is_over_full);
+            self.ahead_bytes = self.ahead_bytes + flow.ahead_bytes() - before;
+            let Some((index, piece)) = next else { break };
+            if !self.out(key, index, piece, at, emit) {
+                return;
+            }
+        }
+        let Some(flow) = self.flows.get_mut(&key) else { return };
+        for index in 0..2 {
+            let stream = &mut flow.streams[index];
+            if stream.end == Some(stream.given) && !stream.has_ended {
+                stream.has_ended = true;
+                if let Kind::Association { number, is_first } = flow.kind {
+                    let what = What::End(side_of(is_first, index), Ending::Closed);
+                    emit(Entry { connection: number, at, what });
+                }
+            }
+        }
+        if flow.streams.iter().all(|stream| stream.has_ended) {
+            self.close(key, None, at, emit);
+        }
+    }
+
+    /// Gives out one piece; false where the connection is none of ours.
+    fn out(
         &mut self,
         key: Key,
         index: usize,
-        segment: &Segment<'_>,
-        is_over_full: bool,
+        piece: Piece,
         at: Moment,
         emit: &mut dyn FnMut(Entry),
-    ) {
-        let mut is_forced = is_over_full;
+    ) -> bool {
+        let Some(flow) = self.flows.get_mut(&key) else { return false };
+        if flow.kind == Kind::Unknown {
+            let bytes: &[u8] = match &piece {
+                Piece::Bytes(bytes) => bytes,
+                Piece::Missing(_) => &[],
+            };
+            flow.kind = if is_request(bytes) {
+                self.numbers += 1;
+                let [requestor, acceptor] = [flow.ends[index], flow.ends[1 - index]];
+                emit(Entry {
+                    connection: self.numbers,
+                    at: flow.begun,
+                    what: What::Opened {
+                        requestor: requestor.to_string(),
+                        acceptor: acceptor.to_string(),
+                    },
+                });
+                Kind::Association { number: self.numbers, is_first: index == 0 }
+            } else {
+                self.others += 1;
+                self.tls += u64::from(is_tls(bytes));
+                self.midway += u64::from(matches!(bytes.first(), Some(2..=7)));
+                Kind::Other
+            };
+        }
+        let Kind::Association { number, is_first } = flow.kind else {
+            // Nothing of it is wanted.
+            self.ahead_bytes -= flow.ahead_bytes();
+            flow.streams.iter_mut().for_each(|stream| {
+                stream.ahead.clear();
+                stream.ahead_bytes = 0;
+            });
+            return false;
+        };
+        let side = side_of(is_first, index);
+        let what = match piece {
+            Piece::Bytes(bytes) => What::Bytes(side, bytes),
+            Piece::Missing(count) => {
+                self.missing += count;
+                What::Missing(side, count)
+            }
+        };
+        emit(Entry { connection: number, at, what });
+        true
+    }
+
+    /// A connection is over: what waits is given out, with what is missing before it, and who reset it.
+    fn close(&mut self, key: Key, reset: Option<usize>, at: Moment, emit: &mut dyn FnMut(Entry)) {
         loop {
             let Some(flow) = self.flows.get_mut(&key) else { return };
-            let stream = &mut flow.streams[index];
-            let before = stream.ahead_bytes;
-            let piece = stream.pop(is_forced);
-            self.ahead_bytes = self.ahead_bytes + stream.ahead_bytes - before;
-            is_forced = false;
-            let Some(piece) = piece else { break };
-            if flow.kind == Kind::Unknown {
-                let bytes: &[u8] = match &piece {
-                    Piece::Bytes(bytes) => bytes,
-                    Piece::Missing(_) => &[],
-                };
-                flow.kind = if is_request(bytes) {
-                    self.numbers += 1;
-                    let (requestor, acceptor) = (segment.from, segment.to);
-                    emit(Entry {
-                        connection: self.numbers,
-                        at: flow.begun,
-                        what: What::Opened {
-                            requestor: requestor.to_string(),
-                            acceptor: acceptor.to_string(),
-                        },
-                    });
-                    Kind::Association { number: self.numbers, is_first: index == 0 }
-                } else {
-                    self.others += 1;
-                    self.tls += u64::from(is_tls(bytes));
-                    self.midway += u64::from(matches!(bytes.first(), Some(2..=7)));
-                    Kind::Other
-                };
+            let before = flow.ahead_bytes();
+            let next = if flow.kind == Kind::Unknown { flow.next(false) } else { flow.next(true) };
+            self.ahead_bytes = self.ahead_bytes + flow.ahead_bytes() - before;
+            let Some((index, piece)) = next else { break };
+            if !self.out(key, index, piece, at, emit) {
+                break;
             }
-            let Kind::Association { number, is_first } = flow.kind else {
-                // Nothing of it is wanted.
-                self.ahead_bytes -= flow.streams.iter().map(|one| one.ahead_bytes).sum::<usize>();
-                flow.streams.iter_mut().for_each(|stream| {
-                    stream.ahead.clear();
-                    stream.ahead_bytes = 0;
-                });
-                return;
-            };
-            let side = side_of(is_first, index);
-            let what = match piece {
-                Piece::Bytes(bytes) => What::Bytes(side, bytes),
-                Piece::Missing(count) => What::Missing(side, count),
-            };
+        }
+        let Some(flow) = self.flows.remove(&key) else { return };
+        self.ahead_bytes -= flow.ahead_bytes();
+        let Kind::Association { number, is_first } = flow.kind else { return };
+        if let Some(index) = reset {
+            let what = What::End(side_of(is_first, index), Ending::Reset);
             emit(Entry { connection: number, at, what });
         }
-        let Some(flow) = self.flows.get_mut(&key) else { return };
-        let stream = &mut flow.streams[index];
-        if stream.end == Some(stream.given) && !stream.has_ended {
-            stream.has_ended = true;
-            if let Kind::Association { number, is_first } = flow.kind {
-                let what = What::End(side_of(is_first, index), Ending::Closed);
-                emit(Entry { connection: number, at, what });
-            }
-            if flow.streams.iter().all(|stream| stream.has_ended) {
-                self.close(key, at, emit);
-            }
-        }
-    }
-
-    fn reset(&mut self, key: Key, index: usize, at: Moment, emit: &mut dyn FnMut(Entry)) {
-        if let Some(Flow { kind: Kind::Association { number, is_first }, .. }) =
-            self.flows.get(&key)
-        {
-            let what = What::End(side_of(*is_first, index), Ending::Reset);
-            emit(Entry { connection: *number, at, what });
-        }
-        self.close(key, at, emit);
-    }
-
-    /// A connection is over: what waits is given out, with what is missing before it.
-    fn close(&mut self, key: Key, at: Moment, emit: &mut dyn FnMut(Entry)) {
-        let Some(mut flow) = self.flows.remove(&key) else { return };
-        self.ahead_bytes -= flow.streams.iter().map(|stream| stream.ahead_bytes).sum::<usize>();
-        let Kind::Association { number, is_first } = flow.kind else { return };
-        for (index, stream) in flow.streams.iter_mut().enumerate() {
-            let side = side_of(is_first, index);
-            while let Some(piece) = stream.pop(true) {
-                let what = match piece {
-                    Piece::Bytes(bytes) => What::Bytes(side, bytes),
-                    Piece::Missing(count) => What::Missing(side, count),
-                };
-                emit(Entry { connection: number, at, what });
-            }
-        }
         emit(Entry { connection: number, at, what: What::Over(Reason::Ended, String::new()) });
+    }
+}
+
+impl Flow {
+    fn ahead_bytes(&self) -> usize {
+        self.streams.iter().map(|stream| stream.ahead_bytes).sum()
+    }
+
+    /// What comes next, of either direction: what is in order, and whose sender had no more of the other
+    /// direction than has been given out. What waited too long for that, or must not wait any longer
+    /// (`is_forced`), is preceded by what is missing.
+    fn next(&mut self, is_forced: bool) -> Option<(usize, Piece)> {
+        let given = [self.streams[0].given, self.streams[1].given];
+        for index in 0..2 {
+            if self.streams[index].is_ready(given[1 - index]) {
+                if let Some(bytes) = self.streams[index].pop() {
+                    return Some((index, Piece::Bytes(bytes)));
+                }
+            }
+        }
+        let mut fronts = Vec::new();
+        for index in 0..2 {
+            if let Some((&place, waiting)) = self.streams[index].ahead.first_key_value() {
+                let is_blocked = place <= given[index];
+                let is_late = is_blocked && self.segments - waiting.number >= SWAPPED_MAX;
+                if is_forced || is_late {
+                    fronts.push((waiting.number, index, place, waiting.had));
+                }
+            }
+        }
+        let (_, index, place, had) = fronts.into_iter().min()?;
+        let other = self.streams[1 - index].ahead.first_key_value().map(|(place, _)| *place);
+        // Its own direction lacks something, or the other one does, of which its sender had more.
+        let (lacking, until) = match other {
+            _ if place > given[index] => (index, place),
+            Some(other) if other > given[1 - index] => (1 - index, other.min(had)),
+            None => (1 - index, had),
+            // Both wait for each other, which no sender can mean.
+            Some(_) => {
+                let bytes = self.streams[index].pop()?;
+                return Some((index, Piece::Bytes(bytes)));
+            }
+        };
+        let count = until.saturating_sub(given[lacking]);
+        self.streams[lacking].advance(count);
+        Some((lacking, Piece::Missing(count)))
     }
 }
 
@@ -286,8 +364,20 @@ enum Piece {
 }
 
 impl Stream {
-    /// Takes a segment in.
-    fn put(&mut self, segment: &Segment<'_>) {
+    /// Where in this direction stands what the sender of a segment of the other one awaits; 0 where that
+    /// says nothing.
+    fn place_of(&self, segment: &Segment<'_>) -> u64 {
+        let (Some(next), Some(acknowledged)) = (self.next, segment.acknowledged) else { return 0 };
+        let forward = u64::from(acknowledged.wrapping_sub(next));
+        if forward > AHEAD_MAX {
+            return 0;
+        }
+        // FIN has a number of its own.
+        (self.given + forward).min(self.end.unwrap_or(u64::MAX))
+    }
+
+    /// Takes a segment in, whose sender `had` so much of the other direction.
+    fn put(&mut self, segment: &Segment<'_>, had: u64, number: u64) {
         let sequence =
             if segment.is_syn { segment.sequence.wrapping_add(1) } else { segment.sequence };
         let next = *self.next.get_or_insert(sequence);
@@ -307,34 +397,31 @@ impl Stream {
         if bytes.is_empty() {
             return;
         }
-        let known = self.ahead.get(&place).map_or(0, Vec::len);
-        if known < bytes.len() {
-            self.ahead_bytes += bytes.len() - known;
-            self.ahead.insert(place, bytes.to_vec());
+        // Of what came twice the first bytes count, and the first time.
+        let known = self.ahead.entry(place);
+        let known = known.or_insert_with(|| Waiting { bytes: Vec::new(), had, number });
+        if let Some(more) = bytes.get(known.bytes.len()..) {
+            self.ahead_bytes += more.len();
+            known.bytes.extend_from_slice(more);
         }
     }
 
-    /// The next bytes in order; where they are missing and `is_forced`, how many.
-    fn pop(&mut self, is_forced: bool) -> Option<Piece> {
-        loop {
-            let (&place, _) = self.ahead.first_key_value()?;
-            if place > self.given {
-                if !is_forced {
-                    return None;
-                }
-                let count = place - self.given;
-                self.advance(count);
-                return Some(Piece::Missing(count));
-            }
-            let bytes = self.ahead.remove(&place).unwrap_or_default();
-            self.ahead_bytes -= bytes.len();
-            let late = usize::try_from(self.given - place).unwrap_or(usize::MAX);
-            let bytes = bytes.get(late..).unwrap_or_default();
-            if !bytes.is_empty() {
-                self.advance(bytes.len() as u64);
-                return Some(Piece::Bytes(bytes.to_vec()));
-            }
-        }
+    /// True where the next bytes are there, and their sender had no more than `given` of the other
+    /// direction.
+    fn is_ready(&self, given: u64) -> bool {
+        let front = self.ahead.first_key_value();
+        front.is_some_and(|(place, waiting)| *place <= self.given && waiting.had <= given)
+    }
+
+    /// The next bytes, where they are there.
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let (&place, _) = self.ahead.first_key_value()?;
+        let mut bytes = self.ahead.remove(&place)?.bytes;
+        self.ahead_bytes -= bytes.len();
+        let late = usize::try_from(self.given.saturating_sub(place)).unwrap_or(usize::MAX);
+        bytes.drain(..late.min(bytes.len()));
+        self.advance(bytes.len() as u64);
+        Some(bytes)
     }
 
     fn advance(&mut self, count: u64) {
@@ -359,8 +446,80 @@ mod tests {
             is_syn: false,
             is_fin: false,
             is_rst: false,
+            acknowledged: None,
             bytes,
         }
+    }
+
+    /// The other direction.
+    fn answer(port: u16, sequence: u32, bytes: &[u8]) -> Segment<'_> {
+        let one = segment(port, sequence, bytes);
+        Segment { from: one.to, to: one.from, ..one }
+    }
+
+    /// Packets of the two directions swapped by who captured: each comes behind what it answers.
+    #[test]
+    fn directions_are_in_order() {
+        let syn = |one: Segment<'static>| Segment { is_syn: true, ..one };
+        let acks = |one: Segment<'static>, acknowledged| Segment { acknowledged: Some(acknowledged), ..one };
+        let begin = [
+            syn(segment(1, 99, b"")),
+            syn(acks(answer(1, 499, b""), 100)),
+        ];
+        let talk = [
+            acks(segment(1, 100, RQ), 500),
+            acks(answer(1, 500, b"AC"), 110),
+            acks(segment(1, 110, b"command"), 502),
+            acks(segment(1, 117, b"data"), 502),
+            acks(answer(1, 502, b"response"), 121),
+        ];
+        let shown = |order: &[usize]| {
+            let mut reassembly = Reassembly::default();
+            let (mut shown, at) = (Vec::new(), Moment::default());
+            let mut show = |entry: Entry| match entry.what {
+                What::Bytes(_, bytes) => shown.push(String::from_utf8_lossy(&bytes).into_owned()),
+                What::Missing(side, count) => shown.push(format!("{} lacks {count}", side.name())),
+                _ => {}
+            };
+            begin.iter().for_each(|one| reassembly.take(one, at, &mut show));
+            order.iter().for_each(|at_| reassembly.take(&talk[*at_], at, &mut show));
+            reassembly.finish(at, &mut show);
+            assert_eq!(reassembly.ahead_bytes, 0);
+            shown
+        };
+        let right = ["AC", "command", "data", "response"];
+        for order in [[0, 1, 2, 3, 4], [0, 2, 3, 1, 4], [1, 0, 2, 4, 3], [4, 3, 2, 1, 0]] {
+            assert_eq!(shown(&order)[1..], right, "{order:?}");
+        }
+        // What was acknowledged and is not there is missing, in its place.
+        assert_eq!(shown(&[0, 2, 3, 4])[1..], ["acceptor lacks 2", "command", "data", "response"]);
+        assert_eq!(shown(&[0, 1, 2, 4])[1..], ["AC", "command", "requestor lacks 4", "response"]);
+    }
+
+    /// What is missing is told when it cannot come any more, and not only at the end.
+    #[test]
+    fn edge_of_swapped_segments() {
+        let mut reassembly = Reassembly::default();
+        let at = Moment::default();
+        let missing = std::cell::Cell::new(0);
+        let mut count = |entry: Entry| {
+            if let What::Missing(_, bytes) = entry.what {
+                missing.set(missing.get() + bytes);
+            }
+        };
+        let syn = |one: Segment<'static>| Segment { is_syn: true, ..one };
+        reassembly.take(&syn(segment(1, 99, b"")), at, &mut count);
+        reassembly.take(&syn(answer(1, 499, b"")), at, &mut count);
+        reassembly.take(&segment(1, 100, RQ), at, &mut count);
+        let mut sequence = 110;
+        for number in 0..=SWAPPED_MAX {
+            assert_eq!(missing.get(), 0, "{number}");
+            let one = Segment { acknowledged: Some(503), ..segment(1, sequence, b"xx") };
+            reassembly.take(&one, at, &mut count);
+            sequence += 2;
+        }
+        assert_eq!((missing.get(), reassembly.missing()), (3, 3));
+        assert_eq!(reassembly.ahead_bytes, 0);
     }
 
     /// limits::CAPTURE_AHEAD_BYTES_MAX: beyond it what is awaited is given up.
