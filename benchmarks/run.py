@@ -42,6 +42,7 @@ from workloads import (
     idle_associations,
     load_generator,
     read_corpus,
+    recorder,
     senders,
     startup,
     store_ct,
@@ -76,6 +77,7 @@ WORKLOADS: tuple[Workload, ...] = (
     *archive_million.WORKLOADS,
     *clients.WORKLOADS,
     *load_generator.WORKLOADS,
+    *recorder.WORKLOADS,
     *senders.WORKLOADS,
 )
 

@@ -104,6 +104,12 @@ EDGES = {
         "rust/core/src/load/query.rs::edge_of_what_one_operation_brings"
     ),
     "LOAD_ERROR_KINDS_MAX": "rust/core/src/load/mod.rs::edge_of_kinds_of_errors",
+    "LOAD_LEDGER_LINE_BYTES_MAX": "rust/core/src/load/ledger.rs::written_and_read",
+    "COMPARED_TEXT_BYTES_MAX": "rust/core/src/dataset/compare.rs::edge_of_held_text",
+    "COMPARED_BLOCK_BYTES": "rust/core/src/dataset/compare.rs::edge_of_held_text",
+    "CAPTURE_FRAGMENTED_PACKETS_MAX": "rust/core/src/recording/fragments.rs::edges_of_what_waits",
+    "CAPTURE_FRAGMENTED_BYTES_MAX": "rust/core/src/recording/fragments.rs::edges_of_what_waits",
+    "REPLAY_REAL_TIME_S_MAX": "rust/core/src/recording/replay.rs::edge_of_real_time",
     "LOAD_FINDINGS_MAX": "rust/core/src/load/audit.rs::edge_of_findings",
     "LOAD_AUDIT_S_MAX": "rust/core/src/load/mod.rs::time_is_bounded",
     "CONFIGURED_ASSOCIATIONS_MAX": (

@@ -90,7 +90,10 @@ WORKING = {
         "-h --version -q -v -d -ll -lc --log-json -b -to --max-associations -n --max-size "
         "--overwrite --leave-out-data-sets --replace-data-sets --mask-names"
     ),
-    "replay": ("-h --version -q -v -d -ll -b -aet -aec -to -te --association --ignore --compare"),
+    "replay": (
+        "-h --version -q -v -d -ll -b -aet -aec -to -te --association --ignore --compare "
+        "--real-time --json"
+    ),
     "show": (
         "-h --version -q -v -d -ll --json --no-data-sets --association --write --overwrite "
         "--leave-out-data-sets --replace-data-sets --mask-names"

@@ -542,6 +542,7 @@ class Replayer:
         connect_timeout_s: int | None,
         tcp_no_delay: bool,
         tcp_buffer_bytes: int | None,
+        speed: float | None = None,
     ) -> Replayer: ...
     @property
     def port(self) -> int: ...

@@ -21,6 +21,10 @@ from pynetdicom import AE, StoragePresentationContexts, evt
 
 from dcmfast.errors import InputFileError
 from dcmfast.net import load as engine
+from dcmfast.net import load_ledger
+from dcmfast.options import load_settings
+from dcmfast.options.load_settings import LoadSettings
+from dcmfast.options.specs.load import LOAD
 from testkit import pdu, process
 from testkit.authority import Pki
 from testkit.kinds import StartReceiver
@@ -64,7 +68,9 @@ def test_the_receiver_has_what_is_counted(
     assert report["ledger"]["stored"] == store["latency_us"]["count"] == 60
     assert 60 / 7 <= report["associations"]["latency_us"]["count"] <= 60 / 7 + 3
     process.wait_until(lambda: len(receiver.names()) == 60)
-    entries = dict(line.split("\t") for line in ledger.read_text().splitlines())
+    head, *lines = ledger.read_text().splitlines()
+    assert head.startswith("# dcmfast load, ledger 1 {")
+    entries = dict(line.split("\t") for line in lines)
     found = [pydicom.dcmread(path) for path in receiver.files()]
     assert {one.SOPInstanceUID for one in found} == entries.keys()
     assert set(entries.values()) == {"0000"}
@@ -252,7 +258,7 @@ FAULTS: dict[str, tuple[Callable[[int, Any], list[Any]], dict[str, int]]] = {
     "duplicated": (lambda n, data: [data] * (2 if n == 4 else 1), {"whole": 8, "duplicated": 1}),
     "renamed": (
         lambda n, data: [other_uid(data) if n == 4 else data],
-        {"whole": 8, "lost": 1, "unknown": 2},
+        {"whole": 8, "lost": 1, "unknown": 1},
     ),
 }
 
@@ -269,9 +275,23 @@ def test_an_audit_finds_what_an_archive_did(fault: str, tmp_path: Path) -> None:
     assert audit["acknowledged"] == 9
     assert report["code"] == (0 if fault == "none" else 2)
     if fault in ("lost", "altered", "duplicated"):
-        ((what, uid),) = audit["findings"]
+        ((what, uid, where),) = audit["findings"]
         assert what == fault
+        assert where == ("(7fe0,0010) PixelData has another value" if fault == "altered" else "")
         assert uid.startswith("2.25.")
+
+
+def test_what_other_runs_stored_is_none_of_this_ones_business(
+    running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """Objects of the same seed are ours, whoever stored them; one of nobody's is counted once."""
+    server = running_scp("serve", "--durability", "none")
+    for known in ("0", "4", "8"):
+        options = ("-n", "4", "--known", known, "--seed", "7", "--audit")
+        report = loaded(server.port, "store", *SMALL, *options, folder=tmp_path)
+        audit = report["audit"]
+        assert (report["code"], audit["whole"], audit["unknown"]) == (0, 4, 0), report["text"]
+        assert audit["retrieved"] == int(known) + 4
 
 
 def test_what_was_refused_is_not_called_lost(tmp_path: Path) -> None:
@@ -335,8 +355,9 @@ def test_a_rate_that_the_peer_cannot_serve_is_told(tmp_path: Path) -> None:
     assert "were due and not begun" in report["text"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_ends_in_order_when_it_is_asked_to(
-    running_scp: StartReceiver, tmp_path: Path
+    running_scp: StartReceiver, number: signal.Signals, tmp_path: Path
 ) -> None:
     receiver = running_scp("storescp", "--ignore")
     path = tmp_path / "r.json"
@@ -353,9 +374,10 @@ def test_a_run_ends_in_order_when_it_is_asked_to(
     with ExitStack() as stack:
         stack.callback(running.kill)
         process.wait_until(lambda: _has_peer(receiver.port), within_s=30)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         out, _ = running.communicate(timeout=30)
     assert running.returncode == 130, out
+    assert b"it was stopped" in out
     report = json.loads(path.read_text())
     assert (report["ended_by"], report["is_interrupted"]) == ("stop", True)
     assert report["begun"] == report["ledger"]["stores"] < 100_000
@@ -519,9 +541,39 @@ def test_the_number_of_files_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
         list(engine._files((str(tmp_path), str(tmp_path))))
 
 
-def test_files_that_cannot_be_written(tmp_path: Path, free_port: int) -> None:
+def test_files_that_cannot_be_written(
+    archive: process.Receiver, tmp_path: Path, free_port: int
+) -> None:
+    """A ledger that cannot be begun is no run; later trouble costs no other report."""
     done = load("store", "localhost", str(free_port), "-n", "1", "--ledger", tmp_path)
     assert (done.code, done.lines) == (1, [f"F: {tmp_path}: Is a directory"])
+    full = ("--ledger", "/dev/full")
+    done = load("store", "localhost", str(free_port), "-n", "1", *full)
+    assert (done.code, done.lines) == (1, ["F: /dev/full: No space left on device"])
+    page = tmp_path / "page.html"
+    done = load(
+        "echo", "localhost", str(archive.port), "-n", "1", "--json", "/dev/full", "--html", page
+    )
+    assert (done.code, done.stderr) == (1, "F: /dev/full: No space left on device\n")
+    assert "all is well" in done.stdout
+    assert "</html>" in page.read_text()
+
+
+def test_a_disk_that_fills_up_costs_the_ledger_alone(
+    archive: process.Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on, and its report says what became of the ledger."""
+    ledger = tmp_path / "ledger.txt"
+    line = ["store", "127.0.0.1", str(archive.port), "-n", "3", *SMALL, "--ledger", str(ledger)]
+    settings = load_settings.load(LOAD, line)
+    assert isinstance(settings, LoadSettings)
+    entries = engine._Entries
+
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(engine, "_Entries", lambda work, _: entries(work, full))
+        report = engine.run(settings)
+    assert report["operations"]["store"]["succeeded"] == 3
+    assert report["ledger_trouble"] == "No space left on device"
 
 
 # ---- Peers that turn in the middle of an operation

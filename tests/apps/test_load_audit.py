@@ -24,7 +24,7 @@ from testkit.kinds import StartReceiver
 from testkit.process import Finished, run_tool
 from testkit.scripted_scp import Conversation, Message, ScriptedServer
 
-#: Trailing padding; big endian; implicit with private elements; deep sequences; odd lengths; fragments.
+#: Trailing padding; big endian; implicit; deep sequences; odd lengths; fragments; deflated.
 FILES = (
     *("CT_small.dcm", "MR_small_expb.dcm", "rtdose.dcm", "rtplan.dcm", "test-SR.dcm"),
     *("liver_1frame.dcm", "SC_rgb_small_odd.dcm", "waveform_ecg.dcm", "examples_overlay.dcm"),
@@ -236,9 +236,7 @@ def _uid(tag: int, value: str) -> bytes:
 
 def _store(peer: Conversation, uid: str, data: bytes) -> None:
     """Send an object as a sub-operation, and take its response."""
-    context = next(
-        number for number, (name, _) in peer.proposed.contexts.items() if name == pdu.CT
-    )
+    context = next(number for number, (name, _) in peer.proposed.contexts.items() if name == pdu.CT)
     peer.send(
         pdu.p_data(pdu.pdv(context, pdu.c_store_rq(pdu.CT, uid, 9), command=True)),
         pdu.p_data(pdu.pdv(context, data, command=False)),

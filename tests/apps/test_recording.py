@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ import pydicom
 import pydicom.data
 import pytest
 
-from testkit import process
+from testkit import pdu, process
+from testkit.captures import ACCEPTOR, REQUESTOR, capture
 from testkit.kinds import StartReceiver
 from testkit.process import Finished, Output, command, free_port, run_tool
+from testkit.scripted_scp import Conversation, ScriptedServer
 
 CT = Path(str(pydicom.data.get_testdata_file("CT_small.dcm")))
 
@@ -326,6 +328,100 @@ def test_a_peer_that_is_not_there(tmp_path: Path) -> None:
             assert connection.recv(10) == b""
         running.stderr.wait_for("cannot connect to .* Connection refused")
     assert "the acceptor could not be reached" in show(path).stdout
+
+
+@contextmanager
+def full_port() -> Iterator[int]:
+    """A port where connecting hangs: nobody takes what waits there."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def test_the_timeout_of_connecting(conversation: Path, tmp_path: Path) -> None:
+    """--timeout, of record and of replay."""
+    path = tmp_path / "hangs.rec"
+    with full_port() as port:
+        with recorder(path, port, "--timeout", "1") as running, connected(running.port) as client:
+            with suppress(ConnectionResetError):
+                assert client.recv(10) == b""
+            running.stderr.wait_for("cannot connect to .* timed out")
+        done = replay("--timeout", "1", "requestor", conversation, "127.0.0.1", str(port))
+        assert done.code == 1
+        assert "timed out" in done.stderr
+
+
+def test_a_full_disk_leaves_no_empty_recording(conversation: Path, tmp_path: Path) -> None:
+    """Nothing can be written there: no file is left, and a device stays what it is."""
+    out = tmp_path / "out.rec"
+    limit = ["bash", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$@"', "bash"]
+    for tool, line in (
+        ("show", ["--write", str(out), str(conversation)]),
+        ("record", [str(out), "0", "127.0.0.1", "1"]),
+    ):
+        done = subprocess.run(
+            [*limit, *command("dcmfast", tool), *line],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+            env=process.child_environment(PYTHONDONTWRITEBYTECODE="1"),
+        )  # fmt: skip
+        assert done.returncode == 1, (tool, done)
+        assert "File too large" in done.stderr, (tool, done)
+        assert not out.exists(), tool
+    done = show(conversation, "--overwrite", "--write", "/dev/full")
+    assert done.code == 1
+    assert "No space left on device" in done.stderr
+    assert Path("/dev/full").exists()
+
+
+def test_titles_of_a_replay(conversation: Path) -> None:
+    """--aetitle and --call stand in the A-ASSOCIATE-RQ in place of the recorded ones."""
+    titles = []
+
+    def refusing(peer: Conversation) -> None:
+        proposed = peer.expect_associate_rq()
+        titles.append((proposed.calling, proposed.called))
+        peer.send(pdu.pdu(pdu.ASSOCIATE_RJ, b"\0\1\1\7"))
+
+    options = ("--aetitle", "SOMEBODY", "--call", "ELSE", "--association", "1")
+    with ScriptedServer(refusing, refusing) as server:
+        for chosen in ((), options):
+            assert (
+                replay(*chosen, "requestor", conversation, "127.0.0.1", str(server.port)).code == 2
+            )
+    assert titles == [(b"ECHOSCU", b"ANY-SCP"), (b"SOMEBODY", b"ELSE")]
+
+
+def test_a_capture_that_lacks_bytes_is_damaged(tmp_path: Path) -> None:
+    """Shown as far as it goes, in the order of the conversation, with exit code 2 and a line."""
+    accept = b"\x05\0\0\0\0\x04\0\0\0\0"
+    talk = [
+        (REQUESTOR, pdu.associate_rq()),
+        (ACCEPTOR, accept),
+        (REQUESTOR, pdu.release_rq()),
+    ]
+    whole = capture(tmp_path / "whole.pcap", talk)
+    assert show(whole).code == 0
+    raw = whole.read_bytes()
+    # The frame of the acceptor's PDU: 16 bytes of pcap, 40 of IP and TCP, and 10.
+    at = raw.index(accept) - 56
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(raw[:at] + raw[at + 66 :])
+    done = show(cut)
+    assert done.code == 2
+    assert done.stderr == f"E: {cut}: lost: 10 bytes of associations were not captured\n"
+    assert "A-RELEASE-RQ" in done.stdout
+    # Only swapped: the same as it was, but for the times.
+    swapped = tmp_path / "swapped.pcap"
+    frame = raw[at : at + 66]
+    after = at + 66 + 66
+    swapped.write_bytes(raw[:at] + raw[at + 66 : after] + frame + raw[after:])
+    assert show(swapped).code == 0
+    assert show(swapped).stdout == show(whole).stdout
 
 
 def test_a_peer_that_does_not_read_costs_bounded_memory(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def _load(what: LoadSettings) -> int:
     except OSError as error:
         raise StartupFailure(("F", f"{error.filename}: {error.strerror}")) from None
     # What cannot be written costs no other of the reports.
-    trouble = [f"{what.ledger_file}: {report['ledger_trouble']}"] if report["ledger_trouble"] else []
+    trouble = []
+    if report["ledger_trouble"]:
+        trouble.append(f"{what.ledger_file}: {report['ledger_trouble']}")
     if what.json_file:
         from json import dumps
 

@@ -206,6 +206,7 @@ def replay(settings: ReplaySettings) -> int:
             connect_timeout_s=settings.connection_timeout_s,
             tcp_no_delay=settings.is_tcp_nodelay,
             tcp_buffer_bytes=settings.tcp_buffer_bytes,
+            speed=settings.speed,
         )
     except _rust.ConnectError as error:
         raise ConnectionFailed(str(error)) from None
@@ -228,6 +229,12 @@ def replay(settings: ReplaySettings) -> int:
         raise InputFileError(("F", f"{path}: {error}")) from None
     _tell(path, outcome["notices"], log)
     difference = outcome["difference"]
+    if settings.is_json:
+        from json import dumps
+
+        notices = [text for _, text in outcome.pop("notices")]
+        print(dumps({"format": "dcmfast-replay", **outcome, "notices": notices}))
+        return 0 if difference is None else NOT_WHOLE
     if difference is None:
         log.line("I", f"{outcome['sent']} PDUs sent")
         print(

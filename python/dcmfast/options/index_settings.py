@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from dcmfast.errors import CommandLineError, ConfigurationError
+from dcmfast.options import amounts
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import built, dictionary, parse, refuse_unavailable
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from dcmfast.config.dictionary import Dictionary
     from dcmfast.config.log_cfg import LogTable
 
-#: What a letter behind a number of bytes means, as in a configuration of dcmqrscp.
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+#: No study is larger than a file system.
+_STUDY_BYTES_MAX = 2**62
 
 
 class IndexSettings(Record):
@@ -130,11 +131,10 @@ def _bytes(parsed: ParsedOptions) -> int | None:
     if not values:
         return None
     text = str(values[0])
-    digits = text.rstrip("kKmMgGbB")
-    unit = text[len(digits) :].lower().removesuffix("b")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 18 and unit in _UNITS):
+    size = amounts.size(text)
+    if size is None or size > _STUDY_BYTES_MAX:
         raise CommandLineError(f"Invalid value for option --max-study-bytes ({text})")
-    return int(digits) * _UNITS[unit]
+    return size
 
 
 def dcmqridx(front_end: FrontEnd, arguments: list[str]) -> RegisterSettings | ParsedOptions:

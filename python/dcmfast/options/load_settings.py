@@ -9,7 +9,8 @@ import os
 
 from dcmfast.errors import CommandLineError
 from dcmfast.limits import LOAD_PIXEL_BYTES_MAX, LOAD_RATE_MAX
-from dcmfast.options.option import BadValueError, FrontEnd, parse_port
+from dcmfast.options import amounts
+from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import (
     SECONDS_MAX,
@@ -23,12 +24,12 @@ from dcmfast.options.specs.load import ACTIONS, ONLY_WITH
 from dcmfast.options.tls_settings import TlsSettings, tls
 from dcmfast.types import AETitle, PeerAddress, Record
 
-#: What a letter behind a number of bytes means.
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 #: Parts of a mix; more would say nothing that fewer do not.
 _PARTS_MAX = 1_000_000
 #: Commands beside ``specs.load.ACTIONS``.
 _OTHERS = ("audit", "compare", "show")
+#: Of operations a second: one in a quarter of an hour.
+_RATE_MIN = 0.001
 #: Sizes that are taken in turn.
 _SIZES_MAX = 1000
 
@@ -164,7 +165,7 @@ def _load(parsed: ParsedOptions, command: str) -> LoadSettings:
     return LoadSettings(
         log_level=parsed.log_level,
         command=command,
-        peer=PeerAddress(host=host, port=_port(port)),
+        peer=PeerAddress(host=host, port=amounts.port(port)),
         is_remote_allowed=parsed.flag("yes_remote"),
         ae_title=AETitle.cut(parsed.text("ae_title")),
         called_ae_title=AETitle.cut(parsed.text("called_ae_title")),
@@ -198,14 +199,6 @@ def _load(parsed: ParsedOptions, command: str) -> LoadSettings:
         json_file=parsed.text("json") if parsed.flag("json") else "",
         html_file=parsed.text("html") if parsed.flag("html") else "",
     )
-
-
-def _port(text: str) -> int:
-    try:
-        return parse_port(text)
-    except BadValueError as bad:
-        suffix = f" ({bad})" if str(bad) else ""
-        raise CommandLineError(f"Invalid parameter value {text}{suffix}") from None
 
 
 def _title(text: str) -> AETitle:
@@ -242,12 +235,10 @@ def _mix(parsed: ParsedOptions, command: str) -> tuple[tuple[str, int], ...]:
 def _sizes(text: str) -> tuple[int, ...]:
     sizes = []
     for one in text.split(","):
-        digits = one.rstrip("kKmMgGbB")
-        unit = one[len(digits) :].lower().removesuffix("b")
-        is_number = digits.isascii() and digits.isdecimal() and len(digits) < 18
-        if not is_number or unit not in _UNITS:
+        size = amounts.size(one)
+        if size is None:
             raise CommandLineError(f"Invalid value for option --size ({text})")
-        sizes.append(int(digits) * _UNITS[unit])
+        sizes.append(size)
     if max(sizes) > LOAD_PIXEL_BYTES_MAX or len(sizes) > _SIZES_MAX:
         raise CommandLineError(f"Invalid value for option --size (overflow: {text})")
     return tuple(sizes)
@@ -257,11 +248,4 @@ def _rate(parsed: ParsedOptions) -> float | None:
     if not parsed.flag("rate"):
         return None
     text = parsed.text("rate")
-    digits = text.replace(".", "", 1)
-    if not (digits.isascii() and digits.isdecimal()) or len(text) > 20:
-        raise CommandLineError(f"Invalid value for option --rate ({text})")
-    rate = float(text)
-    if not 0.001 <= rate <= LOAD_RATE_MAX:
-        flow = "underflow" if rate < 1 else "overflow"
-        raise CommandLineError(f"Invalid value for option --rate ({flow}: {text})")
-    return rate
+    return amounts.factor(text, option="--rate", least=_RATE_MIN, most=LOAD_RATE_MAX)

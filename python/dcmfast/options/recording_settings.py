@@ -6,7 +6,8 @@ Beside ``settings``, whose rules hold here too.
 from __future__ import annotations
 
 from dcmfast.errors import CommandLineError
-from dcmfast.options.option import BadValueError, FrontEnd, parse_port
+from dcmfast.options import amounts
+from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
 from dcmfast.options.settings import (
     GeneralSettings,
@@ -24,10 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: What a letter behind a number of bytes means.
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 #: No recording is smaller than its own frame needs, or larger than a file can be.
 _SIZE_MIN, _SIZE_MAX = 4096, 2**62
+#: A thousand times slower or faster.
+_SPEED_MIN, _SPEED_MAX = 0.001, 1000
 
 
 class RecorderSettings(GeneralSettings):
@@ -82,6 +83,9 @@ class ReplaySettings(GeneralSettings):
     association: int | None
     #: Differences that are none.
     ignored: tuple[str, ...]
+    #: How fast time passes, where the recorded times are kept.
+    speed: float | None
+    is_json: bool
 
 
 def record(front_end: FrontEnd, arguments: list[str]) -> RecorderSettings | ParsedOptions:
@@ -98,8 +102,8 @@ def record(front_end: FrontEnd, arguments: list[str]) -> RecorderSettings | Pars
             recording_file=path,
             is_replacing=parsed.flag("overwrite"),
             bind=_address(parsed.text("bind")),
-            port=0 if listen == "0" else _port(listen),
-            peer=PeerAddress(host=host, port=_port(port)),
+            port=0 if listen == "0" else amounts.port(listen),
+            peer=PeerAddress(host=host, port=amounts.port(port)),
             connection_timeout_s=seconds(parsed, "connection_timeout_s"),
             connections_max=number(parsed, "connections_max"),
             count=number(parsed, "count") if parsed.flag("count") else None,
@@ -161,13 +165,15 @@ def replay(front_end: FrontEnd, arguments: list[str]) -> ReplaySettings | Parsed
             recording_file=path,
             host=place[0] if is_requestor else "",
             bind=_address(parsed.text("bind")),
-            port=0 if place[-1] == "0" and not is_requestor else _port(place[-1]),
+            port=0 if place[-1] == "0" and not is_requestor else amounts.port(place[-1]),
             ae_title=_title(parsed, "ae_title"),
             called_ae_title=_title(parsed, "called_ae_title"),
             connection_timeout_s=seconds(parsed, "connection_timeout_s"),
             event_timeout_s=number(parsed, "event_timeout_s"),
             association=_association(parsed),
             ignored=_ignored(parsed),
+            speed=_speed(parsed),
+            is_json=parsed.flag("json"),
         )
 
     return built(parsed, build)
@@ -204,12 +210,11 @@ def _ignored(parsed: ParsedOptions) -> tuple[str, ...]:
     return tuple(word for word, compares in is_compared.items() if not compares)
 
 
-def _port(text: str) -> int:
-    try:
-        return parse_port(text)
-    except BadValueError as bad:
-        suffix = f" ({bad})" if str(bad) else ""
-        raise CommandLineError(f"Invalid parameter value {text}{suffix}") from None
+def _speed(parsed: ParsedOptions) -> float | None:
+    if not parsed.flag("speed"):
+        return None
+    text = parsed.text("speed")
+    return amounts.factor(text, option="--real-time", least=_SPEED_MIN, most=_SPEED_MAX)
 
 
 def _address(text: str) -> str:
@@ -225,12 +230,9 @@ def _address(text: str) -> str:
 
 
 def _size(text: str) -> int:
-    digits = text.rstrip("kKmMgGbB")
-    unit = text[len(digits) :].lower().removesuffix("b")
-    is_number = digits.isascii() and digits.isdecimal() and len(digits) < 20
-    if not is_number or unit not in _UNITS:
+    size = amounts.size(text)
+    if size is None:
         raise CommandLineError(f"Invalid value for option --max-size ({text})")
-    size = int(digits) * _UNITS[unit]
     if size < _SIZE_MIN:
         raise CommandLineError(f"Invalid value for option --max-size (underflow: {text})")
     if size > _SIZE_MAX:

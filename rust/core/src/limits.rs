@@ -474,5 +474,7 @@ pub const CAPTURE_INTERFACES_MAX: usize = 1024;
 /// Bytes of a data set that are compared element by element when a recording is played; longer ones
 /// are compared by their length and checksum.
 pub const REPLAY_COMPARED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Longest recording, and longest replay of one, whose times are kept, in seconds: a week.
+pub const REPLAY_REAL_TIME_S_MAX: u64 = 7 * 86_400;
 /// UIDs and message IDs that a replay knows by the names that they have this time.
 pub const REPLAY_NAMES_MAX: usize = 65_536;

@@ -10,7 +10,7 @@ use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::console::Console;
 use dcmfast_core::log::Logger;
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions, accept_in_slices, listen_on, resolve};
-use dcmfast_core::recording::file::{Step, Writer};
+use dcmfast_core::recording::file::{Step, Writer, remove_if_a_file};
 use dcmfast_core::recording::proxy::{Figures, Plan, Proxy, wall_ns};
 use dcmfast_core::recording::replay::{self, Aspect, Peer, ReplayError};
 use dcmfast_core::recording::show::{Options, Show};
@@ -258,8 +258,11 @@ pub fn copy_recording(
         let about = treatment.about(source.about());
         let writer = Writer::create(&out, may_replace, about, u64::MAX)
             .map_err(|error| with_path(&error, &out))?;
-        let notices = copy(&mut source, &writer, treatment, connection)
-            .map_err(|error| with_path(&error, &out))?;
+        let notices = copy(&mut source, &writer, treatment, connection).map_err(|error| {
+            // A copy that is cut looks like a recording that is whole; what was read is still there.
+            remove_if_a_file(&out);
+            with_path(&error, &out)
+        })?;
         Ok(notices.iter().map(|notice| (notice.is_damage(), notice.to_string())).collect())
     })
 }
@@ -281,7 +284,7 @@ impl Replayer {
     #[new]
     #[pyo3(signature = (
         path, *, side, host, address, port, connection, ignored, called, calling, patience_s,
-        connect_timeout_s, tcp_no_delay, tcp_buffer_bytes,
+        connect_timeout_s, tcp_no_delay, tcp_buffer_bytes, speed=None,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -299,7 +302,11 @@ impl Replayer {
         connect_timeout_s: Option<u32>,
         tcp_no_delay: bool,
         tcp_buffer_bytes: Option<usize>,
+        speed: Option<f64>,
     ) -> PyResult<Self> {
+        if speed.is_some_and(|speed| !(0.001..=1000.0).contains(&speed)) {
+            return Err(PyValueError::new_err("no such speed"));
+        }
         let ignored = ignored.iter().map(|word| {
             let found = Aspect::ALL.iter().find(|(name, _)| name == word);
             found.map(|(_, aspect)| *aspect).ok_or_else(|| PyValueError::new_err(word.clone()))
@@ -330,6 +337,7 @@ impl Replayer {
             patience: Duration::from_secs(u64::from(patience_s)),
             connect_timeout: connect_timeout_s.map(|s| Duration::from_secs(u64::from(s))),
             transport: TransportOptions { no_delay: tcp_no_delay, buffer_bytes: tcp_buffer_bytes },
+            speed,
         };
         Ok(Self { plan: Mutex::new(Some(plan)), stop: StopFlag::default(), port })
     }

@@ -6,9 +6,14 @@ import pytest
 
 from dcmfast import limits
 from dcmfast.errors import CommandLineError
+from dcmfast.options import tls_settings
 from dcmfast.options.load_settings import LoadSettings, ReportSettings, load
 from dcmfast.options.option import BadValueError
+from dcmfast.options.settings import parse
+from dcmfast.options.specs import all_front_ends
 from dcmfast.options.specs.load import LOAD
+
+FRONT_ENDS = {one.tool: one for one in all_front_ends()}
 
 
 def settings(*arguments: str) -> LoadSettings:
@@ -57,6 +62,11 @@ def test_every_option_reaches_its_setting() -> None:
     [
         ("stoer localhost 104", "Unknown command stoer"),
         ("store localhost", "Missing parameter port"),
+        ("audit ledger localhost", "Missing parameter port"),
+        ("audit ledger localhost 104 file", "Too many parameters: audit takes"),
+        ("audit ledger localhost 104 --ledger l", "--ledger not allowed with audit"),
+        ("audit ledger localhost 104 --audit", "--audit not allowed with audit"),
+        ("audit ledger localhost 104 --rate 1", "--rate not allowed with audit"),
         ("store localhost 0", "Invalid parameter value 0 (underflow)"),
         ("store localhost 65536", "Invalid parameter value 65536 (overflow)"),
         ("store localhost 104 --mix store=1", "--mix not allowed with store"),
@@ -131,3 +141,45 @@ def test_the_bounds_of_texts_are_the_engines() -> None:
     for option, bound in (("--size", "LOAD_PIXEL_BYTES_MAX"), ("--rate", "LOAD_RATE_MAX")):
         with pytest.raises(CommandLineError):
             store(option, str(limits.LIMITS[bound] + 1))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--disable-tls",
+        "--enable-tls k c --std-passwd",
+        "--enable-tls k c --use-passwd secret",
+        "--enable-tls k c --null-passwd --pem-keys",
+        "--enable-tls k c --null-passwd --der-keys",
+        "--anonymous-tls --add-cert-file a --add-cert-file b",
+        "--anonymous-tls --add-cert-dir d --require-peer-cert",
+        "--anonymous-tls --add-cert-file a --add-crl-file r --enable-crl-vfy",
+        "--anonymous-tls --add-cert-file a --add-crl-file r --enable-crl-all",
+        "--anonymous-tls --profile-8996",
+        "--anonymous-tls --profile-8996-mod",
+        "--anonymous-tls --profile-bcp195-nd",
+        "--anonymous-tls --profile-bcp195",
+        "--anonymous-tls --profile-bcp195-ex",
+        "--anonymous-tls --profile-basic",
+        "--anonymous-tls --profile-aes",
+        "--anonymous-tls --profile-null",
+        "--anonymous-tls --cipher TLS_AES_256_GCM_SHA384",
+        "--anonymous-tls --no-sni",
+        "--anonymous-tls --request-sni name",
+    ],
+)
+def test_tls_options_mean_what_they_mean_to_echoscu(line: str) -> None:
+    """Each of them, to the last field; what they do is tested with the tools that share them."""
+    options = line.split()
+    ours = store(*options).tls
+    theirs = parse(FRONT_ENDS["echoscu"], [*options, "localhost", "104"], {})
+    assert ours == tls_settings.tls(theirs)
+    assert (ours is None) == (line == "--disable-tls")
+
+
+def test_cipher_suites_are_listed_as_echoscu_does() -> None:
+    ours, theirs = (
+        parse(FRONT_ENDS[tool], ["--list-ciphers"], {}).exclusive for tool in ("load", "echoscu")
+    )
+    assert ours
+    assert ours == theirs

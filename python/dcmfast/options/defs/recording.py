@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dcmfast.options.defs import network
 from dcmfast.options.option import Option, Text, Unsigned
 
 LEAVE_OUT_DATA_SETS = Option(
@@ -53,4 +54,8 @@ BIND = Option(
     values=(Text(),),
     default="127.0.0.1",
     source="dcmfast",
+)
+CONNECT_TIMEOUT = network.TIMEOUT.replace(
+    summary="[s]econds: integer (default: 30)\ntimeout for connecting to the peer",
+    default=30,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcmfast.options.defs import general, network, recording
+from dcmfast.options.defs import general, recording
 from dcmfast.options.option import FrontEnd, Option, Parameter, Text, Unsigned, group
 
 CONNECTIONS_MAX = Option(
@@ -64,10 +64,7 @@ RECORD = FrontEnd(
                 summary=recording.BIND.summary
                 + ". Whoever can reach it\nreaches the peer through it",
             ),
-            network.TIMEOUT.replace(
-                summary="[s]econds: integer (default: 30)\ntimeout for connecting to the peer",
-                default=30,
-            ),
+            recording.CONNECT_TIMEOUT,
             CONNECTIONS_MAX,
             COUNT,
         ),

@@ -48,6 +48,23 @@ EVENT_TIMEOUT = Option(
     default=30,
     source="dcmfast",
 )
+REAL_TIME = Option(
+    field="speed",
+    names=("--real-time",),
+    summary=(
+        "[s]peed: number (0.001..1000)\n"
+        "keep the recorded times: 1 as they were, 2 twice as\n"
+        "fast. Without it as fast as the peer answers"
+    ),
+    values=(Text(),),
+    source="dcmfast",
+)
+JSON = Option(
+    field="json",
+    names=("--json",),
+    summary="tell the outcome as JSON, one object in one line",
+    source="dcmfast",
+)
 AETITLE = network.AETITLE.replace(
     summary="[a]etitle: string\nmy calling AE title, in place of the recorded one",
     default=None,
@@ -88,13 +105,11 @@ REPLAY = FrontEnd(
             recording.BIND,
             AETITLE,
             CALL,
-            network.TIMEOUT.replace(
-                summary="[s]econds: integer (default: 30)\ntimeout for connecting to the peer",
-                default=30,
-            ),
+            recording.CONNECT_TIMEOUT,
             EVENT_TIMEOUT,
         ),
-        group("replay options", recording.ASSOCIATION, IGNORE, COMPARE),
+        group("replay options", recording.ASSOCIATION, IGNORE, COMPARE, REAL_TIME),
+        group("output options", JSON),
     ),
     checks=(
         "verbosity",
@@ -107,5 +122,7 @@ REPLAY = FrontEnd(
         "association",
         "ignore_aspects",
         "compare_aspects",
+        "speed",
+        "json",
     ),
 )

@@ -64,7 +64,11 @@ impl Writer {
             options.create_new(true);
         }
         let mut file = options.open(path)?;
-        file.write_all(&format::encode_file_header(about))?;
+        if let Err(error) = file.write_all(&format::encode_file_header(about)) {
+            // A disk that is full keeps an empty file, which is nobody's recording.
+            remove_if_a_file(path);
+            return Err(error);
+        }
         let state =
             State { file, bytes: FILE_HEADER_BYTES as u64, is_ended: false, buffer: Vec::new() };
         Ok(Self { state: Mutex::new(state), bytes_max })
@@ -137,6 +141,13 @@ impl Writer {
     /// Bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.lock().bytes
+    }
+}
+
+/// Takes away what could not be written; a device stays.
+pub fn remove_if_a_file(path: &Path) {
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        let _ = std::fs::remove_file(path);
     }
 }
 

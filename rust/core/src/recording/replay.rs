@@ -1,9 +1,11 @@
 //! One side of a recording, played against a peer: the first difference in what that peer does.
 //!
-//! What our side sent is sent again, in the recorded order: before each PDU of ours, everything that the
-//! peer had sent by then is awaited and compared, event by event: whole PDUs, commands, data sets, the
+//! What our side sent is sent again, in the recorded order: before each message of ours, everything that
+//! the peer had sent by then is awaited and compared, event by event: whole PDUs, commands, data sets, the
 //! end of the connection. How a message is cut into PDUs is nobody's business (PS3.8 Annex E): it is not
-//! compared, and ours are cut to what this peer receives. Times are not compared. What a peer names
+//! compared, and ours are cut to what this peer receives. Nor is what the protocol leaves open: where in
+//! a message of ours an event of the peer stands, when a C-CANCEL comes, how much of an operation is
+//! done by then (`cancel`). Times are not compared, and kept only where that is wished. What a peer names
 //! anew each time is learned and put in its place where we answer: message IDs, SOP Instance UIDs of its
 //! own requests, AE titles of its association. Data sets that were left out are replaced by ones of
 //! the same length (`stand_in`), or not compared. Memory is bounded by one PDU and twice
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use self::cancel::{Cancel, cancelled_by, is_end_of_cancelled};
 use super::conversation::{Conversation, Event, Framer, Part, PdvHeader, command_set};
 use super::describe::{command_name, result, short, status};
 use super::file::Step;
@@ -34,15 +37,17 @@ use crate::dimse::command_set::{CommandSet, Field};
 use crate::dimse::service::command_field::{C_CANCEL_RQ, RESPONSE_BIT};
 use crate::limits::{
     CLOSE_TIMEOUT_S, MAX_PDU_BYTES_MAX, RECORDING_SHOWN_VALUE_BYTES, REPLAY_COMPARED_BYTES_MAX,
-    REPLAY_NAMES_MAX,
+    REPLAY_NAMES_MAX, REPLAY_REAL_TIME_S_MAX,
 };
-use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions};
+use crate::net::tcp::{Connection, ReadEnd, SLICE, SocketAddr, StopFlag, TransportOptions};
 use crate::uid::UidText;
 use crate::ul::pdu::{
     AssociateAc, AssociateRq, PDU_HEADER_BYTES, PduType, TitleFields, UserInformation,
 };
 use crate::ul::pdv::{DATA_HEADER_BYTES, FragmentKind, PDV_HEADER_BYTES, data_header};
 use crate::vr::Vr;
+
+mod cancel;
 
 /// What may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +115,8 @@ pub struct Plan {
     pub connect_timeout: Option<Duration>,
     /// Of the socket.
     pub transport: TransportOptions,
+    /// How fast time passes, where the recorded times are kept: 2 for twice as fast.
+    pub speed: Option<f64>,
 }
 
 /// The first difference.
@@ -404,6 +411,11 @@ struct Play<'a> {
     is_done: bool,
     /// Class and instance of our last request.
     command: (Option<UidText>, Option<UidText>),
+    /// We are in the middle of a message: command or data set are not complete.
+    is_in_message: bool,
+    cancel: Cancel,
+    /// When the connection was opened this time.
+    begun: Instant,
 }
 
 /// Our P-DATA-TF that is being put together.
@@ -443,6 +455,9 @@ impl<'a> Play<'a> {
             now: Moment::default(),
             is_done: false,
             command: (None, None),
+            is_in_message: false,
+            cancel: Cancel::default(),
+            begun: Instant::now(),
         })
     }
 
@@ -510,6 +525,20 @@ impl<'a> Play<'a> {
             },
         };
         self.live = Some(connection);
+        self.begun = Instant::now();
+        Ok(())
+    }
+
+    /// Waits until what is sent now is due, where the recorded times are kept.
+    fn wait_until_due(&self) -> Result<(), End> {
+        let Some(speed) = self.plan.speed else { return Ok(()) };
+        let due = self.begun + due_after(self.now.monotonic_ns.saturating_sub(self.begun_ns), speed);
+        while let Some(left) = due.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
+            if self.stop.is_raised() {
+                return Err(End::Failed(ReplayError::Stopped));
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
         Ok(())
     }
 
@@ -524,6 +553,7 @@ impl<'a> Play<'a> {
         self.talk = talk;
         match what {
             What::Bytes(side, bytes) if side == self.plan.ours => {
+                self.wait_until_due()?;
                 let mut parts = Vec::new();
                 let mut framer = std::mem::take(&mut self.framer);
                 framer.take(&bytes, &mut |part| parts.push(Owned::of(&part)));
@@ -542,6 +572,8 @@ impl<'a> Play<'a> {
                 }
             }
             What::End(side, ending) if side == self.plan.ours => {
+                self.is_in_message = false;
+                self.wait_until_due()?;
                 self.rest(outcome)?;
                 self.end_ours(ending);
             }
@@ -553,7 +585,11 @@ impl<'a> Play<'a> {
             }
             _ => {}
         }
-        // What the peer had done by now is awaited.
+        // What the peer had done by now is awaited; in the middle of a message of ours it cannot be what
+        // that waits for.
+        if self.is_in_message {
+            return Ok(());
+        }
         while let Some(expected) = self.watch.queue.pop_front() {
             self.expect(&expected, outcome)?;
         }
@@ -636,6 +672,7 @@ impl<'a> Play<'a> {
     fn fragment(&mut self, raw: &[u8], is_end: bool, outcome: &mut Outcome) -> Result<(), End> {
         let Some(pdv) = self.sending.pdv else { return Ok(()) };
         let is_last = is_end && pdv.is_last();
+        self.is_in_message = true;
         if pdv.is_command() {
             self.sending.command.extend_from_slice(raw);
         }
@@ -646,19 +683,25 @@ impl<'a> Play<'a> {
         }
         if is_last {
             self.sending.stand_in = None;
+            // A command goes on with the data set that it announces.
+            self.is_in_message = false;
             if pdv.is_command() {
                 let command = std::mem::take(&mut self.sending.command);
-                self.command(&command);
+                self.is_in_message = self.command(&command);
             }
         }
         self.whole(outcome)
     }
 
-    /// Notes what our command names.
-    fn command(&mut self, bytes: &[u8]) {
-        let Ok(set) = CommandSet::decode(bytes) else { return };
+    /// Notes what our command names; true where a data set follows.
+    fn command(&mut self, bytes: &[u8]) -> bool {
+        let Ok(set) = CommandSet::decode(bytes) else { return false };
         self.command =
             (set.uid(Field::AffectedSopClassUid), set.uid(Field::AffectedSopInstanceUid));
+        if set.us(Field::CommandField) == Some(C_CANCEL_RQ) {
+            self.cancel.ours.extend(set.us(Field::MessageIdBeingRespondedTo));
+        }
+        set.announces_data_set()
     }
 
     /// A fragment in PDUs that the peer receives.
@@ -697,6 +740,7 @@ impl<'a> Play<'a> {
         if pdu.is_empty() {
             return Ok(());
         }
+        self.await_cancel(&pdu, outcome)?;
         let pdu = self.renamed(&pdu).unwrap_or(pdu);
         self.write(&pdu, outcome)
     }
@@ -758,6 +802,10 @@ impl<'a> Play<'a> {
 
     /// Sends bytes; what the peer did instead of taking them is a difference.
     fn write(&mut self, bytes: &[u8], outcome: &mut Outcome) -> Result<(), End> {
+        if self.cancel.skipped.is_some() {
+            // An answer to what the peer did not come to ask this time.
+            return Ok(());
+        }
         let ours = self.plan.ours;
         // So that what is accepted is known by today's association as well.
         let mut live_talk = std::mem::take(&mut self.live_talk);
@@ -817,19 +865,49 @@ impl<'a> Play<'a> {
         if self.is_done && matches!(expected, Happened::Closed | Happened::Reset) {
             return Ok(());
         }
+        if self.is_left_open(expected, outcome)? {
+            return Ok(());
+        }
         self.events += 1;
-        let Some(came) = self.next() else {
-            if self.stop.is_raised() {
-                return Err(End::Failed(ReplayError::Stopped));
+        let came = self.awaited(expected)?;
+        if self.stops_early(expected, &came) {
+            self.live_watch.queue.push_front(came);
+            return Ok(());
+        }
+        self.matches(expected, &came, outcome)
+    }
+
+    /// The peer's next event, which is no C-CANCEL unless that is expected.
+    fn awaited(&mut self, expected: &Happened) -> Result<Happened, End> {
+        loop {
+            let Some(came) = self.next() else {
+                if self.stop.is_raised() {
+                    return Err(End::Failed(ReplayError::Stopped));
+                }
+                let patience = self.plan.patience.as_secs();
+                let came = format!("nothing within {patience} s");
+                return Err(self.differs(&expected.text(), came, "the event did not come".into()));
+            };
+            // It comes whenever the peer's user likes (PS3.7 §9.3.2.3).
+            let is_early = cancelled_by(&came).is_some() && cancelled_by(expected).is_none();
+            if !is_early || self.cancel.early.len() >= REPLAY_NAMES_MAX {
+                return Ok(came);
             }
-            let patience = self.plan.patience.as_secs();
-            let came = format!("nothing within {patience} s");
-            return Err(self.differs(&expected.text(), came, "the event did not come".into()));
-        };
-        if let Some(differs) = self.compare(expected, &came) {
+            self.cancel.early.push_back(came);
+        }
+    }
+
+    /// Compares two events.
+    fn matches(
+        &mut self,
+        expected: &Happened,
+        came: &Happened,
+        outcome: &mut Outcome,
+    ) -> Result<(), End> {
+        if let Some(differs) = self.compare(expected, came) {
             return Err(self.differs(&expected.text(), came.text(), differs));
         }
-        self.learn(&came);
+        self.learn(came);
         outcome.matched += 1;
         Ok(())
     }
@@ -866,7 +944,16 @@ impl<'a> Play<'a> {
     }
 
     /// The end: whatever the peer still does was not recorded.
-    fn finish(&mut self, _outcome: &mut Outcome) -> Result<(), End> {
+    fn finish(&mut self, outcome: &mut Outcome) -> Result<(), End> {
+        while let Some(expected) = self.watch.queue.pop_front() {
+            self.expect(&expected, outcome)?;
+        }
+        self.await_all_cancels(outcome)?;
+        if let Some(extra) = self.cancel.early.pop_front() {
+            self.events += 1;
+            let text = extra.text();
+            return Err(self.differs("nothing more", text, "the recording has no such event".into()));
+        }
         let Some(live) = &self.live else { return Ok(()) };
         let _ = live.handle().shutdown(std::net::Shutdown::Write);
         if self.is_done {
@@ -1063,6 +1150,19 @@ impl<'a> Play<'a> {
         let is_request = command & RESPONSE_BIT == 0;
         let pair = (expected.value(field).map(trimmed), came.value(field).map(trimmed));
         let is_ignored = match field {
+            // It came in time, or it did not.
+            Field::Status if self.cancel.is_comparing_finals => {
+                is_end_of_cancelled(expected, came)
+            }
+            Field::NumberOfRemainingSubOperations
+            | Field::NumberOfCompletedSubOperations
+            | Field::NumberOfFailedSubOperations
+            | Field::NumberOfWarningSubOperations
+                if self.cancel.is_comparing =>
+            {
+                true
+            }
+            Field::ErrorComment if self.cancel.is_comparing_finals => true,
             Field::ErrorComment | Field::ErrorId => self.is_ignored(Aspect::Comments),
             Field::MoveDestination | Field::MoveOriginatorApplicationEntityTitle => {
                 self.is_ignored(Aspect::Titles)
@@ -1154,6 +1254,13 @@ impl<'a> Play<'a> {
             _ => Some("Data Set: other bytes".into()),
         }
     }
+}
+
+/// When something is due that was recorded so long after the begin.
+fn due_after(since_ns: u64, speed: f64) -> Duration {
+    // Whatever a file says, no clock goes further.
+    let most = Duration::from_secs(REPLAY_REAL_TIME_S_MAX);
+    Duration::from_nanos(since_ns).min(most).div_f64(speed).min(most)
 }
 
 /// A part of ours that is sent.
@@ -1359,6 +1466,17 @@ mod tests {
             names.learn_uid(number.to_string().as_bytes(), b"1.2");
         }
         assert_eq!(names.uids.len(), REPLAY_NAMES_MAX);
+    }
+
+    /// limits::REPLAY_REAL_TIME_S_MAX, whatever a recording says.
+    #[test]
+    fn edge_of_real_time() {
+        let most = Duration::from_secs(REPLAY_REAL_TIME_S_MAX);
+        let ns = REPLAY_REAL_TIME_S_MAX * 1_000_000_000;
+        assert_eq!(due_after(ns - 1, 1.0), most - Duration::from_nanos(1));
+        assert_eq!([ns, ns + 1, u64::MAX].map(|ns| due_after(ns, 1.0)), [most; 3]);
+        assert_eq!((due_after(u64::MAX, 0.001), due_after(ns, 1000.0)), (most, most / 1000));
+        assert_eq!(due_after(3_000_000_000, 2.0), Duration::from_millis(1500));
     }
 
     /// PS3.7 §6.3.1: the group length counts what is behind it, whatever was put in place.
