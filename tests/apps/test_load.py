@@ -21,7 +21,6 @@ from pynetdicom import AE, StoragePresentationContexts, evt
 
 from dcmfast.errors import InputFileError
 from dcmfast.net import load as engine
-from dcmfast.net import load_ledger
 from dcmfast.options import load_settings
 from dcmfast.options.load_settings import LoadSettings
 from dcmfast.options.specs.load import LOAD

@@ -7,6 +7,7 @@
 //! structure, and any other byte of a value is. The first data set is pulled from a reader, the second one
 //! pushed as it arrives; neither is held. Called by `load::query`.
 
+use core::cmp::Ordering;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -258,11 +259,14 @@ impl<R: Read> Expected<R> {
     }
 }
 
+/// A header that was looked at before its turn.
+struct Ahead(Option<Place>);
+
 /// Looks at the second data set, with the first one beside it.
 struct Judge<R> {
     expected: Expected<R>,
-    /// The next header of the first, looked at before its turn.
-    ahead: Option<Option<Place>>,
+    /// The next header of the first, looked at before its turn; in it none at its end.
+    ahead: Option<Ahead>,
     /// Of the element in hand: its tag, the value that is awaited, and the one that comes.
     pair: Option<(Tag, Value, Value)>,
     difference: Option<Difference>,
@@ -275,8 +279,8 @@ impl<R: Read> Judge<R> {
     }
 
     fn next_expected(&mut self, wants_sequence: bool) -> Option<Place> {
-        if let Some(ahead) = self.ahead.take() {
-            return ahead;
+        if let Some(Ahead(place)) = self.ahead.take() {
+            return place;
         }
         self.expected.header(wants_sequence).unwrap_or_else(|error| {
             self.error = Some(error);
@@ -301,14 +305,15 @@ impl<R: Read> Visitor for Judge<R> {
             return;
         }
         let Some(expected) = expected else { return self.differs(Difference::Extra(place.tag)) };
-        let difference = match (expected.depth.cmp(&place.depth), expected.tag.cmp(&place.tag)) {
-            // What is deeper here is behind the end of what was there, and the other way round.
-            (core::cmp::Ordering::Less, _) => Some(Difference::Extra(place.tag)),
-            (core::cmp::Ordering::Greater, _) => Some(Difference::Missing(expected.tag)),
-            (_, core::cmp::Ordering::Less) => Some(Difference::Missing(expected.tag)),
-            (_, core::cmp::Ordering::Greater) => Some(Difference::Extra(place.tag)),
-            _ if expected.is_opening != place.is_opening => Some(Difference::Structure(place.tag)),
-            _ => None,
+        // What is deeper is behind the end of what the other one has, or else the lower tag comes first.
+        let order = place.depth.cmp(&expected.depth).then(expected.tag.cmp(&place.tag));
+        let difference = match order {
+            Ordering::Less => Some(Difference::Missing(expected.tag)),
+            Ordering::Greater => Some(Difference::Extra(place.tag)),
+            Ordering::Equal if expected.is_opening != place.is_opening => {
+                Some(Difference::Structure(place.tag))
+            }
+            Ordering::Equal => None,
         };
         if let Some(difference) = difference {
             return self.differs(difference);
@@ -347,7 +352,7 @@ impl<R: Read> Visitor for Judge<R> {
             return false;
         }
         let expected = self.next_expected(false);
-        self.ahead = Some(expected);
+        self.ahead = Some(Ahead(expected));
         expected.is_some_and(|expected| expected.is_opening)
     }
 }
@@ -446,10 +451,11 @@ mod tests {
     }
 
     /// An element in explicit VR little endian.
-    fn element(group: u16, number: u16, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    fn element(group: u16, number: u16, vr: &[u8], value: &[u8]) -> Vec<u8> {
+        let vr: [u8; 2] = vr.try_into().unwrap();
         let mut out = [group.to_le_bytes(), number.to_le_bytes()].concat();
         out.extend(vr);
-        if Vr(*vr).has_long_length() {
+        if Vr(vr).has_long_length() {
             out.extend([0, 0]);
             out.extend((value.len() as u32).to_le_bytes());
         } else {
@@ -459,10 +465,11 @@ mod tests {
         out
     }
 
-    fn big(group: u16, number: u16, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    fn big(group: u16, number: u16, vr: &[u8], value: &[u8]) -> Vec<u8> {
+        let vr: [u8; 2] = vr.try_into().unwrap();
         let mut out = [group.to_be_bytes(), number.to_be_bytes()].concat();
         out.extend(vr);
-        if Vr(*vr).has_long_length() {
+        if Vr(vr).has_long_length() {
             out.extend([0, 0]);
             out.extend((value.len() as u32).to_be_bytes());
         } else {

@@ -187,7 +187,9 @@ fn entry_of(line: &[u8]) -> Option<(UidText, Entry)> {
     let entry = match word {
         NO_ANSWER => Entry::Unanswered,
         NOT_SENT => Entry::Unsent,
-        status if status.len() == 4 => Entry::Answered(Status(u16::from_str_radix(status, 16).ok()?)),
+        status if status.len() == 4 => {
+            Entry::Answered(Status(u16::from_str_radix(status, 16).ok()?))
+        }
         _ => return None,
     };
     UidText::new(uid.as_bytes()).filter(|uid| !uid.is_empty()).map(|uid| (uid, entry))

@@ -243,7 +243,7 @@ impl<R: Read> Capture<R> {
         }
         let kind = u32_at(&header, 0, is_big).unwrap_or_default();
         if kind == SECTION {
-            return self.section(offset, &header);
+            return self.section(offset, header);
         }
         let length = u32_at(&header, 4, is_big).unwrap_or_default() as usize;
         if !(12..=CAPTURE_BLOCK_BYTES_MAX).contains(&length) || length % 4 != 0 {
@@ -299,7 +299,7 @@ impl<R: Read> Capture<R> {
 
     /// The head of a further section: files may stand behind one another, each with a byte order and
     /// interfaces of its own.
-    fn section(&mut self, offset: u64, header: &[u8; 8]) -> io::Result<Next> {
+    fn section(&mut self, offset: u64, header: [u8; 8]) -> io::Result<Next> {
         let mut magic = [0; 4];
         if read_up_to(&mut self.input, &mut magic)? < magic.len() {
             return Ok(Next::EndWith(Notice::Cut { offset }));
@@ -312,7 +312,7 @@ impl<R: Read> Capture<R> {
                 return Ok(Next::EndWith(Notice::Unreadable { offset, why }));
             }
         };
-        let length = u32_at(header, 4, is_big).unwrap_or_default() as usize;
+        let length = u32_at(&header, 4, is_big).unwrap_or_default() as usize;
         if !(28..=CAPTURE_BLOCK_BYTES_MAX).contains(&length) || length % 4 != 0 {
             let why = "a block whose length none may have";
             return Ok(Next::EndWith(Notice::Unreadable { offset, why }));
@@ -458,14 +458,14 @@ fn ipv4(packet: &[u8]) -> Option<Layer<'_>> {
         return None;
     }
     let bytes = packet.get(header..end)?;
-    if fragment & 0x3FFF == 0 {
+    let (offset, has_more) = (usize::from(fragment & 0x1FFF) * 8, fragment & 0x2000 != 0);
+    if offset == 0 && !has_more {
         return Some(upper(from, to, protocol, bytes));
     }
     if total > packet.len() {
         return Some(Layer::CutFragment);
     }
     let key = Key { from, to, identification, protocol };
-    let (offset, has_more) = (usize::from(fragment & 0x1FFF) * 8, fragment & 0x2000 != 0);
     Some(Layer::Fragment(Fragment { key, offset, has_more, bytes }))
 }
 
@@ -718,11 +718,8 @@ mod tests {
     /// Tags of VLANs, one or two, behind every link that may have them.
     #[test]
     fn tagged_frames() {
-        let tags: [&[u8]; 3] = [
-            &[8, 0],
-            &[0x81, 0, 0, 5, 8, 0],
-            &[0x88, 0xA8, 0, 7, 0x81, 0, 0, 5, 8, 0],
-        ];
+        let tags: [&[u8]; 3] =
+            [&[8, 0], &[0x81, 0, 0, 5, 8, 0], &[0x88, 0xA8, 0, 7, 0x81, 0, 0, 5, 8, 0]];
         for tag in tags {
             let (kind, rest) = tag.split_at(2);
             is_talk(&pcap(1, &talk(&|tcp| [&[0; 12][..], tag, &over_ipv4(tcp)].concat())));
@@ -741,7 +738,8 @@ mod tests {
                 let number =
                     |n: u32| if is_big { n.to_be_bytes() } else { n.to_le_bytes() }.to_vec();
                 let version = if is_big { [0, 2, 0, 4] } else { [2, 0, 4, 0] };
-                let mut file = [number(magic), version.to_vec(), vec![0; 8], number(65535)].concat();
+                let mut file =
+                    [number(magic), version.to_vec(), vec![0; 8], number(65535)].concat();
                 // The upper bits of the link type say something about checksums.
                 file.extend(number(0x2400_0065));
                 for frame in &frames {
@@ -808,7 +806,7 @@ mod tests {
                 head[42..44].copy_from_slice(&(place | u16::from(has_more)).to_be_bytes());
             } else {
                 head[2..4].copy_from_slice(&(20 + part.len() as u16).to_be_bytes());
-                let place = place / 8 | u16::from(has_more) << 13;
+                let place = (place / 8) | (u16::from(has_more) << 13);
                 head[6..8].copy_from_slice(&place.to_be_bytes());
             }
             [&head[..], part].concat()
@@ -828,12 +826,17 @@ mod tests {
             for _ in 0..4 {
                 pieces.rotate_left(1);
                 let (entries, notices) = read(&pcap(101, &[&begin[..], &pieces].concat()));
-                assert_eq!((bytes_of(&entries, Side::Requestor), notices), (request.clone(), vec![]));
+                assert_eq!(
+                    (bytes_of(&entries, Side::Requestor), notices),
+                    (request.clone(), vec![])
+                );
             }
             let without = [&begin[..], &pieces[1..]].concat();
             let (entries, notices) = read(&pcap(101, &without));
             assert_eq!(bytes_of(&entries, Side::Requestor), b"");
-            assert!(notices[0].to_string().starts_with("3 fragments of IP packets were not joined"));
+            assert!(
+                notices[0].to_string().starts_with("3 fragments of IP packets were not joined")
+            );
             // Cut by whoever captured.
             let mut cut = pieces.clone();
             cut[2].truncate(100);

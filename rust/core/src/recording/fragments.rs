@@ -69,7 +69,8 @@ impl Fragments {
         let Fragment { key, offset, has_more, bytes } = *fragment;
         let end = offset + bytes.len();
         // Only the last one may have any length (RFC 791 §3.2: units of eight bytes).
-        let is_wrong = end > PAYLOAD_BYTES_MAX || has_more && (bytes.len() % 8 != 0 || bytes.is_empty());
+        let is_wrong =
+            end > PAYLOAD_BYTES_MAX || has_more && (bytes.len() % 8 != 0 || bytes.is_empty());
         if is_wrong {
             self.lost += 1;
             return None;

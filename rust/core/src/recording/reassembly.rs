@@ -194,8 +194,9 @@ impl Reassembly {
     fn give(&mut self, key: Key, at: Moment, emit: &mut dyn FnMut(Entry)) {
         loop {
             let Some(flow) = self.flows.get_mut(&key) else { return };
-            let is_over_full = flow.streams.iter().any(|one| one.ahead_bytes > CAPTURE_AHEAD_BYTES_MAX)
-                || self.ahead_bytes > CAPTURE_AHEAD_BYTES_ALL_MAX;
+            let is_over_full =
+                flow.streams.iter().any(|one| one.ahead_bytes > CAPTURE_AHEAD_BYTES_MAX)
+                    || self.ahead_bytes > CAPTURE_AHEAD_BYTES_ALL_MAX;
             let before = flow.ahead_bytes();
             let next = flow.next(is_over_full);
             self.ahead_bytes = self.ahead_bytes + flow.ahead_bytes() - before;
@@ -308,17 +309,17 @@ impl Flow {
     /// (`is_forced`), is preceded by what is missing.
     fn next(&mut self, is_forced: bool) -> Option<(usize, Piece)> {
         let given = [self.streams[0].given, self.streams[1].given];
-        for index in 0..2 {
-            if self.streams[index].is_ready(given[1 - index]) {
-                if let Some(bytes) = self.streams[index].pop() {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            if stream.is_ready(given[1 - index]) {
+                if let Some(bytes) = stream.pop() {
                     return Some((index, Piece::Bytes(bytes)));
                 }
             }
         }
         let mut fronts = Vec::new();
-        for index in 0..2 {
-            if let Some((&place, waiting)) = self.streams[index].ahead.first_key_value() {
-                let is_blocked = place <= given[index];
+        for (index, stream) in self.streams.iter().enumerate() {
+            if let Some((&place, waiting)) = stream.ahead.first_key_value() {
+                let is_blocked = place <= stream.given;
                 let is_late = is_blocked && self.segments - waiting.number >= SWAPPED_MAX;
                 if is_forced || is_late {
                     fronts.push((waiting.number, index, place, waiting.had));
@@ -461,11 +462,11 @@ mod tests {
     #[test]
     fn directions_are_in_order() {
         let syn = |one: Segment<'static>| Segment { is_syn: true, ..one };
-        let acks = |one: Segment<'static>, acknowledged| Segment { acknowledged: Some(acknowledged), ..one };
-        let begin = [
-            syn(segment(1, 99, b"")),
-            syn(acks(answer(1, 499, b""), 100)),
-        ];
+        let acks = |one: Segment<'static>, acknowledged| Segment {
+            acknowledged: Some(acknowledged),
+            ..one
+        };
+        let begin = [syn(segment(1, 99, b"")), syn(acks(answer(1, 499, b""), 100))];
         let talk = [
             acks(segment(1, 100, RQ), 500),
             acks(answer(1, 500, b"AC"), 110),
@@ -481,8 +482,9 @@ mod tests {
                 What::Missing(side, count) => shown.push(format!("{} lacks {count}", side.name())),
                 _ => {}
             };
-            begin.iter().for_each(|one| reassembly.take(one, at, &mut show));
-            order.iter().for_each(|at_| reassembly.take(&talk[*at_], at, &mut show));
+            for one in begin.iter().chain(order.iter().map(|place| &talk[*place])) {
+                reassembly.take(one, at, &mut show);
+            }
             reassembly.finish(at, &mut show);
             assert_eq!(reassembly.ahead_bytes, 0);
             shown

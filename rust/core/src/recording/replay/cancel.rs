@@ -235,7 +235,9 @@ impl Play<'_> {
         if self.cancel.awaited.is_empty() {
             return Ok(());
         }
-        let Some((_, command)) = pdu.split_first_chunk::<DATA_HEADER_BYTES>() else { return Ok(()) };
+        let Some((_, command)) = pdu.split_first_chunk::<DATA_HEADER_BYTES>() else {
+            return Ok(());
+        };
         let ours = Happened::Command { context_id: 0, bytes: command.to_vec() };
         let Some((id, false, _)) = response_of(&ours) else { return Ok(()) };
         let is_it = |one: &Happened| cancelled_by(one) == Some(id);
