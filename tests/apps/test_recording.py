@@ -265,6 +265,16 @@ def connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
+def read_count(connection: socket.socket, count: int) -> bytes:
+    """Receive so many bytes, in as many pieces as they come."""
+    data = b""
+    while len(data) < count:
+        piece = connection.recv(count - len(data))
+        assert piece, f"closed after {len(data)} of {count} bytes"
+        data += piece
+    return data
+
+
 def read_all(connection: socket.socket) -> bytes:
     parts = []
     while data := connection.recv(65536):
@@ -463,7 +473,7 @@ def test_what_a_killed_recorder_passed_on_is_in_its_file(tmp_path: Path) -> None
         connected(running.port) as connection,
     ):
         connection.sendall(b"\x05\0\0\0\0\x04\0\0\0\0")
-        assert connection.recv(10, socket.MSG_WAITALL)
+        assert len(read_count(connection, 10)) == 10
         running.child.kill()
         running.child.wait(10)
     done = show(path)
@@ -479,7 +489,7 @@ def test_the_bounds_of_a_recording(tmp_path: Path) -> None:
     with scripted(echoing) as peer, recorder(path, peer, *options) as running:
         with connected(running.port) as connection:
             connection.sendall(bytes(50_000))
-            assert len(connection.recv(50_000, socket.MSG_WAITALL)) == 50_000
+            assert len(read_count(connection, 50_000)) == 50_000
             with connected(running.port) as other, pytest.raises(ConnectionResetError):
                 other.recv(1)
             connection.shutdown(socket.SHUT_WR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import shutil
 import time
 from collections.abc import Callable
@@ -123,16 +124,20 @@ def plays(*steps: bytes | int) -> Callable[[Conversation], None]:
     """A script: bytes are sent, a number of PDUs is taken."""
 
     def script(peer: Conversation) -> None:
-        for step in steps:
-            if isinstance(step, bytes):
-                peer.send(step)
-                continue
-            for _ in range(step):
-                peer.expect_pdu()
+        plays_only(peer, *steps)
         with suppress(OSError):
             peer.socket.recv(100)
 
     return script
+
+
+def plays_only(peer: Conversation, *steps: bytes | int) -> None:
+    for step in steps:
+        if isinstance(step, bytes):
+            peer.send(step)
+            continue
+        for _ in range(step):
+            peer.expect_pdu()
 
 
 AC = ac((1, pdu.IMPLICIT))
@@ -324,6 +329,62 @@ def test_the_recorded_times_are_kept_where_that_is_wished(tmp_path: Path) -> Non
     plain, kept, faster = took
     assert plain < 0.9 <= kept
     assert 0.22 <= faster < 0.9
+
+
+def test_peers_without_an_end(cancelled: Path) -> None:
+    """Dripping, flooding with one data set, pending for ever: a difference, in bounded time."""
+
+    def endless(*steps: bytes | int, more: bytes, pause_s: float = 0) -> Callable[..., None]:
+        def script(peer: Conversation) -> None:
+            plays_only(peer, *steps)
+            with suppress(OSError):
+                while not select.select([peer.socket], [], [], pause_s)[0]:
+                    peer.send(more)
+
+        return script
+
+    piece = pdu.p_data(pdu.pdv(1, bytes(16_000), last=False))
+    begun = response(FIND, 0xFF00, b"")[: -len(pdu.p_data(pdu.pdv(1, b"")))]
+    cases = {
+        "nothing within 1 s": endless(1, AC, 2, more=b"\x04", pause_s=0.1),
+        "nothing within 1 s ": endless(1, AC, 2, begun, more=piece * 4),
+        "more and more responses": endless(
+            1, AC, 2, answer(1) + answer(2), 1, answer(3), more=answer(9), pause_s=0.05
+        ),
+    }
+    with ScriptedServer(*cases.values()) as server:
+        for name in cases:
+            begin = time.monotonic()
+            outcome = replayed(cancelled, server.port, "-te", "1")
+            assert (outcome["code"], outcome["difference"]["came"]) == (2, name.strip()), outcome
+            assert time.monotonic() - begin < 20
+
+
+def test_data_sets_that_break_off(tmp_path: Path) -> None:
+    """What cannot be read as elements is compared, too."""
+    broken = key("1.2.3") + b"\x20\0\x10\0\xff\xff\0\0"
+
+    def talk(rest: bytes) -> Talk:
+        return [
+            (REQUESTOR, FIND_RQ),
+            (ACCEPTOR, AC),
+            (REQUESTOR, ASK),
+            (ACCEPTOR, response(FIND, 0xFF00, broken + rest)),
+            (ACCEPTOR, response(FIND, 0)),
+            (REQUESTOR, RELEASE),
+            (ACCEPTOR, RELEASED),
+        ]
+
+    path = capture(tmp_path / "broken.pcap", talk(b"one"))
+    same, other = (
+        plays(1, AC, 2, response(FIND, 0xFF00, broken + rest) + response(FIND, 0), *END)
+        for rest in (b"one", b"two")
+    )
+    with ScriptedServer(same, other) as server:
+        assert replayed(path, server.port)["code"] == 0
+        outcome = replayed(path, server.port)
+        assert outcome["code"] == 2
+        assert outcome["difference"]["differs"].startswith("Data Set: ")
 
 
 def test_as_json(cancelled: Path) -> None:

@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::file::{Writer, Written};
 use super::treat::{Treater, Treatment};
@@ -45,6 +45,9 @@ pub struct Plan {
     /// What is taken out before it is written.
     pub treatment: Treatment,
 }
+
+/// How often it is looked whether a connection has come to be, and whether we are asked to stop.
+const CONNECT_LOOK: Duration = Duration::from_millis(5);
 
 /// What all threads share.
 struct Shared {
@@ -348,16 +351,42 @@ fn canonical(address: SocketAddr) -> String {
 fn connect(shared: &Shared) -> io::Result<(TcpStream, SocketAddr)> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in &shared.plan.peer {
-        let stream = match shared.plan.connect_timeout {
-            Some(timeout) => TcpStream::connect_timeout(address, timeout),
-            None => TcpStream::connect(address),
-        };
-        match stream {
+        match connect_to(*address, shared.plan.connect_timeout, &shared.stop) {
             Ok(stream) => return Ok((stream, *address)),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Connects, until the timeout or the stop.
+fn connect_to(
+    address: SocketAddr,
+    timeout: Option<Duration>,
+    stop: &StopFlag,
+) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let begun = Instant::now();
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    // There is an error, or the other end, or it goes on.
+    while socket.peer_addr().is_err() {
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        if stop.is_raised() {
+            return Err(io::Error::from_raw_os_error(libc::EINTR));
+        }
+        if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        }
+        thread::sleep(CONNECT_LOOK);
+    }
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
 }
 
 fn prepare(stream: &TcpStream, options: TransportOptions) -> io::Result<()> {

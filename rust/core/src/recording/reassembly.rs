@@ -146,6 +146,12 @@ impl Reassembly {
         let Some(flow) = self.flows.get_mut(&key) else { return };
         flow.last = self.clock;
         flow.segments += 1;
+        if flow.kind == Kind::Other {
+            if segment.is_rst {
+                self.close(key, None, at, emit);
+            }
+            return;
+        }
         let had = flow.streams.get(1 - index).map_or(0, |other| other.place_of(segment));
         let before = flow.ahead_bytes();
         flow.streams[index].put(segment, had, flow.segments);
@@ -184,7 +190,9 @@ impl Reassembly {
 
     /// Forgets the connection that was silent longest; false where there is none.
     fn make_room(&mut self, at: Moment, emit: &mut dyn FnMut(Entry)) -> bool {
-        let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.last).map(|(key, _)| *key);
+        // What is none of ours is remembered only so that it is counted once.
+        let rank = |flow: &Flow| (flow.kind != Kind::Other, flow.last);
+        let oldest = self.flows.iter().min_by_key(|(_, flow)| rank(flow)).map(|(key, _)| *key);
         let Some(key) = oldest else { return false };
         self.close(key, None, at, emit);
         true
@@ -522,6 +530,28 @@ mod tests {
         }
         assert_eq!((missing.get(), reassembly.missing()), (3, 3));
         assert_eq!(reassembly.ahead_bytes, 0);
+    }
+
+    /// A table full of other connections does not cost an association.
+    #[test]
+    fn others_are_forgotten_first() {
+        let mut reassembly = Reassembly::default();
+        let at = Moment::default();
+        let bytes = std::cell::Cell::new(0);
+        let mut count = |entry: Entry| {
+            if let What::Bytes(_, more) = entry.what {
+                bytes.set(bytes.get() + more.len());
+            }
+        };
+        reassembly.take(&segment(1, 0, RQ), at, &mut count);
+        for port in 0..2 * CAPTURE_STREAMS_MAX as u16 {
+            reassembly.take(&segment(10_000 + port, 0, b"GET / HTTP/1.1"), at, &mut count);
+            reassembly.take(&segment(10_000 + port, 14, b"more"), at, &mut count);
+        }
+        assert_eq!(reassembly.others, 2 * CAPTURE_STREAMS_MAX as u64);
+        assert_eq!((reassembly.flows.len(), reassembly.ahead_bytes), (CAPTURE_STREAMS_MAX, 0));
+        reassembly.take(&segment(1, RQ.len() as u32, b"goes on"), at, &mut count);
+        assert_eq!(bytes.get(), RQ.len() + 7);
     }
 
     /// limits::CAPTURE_AHEAD_BYTES_MAX: beyond it what is awaited is given up.

@@ -21,6 +21,7 @@ use super::source::Source;
 use super::{About, Entry, Moment, Notice, Side, What};
 use crate::dataset::transfer_syntax::{IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
 use crate::dataset::walk::{Place, Visitor, Walk};
+use crate::dimse::command_set::Field;
 use crate::limits::RECORDING_OPEN_MAX;
 use crate::tag::{SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Tag};
 use crate::uid::Uid;
@@ -132,17 +133,24 @@ impl Treater {
                 emit(What::Opened { requestor, acceptor });
             }
             What::Bytes(side, bytes) => {
-                if !std::mem::replace(&mut treats.has_begun, true) && is_tls(&bytes) {
-                    treats.is_tls = true;
-                }
+                // A handshake begins with the client (RFC 8446 §4), at its first byte.
+                let is_first =
+                    side == Side::Requestor && !std::mem::replace(&mut treats.has_begun, true);
+                treats.is_tls |= is_first && is_tls(&bytes);
                 if treats.is_tls {
                     emit(What::Bytes(side, bytes));
                 } else {
                     treats.bytes(side, &bytes, rules, emit);
                 }
             }
-            What::LeftOut(side, count) => treats.skip(side, count, true, rules, emit),
-            What::Missing(side, count) => treats.skip(side, count, false, rules, emit),
+            What::LeftOut(side, count) => {
+                treats.has_begun |= side == Side::Requestor;
+                treats.skip(side, count, true, rules, emit);
+            }
+            What::Missing(side, count) => {
+                treats.has_begun |= side == Side::Requestor;
+                treats.skip(side, count, false, rules, emit);
+            }
             What::End(side, ending) => {
                 treats.rest(side, emit);
                 emit(What::End(side, ending));
@@ -388,7 +396,11 @@ impl Rules {
                 // Texts of people; where any may be.
                 0x0902 => Rule::Text,
                 _ if tag.group() != 0 => Rule::Zero,
-                _ => Rule::Keep,
+                number if number == 0 || Field::ALL.iter().any(|f| f.element() == number) => {
+                    Rule::Keep
+                }
+                // Retired ones (PS3.7 Annex E.2) hold texts, too.
+                _ => Rule::Text,
             };
         }
         if tag.element() == 0 || KEPT.contains(&tag) {
@@ -577,13 +589,12 @@ impl Replacing {
                 b' ' | b'^' | b'=' | b'*' | b'?' | 0 => byte,
                 _ => b'X',
             },
-            Rule::Age => {
-                if byte.is_ascii_digit() {
-                    b'0'
-                } else {
-                    byte
-                }
-            }
+            // Three digits and a letter (PS3.5 §6.2), whatever else stands there.
+            Rule::Age => match byte {
+                b'D' | b'W' | b'M' | b'Y' if self.count % 5 == 3 => b'Y',
+                b' ' | b'\\' | 0 => byte,
+                _ => b'0',
+            },
             Rule::Digits => match byte {
                 b' ' | b'.' | b'+' | b'-' | b'E' | b'e' | b':' | b'*' | b'?' | 0 => byte,
                 _ => b'0',
@@ -657,6 +668,8 @@ mod tests {
         assert_eq!(replaced(Rule::Date, b"20240102030405.5+0130"), b"20000101000000.0+0000");
         assert_eq!(replaced(Rule::Digits, b"-1.5E3 "), b"-0.0E0 ");
         assert_eq!(replaced(Rule::Age, b"045Y"), b"000Y");
+        assert_eq!(replaced(Rule::Age, b"045Y\\003M"), b"000Y\\000Y");
+        assert_eq!(replaced(Rule::Age, b"JOHN DOE "), b"0000 000 ");
         let class = b"1.2.840.10008.5.1.4.1.1.2\0";
         assert_eq!(replaced(Rule::Uid, class), class);
     }

@@ -7,6 +7,7 @@
 //! any time before our final response. Called by `recording::replay`.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use super::{End, Happened, Outcome, Play};
 use crate::dimse::command_set::{CommandSet, Field};
@@ -15,6 +16,9 @@ use crate::dimse::service::command_field::{C_CANCEL_RQ, RESPONSE_BIT};
 use crate::dimse::status::{Status, StatusClass};
 use crate::limits::{REPLAY_COMPARED_BYTES_MAX, REPLAY_NAMES_MAX};
 use crate::ul::pdv::{DATA_HEADER_BYTES, FragmentKind, data_header};
+
+/// A cancelled operation that still goes on after so many times the patience for one event has no end.
+const PATIENCES_MAX: u32 = 10;
 
 /// What is known of operations that were cancelled.
 #[derive(Default)]
@@ -147,8 +151,13 @@ impl Play<'_> {
     ) -> Result<(), End> {
         let mut recorded = std::mem::take(&mut self.cancel.recorded);
         self.cancel.recorded_bytes = 0;
+        let end = Instant::now() + self.plan.patience * PATIENCES_MAX;
         loop {
             self.events += 1;
+            if Instant::now() >= end {
+                let why = "the cancelled operation does not end".into();
+                return Err(self.differs(&expected.text(), "more and more responses".into(), why));
+            }
             let came = self.awaited(expected)?;
             match response_of(&came) {
                 Some((other, true, has_data_set)) if other == id => {
