@@ -375,7 +375,7 @@ def test_a_run_ends_in_order_when_it_is_asked_to(
         process.wait_until(lambda: _has_peer(receiver.port), within_s=30)
         running.send_signal(number)
         out, _ = running.communicate(timeout=30)
-    assert running.returncode == 130, out
+    assert running.returncode == 128 + number, out
     assert b"it was stopped" in out
     report = json.loads(path.read_text())
     assert (report["ended_by"], report["is_interrupted"]) == ("stop", True)

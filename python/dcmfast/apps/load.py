@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 #: Something failed, is missing or is worse.
 FINDINGS = 2
-#: The user ended it; 128 + SIGINT, as shells say.
-INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
@@ -55,7 +53,9 @@ def _load(what: LoadSettings) -> int:
     if trouble:
         raise StartupFailure(*(("F", line) for line in trouble))
     if report["is_interrupted"]:
-        return INTERRUPTED
+        from dcmfast.net import interrupts
+
+        return interrupts.exit_code()
     if report["ended_by"] == "gave-up" and not any(
         figures["succeeded"] + figures["warned"] for figures in report["operations"].values()
     ):

@@ -6,7 +6,6 @@ Python is asked for nothing while the run goes on; it looks some times a second.
 from __future__ import annotations
 
 import os
-import threading
 
 from dcmfast import __version__, _rust
 from dcmfast.errors import CommandLineError, ConnectionFailed, InputFileError
