@@ -19,6 +19,7 @@ import pydicom.data
 import pytest
 
 from testkit import pdu, process
+from testkit.authority import Pki
 from testkit.captures import ACCEPTOR, REQUESTOR, capture
 from testkit.kinds import StartReceiver
 from testkit.process import Finished, Output, command, free_port, run_tool
@@ -388,6 +389,26 @@ def test_a_full_disk_leaves_no_empty_recording(conversation: Path, tmp_path: Pat
     assert Path("/dev/full").exists()
 
 
+def test_tls_passes_and_is_recorded_unread(
+    running_scp: StartReceiver, pki: Pki, tmp_path: Path
+) -> None:
+    """Both ends hold their own keys: it works through the recorder, which says what it has."""
+    trusted = pki.authority.trusted
+    receiver = running_scp("storescp", *pki.server.tls, *trusted)
+    path = tmp_path / "tls.rec"
+    with recorder(path, receiver.port) as running:
+        line = [*pki.client.tls, *trusted, "127.0.0.1", str(running.port)]
+        assert run_tool("dcmfast", "echoscu", line).code == 0
+        running.stderr.wait_for("ended by the peers")
+    done = show(path)
+    assert done.code == 0
+    assert "TLS" in done.stdout
+    assert "C-ECHO" not in done.stdout
+    played = replay("requestor", path, "127.0.0.1", str(receiver.port))
+    assert played.code == 1
+    assert "connection 1 is TLS, which is recorded and cannot be played" in played.stderr
+
+
 def test_titles_of_a_replay(conversation: Path) -> None:
     """--aetitle and --call stand in the A-ASSOCIATE-RQ in place of the recorded ones."""
     titles = []
@@ -490,7 +511,7 @@ def test_the_bounds_of_a_recording(tmp_path: Path) -> None:
         with connected(running.port) as connection:
             connection.sendall(bytes(50_000))
             assert len(read_count(connection, 50_000)) == 50_000
-            with connected(running.port) as other, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), connected(running.port) as other:
                 other.recv(1)
             connection.shutdown(socket.SHUT_WR)
             assert read_all(connection) == b"end"

@@ -377,10 +377,10 @@ def test_data_sets_that_break_off(tmp_path: Path) -> None:
 
     path = capture(tmp_path / "broken.pcap", talk(b"one"))
     same, other = (
-        plays(1, AC, 2, response(FIND, 0xFF00, broken + rest) + response(FIND, 0), *END)
+        (1, AC, 2, response(FIND, 0xFF00, broken + rest) + response(FIND, 0))
         for rest in (b"one", b"two")
     )
-    with ScriptedServer(same, other) as server:
+    with ScriptedServer(plays(*same, *END), plays(*other)) as server:
         assert replayed(path, server.port)["code"] == 0
         outcome = replayed(path, server.port)
         assert outcome["code"] == 2
