@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -284,6 +286,34 @@ def test_every_spelling_of_1998_is_known() -> None:
         for name in option.names + option.aliases
     }
     assert names >= PAGE_OF_1998
+
+
+def _words(path: Path) -> set[str]:
+    """Every word of every string of a file."""
+    strings = (
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return {word for text in strings for word in re.split(r"[\s`,;()|]+", text)}
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv", "dcmqrscp"])
+def test_every_option_of_the_manuals_is_named_by_a_test_of_its_tool(tool: str) -> None:
+    """By one of its spellings, in a file that names the tool."""
+    tests = Path(__file__).parent
+    files = [path for path in tests.rglob("test_*.py") if path != Path(__file__)]
+    named: set[str] = set()
+    for path in files:
+        words = _words(path)
+        if tool in words:
+            named |= words
+    missing = {
+        option.long
+        for option in FRONT_ENDS[tool].options()
+        if not named & {*option.names, *option.aliases}
+    }
+    assert missing == set()
 
 
 def dcmtks_usage(tool: str) -> list[str]:

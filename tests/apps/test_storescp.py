@@ -505,23 +505,6 @@ def test_ipv4_and_ipv6(host: str, running_scp: StartReceiver) -> None:
         peer.release()
 
 
-@pytest.mark.parametrize("setting", [None, "0"])
-def test_tcp_nodelay_is_on_unless_told_otherwise(
-    setting: str | None, running_scp: StartReceiver
-) -> None:
-    """DIFFERENCES.md E1: 44 ms per object is what Nagle costs; 40 echoes take no second."""
-    receiver = running_scp("storescp", environment={"TCP_NODELAY": setting})  # type: ignore[dict-item]
-    import time
-
-    started = time.monotonic()
-    with ScriptedPeer(receiver.port) as peer:
-        peer.associate()
-        for number in range(40):
-            peer.echo(message_id=number)
-        peer.release()
-    assert time.monotonic() - started < 1.5
-
-
 # ---- Output ------------------------------------------------------------------------------------
 
 

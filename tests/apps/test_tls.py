@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dcmfast import limits
+from dcmfast import _rust, limits
 from testkit import pdu
 from testkit.authority import PASSWORD, Credentials, Pki
 from testkit.checks import assert_only
@@ -123,6 +123,35 @@ def test_a_session_is_resumed(version: ssl.TLSVersion, receiver: Receiver, pki: 
     context = client_context(pki, pki.client, version=version)
     assert_resumes(receiver, context, echoed_session(receiver, context))
     receiver.stderr.wait_for(r"dcmfast\.tls: .*, resumed; the peer has certificate 'CN=client'")
+
+
+@pytest.mark.parametrize("profile", ["bcp195-ex", "8996"])
+def test_our_requestors_resume(
+    profile: str, receiver: Receiver, running_scp: StartReceiver, pki: Pki
+) -> None:
+    """Of TLS 1.2 and 1.3; another peer, and one that has forgotten, get the whole handshake."""
+    other = running_scp("storescp", *pki.server.tls, *pki.authority.trusted)
+    context = _rust.TlsContext(
+        role="requestor",
+        identity=tuple(
+            (str(path), path.read_bytes()) for path in (pki.client.key, pki.client.certificate)
+        ),
+        password=None, key_format="pem", authority_files=[str(pki.authority.certificate)],
+        authority_directories=[], revocation_files=[], revocation_check="off", profile=profile,
+        added_suites=[], dh_parameters=None, peer_authentication="require", server_name=None,
+        seed=None,
+    )  # fmt: skip
+    resumed = []
+    for port in (receiver.port, receiver.port, other.port, receiver.port, other.port):
+        link = _rust.Association(
+            "127.0.0.1", port, calling="A", called="B", max_pdu_bytes=16384, tls=context,
+            contexts=[("1.2.840.10008.1.1", ["1.2.840.10008.1.2"])],
+        )  # fmt: skip
+        assert link.echo(1) == 0
+        assert link.secured is not None
+        resumed.append(", resumed;" in link.secured)
+        link.release()
+    assert resumed == [False, True, False, True, True]
 
 
 def test_objects_arrive_whole(receiver: Receiver, pki: Pki, tmp_path: Path) -> None:
@@ -423,6 +452,74 @@ def test_expect_sni(running_scp: StartReceiver, pki: Pki) -> None:
     text = receiver.stderr.wait_for("W: dcmfast.tls: .*")
     assert "asked for server 'other.example', this one is 'pacs.example'" in text
     assert len(receiver.stderr.lines) == 1
+
+
+@pytest.mark.parametrize(("tool", "code"), [("storescp", 1), ("dcmrecv", 71)])
+def test_a_profile_that_the_library_cannot_serve(
+    tool: str, code: int, pki: Pki, free_port: int, tmp_path: Path
+) -> None:
+    """``+pb`` needs triple DES; without it nothing is started, and one line names the suite."""
+    suite = "TLS_RSA_WITH_3DES_EDE_CBC_SHA"
+    if suite in _rust.tls_cipher_suites():
+        pytest.skip("this OpenSSL has triple DES")
+    line = [str(free_port), "-od", str(tmp_path), *pki.server_rsa.tls, "+pb"]
+    done = run_tool("dcmfast", tool, line)
+    assert done.code == code
+    (fatal,) = [text for text in done.lines if not text.startswith("W: no configuration file")]
+    assert fatal.startswith(f"F: 000b:0003 TLS ciphersuite unknown or not supported: {suite}")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--request-sni", "pacs.example"], 0),
+        (["--request-sni", "other.example"], 1),
+        (["--no-sni"], 0),
+        (["--no-sni", "--request-sni", "pacs.example"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_request_sni(options: list[str], code: int, running_scp: StartReceiver, pki: Pki) -> None:
+    """What echoscu asks for; asking and not asking are no pair."""
+    receiver = running_scp(
+        "storescp", *pki.server.tls, *pki.authority.trusted, "--expect-sni", "pacs.example"
+    )
+    secured = [*pki.client.tls, *pki.authority.trusted]
+    done = run_tool("dcmfast", "echoscu", [*secured, *options, "127.0.0.1", str(receiver.port)])
+    assert done.code == code, done.stderr
+    if "other.example" in options:
+        assert "unrecognized name" in done.stderr.replace("_", " ")
+        receiver.stderr.wait_for("W: dcmfast.tls: .*asked for server 'other.example'")
+    elif code == 1:
+        assert "--no-sni not allowed with --request-sni" in done.stderr
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_goes_on_under_another_name(
+    version: ssl.TLSVersion, running_scp: StartReceiver, pki: Pki
+) -> None:
+    """RFC 6066 §3: ``--expect-sni`` holds for a resumed session, too."""
+    receiver = running_scp(
+        "storescp", *pki.server.tls, *pki.authority.trusted, "--expect-sni", "pacs.example"
+    )
+    context = client_context(pki, pki.client, version=version)
+    with secure(receiver, context, name="pacs.example") as peer:
+        peer.associate()
+        peer.echo()
+        assert isinstance(peer.socket, ssl.SSLSocket)
+        session = peer.socket.session
+    assert_echoes(secure(receiver, context, name="pacs.example", session=session))
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized[ _]name"):
+        secure(receiver, context, name="other.example", session=session)
+
+
+def test_a_renegotiation_is_refused_in_plain_words(receiver: Receiver, pki: Pki) -> None:
+    line = ["openssl", "s_client", "-connect", f"127.0.0.1:{receiver.port}", "-tls1_2",
+            "-cert", pki.client.certificate, "-key", pki.client.key,
+            "-CAfile", pki.authority.certificate]  # fmt: skip
+    done = subprocess.run(line, input=b"R\n", capture_output=True, timeout=30, check=False)
+    assert b"RENEGOTIATING" in done.stderr
+    receiver.stderr.wait_for("E: dcmfast.tls: .*it gave up when this side refused a new handshake")
 
 
 def test_der_and_an_encrypted_key(running_scp: StartReceiver, pki: Pki) -> None:

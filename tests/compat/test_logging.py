@@ -224,6 +224,56 @@ def test_syslog(tmp_path: Path) -> None:
     assert last.startswith("<154>")
 
 
+def test_syslog_of_another_host(tmp_path: Path) -> None:
+    """RFC 5424 over UDP, whatever is said of other ways; times and process IDs masked."""
+    config = tmp_path / "l.cfg"
+    told = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10)
+        config.write_text(
+            "log4cplus.rootLogger = INFO, a\nlog4cplus.logger.dcmfast = OFF\n"
+            "log4cplus.appender.a = log4cplus::SysLogAppender\n"
+            "log4cplus.appender.a.ident = me\nlog4cplus.appender.a.facility = local3\n"
+            f"log4cplus.appender.a.host = 127.0.0.1\n"
+            f"log4cplus.appender.a.port = {daemon.getsockname()[1]}\n"
+        )
+        for one in ("dcmtk", "dcmfast"):
+            done = run_tool(one, "echoscu", ["-lc", config, "localhost", str(free_port())])
+            texts = [daemon.recv(999).decode() for _ in range(2)]
+            masked = [
+                re.sub(r"\d{4}-\S+Z (\S+) me \d+", r"<time> \1 me <id>", text) for text in texts
+            ]
+            told[one] = (done.code, done.lines, masked)
+    assert told["dcmfast"] == told["dcmtk"]
+    assert told["dcmtk"][2][0].endswith(
+        " me <id> dcmtk.apps.echoscu - INFO - Requesting Association\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "%5p|%-5p|%-8.3p|%.2p|%8.2p|%5.9p",
+        "%c|%c{1}|%c{2}|%c{9}|%-30.10c|%30c|%.5c",
+        "%p%m%n%n",
+        "%%%p|%x%X{a}|",
+    ],
+)
+def test_patterns_beside_dcmtks(pattern: str, tmp_path: Path) -> None:
+    """Widths, cuts and parts of names, as printed."""
+    config = tmp_path / "l.cfg"
+    config.write_text(
+        "log4cplus.rootLogger = INFO, a\nlog4cplus.logger.dcmfast = OFF\n"
+        "log4cplus.appender.a = log4cplus::ConsoleAppender\n"
+        "log4cplus.appender.a.layout = log4cplus::PatternLayout\n"
+        f"log4cplus.appender.a.layout.ConversionPattern = {pattern}%n\n"
+    )
+    line = ["-lc", config, "localhost", str(free_port())]
+    ours, theirs = (run_tool(one, "echoscu", line) for one in ("dcmfast", "dcmtk"))
+    assert (ours.code, ours.stdout, ours.stderr) == (theirs.code, theirs.stdout, theirs.stderr)
+
+
 def test_files_are_rotated_while_peers_store(
     tmp_path: Path, running_scp: StartReceiver, scripted_peer: Connect
 ) -> None:

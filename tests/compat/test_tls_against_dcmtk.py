@@ -90,7 +90,7 @@ def test_refusals_have_the_same_codes(
 def test_the_options_of_an_acceptor(
     tool: str, pki: Pki, running_scp: StartReceiver, tmp_path: Path
 ) -> None:
-    """``-pem -rc +dp +crl +crv``, all at once: who is let in, and nothing is said at the start."""
+    """``-pem -rc +cf +dp +crl +crv``, all at once: who is let in; silence at the start."""
     parameters = tmp_path / "dh.pem"
     openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048",
             "-out", parameters)  # fmt: skip
@@ -176,3 +176,31 @@ def test_version_names_the_library() -> None:
         done = run_tool(one, "storescp", ["--version"])
         assert "\nExternal libraries used:\n" in done.stdout
         assert "\n- OpenSSL " in done.stdout
+
+
+def _details(text: str) -> list[str]:
+    """The block about the connection, and the same lines that storescu adds."""
+    begin = text.index("D: ================== BEGIN TLS CONNECTION DETAILS")
+    end = text.index("D: PDU Type: ", begin)
+    lines = text[begin:end].splitlines()
+    # DCMTK has no number for a long one.
+    return [line for line in lines if not line.startswith("D:   Serial no.")]
+
+
+def test_the_details_of_a_connection(pki: Pki, running_scp: StartReceiver) -> None:
+    """At ``-d``: version, suite and certificate, in the words of both, on both sides."""
+    trust = pki.authority.trusted
+    told = {}
+    for one in ("dcmtk", "dcmfast"):
+        receiver = running_scp("storescp", "-d", *pki.server_rsa.tls, *trust, implementation=one)
+        address = ["127.0.0.1", str(receiver.port)]
+        done = run_tool(one, "echoscu", ["-d", *pki.client_rsa.tls, *trust, *address])
+        assert done.code == 0, done.stderr
+        receiver.stderr.wait_for("^I: Association Release$")
+        anonymous = running_scp("storescp", "-d", "-ic", *pki.server_rsa.tls, implementation=one)
+        address = ["127.0.0.1", str(anonymous.port)]
+        assert run_tool(one, "echoscu", ["+tla", *trust, *address]).code == 0
+        anonymous.stderr.wait_for("^I: Association Release$")
+        texts = (receiver.stderr.text, done.stderr, anonymous.stderr.text)
+        told[one] = [_details(text) for text in texts]
+    assert told["dcmfast"] == told["dcmtk"]

@@ -111,6 +111,27 @@ def test_passwords_are_never_logged(running_scp: StartReceiver, scripted_peer: C
     assert b"s3cr3t" not in receiver.stderr.data
 
 
+def test_no_patient_in_the_log_where_folders_bear_names(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """``-sp``: a warning about a file shows when its study came, and from -v on whose it is."""
+    for level, is_shown in (([], False), (["-v"], True)):
+        receiver = running_scp("storescp", "-sp", *level)
+        peer = scripted_peer(receiver)
+        peer.associate()
+        for seed in (1, 2):
+            made = make.ct(
+                1, seed=seed, sop_instance_uid="1.2.3.4", study_instance_uid="1.2.3",
+                patient_name=CANARY,
+            )  # fmt: skip
+            assert peer.store(3, made.sop_class_uid, made.sop_instance_uid, made.data_set) == 0
+        peer.release()
+        line = receiver.stderr.wait_for("^W: DICOM file already exists, overwriting: .*$")
+        assert receiver.stop() == 0
+        assert re.search(r"/(\*|CANARY\^?_?\w*|\w+)_\d{8}_\d{9}/CT\.1\.2\.3\.4$", line), line
+        assert ("canary" in receiver.stderr.text.lower()) is is_shown
+
+
 def test_no_patient_in_the_log_of_a_requestor(
     running_scp: StartReceiver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

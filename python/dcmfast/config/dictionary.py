@@ -77,6 +77,7 @@ def read(paths: str) -> Dictionary:
         if len(text) > FILE_BYTES_MAX:
             lines.append(("E", f"DcmDataDictionary: Cannot open file: {path} (too large)"))
             continue
+        lines.append(("D", f"DcmDataDictionary: Loading file: {path}"))
         complaints = parse(text.decode("utf-8", "replace"), path, entries)
         lines += [("E", complaint) for complaint in complaints]
         is_loaded = not complaints

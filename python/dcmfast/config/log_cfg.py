@@ -31,6 +31,8 @@ _WIDTH_MAX = 1000
 #: The syslog daemon's socket; tests name another one in this variable.
 _SYSLOG_SOCKET = "/dev/log"
 SYSLOG_SOCKET_VARIABLE = "DCMFAST_SYSLOG_SOCKET"
+#: RFC 5426 §3.3.
+_SYSLOG_PORT = 514
 
 _LEVELS = ("off", "fatal", "error", "warn", "info", "debug", "trace")
 _LEVEL_WORDS = {name.upper(): name for name in _LEVELS} | {"ALL": "trace"}
@@ -59,7 +61,7 @@ _APPENDERS = {
     "log4cplus::FileAppender": ("file", _FILE_KEYS),
     "log4cplus::RollingFileAppender": ("rolling", (*_FILE_KEYS, "MaxFileSize", "MaxBackupIndex")),
     "log4cplus::DailyRollingFileAppender": ("daily", (*_FILE_KEYS, "Schedule", "MaxBackupIndex")),
-    "log4cplus::SysLogAppender": ("syslog", ("ident", "facility")),
+    "log4cplus::SysLogAppender": ("syslog", ("ident", "facility", "host", "port")),
 }
 _REFUSED_APPENDERS = (
     "log4cplus::SocketAppender",
@@ -68,7 +70,7 @@ _REFUSED_APPENDERS = (
 )
 _LAYOUTS = {
     "log4cplus::SimpleLayout": ("simple", ()),
-    "log4cplus::PatternLayout": ("pattern", ("ConversionPattern",)),
+    "log4cplus::PatternLayout": ("pattern", ("ConversionPattern", "Pattern")),
     "log4cplus::TTCCLayout": ("ttcc", ("DateFormat", "Use_gmtime")),
     "dcmfast::JsonLayout": ("json", ()),
 }
@@ -130,6 +132,11 @@ class LogAppender(Record):
     schedule: str = ""
     ident: str = ""
     facility: int = 0
+    #: Another host's daemon, and its port; none for this host's.
+    host: str = ""
+    port: int = 0
+    #: What this host calls itself.
+    own_name: str = ""
     threshold: str = "trace"
     filters: tuple[FilterRow, ...] = ()
     #: simple, pattern, ttcc or json.
@@ -339,7 +346,8 @@ class _Reader:
         return LogBranch(
             name=name,
             level=level,
-            appenders=tuple(places[word] for word in words[1:]),
+            # Named twice is named once, as with log4cplus.
+            appenders=tuple(dict.fromkeys(places[word] for word in words[1:])),
             is_additive=self._bool(f"log4cplus.additivity.{name}", default=True),
         )
 
@@ -411,7 +419,13 @@ class _Reader:
         facility = "user"
         if self._has(f"{key}.facility"):
             facility = self._word(f"{key}.facility", _FACILITIES, "syslog facility")
+        port = _SYSLOG_PORT
+        if self._has(f"{key}.port"):
+            port = self._number(f"{key}.port", self._text(f"{key}.port"), 65535)
         return {
+            "host": self._text(f"{key}.host") if self._has(f"{key}.host") else "",
+            "port": port,
+            "own_name": self.host,
             "path": self.environment.get(SYSLOG_SOCKET_VARIABLE) or _SYSLOG_SOCKET,
             "ident": self._text(f"{key}.ident") if self._has(f"{key}.ident") else "",
             "facility": _FACILITIES[facility],
@@ -458,6 +472,9 @@ class _Reader:
             fields["is_utc"] = self._bool(f"{key}.Use_gmtime", default=False)
         if kind == "pattern":
             pattern = f"{key}.ConversionPattern"
+            if not self._has(pattern) and self._has(f"{key}.Pattern"):
+                # The older name, which log4cplus takes with a warning.
+                pattern = f"{key}.Pattern"
             if not self._has(pattern):
                 self._fail(key, "PatternLayout needs a ConversionPattern")
             fields["pieces"] = self._pieces(pattern, self._text(pattern))
@@ -483,6 +500,8 @@ class _Reader:
         minimum, rest = self._width(key, rest)
         maximum = None
         if rest[:1] == ".":
+            if rest[1:2] not in set("0123456789"):
+                self._fail(key, f"no width behind the dot: %{whole}")
             maximum, rest = self._width(key, rest[1:])
         character, rest = rest[:1], rest[1:]
         option = ""

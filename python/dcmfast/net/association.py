@@ -49,6 +49,7 @@ def request(
     tls: _rust.TlsContext | None = None,
     scp_roles: Sequence[str] = (),
     extras: Extras | None = None,
+    is_shown_in_detail: bool = False,
 ) -> _rust.Association:
     """Connect and associate as `settings` say.
 
@@ -66,6 +67,8 @@ def request(
         SOP classes whose objects the peer is to send over this association (PS3.7 §D.3.3.4).
     extras
         What else the request carries.
+    is_shown_in_detail
+        The association's `details` are to be kept.
 
     Raises
     ------
@@ -98,6 +101,7 @@ def request(
             scu_roles=extras.classes("SCU"),
             extended_negotiation=list(extras.extended_negotiation),
             user_identity=extras.identity,
+            is_shown_in_detail=is_shown_in_detail,
         )
     except _rust.AssociationError as error:
         raise translated(error, is_upper_layer=True) from None

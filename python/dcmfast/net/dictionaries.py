@@ -23,7 +23,7 @@ def use(settings: GeneralSettings | ConversionSettings | RegisterSettings, log: 
         return
     for letter, text in settings.dictionary.lines:
         # The reader is a library's in DCMTK, and the warning the tool's own.
-        log.line(letter, text, logger="dcmtk.dcmdata" if letter == "E" else "")
+        log.line(letter, text, logger="" if letter == "W" else "dcmtk.dcmdata")
     _rust.use_dictionary(list(settings.dictionary.entries))
 
 

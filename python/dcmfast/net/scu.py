@@ -81,6 +81,9 @@ def associate(
         Told already, in DCMTK's words.
     """
     extras = extras or association.Extras()
+    if settings.tool == "getscu":
+        text = f"Configured a total of {len(contexts)} presentation contexts for SCU"
+        log.line("D", text, logger=_DCMNET)
     _tell_block(settings, log, contexts, extras, None)
     log.line("I", "Requesting Association")
     letter, gap = _REFUSED.get(settings.tool, ("F", " "))
@@ -92,14 +95,17 @@ def associate(
             tls=security,
             scp_roles=scp_roles,
             extras=extras,
+            is_shown_in_detail=log.shows("D"),
         )
     except AssociationRejected as error:
+        _tell_request(settings, log)
+        if settings.tool in ("getscu", "dcmsend"):
+            # Neither gives a reason above -d; dcmsend's own closing line is its caller's.
+            log.line("D", f"Association Rejected:\n{error}", logger=_DCMNET)
         if settings.tool == "getscu":
             log.line("F", f"{_NOT_NEGOTIATED}DUL Association Rejected", logger=GETSCU)
             log.line("E", str(error), logger="dcmfast.getscu")
         elif settings.tool == "dcmsend":
-            # It gives no reason above -d; its own closing line is the caller's.
-            log.line("D", f"Association Rejected:\n{error}", logger=_DCMNET)
             log.line("E", str(error), logger="dcmfast.dcmsend")
         else:
             log.line(letter, f"Association Rejected:\n{error}")
@@ -107,6 +113,8 @@ def associate(
         raise
     except (ConnectionFailed, NetworkError) as error:
         text = str(error)
+        if not isinstance(error, (ConnectionFailed, SecurityFailed)):
+            _tell_request(settings, log)
         if settings.tool == "getscu":
             log.line("F", f"{_NOT_NEGOTIATED}{text.partition(' ')[2]}", logger=GETSCU)
         elif settings.tool == "dcmsend":
@@ -119,6 +127,7 @@ def associate(
         raise
     if link.secured is not None:
         log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
+    _tell_answer(settings, log, link)
     _tell_block(settings, log, contexts, extras, link)
     if not any(syntax for _, _, _, syntax in link.contexts()):
         head = _NOT_NEGOTIATED if settings.tool == "getscu" else ""
@@ -165,6 +174,31 @@ def _tell_security(
     else:
         return
     log.line("E", f"peer {_peer(settings)}: {text}", logger="dcmfast.tls")
+
+
+def _tell_request(settings: RequestorSettings, log: Log, security: str | None = None) -> None:
+    """Say at -d what DCMTK's library says before it sends a request."""
+    seconds = settings.socket_timeout_s
+    limit = "0 (infinite)" if seconds is None else f"{seconds} seconds"
+    for direction in ("send", "receive"):
+        log.line("D", f"setting network {direction} timeout to {limit}", logger=_DCMNET)
+    if security is not None:
+        begin = "================== BEGIN TLS CONNECTION DETAILS ================="
+        end = "=================== END TLS CONNECTION DETAILS =================="
+        log.line("D", f"{begin}\n{security}\n{end}", logger="dcmtk.dcmtls")
+    log.line("D", "Constructing Associate RQ PDU", logger=_DCMNET)
+
+
+def _tell_answer(settings: RequestorSettings, log: Log, link: _rust.Association) -> None:
+    """Say at -d how the association came about, as DCMTK's library does."""
+    if link.details is None:
+        return
+    answer, security = link.details
+    _tell_request(settings, log, security)
+    log.line("D", answer, logger=_DCMNET)
+    log.line("D", "Parsing an A-ASSOCIATE PDU", logger=_DCMNET)
+    if settings.tool == "storescu":
+        log.line("D", security or "Transport connection: TCP/IP, unencrypted.")
 
 
 def _tell_block(

@@ -246,6 +246,8 @@ def _ask_for_password() -> str:
         sys.stderr.write(prompt)
         sys.stderr.flush()
         line = sys.stdin.readline() if sys.stdin is not None else ""
+        # What is said next stands at the beginning of a line, as with DCMTK.
+        sys.stderr.write("\n")
         return line.rstrip("\n") if line else _no_password()
     os.close(terminal)
     from getpass import getpass

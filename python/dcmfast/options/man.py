@@ -48,6 +48,19 @@ at=next behind it; at=data, of a store, at the first fragment of the data set; a
 its begin, at each fragment and at its end. Of an event every rule that fires acts, in the order of
 the command line: delays add up, and the first of the last five actions counts."""
 
+#: For tools with ``--exec-on-reception``.
+_COMMANDS = """\
+The command of -xcr and of -xcs is text for /bin/sh. In it #p stands for the directory of the file,
+or of the study; #f for the file's name (not in -xcs); #a and #c for the calling and the called AE
+title; #r for the peer's host name or, with -dhl, its address. They may stand anywhere, in words,
+quotes and here-documents, too. The shell gets the values as variables, and never takes one for a
+command, whatever a peer calls itself: DCMFAST_PATH, DCMFAST_FILE, DCMFAST_CALLING_TITLE,
+DCMFAST_CALLED_TITLE, DCMFAST_PEER. Control characters in titles become _.
+
+A second interpreter is not the shell's business: with sh -c 'echo #a', eval, ssh or awk the title
+becomes part of a program that is parsed once more, and a peer chooses its title. Such a command
+takes the variable itself: sh -c 'echo "$DCMFAST_CALLING_TITLE"'."""
+
 #: For findscu.
 _JSON = """\
 With --json standard output holds one JSON array and nothing else: an object for each pending
@@ -122,6 +135,8 @@ def page(front_end: FrontEnd) -> str:
                 lines += _option(option)
     lines += [".SH COMMAND LINE", *_paragraphs(_COMMAND_LINE)]
     lines += [".SH LOGGING", *_paragraphs(_LOGGING)]
+    if any(option.field == "exec_on_reception" for option in front_end.options()):
+        lines += [".SH COMMANDS", *_paragraphs(_COMMANDS)]
     if any(option.long == "--fault" for option in front_end.options()):
         lines += [".SH FAULTS", *_paragraphs(_FAULTS)]
     if tool == "findscu":

@@ -388,6 +388,11 @@ pub const STOP_WAIT_MS: u64 = 9_300;
 pub const TLS_CERTIFICATE_CHAIN_MAX: u32 = 10;
 /// Sessions remembered for peers that resume without a ticket (before TLS 1.3), a few KiB each.
 pub const TLS_SESSIONS_MAX: i32 = 1024;
+/// Sessions that a requestor keeps to resume: two come with each handshake of TLS 1.3, and the load
+/// generator has hundreds at once; some KiB each.
+pub const TLS_SESSIONS_KEPT_MAX: usize = 512;
+/// How long a requestor offers one; what became of the peer's certificate meanwhile is not looked at.
+pub const TLS_SESSION_AGE_S: u64 = 3600;
 /// Plaintext of one record (RFC 8446 §5.1); longer messages take several.
 pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Records gathered before they are written to the socket, in bytes.

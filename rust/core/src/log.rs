@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub mod appenders;
 pub mod layout;
+pub mod syslog;
 pub mod system;
 
 /// Severity of a line; the order is DCMTK's, most detailed first.

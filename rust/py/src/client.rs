@@ -10,7 +10,7 @@ use std::time::Duration;
 use dcmfast_core::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::query::{Pending, ResponseData};
-use dcmfast_core::client::{Interrupt, Manner, Proposal, Requestor};
+use dcmfast_core::client::{Details, Interrupt, Manner, Proposal, Requestor};
 use dcmfast_core::console::Console;
 use dcmfast_core::dimse::block::MessageBlock;
 use dcmfast_core::dimse::service::{Priority, QueryService};
@@ -215,6 +215,7 @@ struct Negotiated {
     peer_max_pdu_bytes: u32,
     peer_implementation: (String, String),
     secured: Option<String>,
+    details: Option<Details>,
 }
 
 impl Negotiated {
@@ -234,6 +235,7 @@ impl Negotiated {
             peer_max_pdu_bytes: requestor.peer_max_pdu_bytes().unwrap_or(0),
             peer_implementation: (uid.to_owned(), name.to_owned()),
             secured: requestor.secured().map(str::to_owned),
+            details: requestor.details().cloned(),
         }
     }
 }
@@ -290,14 +292,14 @@ impl Association {
     /// Connects, and asks for an association with `contexts`: abstract syntax and transfer syntaxes
     /// each; for those of `scp_roles` the role of an SCP is proposed, for those of `both_roles` that
     /// of an SCU, too, and for those of `scu_roles` that alone. `user_identity` is a type, whether an
-    /// answer is asked for, and two fields.
+    /// answer is asked for, and two fields. With `is_shown_in_detail`, `details` has something to say.
     #[new]
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
         connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
         tcp_no_delay=true, tcp_buffer_bytes=None, tls=None, scp_roles=Vec::new(),
         both_roles=Vec::new(), scu_roles=Vec::new(), extended_negotiation=Vec::new(),
-        user_identity=None,
+        user_identity=None, is_shown_in_detail=false,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -321,6 +323,7 @@ impl Association {
         scu_roles: Vec<String>,
         extended_negotiation: Vec<(String, Vec<u8>)>,
         user_identity: Option<IdentityRow>,
+        is_shown_in_detail: bool,
     ) -> PyResult<Self> {
         let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
         let contexts = contexts
@@ -374,6 +377,7 @@ impl Association {
             socket_timeout: seconds(socket_timeout_s),
             stop: None,
             interrupted: Some(Interrupt::new(asked)),
+            is_shown_in_detail,
         };
         let name = host.to_owned();
         let connect = move || {
@@ -424,6 +428,14 @@ impl Association {
     #[getter]
     fn secured(&self) -> Option<String> {
         self.negotiated.secured.clone()
+    }
+
+    /// What DCMTK shows at `-d`: the bytes of the answer, and how the connection is secured; None
+    /// where this was not to be kept.
+    #[getter]
+    fn details(&self) -> Option<(String, Option<String>)> {
+        let details = self.negotiated.details.as_ref()?;
+        Some((details.answer.clone(), details.security.clone()))
     }
 
     /// True when the peer answered the user identity.

@@ -146,6 +146,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         STOP_WAIT_MS,
         TLS_CERTIFICATE_CHAIN_MAX,
         TLS_SESSIONS_MAX,
+        TLS_SESSIONS_KEPT_MAX,
+        TLS_SESSION_AGE_S,
         TLS_RECORD_BYTES_MAX,
         TLS_WRITE_BYTES,
         TLS_SUITES_SHOWN_MAX,

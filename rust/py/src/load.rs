@@ -138,6 +138,7 @@ impl LoadRun {
             socket_timeout: seconds(dimse_timeout_s),
             stop: Some(StopFlag::default()),
             interrupted: None,
+            is_shown_in_detail: false,
         };
         let destination = destination.map(|title| AeTitle::new(title.as_bytes()));
         let (shared, phase, found) = py.detach(|| -> PyResult<_> {

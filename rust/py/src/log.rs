@@ -7,6 +7,7 @@ use dcmfast_core::log::appenders::{
     AppenderPlan, Appenders, Branch, Filter, Rotation, Schedule, Target,
 };
 use dcmfast_core::log::layout::{Layout, Part, Piece};
+use dcmfast_core::log::syslog::{Daemon, SysLog};
 use dcmfast_core::log::{Level, Logger, system_text};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -47,6 +48,9 @@ struct LogAppender {
     schedule: String,
     ident: String,
     facility: u8,
+    host: String,
+    port: u16,
+    own_name: String,
     threshold: String,
     filters: Vec<FilterRow>,
     layout: String,
@@ -78,11 +82,13 @@ impl LogAppender {
             "null" => return Ok(Target::Null),
             "console" => return Ok(Target::Console { is_error: self.is_error }),
             "syslog" => {
-                return Ok(Target::SysLog {
-                    socket: self.path,
-                    ident: self.ident,
-                    facility: self.facility,
-                });
+                let (ident, facility) = (self.ident, self.facility);
+                let daemon = if self.host.is_empty() {
+                    Daemon::Local(self.path)
+                } else {
+                    Daemon::Remote { host: self.host, port: self.port, own_name: self.own_name }
+                };
+                return Ok(Target::SysLog(SysLog { daemon, ident, facility }));
             }
             "file" => Rotation::Never,
             "rolling" => Rotation::Size { bytes_max: self.bytes_max, backups: self.backups },

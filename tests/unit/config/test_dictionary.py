@@ -44,13 +44,18 @@ READ = {
 }
 
 
+def told(found: dictionary.Dictionary) -> tuple[tuple[str, str], ...]:
+    """What is wrong; that a file was read is said at -d."""
+    return tuple(line for line in found.lines if line[0] != "D")
+
+
 @pytest.mark.parametrize("line", MISTAKES)
 def test_mistakes(line: str, tmp_path: Path) -> None:
     path = tmp_path / "own.dic"
     path.write_text(line)
     found = dictionary.read(str(path))
     assert found.entries == ()
-    assert found.lines == (
+    assert told(found) == (
         ("E", f"DcmDataDictionary: {path}: {MISTAKES[line]}"),
         ("W", "no data dictionary loaded, check environment variable: DCMDICTPATH"),
     )
@@ -61,14 +66,14 @@ def test_lines(line: str, tmp_path: Path) -> None:
     path = tmp_path / "own.dic"
     path.write_text(f"# comment\n\n  # indented\r\n{line}\r\n")
     found = dictionary.read(str(path))
-    assert found.lines == ()
+    assert told(found) == ()
     assert found.entries == (READ[line],)
 
 
 def test_an_unknown_restriction_is_told_twice(tmp_path: Path) -> None:
     path = tmp_path / "own.dic"
     path.write_text("(0010-x-0020,0051)\tCS\tBad\t1\tDICOM")
-    assert [text for _, text in dictionary.read(str(path)).lines][:2] == [
+    assert [text for _, text in told(dictionary.read(str(path)))][:2] == [
         "DcmDataDictionary: Unknown range restrictor: x",
         f"DcmDataDictionary: {path}: bad Tag field (line 1): (0010-x-0020,0051)",
     ]
@@ -87,7 +92,7 @@ def test_files_without_end_or_number_are_bounded(tmp_path: Path) -> None:
     path.write_text("(0010,0010)\tPN\tName\t1\n")
     found = dictionary.read(":".join([str(path)] * (dictionary.FILES_MAX + 5)))
     assert len(found.entries) == dictionary.FILES_MAX
-    assert len(found.lines) == 1
+    assert len(told(found)) == 1
 
 
 @pytest.mark.dcmtk
@@ -95,14 +100,14 @@ def test_dcmtks_own_files() -> None:
     """All of them are read without a word."""
     folder = max(Path("/usr/share").glob("libdcmtk*"))
     found = dictionary.read(f"{folder}/dicom.dic:{folder}/private.dic")
-    assert found.lines == ()
+    assert told(found) == ()
     assert len(found.entries) > 7500
 
 
 def dcmtks(paths: str) -> list[str]:
     """Lines of DCMTK's dcmdump about its dictionary; the file that it reads is not there."""
     done = subprocess.run(
-        ["/usr/bin/dcmdump", "/nonexistent/file"],
+        ["/usr/bin/dcmdump", "-d", "/nonexistent/file"],
         capture_output=True,
         text=True,
         check=False,

@@ -90,6 +90,22 @@ def test_syslog(tmp_path: Path) -> None:
     text += "log4cplus.appender.a.ident = me\nlog4cplus.appender.a.facility = local3\n"
     appender = only(tmp_path, text, DCMFAST_SYSLOG_SOCKET="/tmp/s")
     assert (appender.path, appender.ident, appender.facility) == ("/tmp/s", "me", 19)
+    text += "log4cplus.appender.a.host = there\n"
+    appender = only(tmp_path, text)
+    assert (appender.host, appender.port) == ("there", 514)
+    assert only(tmp_path, text + "log4cplus.appender.a.port = 99\n").port == 99
+
+
+def test_an_appender_named_twice_is_one(tmp_path: Path) -> None:
+    """As log4cplus has it."""
+    table = read(tmp_path, ROOT.replace(", a", ", a, a") + CONSOLE)
+    assert table.branches[0].appenders == (0,)
+
+
+def test_the_older_name_of_a_pattern(tmp_path: Path) -> None:
+    """`Pattern`, which log4cplus takes with a warning."""
+    pieces = only(tmp_path, PATTERN.replace("ConversionPattern", "Pattern") + "%m\n").pieces
+    assert pieces == (("message", "", 0, 0, None, False),)
 
 
 def test_variables(tmp_path: Path) -> None:
@@ -168,6 +184,7 @@ def test_filters(tmp_path: Path) -> None:
         ),
         (ROOT + PATTERN + "%z\n", 4, "no conversion: %z"),
         (ROOT + PATTERN + "%5%\n", 4, "no conversion: %5%"),
+        (ROOT + PATTERN + "%5.m\n", 4, "no width behind the dot: %5.m"),
         (ROOT + PATTERN + "%-\n", 4, "no conversion: %-"),
         (ROOT + PATTERN + "x%\n", 4, "no conversion: %"),
         (ROOT + PATTERN + "%9999m\n", 4, "more than 1000"),

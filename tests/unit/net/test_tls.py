@@ -142,7 +142,7 @@ def test_std_passwd_asks_on_stdin_without_a_terminal(
     monkeypatch.setattr(os, "open", without_terminal)
     monkeypatch.setattr(sys, "stdin", StringIO(f"{PASSWORD}\n"))
     made(settings(pki.encrypted))
-    assert capsys.readouterr().err == "Enter PEM pass phrase:"
+    assert capsys.readouterr().err == "Enter PEM pass phrase:\n"
     # Under inetd standard input is the peer, whose bytes are no password.
     monkeypatch.setattr(sys, "stdin", StringIO(f"{PASSWORD}\n"))
     with pytest.raises(TlsLayerError, match="no password came"):

@@ -26,6 +26,7 @@ use crate::net::tcp::{
 };
 use crate::net::tls::{HandshakeEnd, TlsContext, TlsFault};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
+use crate::ul::dump::dump;
 use crate::ul::pdu::{
     APPLICATION_CONTEXT_NAME, Abort, AssociateAc, AssociateRj, AssociateRq, ExtendedNegotiation,
     PresentationResult, ProposedContext, RoleSelection, TitleFields, UidItem, UserIdentity,
@@ -76,6 +77,8 @@ pub struct Proposal {
     pub stop: Option<StopFlag>,
     /// Asked while nothing comes, some times a second.
     pub interrupted: Option<Interrupt>,
+    /// Keeps what is shown at `-d` only ([`Requestor::details`]).
+    pub is_shown_in_detail: bool,
 }
 
 /// Says whether a wait for the peer is to end ([`ClientError::Interrupted`]).
@@ -230,6 +233,15 @@ pub struct Manner {
     pub move_originator: Option<(AeTitle, u16)>,
 }
 
+/// What is shown of an association at `-d` only.
+#[derive(Clone, Debug, Default)]
+pub struct Details {
+    /// The bytes of the A-ASSOCIATE-AC, as DCMTK dumps them.
+    pub answer: String,
+    /// Version, suite and peer of a secure connection, as DCMTK shows them.
+    pub security: Option<String>,
+}
+
 /// One association, seen from its requestor.
 pub struct Requestor {
     connection: Connection,
@@ -254,6 +266,8 @@ pub struct Requestor {
     head: Vec<u8>,
     /// Version, suite and peer of a secure connection.
     secured: Option<String>,
+    /// Kept where it is shown.
+    details: Option<Box<Details>>,
 }
 
 /// What the peer's next PDU meant, copied out of the buffer.
@@ -312,7 +326,12 @@ impl Requestor {
             manner: Manner::default(),
             head: Vec::new(),
             secured,
+            details: None,
         };
+        if proposal.is_shown_in_detail {
+            let security = requestor.connection.security_details();
+            requestor.details = Some(Box::new(Details { security, ..Details::default() }));
+        }
         let pdu = requestor.ul.associate(&request)?;
         requestor.connection.write(&pdu)?;
         let deadline = proposal.acse_timeout.map(|timeout| Instant::now() + timeout);
@@ -380,6 +399,11 @@ impl Requestor {
     /// Version, suite and peer of a secure connection, for the log.
     pub fn secured(&self) -> Option<&str> {
         self.secured.as_deref()
+    }
+
+    /// What is shown at `-d` only, where it was to be kept.
+    pub fn details(&self) -> Option<&Details> {
+        self.details.as_deref()
     }
 
     /// The contexts in the order of the proposal.
@@ -488,6 +512,7 @@ impl Requestor {
             stop: aside.stop,
             interrupted: aside.interrupted,
             secured: aside.secured,
+            details: None,
             next_message_id: aside.next_message_id,
             manner: Manner::default(),
             head: Vec::new(),
@@ -739,7 +764,13 @@ impl Requestor {
                         return Err(ClientError::Protocol(what));
                     }
                 },
-                Indication::AssociateAccept(accept) => Ok(Some(Event::Accept(accept))),
+                Indication::AssociateAccept(accept) => {
+                    if let Some(details) = &mut self.details {
+                        let pdu = &self.buffer.unread()[..consumed];
+                        details.answer = dump("Associate Accept", pdu);
+                    }
+                    Ok(Some(Event::Accept(accept)))
+                }
                 Indication::AssociateReject(rejection) => Err(ClientError::Rejected(rejection)),
                 Indication::ReleaseReply => Ok(Some(Event::ReleaseReply)),
                 Indication::PeerAbort(abort) => Err(ClientError::PeerAborted(abort)),

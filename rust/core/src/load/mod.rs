@@ -414,6 +414,7 @@ mod tests {
             socket_timeout: None,
             stop: None,
             interrupted: None,
+            is_shown_in_detail: false,
         };
         let plan = Plan {
             addresses: Vec::new(),

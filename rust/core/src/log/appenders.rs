@@ -12,12 +12,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::layout::{Event, Layout};
+use super::syslog::{Line, SysLog};
 use super::{Level, Levels, Sink, system};
 
 /// One logger of the configuration.
@@ -158,14 +159,7 @@ pub enum Target {
         rotation: Rotation,
     },
     /// `SysLogAppender`
-    SysLog {
-        /// Socket of the syslog daemon.
-        socket: PathBuf,
-        /// What stands before each message; empty for nothing.
-        ident: String,
-        /// Facility, RFC 3164 §4.1.1.
-        facility: u8,
-    },
+    SysLog(SysLog),
 }
 
 /// One appender of the configuration.
@@ -266,7 +260,7 @@ enum Output {
     Null,
     Console { is_error: bool },
     File(LogFile),
-    SysLog { socket: Option<UnixDatagram>, is_failing: bool },
+    SysLog { line: Line, is_failing: bool },
 }
 
 impl Appender {
@@ -277,8 +271,7 @@ impl Appender {
             Target::File { path, is_appended, rotation } => {
                 Output::File(LogFile::open(path, *is_appended, rotation.clone())?)
             }
-            // A daemon that starts later, or again, is found by the next event.
-            Target::SysLog { .. } => Output::SysLog { socket: None, is_failing: false },
+            Target::SysLog(syslog) => Output::SysLog { line: syslog.open()?, is_failing: false },
         };
         Ok(Self { plan, output: Mutex::new(output) })
     }
@@ -303,47 +296,14 @@ impl Appender {
                 let _ = stream.flush();
             }
             Output::File(file) => file.append(&text, event.time.as_secs()),
-            Output::SysLog { socket, is_failing } => {
-                if let Target::SysLog { socket: path, ident, facility } = &self.plan.target {
-                    let datagram = syslog_datagram(event, &text, ident, *facility);
-                    tell_once(is_failing, path, send(socket, path, datagram.as_bytes()));
+            Output::SysLog { line, is_failing } => {
+                if let Target::SysLog(syslog) = &self.plan.target {
+                    let outcome = syslog.send(line, event, &text);
+                    tell_once(is_failing, &syslog.place(), outcome);
                 }
             }
         }
     }
-}
-
-/// An event as syslog(3) sends it: priority, time, tag, text.
-fn syslog_datagram(event: &Event<'_>, text: &str, ident: &str, facility: u8) -> String {
-    // RFC 3164 §4.1.1; the levels as log4cplus maps them.
-    let severity = match event.level {
-        Level::Fatal | Level::Off => 2,
-        Level::Error => 3,
-        Level::Warn => 4,
-        Level::Info => 6,
-        Level::Debug | Level::Trace => 7,
-    };
-    let priority = u32::from(facility) * 8 + severity;
-    let time = system::time_text("%b %e %H:%M:%S", event.time.as_secs(), false);
-    let tag = if ident.is_empty() { String::new() } else { format!("{ident}: ") };
-    format!("<{priority}>{time} {tag}{text}")
-}
-
-/// Sends to the daemon; connects where that was not done or is no longer so.
-fn send(socket: &mut Option<UnixDatagram>, path: &Path, datagram: &[u8]) -> io::Result<()> {
-    if let Some(connected) = socket.as_ref() {
-        if connected.send(datagram).is_ok() {
-            return Ok(());
-        }
-        *socket = None;
-    }
-    let connected = UnixDatagram::unbound()?;
-    connected.connect(path)?;
-    // A daemon that hangs must not hold an association up.
-    connected.set_nonblocking(true)?;
-    connected.send(datagram)?;
-    *socket = Some(connected);
-    Ok(())
 }
 
 /// Tells the first of a row of failures on standard error.
@@ -391,11 +351,14 @@ impl LogFile {
     }
 
     /// Writes one event, and sets the file aside before or behind it as the rotation says.
+    ///
+    /// Other processes may write to the file, and set it aside (`--fork`): then this one goes on in
+    /// the new file, and only whoever finds it in its place, under its lock, sets it aside.
     fn append(&mut self, text: &str, seconds: u64) {
-        let outcome = self.rotate_by_period(seconds);
+        let outcome = self.follow(seconds).and_then(|()| self.rotate_by_period(seconds));
         let outcome = self.file.write_all(text.as_bytes()).and(outcome);
         self.length += text.len() as u64;
-        let outcome = outcome.and_then(|()| self.rotate_by_size());
+        let outcome = outcome.and_then(|()| self.rotate_by_size(seconds));
         tell_once(&mut self.is_failing, &self.path, outcome);
     }
 
@@ -410,6 +373,7 @@ impl LogFile {
         if period == self.period {
             return Ok(());
         }
+        let Some(_locked) = self.begin_rotation(seconds)? else { return Ok(()) };
         let ended = with_suffix(&self.path, &self.period);
         if ended.exists() {
             make_room(&ended, backups)?;
@@ -419,11 +383,40 @@ impl LogFile {
         Ok(())
     }
 
-    fn rotate_by_size(&mut self) -> io::Result<()> {
+    /// Opens the file anew where another process has set it aside.
+    fn follow(&mut self, seconds: u64) -> io::Result<()> {
+        if matches!(self.rotation, Rotation::Never) {
+            return Ok(());
+        }
+        if !is_at(&self.file, &self.path)? {
+            self.file = open_to_append(&self.path)?;
+            if let Rotation::Period { schedule, .. } = &self.rotation {
+                self.period = schedule.period(seconds);
+            }
+        }
+        // Others write there, too.
+        self.length = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    /// Takes the lock for a rotation; `None` where another process was first.
+    fn begin_rotation(&mut self, seconds: u64) -> io::Result<Option<File>> {
+        // A description of its own: processes that were forked from this one share the other.
+        let locked = open_to_append(&self.path)?;
+        system::lock(&locked)?;
+        if is_at(&locked, &self.path)? && is_at(&self.file, &self.path)? {
+            return Ok(Some(locked));
+        }
+        self.follow(seconds)?;
+        Ok(None)
+    }
+
+    fn rotate_by_size(&mut self, seconds: u64) -> io::Result<()> {
         let Rotation::Size { bytes_max, backups } = self.rotation else { return Ok(()) };
         if self.length <= bytes_max {
             return Ok(());
         }
+        let Some(_locked) = self.begin_rotation(seconds)? else { return Ok(()) };
         for number in (1..backups).rev() {
             move_if_there(
                 &with_suffix(&self.path, &number.to_string()),
@@ -467,6 +460,16 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// True while `path` leads to this open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((own.dev(), own.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Each write goes to the end, beside those of other processes.
 fn open_to_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
@@ -474,6 +477,10 @@ fn open_to_append(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::super::syslog::Daemon;
     use super::*;
     use crate::log::Logger;
     use std::sync::Arc;
@@ -707,7 +714,8 @@ mod tests {
     fn syslog() {
         let scratch = Scratch::new();
         let socket = scratch.0.join("log");
-        let target = Target::SysLog { socket: socket.clone(), ident: "me".into(), facility: 19 };
+        let daemon = Daemon::Local(socket.clone());
+        let target = Target::SysLog(SysLog { daemon, ident: "me".into(), facility: 19 });
         let plan = AppenderPlan { target, ..file("x".into(), Rotation::Never) };
         let log = logger(vec![branch("", Some(Level::Trace), &[0], true)], vec![plan]);
         log.line(Level::Info, "x", format_args!("nobody hears this"));
@@ -723,5 +731,62 @@ mod tests {
             drop(daemon);
             fs::remove_file(&socket).unwrap();
         }
+    }
+
+    /// RFC 5424, as DCMTK 3.6.7 sends it.
+    #[test]
+    fn syslog_of_another_host() {
+        let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let daemon = Daemon::Remote {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            own_name: "here".into(),
+        };
+        let target = Target::SysLog(SysLog { daemon, ident: String::new(), facility: 1 });
+        let plan = AppenderPlan { target, ..file("x".into(), Rotation::Never) };
+        let log = logger(vec![branch("", Some(Level::Trace), &[0], true)], vec![plan]);
+        log.line(Level::Fatal, "a.b", format_args!("text"));
+        let mut bytes = [0; 200];
+        let length = listener.recv(&mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..length]).unwrap();
+        let words: Vec<&str> = text.split(' ').collect();
+        assert_eq!(words[0], "<10>1");
+        // 2026-11-22T00:53:19.920Z
+        assert!(words[1].len() == 24 && words[1].ends_with('Z'), "{text}");
+        let process = std::process::id().to_string();
+        assert_eq!(words[2..], ["here", "-", &process, "a.b", "-", "FATAL", "-", "text\n"]);
+    }
+
+    /// Two appenders of one file, as processes have them: whoever is later goes on in the new file,
+    /// no file is set aside before it is full, and no line is missing.
+    #[test]
+    fn processes_share_a_rolling_file() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("log");
+        let rotation = Rotation::Size { bytes_max: 2000, backups: 99 };
+        let open = || {
+            let plans = vec![file(path.clone(), rotation.clone())];
+            logger(vec![branch("", Some(Level::Trace), &[0], true)], plans)
+        };
+        let logs: Vec<_> = (0..3).map(|_| open()).collect();
+        thread::scope(|scope| {
+            for (at, log) in logs.iter().enumerate() {
+                scope.spawn(move || {
+                    for number in 0..300 {
+                        log.line(Level::Info, "x", format_args!("{at} {number:0>20}"));
+                    }
+                });
+            }
+        });
+        let mut lines = 0;
+        for entry in fs::read_dir(&scratch.0).unwrap() {
+            let entry = entry.unwrap();
+            let text = fs::read_to_string(entry.path()).unwrap();
+            lines += text.lines().count();
+            assert!(text.lines().all(|line| line.len() == "INFO - 0 ".len() + 20), "{text}");
+            let is_full = text.len() > 2000;
+            assert!(is_full || entry.path() == path, "{:?}: {}", entry.path(), text.len());
+        }
+        assert_eq!(lines, 900);
     }
 }

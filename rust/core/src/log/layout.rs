@@ -188,11 +188,14 @@ impl Piece {
             Part::Elapsed => write!(out, "{}", event.elapsed.as_millis())?,
         }
         let length = out[start..].chars().count();
-        if let Some(excess) = self.maximum.and_then(|maximum| length.checked_sub(maximum)) {
+        let excess = self.maximum.map_or(0, |maximum| length.saturating_sub(maximum));
+        if excess > 0 {
             let cut: usize = out[start..].chars().take(excess).map(char::len_utf8).sum();
             out.replace_range(start..start + cut, "");
+            // As log4cplus: what was cut gets no blanks.
+            return Ok(());
         }
-        let missing = self.minimum.saturating_sub(length.min(self.maximum.unwrap_or(length)));
+        let missing = self.minimum.saturating_sub(length);
         if missing > 0 {
             let at = if self.is_left { out.len() } else { start };
             out.insert_str(at, &" ".repeat(missing));
@@ -211,7 +214,7 @@ fn last_parts(name: &str, parts: usize) -> &str {
 
 /// strftime's codes, and log4cplus's `%q` (milliseconds, three digits) and `%Q` (with three more
 /// behind a point).
-fn time_text(format: &str, time: Duration, is_utc: bool) -> String {
+pub(super) fn time_text(format: &str, time: Duration, is_utc: bool) -> String {
     let (thousandths, rest) = (time.subsec_millis(), time.subsec_micros() % 1000);
     let mut codes = String::with_capacity(format.len() + 8);
     let mut characters = format.chars();
@@ -280,7 +283,7 @@ mod tests {
             piece(Part::Logger(9), 0, Some(5), false),
         ];
         let text = Layout::Pattern(pieces).text(&event(""));
-        assert_eq!(text, "  INFOINFO  FOFO   storescprescp");
+        assert_eq!(text, "  INFOINFO  FOFOstorescprescp");
     }
 
     /// A pattern stands on each line of an event; the fixed forms stand once.

@@ -1,4 +1,5 @@
-//! What a log line asks the system for: the time in words, and the number of its thread.
+//! What a log line asks the system for: the time in words, the number of its thread, and who may set a
+//! log file aside.
 //!
 //! Source: strftime(3), so that every code that DCMTK's users write into a pattern means what it
 //! means there. Called by `log::layout` and `log::appenders`.
@@ -7,6 +8,8 @@
 
 use std::cell::Cell;
 use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest time that one conversion of a pattern may give, in bytes; `%c` gives 24.
@@ -46,6 +49,21 @@ pub fn time_text(format: &str, seconds: u64, is_utc: bool) -> String {
     };
     text.truncate(length);
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Waits until no other process holds the lock of this open file, and takes it; it goes when the file
+/// is closed.
+pub fn lock(file: &impl AsFd) -> io::Result<()> {
+    loop {
+        // SAFETY: the descriptor is open for as long as `file` is borrowed, and flock keeps nothing.
+        if unsafe { libc::flock(file.as_fd().as_raw_fd(), libc::LOCK_EX) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
 }
 
 /// Days since Sunday of the local day that `seconds` falls on.

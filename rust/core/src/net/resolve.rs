@@ -27,10 +27,12 @@ pub const VERIFICATION_WAIT: Duration = Duration::from_secs(5);
 pub enum VerifiedName {
     /// A name that leads back to the address.
     Known(Arc<str>),
-    /// There is none, or not in time.
+    /// There is none.
     Unknown,
     /// The name does not lead back to the address: who controls the address chose it.
     Paranoid,
+    /// Nobody has said in time; what holds for the name is not known.
+    Late,
 }
 
 /// The resolver of one server.
@@ -69,7 +71,7 @@ impl HostNames {
         if !self.enabled {
             return VerifiedName::Unknown;
         }
-        self.verified.ask(address, VERIFICATION_WAIT).unwrap_or(VerifiedName::Unknown)
+        self.verified.ask(address, VERIFICATION_WAIT).unwrap_or(VerifiedName::Late)
     }
 }
 
@@ -106,7 +108,8 @@ impl<T: Clone + Send + 'static> Lookups<T> {
                     return None;
                 }
                 if known.answers.len() >= HOST_NAMES_MAX {
-                    known.answers.clear();
+                    // Whoever waits for one that runs still gets it.
+                    known.answers.retain(|_, answer| answer.is_none());
                 }
                 let lookups = Arc::clone(self);
                 let run = move || {
@@ -232,6 +235,23 @@ mod tests {
         assert_eq!(lookups.known.lock().unwrap().running, HOST_LOOKUPS_MAX);
         // Beyond the bound nobody waits.
         assert_eq!(lookups.ask([11, 0, 0, 1].into(), Duration::from_secs(1000)), None);
+        // Many names that are known cost no one his answer.
+        {
+            let mut known = lookups.known.lock().unwrap();
+            let second =
+                |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits((20 << 24) + number));
+            known
+                .answers
+                .extend((0..HOST_NAMES_MAX as u32).map(|n| (second(n), Some((Instant::now(), 7)))));
+            known.running = 0;
+        }
+        assert_eq!(lookups.ask([12, 0, 0, 1].into(), wait), None);
+        {
+            let mut known = lookups.known.lock().unwrap();
+            assert!(known.answers.len() <= HOST_LOOKUPS_MAX + 1);
+            assert!(known.answers.contains_key(&stuck(0)));
+            known.running = HOST_LOOKUPS_MAX + 1;
+        }
         drop(closed);
         assert_eq!(lookups.ask(stuck(0), Duration::from_secs(10)), Some(7));
     }

@@ -186,6 +186,11 @@ impl Connection {
         }
     }
 
+    /// Version, suite and peer of a secure connection in all details, for `-d`.
+    pub fn security_details(&self) -> Option<String> {
+        self.tls.as_ref().map(|tls| tls.details())
+    }
+
     /// True once the handshake is done.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()

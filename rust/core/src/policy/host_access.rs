@@ -25,15 +25,18 @@ pub enum HostName {
     Unknown,
     /// The name does not lead back to the address; nothing but `PARANOID` believes it.
     Paranoid,
+    /// Nobody has said in time: any pattern of names might match.
+    Late,
 }
 
 impl HostName {
-    /// The text that patterns are compared with, as libwrap has it.
-    fn text(&self) -> &str {
+    /// The text that patterns are compared with, as libwrap has it; `None` where nobody has said.
+    fn text(&self) -> Option<&str> {
         match self {
-            Self::Known(name) => name,
-            Self::Unknown => UNKNOWN,
-            Self::Paranoid => PARANOID,
+            Self::Known(name) => Some(name),
+            Self::Unknown => Some(UNKNOWN),
+            Self::Paranoid => Some(PARANOID),
+            Self::Late => None,
         }
     }
 }
@@ -151,6 +154,9 @@ pub fn rules_of(
 }
 
 /// The first rule that matches; none means that the host may connect.
+///
+/// Where a name did not come in time a rule that denies counts as one that matches, and a rule that
+/// allows does not: a slow resolver, which a peer may have made slow, lets nobody in.
 pub fn first_match<'r>(
     rules: &'r [HostRule],
     server: &Host<'_>,
@@ -158,16 +164,42 @@ pub fn first_match<'r>(
     client: &Host<'_>,
 ) -> Option<&'r HostRule> {
     rules.iter().find(|rule| {
-        is_listed(&rule.servers, |one| {
-            one.port.is_none_or(|port| port == server_port) && one.host.matches(server)
-        }) && is_listed(&rule.clients, |pattern| pattern.matches(client))
+        let servers = is_listed(&rule.servers, |one| {
+            if one.port.is_none_or(|port| port == server_port) {
+                one.host.matches(server)
+            } else {
+                Some(false)
+            }
+        });
+        let matches = match servers {
+            Some(false) => Some(false),
+            Some(true) => is_listed(&rule.clients, |pattern| pattern.matches(client)),
+            None => is_listed(&rule.clients, |pattern| pattern.matches(client)).filter(|is| !is),
+        };
+        matches.unwrap_or(!rule.is_allowed)
     })
 }
 
 /// `a EXCEPT b EXCEPT c` is a but not (b but not c): whether something belongs is settled by the
-/// first list, from the front, that lacks it.
-fn is_listed<T>(list: &[Vec<T>], matches: impl Fn(&T) -> bool) -> bool {
-    list.iter().take_while(|one| one.iter().any(&matches)).count() % 2 == 1
+/// first list, from the front, that lacks it. `None` where an answer is missing.
+fn is_listed<T>(list: &[Vec<T>], matches: impl Fn(&T) -> Option<bool>) -> Option<bool> {
+    for (at, group) in list.iter().enumerate() {
+        let mut is_in = Some(false);
+        for one in group {
+            match matches(one) {
+                Some(true) => {
+                    is_in = Some(true);
+                    break;
+                }
+                Some(false) => {}
+                None => is_in = None,
+            }
+        }
+        if !is_in? {
+            return Some(at % 2 == 1);
+        }
+    }
+    Some(list.len() % 2 == 1)
 }
 
 // ---- Reading
@@ -377,30 +409,37 @@ fn net6(rest: &str) -> Option<HostPattern> {
 // ---- Evaluating
 
 impl HostPattern {
-    fn matches(&self, host: &Host<'_>) -> bool {
-        let known = || match (host.name)() {
-            HostName::Known(name) => Some(name),
-            HostName::Unknown | HostName::Paranoid => None,
+    /// `None` where the host's name decides, and nobody has said it.
+    fn matches(&self, host: &Host<'_>) -> Option<bool> {
+        let known = |is_meant: fn(&str) -> bool| match (host.name)() {
+            HostName::Known(name) => Some(is_meant(&name)),
+            HostName::Unknown | HostName::Paranoid => Some(false),
+            HostName::Late => None,
         };
         match self {
-            Self::All => true,
-            Self::Known => known().is_some(),
-            Self::Local => known().is_some_and(|name| !name.contains('.')),
+            Self::All => Some(true),
+            Self::Known => known(|_| true),
+            Self::Local => known(|name| !name.contains('.')),
             Self::Net4(net, mask) => {
-                matches!(host.address, IpAddr::V4(address) if address & *mask == *net)
+                Some(matches!(host.address, IpAddr::V4(address) if address & *mask == *net))
             }
-            Self::Net6(net, length) => match host.address {
+            Self::Net6(net, length) => Some(match host.address {
                 IpAddr::V6(address) => {
                     let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
                     address.to_bits() & mask == net.to_bits() & mask
                 }
                 IpAddr::V4(_) => false,
-            },
-            Self::Address(address) => host.address == *address,
+            }),
+            Self::Address(address) => Some(host.address == *address),
             Self::Suffix(text) | Self::Prefix(text) | Self::Glob(text) | Self::Exact(text) => {
-                self.matches_text(&host.address.to_string())
-                    // What looks like an address is compared with no name.
-                    || (is_name(text) && self.matches_text((host.name)().text()))
+                if self.matches_text(&host.address.to_string()) {
+                    return Some(true);
+                }
+                // What looks like an address is compared with no name.
+                if !is_name(text) {
+                    return Some(false);
+                }
+                (host.name)().text().map(|name| self.matches_text(name))
             }
         }
     }
@@ -630,5 +669,46 @@ mod tests {
         let host = Host { address: "10.0.0.1".parse().unwrap(), name: &name };
         let rules = read("ALL: 10.0.0.2 11. 10.0.0.0/8 ws.example\n").unwrap();
         assert!(first_match(&rules, &host, 104, &host).is_some());
+    }
+
+    /// A name that does not come: who could be denied is, who could be allowed is not.
+    #[test]
+    fn names_that_do_not_come_in_time() {
+        let late = || HostName::Late;
+        let address = "192.0.2.7".parse().unwrap();
+        let host = Host { address, name: &late };
+        let server = Host { address, name: &|| HostName::Unknown };
+        let mut none = |_: &str| Err(String::new());
+        let mut matches = |text: &str, is_allowed| {
+            let rules = rules_of(text, is_allowed, "storescp", &mut none).unwrap();
+            first_match(&rules, &server, 104, &host).is_some()
+        };
+        for names in [
+            ".evil.example",
+            "evil.example",
+            "*.example",
+            "KNOWN",
+            "UNKNOWN",
+            "PARANOID",
+            "LOCAL",
+            "ALL EXCEPT .good.example",
+            "10.0.0.1 .evil.example",
+        ] {
+            assert!(matches(&format!("ALL: {names}\n"), false), "{names} denied");
+            assert!(!matches(&format!("ALL: {names}\n"), true), "{names} allowed");
+        }
+        for (addresses, is_listed) in [
+            ("192.0.2.", true),
+            ("192.0.2.7", true),
+            ("10.0.0.0/8", false),
+            ("10.", false),
+            ("ALL", true),
+        ] {
+            for is_allowed in [true, false] {
+                assert_eq!(matches(&format!("ALL: {addresses}\n"), is_allowed), is_listed);
+            }
+        }
+        assert!(!matches("ALL: .example: allow\n", false));
+        assert!(matches("ALL: .example: deny\n", true));
     }
 }

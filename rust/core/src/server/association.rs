@@ -121,6 +121,7 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
     };
     // ARTIM: the request complete, and before it the handshake.
     let deadline = Instant::now() + service.acse_timeout;
+    link.tell_connection();
     // A host that is denied gets nothing: the peer sees the end of the connection.
     let is_let_in = link.is_host_allowed() && link.secure(deadline);
     if let Some(request) = is_let_in.then(|| link.receive_request(deadline)).flatten() {
@@ -137,6 +138,7 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
             drop(storing);
             drop(admission);
         }
+        link.narrator.terminated();
         // No association holds it any more: until the peer closes it counts as one that has none,
         // so that peers who never close cannot pile up threads (P9).
         shared.register(id, link.connection.handle());
@@ -224,6 +226,12 @@ impl<'s> Link<'s> {
         }
     }
 
+    fn tell_connection(&self) {
+        let peer = self.connection.peer().ip();
+        self.narrator.connected(|| self.service.host_names.name(peer));
+        self.narrator.socket_timeout(self.service.socket_timeout);
+    }
+
     /// What the rules of access control say of the peer's host; a refusal is told.
     fn is_host_allowed(&self) -> bool {
         let Some(access) = &self.service.host_access else { return true };
@@ -237,7 +245,7 @@ impl<'s> Link<'s> {
         let host = match name_of(address) {
             HostName::Known(name) => name,
             HostName::Unknown if !names.are_looked_up() => "unknown".to_owned(),
-            HostName::Unknown | HostName::Paranoid => address.to_string(),
+            HostName::Unknown | HostName::Paranoid | HostName::Late => address.to_string(),
         };
         self.shared.counters.rejections.fetch_add(1, Ordering::Relaxed);
         let host = format!("{host} ({address})");
@@ -255,6 +263,7 @@ impl<'s> Link<'s> {
         match self.connection.secure(context, Some(deadline), Some(&self.shared.stop)) {
             Ok(description) => {
                 self.narrator.secured(peer, &description);
+                self.narrator.security_details(|| self.connection.security_details());
                 return true;
             }
             Err(HandshakeEnd::Closed) => self
@@ -280,6 +289,7 @@ impl<'s> Link<'s> {
         loop {
             let received = self.ul.receive(self.buffer.unread());
             let (consumed, reaction) = (received.consumed, received.reaction);
+            let pdu = &self.buffer.unread()[..consumed];
             match received.indication {
                 Indication::NeedMore { total_bytes } => {
                     if let Err(end) = self.read(total_bytes, Waiting::Request(deadline)) {
@@ -288,20 +298,18 @@ impl<'s> Link<'s> {
                     }
                 }
                 Indication::AssociateRequest(request) => {
+                    self.narrator.request_bytes(pdu);
                     self.buffer.consume(consumed);
                     return Some(request);
                 }
                 Indication::AssociateRejectedByProvider { request, .. } => {
-                    self.tell_request(&request);
-                    self.narrator.explain(format_args!(
-                        "rejected: protocol version {:04x}H has no bit 0, so it is not version 1",
-                        request.protocol_version
-                    ));
+                    self.narrator.request_bytes(pdu);
+                    let version = request.protocol_version;
+                    self.narrator.no_association(&NoAssociation::ProtocolVersion(version));
                     let _ = self.carry_out(reaction);
                     return None;
                 }
                 Indication::Fault(fault) => {
-                    self.tell_received("", b"", b"");
                     self.tell_fault_before_association(&fault);
                     let _ = self.carry_out(reaction);
                     return None;
@@ -334,7 +342,6 @@ impl<'s> Link<'s> {
         if let Some(fault) = end.tls_fault() {
             return self.narrator.handshake_failed(self.connection.peer(), fault);
         }
-        self.tell_received("", b"", b"");
         let begun = !self.buffer.unread().is_empty();
         match end {
             ReadEnd::TimedOut => {
@@ -346,7 +353,8 @@ impl<'s> Link<'s> {
             ReadEnd::Closed | ReadEnd::Broken(_) if begun => {
                 self.narrator.no_association(&NoAssociation::Closed);
             }
-            ReadEnd::Closed | ReadEnd::Broken(_) | ReadEnd::Stopped => {}
+            ReadEnd::Closed | ReadEnd::Broken(_) => self.tell_received("", b"", b""),
+            ReadEnd::Stopped => {}
         }
     }
 
@@ -358,7 +366,14 @@ impl<'s> Link<'s> {
             Fault::Invalid(DecodeError::LengthAboveBound { length, .. }) => {
                 self.narrator.no_association(&NoAssociation::TooLarge(*length));
             }
-            _ => self.narrator.explain(format_args!("no association: {fault}")),
+            Fault::Invalid(error) => {
+                self.narrator.no_association(&NoAssociation::Malformed(*error));
+            }
+            Fault::Unexpected { .. } => {
+                // To DCMTK's tools, an association without titles.
+                self.tell_received("", b"", b"");
+                self.narrator.explain(format_args!("no association: {fault}"));
+            }
         }
     }
 
@@ -455,6 +470,7 @@ impl<'s> Link<'s> {
                 return None;
             }
         };
+        self.narrator.accepting();
         if faults.response.ending == Some(Ending::Truncate) {
             let _ = self.connection.write(&pdu[..pdu.len() / 2]);
             return None;
@@ -463,6 +479,7 @@ impl<'s> Link<'s> {
             self.narrator.aborted();
             return None;
         }
+        self.narrator.has_accepted();
         self.shared.counters.associations.fetch_add(1, Ordering::Relaxed);
         let accepted = negotiation.accepted();
         self.narrator

@@ -34,6 +34,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::command_text::{PLACEHOLDERS, Placeholder, compile};
 use crate::limits::{
     ASSOCIATION_STACK_BYTES, COMMAND_LOOK_MS, COMMAND_REAP_MS, COMMANDS_RUNNING_MAX,
     COMMANDS_WAITING_MAX,
@@ -44,21 +45,6 @@ use crate::storage::studies::Origin;
 
 /// The logger of DCMTK's own words about commands.
 const LOGGER: &str = "dcmtk.apps.storescp";
-
-/// A placeholder: its letter, the variable that carries its value, and what DCMTK sets around it.
-struct Placeholder {
-    letter: u8,
-    variable: &'static str,
-    mark: &'static str,
-}
-
-const PLACEHOLDERS: [Placeholder; 5] = [
-    Placeholder { letter: b'p', variable: "DCMFAST_PATH", mark: "" },
-    Placeholder { letter: b'f', variable: "DCMFAST_FILE", mark: "" },
-    Placeholder { letter: b'a', variable: "DCMFAST_CALLING_TITLE", mark: "\"" },
-    Placeholder { letter: b'c', variable: "DCMFAST_CALLED_TITLE", mark: "\"" },
-    Placeholder { letter: b'r', variable: "DCMFAST_PEER", mark: "" },
-];
 
 /// A command line whose placeholders are variables.
 #[derive(Debug)]
@@ -81,19 +67,6 @@ pub struct Values {
     pub origin: Origin,
 }
 
-/// Where the shell's text stands; the text is the user's, so a list of nestings is enough.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Context {
-    /// `"…"`.
-    Double,
-    /// `$(…)`, `(…)`.
-    Parenthesis,
-    /// `` `…` ``.
-    Backquote,
-    /// `${…}`.
-    Brace,
-}
-
 impl CommandLine {
     /// Compiles `text`, in which the placeholders of these letters have values; others stay as they
     /// are, as with DCMTK.
@@ -101,70 +74,6 @@ impl CommandLine {
         let script = OsString::from_vec(compile(text.as_bytes(), known));
         Self { text, script, known }
     }
-}
-
-/// `text` with its placeholders as expansions, each quoted for its place.
-fn compile(text: &[u8], known: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 64);
-    let mut nesting: Vec<Context> = Vec::new();
-    let (mut is_single, mut is_comment, mut is_escaped) = (false, false, false);
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        let is_double = nesting.last() == Some(&Context::Double);
-        let placeholder = (byte == b'#')
-            .then(|| text.get(at + 1))
-            .flatten()
-            .filter(|letter| known.contains(letter))
-            .and_then(|letter| PLACEHOLDERS.iter().find(|one| one.letter == *letter));
-        if let Some(Placeholder { variable, mark, .. }) = placeholder {
-            if is_comment {
-                // Nothing of a value is needed there, nor a line end in it wanted.
-            } else if is_single {
-                out.extend_from_slice(format!("{mark}'\"${{{variable}}}\"'{mark}").as_bytes());
-            } else if is_double {
-                // A backslash before it is none of the shell's, but would quote what follows now.
-                out.extend_from_slice(if is_escaped { b"\\" } else { b"" });
-                out.extend_from_slice(format!("\"\"${{{variable}}}\"\"").as_bytes());
-            } else {
-                if is_escaped {
-                    out.pop();
-                }
-                out.extend_from_slice(format!("\"${{{variable}}}\"").as_bytes());
-            }
-            is_escaped = false;
-            at += 2;
-            continue;
-        }
-        out.push(byte);
-        let begins_word = at.checked_sub(1).and_then(|before| text.get(before));
-        let begins_word = begins_word.is_none_or(|byte| b" \t\n;&|()`".contains(byte));
-        at += 1;
-        if is_comment {
-            is_comment = byte != b'\n';
-        } else if is_single {
-            is_single = byte != b'\'';
-        } else if !core::mem::take(&mut is_escaped) {
-            match byte {
-                b'\\' => is_escaped = true,
-                b'\'' if !is_double => is_single = true,
-                b'#' if !is_double && begins_word => is_comment = true,
-                b'"' if is_double => drop(nesting.pop()),
-                b'"' => nesting.push(Context::Double),
-                b'`' if nesting.contains(&Context::Backquote) => {
-                    while nesting.pop().is_some_and(|context| context != Context::Backquote) {}
-                }
-                b'`' => nesting.push(Context::Backquote),
-                b'(' if !is_double || text.get(at.wrapping_sub(2)) == Some(&b'$') => {
-                    nesting.push(Context::Parenthesis);
-                }
-                b'{' if text.get(at.wrapping_sub(2)) == Some(&b'$') => nesting.push(Context::Brace),
-                b')' if nesting.last() == Some(&Context::Parenthesis) => drop(nesting.pop()),
-                b'}' if nesting.last() == Some(&Context::Brace) => drop(nesting.pop()),
-                _ => {}
-            }
-        }
-    }
-    out
 }
 
 /// A value as an environment can carry it. A title with control characters is no title (PS3.5 §6.2),
@@ -480,6 +389,24 @@ mod tests {
             ("echo #x # it's #a", "\n"),
             ("for one in 1 2; do echo $one #f; done | sort -r", "2 CT.1.2.3\n1 CT.1.2.3\n"),
             ("cat <<'E'\n#\nE", "#\n"),
+            // Here-documents: the text that DCMTK pastes, quotes and all.
+            ("cat <<E\n#p '#f' \"#r\" #a\nE", "/dir 'CT.1.2.3' \"127.0.0.1\" \"TEST SCU\"\n"),
+            (
+                "cat <<E; echo #a\n# it's \\#f $(printf '<%s>' #a '#c')\nE\necho '#f'",
+                "# it's \\CT.1.2.3 <TEST SCU><\"STORESCP\">\nTEST SCU\nCT.1.2.3\n",
+            ),
+            (
+                "cat <<'E'\n$HOME `#f` \\#a \\\\ \"#r\"\nE\necho #f",
+                "$HOME `CT.1.2.3` \\\"TEST SCU\" \\\\ \"127.0.0.1\"\nCT.1.2.3\n",
+            ),
+            ("cat <<-\\E\n\t#f\n\tE\necho #f", "CT.1.2.3\nCT.1.2.3\n"),
+            ("cat <<A - <<\"B C\"\n#p\nA\n$#f\nB C\necho \"#f\"", "$CT.1.2.3\nCT.1.2.3\n"),
+            ("x=$(cat <<E\n#f\nE\n); echo \"$x#r\"", "CT.1.2.3127.0.0.1\n"),
+            ("cat <<E | tr a-z A-Z\nx#f\nE", "XCT.1.2.3\n"),
+            (
+                "echo $((1 << 2)) #f\necho '<<E' \"<<E\" # <<E\necho '#f'",
+                "4 CT.1.2.3\n<<E <<E\nCT.1.2.3\n",
+            ),
         ] {
             assert_eq!(printed(text, b"TEST SCU"), shown, "{text}");
         }
@@ -517,6 +444,8 @@ mod tests {
                 ("printf '%s' '#a'", "\""),
                 ("printf '%s' x#a | cut -c2-", "\n"),
                 ("printf '%s' \"$(printf '%s' \"#a\")\"", ""),
+                ("cat <<E | tr -d '\\n'\n#a\nE", "\""),
+                ("cat <<'E' | tr -d '\\n'\n#a\nE", "\""),
             ] {
                 let expected = match around {
                     "\n" => format!("{shown}\n"),
@@ -537,6 +466,7 @@ mod tests {
             title in "[!-~][ -~]{0,13}[!-~]",
             text in prop_oneof![
                 Just("printf '<%s>' #a"), Just("printf '<%s>' \"#a\""), Just("printf '<%s>' ''#a''"),
+                Just("sed -n 's/^<\"\\(.*\\)\">$/<\\1>/p' <<E | tr -d '\\n'\n<#a>\nE"),
             ],
         ) {
             prop_assert_eq!(printed(text, title.as_bytes()), format!("<{title}>"));

@@ -15,7 +15,8 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::commands::{CommandLine, Commands, Values};
-use crate::limits::ASSOCIATION_STACK_BYTES;
+use super::narration::shown_path;
+use crate::limits::{ASSOCIATION_STACK_BYTES, COMMAND_LOOK_MS};
 use crate::log::{Level, Logger};
 use crate::storage::renumber::Renaming;
 use crate::storage::studies::{Ended, Origin, Studies};
@@ -111,12 +112,17 @@ impl Events {
     }
 
     fn tell(&self, renaming: &Renaming) {
+        let file = |path| shown_path(&self.store, &self.logger, path, false);
+        let folder_of = |path| shown_path(&self.store, &self.logger, path, true);
         match renaming {
-            Renaming::Failed { from, to, .. } => self.logger.line(
-                Level::Warn,
-                LOGGER,
-                format_args!("cannot rename file '{}' to '{}'", from.display(), to.display()),
-            ),
+            Renaming::Failed { from, to, .. } => {
+                let (from, to) = (file(from), file(to));
+                self.logger.line(
+                    Level::Warn,
+                    LOGGER,
+                    format_args!("cannot rename file '{}' to '{}'", from.display(), to.display()),
+                );
+            }
             Renaming::NumberedOn { folder, number } => self.logger.line(
                 Level::Info,
                 OURS,
@@ -129,12 +135,18 @@ impl Events {
             Renaming::Forgotten { folder, files } => self.logger.line(
                 Level::Error,
                 OURS,
-                format_args!("{}: {files} files keep their names: too many", folder.display()),
+                format_args!(
+                    "{}: {files} files keep their names: too many",
+                    folder_of(folder).display()
+                ),
             ),
             Renaming::NotSynced { folder, source } => self.logger.line(
                 Level::Error,
                 OURS,
-                format_args!("{}: the new names are not synced: {source}", folder.display()),
+                format_args!(
+                    "{}: the new names are not synced: {source}",
+                    folder_of(folder).display()
+                ),
             ),
         }
     }
@@ -187,6 +199,22 @@ impl Events {
     }
 }
 
+impl Watch {
+    /// Ends the thread once it is through with a study that it has taken out, at most until
+    /// `deadline`: a command that it waits for (`-xs`) may never end, and the process does all the
+    /// same.
+    pub fn end(mut self, deadline: Instant) {
+        self.studies.close();
+        let Some(thread) = self.thread.take() else { return };
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(COMMAND_LOOK_MS));
+        }
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// The thread that ends studies by time; dropping it ends the thread.
 pub struct Watch {
     studies: Arc<Studies>,
@@ -200,5 +228,34 @@ impl Drop for Watch {
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A study that the thread has taken out is seen to its end, unless that takes too long.
+    #[test]
+    fn the_watch_ends_what_it_has_begun() {
+        let studies = Studies::new(false);
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (watched, done) = (Arc::clone(&studies), Arc::clone(&is_done));
+        let thread = std::thread::spawn(move || {
+            let (_, next) = watched.expire(Duration::from_secs(1), Instant::now());
+            // Until it is closed.
+            while watched.wait(next) {}
+            std::thread::sleep(Duration::from_millis(50));
+            done.store(true, Ordering::Release);
+        });
+        let watch = Watch { studies: Arc::clone(&studies), thread: Some(thread) };
+        watch.end(Instant::now() + Duration::from_secs(20));
+        assert!(is_done.load(Ordering::Acquire));
+        let thread = std::thread::spawn(|| std::thread::sleep(Duration::from_secs(3)));
+        let begun = Instant::now();
+        Watch { studies, thread: Some(thread) }.end(begun + Duration::from_millis(20));
+        assert!(begun.elapsed() < Duration::from_secs(2));
     }
 }

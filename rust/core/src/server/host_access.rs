@@ -127,6 +127,7 @@ pub fn name_for_rules(names: &HostNames, address: IpAddr) -> HostName {
         VerifiedName::Known(name) => HostName::Known(name.to_string()),
         VerifiedName::Unknown => HostName::Unknown,
         VerifiedName::Paranoid => HostName::Paranoid,
+        VerifiedName::Late => HostName::Late,
     }
 }
 

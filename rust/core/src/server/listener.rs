@@ -352,7 +352,9 @@ impl Server {
 
     /// Ends the studies that are open, and starts the commands that wait.
     fn finish_events(&self, watch: Option<Watch>, deadline: Instant) {
-        drop(watch);
+        if let Some(watch) = watch {
+            watch.end(deadline);
+        }
         if let Some(events) = &self.shared.service.events {
             events.finish(deadline);
         }

@@ -1,8 +1,8 @@
 //! The acceptor side: accept, negotiate, serve, answer, close.
 //!
 //! `listener` accepts and limits; `association` is the loop of one peer; `store` is C-STORE; `peer`
-//! is an association as an operation sees it that has many answers; `answers` is the one table of what each fault gets; `narration` and
-//! `query_narration` say what happens in DCMTK's words; `events` and `commands` are what storescp does
+//! is an association as an operation sees it that has many answers; `answers` is the one table of what each fault gets; `narration`,
+//! `query_narration` and `library_lines` say what happens in DCMTK's words; `events`, `commands` and `command_text` are what storescp does
 //! when something was received.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub mod access;
 pub mod answers;
 pub mod areas;
 pub mod association;
+mod command_text;
 pub mod commands;
 pub mod destinations;
 pub mod events;
@@ -27,6 +28,7 @@ pub mod faults;
 pub mod find;
 pub mod getting;
 pub mod host_access;
+mod library_lines;
 pub mod listener;
 pub mod narration;
 pub mod peer;

@@ -7,7 +7,9 @@
 //! nothing of a stored data set but its SOP Instance UID is ever printed. Text is built only when
 //! its level is on. What dcmqrscp says of queries and retrieves is `query_narration`.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::faults::Event;
@@ -21,14 +23,16 @@ use crate::dimse::status::{Operation, Status, StatusClass};
 use crate::log::{Level, Logger, escaped};
 use crate::net::tcp::SocketAddr;
 use crate::net::tls::TlsFault;
-use crate::storage::writer::Dialect;
+use crate::storage::naming::SubdirectoryNaming;
+use crate::storage::writer::{Dialect, Store};
 use crate::uid::UidText;
 use crate::ul::pdu::AssociateRj;
+use crate::ul::pdu_codec::DecodeError;
 
-/// The logger that the tool's own lines belong to.
 /// Our own lines about secure connections.
 const TLS_LOGGER: &str = "dcmfast.tls";
 
+/// The logger that the tool's own lines belong to.
 const fn logger_of(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Storescp => "dcmtk.apps.storescp",
@@ -60,6 +64,10 @@ pub enum NoAssociation {
     Closed,
     /// The rules of access control refuse this host.
     DeniedHost(String),
+    /// The request breaks PS3.8's layout.
+    Malformed(DecodeError),
+    /// Its protocol version is not ours.
+    ProtocolVersion(u16),
 }
 
 impl fmt::Display for NoAssociation {
@@ -72,6 +80,11 @@ impl fmt::Display for NoAssociation {
             Self::DeniedHost(host) => {
                 write!(formatter, "TCP wrapper: denied connection from {host}")
             }
+            Self::Malformed(error) => write!(formatter, "DUL Illegal associate PDU. {error}"),
+            Self::ProtocolVersion(version) => write!(
+                formatter,
+                "DUL Unsupported peer protocol {version:04x}; expected 0001 in parseAssociate"
+            ),
         }
     }
 }
@@ -85,6 +98,8 @@ impl NoAssociation {
             Self::Timeout => "0006:031a",
             Self::Closed => "0006:0310",
             Self::DeniedHost(_) => "0006:0324",
+            Self::Malformed(_) => "0006:0308",
+            Self::ProtocolVersion(_) => "0006:0322",
         }
     }
 }
@@ -114,14 +129,42 @@ pub enum Refusal {
 
 /// The story of one association.
 pub struct Narrator {
-    logger: Arc<Logger>,
-    dialect: Dialect,
+    pub(super) logger: Arc<Logger>,
+    pub(super) dialect: Dialect,
     /// `--verbose-pc`.
     verbose_contexts: bool,
     /// `--very-verbose` of dcmqrscp.
     pub(super) verbose_responses: bool,
     /// A process of its own serves this association (`--fork`).
     is_child: bool,
+}
+
+/// `path` as a line shows it: where folders bear patients' names (`-sp`), the name is there from
+/// `-v` on only (PROMISES.md §5.4). `is_folder` for the folder itself, else a file in it.
+pub(super) fn shown_path<'p>(
+    store: &Store,
+    logger: &Logger,
+    path: &'p Path,
+    is_folder: bool,
+) -> Cow<'p, Path> {
+    let names_patients = store.options().subdirectory == SubdirectoryNaming::PatientName;
+    if !names_patients || logger.enabled(Level::Info, logger_of(Dialect::Storescp)) {
+        return Cow::Borrowed(path);
+    }
+    let folder = if is_folder { Some(path) } else { path.parent() };
+    let Some(name) = folder.and_then(Path::file_name) else { return Cow::Borrowed(path) };
+    // `<name>_<date>_<time>`: when the study came is nobody's secret.
+    let name = name.to_string_lossy();
+    let mut parts = name.rsplitn(3, '_');
+    let masked = match (parts.next(), parts.next(), parts.next()) {
+        (Some(time), Some(date), Some(_)) => format!("*_{date}_{time}"),
+        _ => "*".to_owned(),
+    };
+    let folder = folder.map(|folder| folder.with_file_name(masked)).unwrap_or_default();
+    Cow::Owned(match path.file_name() {
+        Some(file) if !is_folder => folder.join(file),
+        _ => folder,
+    })
 }
 
 /// The modality code of file names; `OT` for an unknown class.
@@ -448,6 +491,20 @@ impl Narrator {
                 self.request("Received C-STORE Request", None, message_id);
             }
         }
+        // dcmrecv shows its block once the data set is there.
+        if self.dialect != Dialect::Dcmrecv {
+            self.store_block(context_id, message_id, sop_class_uid, sop_instance_uid, priority);
+        }
+    }
+
+    pub(super) fn store_block(
+        &self,
+        context_id: u8,
+        message_id: u16,
+        sop_class_uid: &[u8],
+        sop_instance_uid: &[u8],
+        priority: Priority,
+    ) {
         self.message(self.message_level(), "INCOMING", |block| {
             block.field("Message Type", format_args!("C-STORE RQ"));
             if self.dialect != Dialect::Dcmqrscp {

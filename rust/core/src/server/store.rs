@@ -6,7 +6,9 @@
 //! promise: the file is published (A), nothing is indexed here (B is empty), then the response
 //! leaves (C). Every answer's number comes from `answers`. Source: PS3.7 §9.1.1, §9.1.5, §9.3.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use super::areas::OpenArea;
 use super::events::Received;
 use super::faults::{Effect, Effects, Ending, Event, pause, time_for};
 use super::listener::Shared;
-use super::narration::Narrator;
+use super::narration::{Narrator, shown_path};
 use super::peer::Operation;
 use super::{Objects, Service};
 use crate::acse::negotiation::AcceptedContexts;
@@ -377,7 +379,10 @@ impl<'b> Block<'_, 'b> {
             course.message_ends(Instant::now());
         }
         match self.answer_now_or_later(context_id, response, request.data_set_type) {
-            Outcome::GoOn => self.fault_behind_response(effects.next),
+            Outcome::GoOn => {
+                self.narrator.echo_answered();
+                self.fault_behind_response(effects.next)
+            }
             outcome => outcome,
         }
     }
@@ -586,6 +591,7 @@ impl<'b> Block<'_, 'b> {
             }
         };
         self.narrator.progress_end();
+        self.narrator.store_received(context_id, &request, self.service.mode);
         let is_refused = |status: &Status| {
             !matches!(status.class(), StatusClass::Success | StatusClass::Warning)
         };
@@ -701,7 +707,9 @@ impl<'b> Block<'_, 'b> {
         if let Some(warning) = &stored.name_warning {
             self.narrator.warn(format_args!("{warning}"));
         }
+        let path = self.shown(path, false);
         let path = path.display();
+        self.narrator.named(&path, mode);
         if mode == StoreMode::Normal {
             self.narrator.storing(&path);
         }
@@ -720,6 +728,14 @@ impl<'b> Block<'_, 'b> {
         self.narrator.stored(&path);
     }
 
+    /// `path` as a line at this level shows it.
+    fn shown<'p>(&self, path: &'p Path, is_folder: bool) -> Cow<'p, Path> {
+        match &self.service.objects {
+            Objects::Directory(store) => shown_path(store, &self.service.logger, path, is_folder),
+            Objects::Areas(_) => Cow::Borrowed(path),
+        }
+    }
+
     fn tell_failure(&self, error: &StoreError) {
         match error {
             StoreError::Io(failure) if failure.operation == IoOperation::MakeDirectory => {
@@ -730,13 +746,14 @@ impl<'b> Block<'_, 'b> {
             }
             StoreError::StudyFolder(failure) => {
                 self.narrator.cannot_create_study_folder(
-                    &failure.path.display(),
+                    &self.shown(&failure.path, true).display(),
                     &system_text(&failure.source),
                 );
             }
             StoreError::MissingStudyUid => self.narrator.no_study(error),
             StoreError::Io(failure) => {
-                self.narrator.cannot_write(&failure.path.display(), &system_text(&failure.source));
+                let path = self.shown(&failure.path, false);
+                self.narrator.cannot_write(&path.display(), &system_text(&failure.source));
             }
             error => self.narrator.complain(format_args!("object refused: {error}")),
         }

@@ -42,8 +42,8 @@ const ROLE_SELECTION: u8 = 0x54;
 const IMPLEMENTATION_VERSION_NAME: u8 = 0x55;
 const EXTENDED_NEGOTIATION: u8 = 0x56;
 const COMMON_EXTENDED_NEGOTIATION: u8 = 0x57;
-const USER_IDENTITY_RQ: u8 = 0x58;
-const USER_IDENTITY_AC: u8 = 0x59;
+pub(super) const USER_IDENTITY_RQ: u8 = 0x58;
+pub(super) const USER_IDENTITY_AC: u8 = 0x59;
 
 /// Bytes not read yet, and the only place in `ul` that cuts a slice by a received number.
 pub(super) struct Reader<'a> {

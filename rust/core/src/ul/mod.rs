@@ -1,5 +1,6 @@
 //! PS3.8: the upper layer protocol as a sans-I/O state machine.
 
+pub mod dump;
 pub mod items;
 pub mod pdu;
 pub mod pdu_codec;

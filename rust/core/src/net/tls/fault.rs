@@ -22,6 +22,9 @@ use crate::log::escaped;
 const CONDITION_BASE: i32 = 2048;
 /// OpenSSL numbers alerts that came from here on.
 const ALERT_BASE: i32 = 1000;
+/// Alerts of RFC 5246 §7.2.2 that are heard after a renegotiation was refused.
+const HANDSHAKE_FAILURE: i32 = 40;
+const NO_RENEGOTIATION: i32 = 100;
 /// OpenSSL's reason for a connection that ends without farewell.
 const UNEXPECTED_EOF: (i32, &str) = (294, "unexpected eof while reading");
 
@@ -143,6 +146,8 @@ pub(super) struct Evidence<'a> {
     pub(super) story: Option<&'a Mutex<Story>>,
     pub(super) terms: &'a Terms,
     pub(super) role: Role,
+    /// The handshake was done before.
+    pub(super) is_established: bool,
     /// The first bytes that the peer sent.
     pub(super) first_bytes: &'a [u8],
 }
@@ -234,6 +239,10 @@ impl Evidence<'_> {
 
     fn alert(&self, alert: i32) -> String {
         let own = self.terms.own_certificate.as_deref();
+        if self.is_established && matches!(alert, HANDSHAKE_FAILURE | NO_RENEGOTIATION) {
+            return "it gave up when this side refused a new handshake (renegotiation of TLS 1.2)"
+                .to_owned();
+        }
         let Some((name, cure)) = ALERTS.iter().find(|row| row.0 == alert).map(|row| (row.1, row.2))
         else {
             return format!("it refused with alert {alert}");

@@ -18,7 +18,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Params, Private};
 use openssl::ssl::{
     ClientHelloResponse, NameType, SniError, Ssl, SslAlert, SslContext, SslContextBuilder,
-    SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode,
+    SslFiletype, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode,
 };
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Lookup, X509StoreBuilder, X509StoreBuilderRef, X509StoreRef};
@@ -26,12 +26,15 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509StoreContext};
 
 use self::fault::{Story, subject_and_issuer};
+use self::sessions::Sessions;
 use self::suites::{Profile, library_name, strength};
 use crate::limits::{TLS_CERTIFICATE_CHAIN_MAX, TLS_SESSIONS_MAX};
 use crate::log::Level;
 
+mod details;
 pub mod fault;
 mod seed;
+mod sessions;
 pub mod stream;
 pub mod suites;
 
@@ -155,6 +158,8 @@ pub struct TlsContext {
     server_name: Option<Arc<str>>,
     story: Index<Ssl, Mutex<Story>>,
     terms: Arc<Terms>,
+    /// What a requestor resumes.
+    sessions: Option<Arc<Sessions>>,
 }
 
 /// What a failed handshake is explained with.
@@ -228,17 +233,28 @@ impl TlsContext {
             None => None,
         };
         let suites = choose_suites(&mut builder, plan, lines)?;
+        if plan.role == Role::Acceptor && plan.server_name.is_some() {
+            // RFC 6066 §3: no session goes on under another name. Before TLS 1.3 the library shows
+            // the name of the session then, and not the one that is asked for.
+            builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+            builder.set_options(SslOptions::NO_TICKET);
+        }
         if plan.role == Role::Acceptor {
             choose_dh_parameters(&mut builder, plan, lines).map_err(cannot)?;
         }
         let story = Ssl::new_ex_index().map_err(cannot)?;
         listen_in(&mut builder, plan, story);
+        let sessions = match plan.role {
+            Role::Acceptor => None,
+            Role::Requestor => Some(Sessions::keep_all(&mut builder).map_err(cannot)?),
+        };
         Ok(Self {
             context: builder.build(),
             role: plan.role,
             server_name: plan.server_name.as_deref().map(Arc::from),
             story,
             terms: Arc::new(Terms { profile, format: plan.format, suites, own_certificate }),
+            sessions,
         })
     }
 

@@ -15,7 +15,9 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{Error, ErrorCode, Ssl, SslStream};
 
+use super::details::details;
 use super::fault::{Evidence, Story, TlsFault, subject_and_issuer};
+use super::sessions::Sessions;
 use super::{Role, Terms, TlsContext};
 use crate::limits::{TLS_RECORD_BYTES_MAX, TLS_WRITE_BYTES};
 use crate::net::tcp::{SLICE, receive_now};
@@ -125,6 +127,7 @@ pub(in crate::net) struct TlsStream {
     story: Index<Ssl, Mutex<Story>>,
     terms: Arc<Terms>,
     role: Role,
+    sessions: Option<Arc<Sessions>>,
     is_established: bool,
     /// The end that was met behind bytes that had to be given first.
     ended: Option<Received>,
@@ -154,6 +157,9 @@ impl TlsStream {
                 if let Some(name) = &context.server_name {
                     ssl.set_hostname(name)?;
                 }
+                if let (Some(sessions), Ok(peer)) = (&context.sessions, stream.peer_addr()) {
+                    sessions.offer(&mut ssl, peer);
+                }
             }
         }
         let transport =
@@ -163,6 +169,7 @@ impl TlsStream {
             story: context.story,
             terms: Arc::clone(&context.terms),
             role: context.role,
+            sessions: context.sessions.clone(),
             is_established: false,
             ended: None,
             plain: Vec::new(),
@@ -176,6 +183,9 @@ impl TlsStream {
         let error = match self.ssl.do_handshake() {
             Ok(()) => {
                 self.is_established = true;
+                if let Some(sessions) = &self.sessions {
+                    sessions.done(self.ssl.ssl());
+                }
                 return Some(Ok(()));
             }
             Err(error) => error,
@@ -206,6 +216,7 @@ impl TlsStream {
             story: ssl.ex_data(self.story),
             terms: &self.terms,
             role: self.role,
+            is_established: self.is_established,
             first_bytes: &transport.first_bytes[..transport.first_count],
         }
         .fault()
@@ -223,6 +234,11 @@ impl TlsStream {
         };
         let resumed = if ssl.session_reused() { ", resumed" } else { "" };
         format!("{}, {suite}{resumed}; the peer has {peer}", ssl.version_str())
+    }
+
+    /// The same in all details, as DCMTK's `-d` has them.
+    pub(in crate::net) fn details(&self) -> String {
+        details(self.ssl.ssl())
     }
 
     /// Reads what is there, waiting for a slice when `is_waiting`.

@@ -253,6 +253,7 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             socket_timeout: self.options.socket_timeout.or(Some(self.options.answer_timeout)),
             stop: Some(self.options.stop.clone()),
             interrupted: None,
+            is_shown_in_detail: false,
         };
         self.asker.tell_step(SubOperation::Associating);
         match Requestor::associate(&addresses, &proposal) {
