@@ -105,18 +105,25 @@ class ProfileError(StartupFailure):
 
 
 class ArchiveConfigurationError(StartupFailure):
-    """The configuration file of an archive breaks its grammar.
+    """The configuration file of an archive breaks its grammar, or asks for what is not there.
 
-    `complaints` are DCMTK's sentences, which go to stderr without a prefix and at every level; the
-    last log line behind them is its closing one, `warnings` are those before it.
+    `complaints` are sentences like DCMTK's, which go to stderr without a prefix and at every level;
+    the last log line behind them is its closing one, `warnings` are those before it. `last` is that
+    closing line where the grammar is good.
     """
 
     def __init__(
-        self, path: str, complaints: tuple[str, ...], warnings: tuple[str, ...] = ()
+        self,
+        path: str,
+        complaints: tuple[str, ...],
+        warnings: tuple[str, ...] = (),
+        *,
+        last: str | None = None,
     ) -> None:
         told = (("W", f"dcmfast.config: {warning}") for warning in warnings)
-        super().__init__(*told, ("F", f"bad config file: {path}"))
-        self.complaints = (*complaints, f'Reading configuration file "{path}" with errors')
+        super().__init__(*told, ("F", last or f"bad config file: {path}"))
+        closing = () if last else (f'Reading configuration file "{path}" with errors',)
+        self.complaints = (*complaints, *closing)
 
 
 class ConfigurationError(StartupFailure):

@@ -7,14 +7,16 @@ files carry over.  The outcome is a `QRConfig`; what the engine makes of it stan
 Errors are collected and reported together.  Their words are DCMTK's where it has any; each names
 the line, also where DCMTK's does not.  Deviations, all in the reader's favour: lines may be longer
 than 511 bytes, the last one needs no line end, quotas have no hidden cap, ``unlimited`` says so,
-and what DCMTK reads from stale memory is an error.
+and what DCMTK reads from stale memory is an error.  What DCMTK looks at only after the file (the
+range of ``MaxPDUSize``, whether user and group exist) is told with the rest; where it is all that
+is wrong, DCMTK's closing words for it come last.
 """
 
 from __future__ import annotations
 
 import os
 
-from dcmfast import limits
+from dcmfast import _rust, limits
 from dcmfast.errors import ArchiveConfigurationError
 from dcmfast.types import AETitle, Record
 
@@ -47,6 +49,11 @@ _ACCESSES = ("R", "W", "RW", "WR")
 _FACTORS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 #: Largest size, in bytes: what the engine counts with.
 _SIZE_MAX = 2**63 - 1
+
+#: Most studies of a quota.
+_STUDIES_MAX = _INT_MAX
+#: What may be wrong although the file's grammar is good, in the order in which DCMTK looks at it.
+_LATE = ("max_pdu_bytes", "group_name", "user_name")
 
 #: Accepted for the sake of old files, and ignored.
 _LEGACY = (
@@ -109,7 +116,6 @@ class QRConfig(Record):
     """A whole file."""
 
     network_port: int = NETWORK_PORT_DEFAULT
-    #: As written: whether it is within `MAX_PDU_BYTES` is checked later, as DCMTK does.
     max_pdu_bytes: int = MAX_PDU_BYTES_DEFAULT
     max_associations: int = MAX_ASSOCIATIONS_DEFAULT
     #: Empty: stay who we are.
@@ -139,16 +145,55 @@ def read(path: str) -> QRConfig:
     if len(contents) > FILE_BYTES_MAX:
         raise ArchiveConfigurationError(path, (f'Configuration file "{path}" too large',))
     # Paths are bytes to the system; whatever they are, they come back out of `os.fsencode`.
-    return parse(os.fsdecode(contents), path)
+    return parse(os.fsdecode(contents), path, is_account=_is_account)
 
 
-def parse(text: str, path: str = "dcmqrscp.cfg") -> QRConfig:
-    """Read a configuration file's text; `path` is what complaints call it."""
-    reader = _Reader(text)
+def parse(
+    text: str,
+    path: str = "dcmqrscp.cfg",
+    *,
+    is_account: Callable[[str, str], bool] = lambda _field, _name: True,
+) -> QRConfig:
+    """Read a configuration file's text.
+
+    Parameters
+    ----------
+    text
+        The contents.
+    path
+        What complaints call the file.
+    is_account
+        Whether ``user_name`` or ``group_name`` of that name exists here.
+    """
+    reader = _Reader(text, is_account)
     config = reader.read()
-    if reader.complaints:
-        raise ArchiveConfigurationError(path, tuple(reader.complaints), config.warnings)
-    return config
+    complaints = [text for _, text in sorted(reader.complaints, key=lambda one: one[0])]
+    if len(complaints) > COMPLAINTS_MAX:
+        complaints[COMPLAINTS_MAX:] = [f"More errors than {COMPLAINTS_MAX}; no configuration file?"]
+    if not complaints:
+        return config
+    # DCMTK says no more than this where it is all that is wrong.
+    is_all = len(reader.late) == len(complaints)
+    last = next((reader.late[field] for field in _LATE if field in reader.late), None)
+    raise ArchiveConfigurationError(
+        path, tuple(complaints), config.warnings, last=last if is_all else None
+    )
+
+
+def _is_account(field: str, name: str) -> bool:
+    """Whether the system knows this user or group."""
+    try:
+        if field == "user_name":
+            import pwd
+
+            pwd.getpwnam(name)
+        else:
+            import grp
+
+            grp.getgrnam(name)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 # ---- Tokens
@@ -224,7 +269,8 @@ def _saturated(number: int) -> int:
 class _Reader:
     """One walk over the lines."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, is_account: Callable[[str, str], bool]) -> None:
+        self.is_account = is_account
         self.lines = text.split("\n")
         # Behind the last line end there is no further line.
         if not self.lines[-1]:
@@ -233,8 +279,13 @@ class _Reader:
         self.number = 0
         #: Number of the last line with a quote that is not closed.
         self.unclosed_line = 0
-        self.complaints: list[str] = []
+        #: With their lines; what is wrong at its end comes when the file has been read.
+        self.complaints: list[tuple[int, str]] = []
         self.warnings: list[str] = []
+        #: Closing words for what DCMTK looks at after the file, by field.
+        self.late: dict[str, str] = {}
+        #: Where each global entry stands.
+        self.places: dict[str, int] = {}
         self.values: dict[str, int | str] = {}
         self.character_set = CharacterSetEntry()
         self.hosts: dict[str, tuple[ConfiguredPeer, ...]] = {}
@@ -252,9 +303,13 @@ class _Reader:
             if mnemonic in tables:
                 self._open_table(mnemonic, rest, tables[mnemonic])
             elif mnemonic in _GLOBAL:
+                if mnemonic in self.places:
+                    self._warn(f"{mnemonic} takes the place of line {self.places[mnemonic]}")
+                self.places[mnemonic] = self.number
                 _GLOBAL[mnemonic](self, rest)
             elif mnemonic and mnemonic not in _LEGACY:
                 self._complain(f'Unknown mnemonic "{mnemonic}"')
+        self._look_back()
         return QRConfig(
             **self.values,  # type: ignore[arg-type]  # each under its own name and type
             character_set=self.character_set,
@@ -275,12 +330,36 @@ class _Reader:
                 return line
         return None
 
+    def _look_back(self) -> None:
+        """Check what the last entry of its name decides."""
+        size = self.values.get("max_pdu_bytes", MAX_PDU_BYTES_DEFAULT)
+        if size not in MAX_PDU_BYTES:
+            bounds = f"{MAX_PDU_BYTES.start} to {MAX_PDU_BYTES.stop - 1}"
+            self._complain_late(
+                "MaxPDUSize",
+                "max_pdu_bytes",
+                f"MaxPDUSize {size} is not within {bounds}",
+                "invalid MaxPDUSize in config file",
+            )
+        for mnemonic, field, kind in (
+            ("GroupName", "group_name", "group"),
+            ("UserName", "user_name", "user"),
+        ):
+            name = str(self.values.get(field, ""))
+            if name and not self.is_account(field, name):
+                text = f'{mnemonic} "{name}" is no {kind} of this system'
+                self._complain_late(mnemonic, field, text, f"bad {kind} name {name}")
+
+    def _complain_late(self, mnemonic: str, field: str, text: str, last: str) -> None:
+        self.number = self.places[mnemonic]
+        self._complain(text)
+        self.late[field] = last
+
     def _complain(self, text: str) -> None:
-        complaint = f"{text} in configuration file, line {self.number}"
-        if len(self.complaints) < COMPLAINTS_MAX:
-            self.complaints.append(complaint)
-        elif len(self.complaints) == COMPLAINTS_MAX:
-            self.complaints.append(f"More errors than {COMPLAINTS_MAX}; no configuration file?")
+        if len(self.complaints) <= COMPLAINTS_MAX:
+            self.complaints.append(
+                (self.number, f"{text} in configuration file, line {self.number}")
+            )
 
     def _warn(self, text: str) -> None:
         if len(self.warnings) < COMPLAINTS_MAX:
@@ -294,8 +373,14 @@ class _Reader:
         if number is None:
             self._warn(f"{name} is not a number, {default} is used")
             return None
+        self._expect_digits(_first_word(rest), f"{name} {number}")
         self.values[field] = _saturated(number)
         return number
+
+    def _expect_digits(self, text: str, meaning: str) -> None:
+        """Warn of a number that is followed by something else, which DCMTK passes over."""
+        if not text.removeprefix("-").removeprefix("+").isdecimal():
+            self._warn(f'"{text}" is no whole number: {meaning} is used')
 
     def _network_port(self, rest: str) -> None:
         port = self._number("NetworkTCPPort", "network_port", rest, NETWORK_PORT_DEFAULT)
@@ -342,8 +427,13 @@ class _Reader:
         for word in self._all_tokens(rest):
             if word in changes:
                 self.character_set = self.character_set.replace(**changes[word])
-            else:
-                self.character_set = self.character_set.replace(character_set=word)
+                continue
+            before = self.character_set.character_set
+            if before:
+                self._warn(f'character set "{word}" takes the place of "{before}"')
+            if not _rust.is_answer_character_set(os.fsencode(word)):
+                self._warn(f'nothing can be written in "{word}": no character set of that name')
+            self.character_set = self.character_set.replace(character_set=word)
 
     def _all_tokens(self, text: str) -> list[str]:
         """Return the tokens of a line, or of a token's inside."""
@@ -400,6 +490,8 @@ class _Reader:
             self._complain_of_missing("Entry without a name")
             return
         name = tokens[0]
+        if name == "ANY":
+            self._warn('"ANY" stands for every peer in an AETable, and never for this entry')
         if name in table:
             self._warn(f'"{name}" is there already, and its first entry counts')
         # The name is known from here on, so that an entry which names itself is told as DCMTK does.
@@ -407,11 +499,13 @@ class _Reader:
         if len(tokens) == 1:
             self._complain_of_missing(f'No members of "{name}"')
             return
-        peers = self._members(tokens[1:])
+        peers = self._members(tokens[1:], is_destination=table is self.hosts)
         if is_first:
             table[name] = peers
 
-    def _members(self, tokens: list[str]) -> tuple[ConfiguredPeer, ...]:
+    def _members(
+        self, tokens: list[str], *, is_destination: bool = False
+    ) -> tuple[ConfiguredPeer, ...]:
         """Return the peers that the members of an entry are or name, each once.
 
         The first complaint ends the entry, as it does with DCMTK.
@@ -420,7 +514,7 @@ class _Reader:
         peers: dict[ConfiguredPeer, None] = {}
         for token in tokens:
             if "," in token:
-                peer = self._peer(token)
+                peer = self._peer(token, is_destination=is_destination)
                 if peer is None:
                     return ()
                 peers[peer] = None
@@ -437,7 +531,7 @@ class _Reader:
                 peers.update(dict.fromkeys(self.hosts[token]))
         return tuple(peers)
 
-    def _peer(self, text: str) -> ConfiguredPeer | None:
+    def _peer(self, text: str, *, is_destination: bool) -> ConfiguredPeer | None:
         parts = self._all_tokens(text)
         if len(parts) < 2:
             self._complain(f'Peer "({text})" is not of the form {_PEER_FORM}')
@@ -447,6 +541,13 @@ class _Reader:
         if port is None or not 0 <= port <= 65535:
             self._warn(f'port "{parts[2]}" is no port: nothing can be sent to {title}')
             port = 0
+        elif len(parts) > 2:
+            self._expect_digits(parts[2], f"port {port} of {title}")
+        elif is_destination:
+            # In an AETable a port is of no use but for C-MOVE; a HostTable is a list of places.
+            self._warn(f"{title} has no port: nothing can be sent to it")
+        if len(parts) > 3:
+            self._warn(f'"{parts[3]}" behind the port of {title} is ignored')
         self._check_title(title)
         return ConfiguredPeer(ae_title=title.strip(" "), host=host, port=port)
 
@@ -467,6 +568,11 @@ class _Reader:
             return
         title, area, access, quota, *members = tokens
         self._check_title(title)
+        if any(one.ae_title == title.strip(" ") for one in self.applications):
+            self._warn(
+                f'"{title}" is there already: storage area, access and quota of its first entry '
+                "count, and the peers of all"
+            )
         if access not in _ACCESSES:
             self._warn(f'access "{access}" of "{title}" is none of R, W and RW: reading alone')
         studies_max, study_bytes_max = self._quota(title, quota)
@@ -500,11 +606,18 @@ class _Reader:
         if studies == 0 or size == 0:
             self._complain(f'Quota "{text}" of "{title}" leaves no room for anything')
             return None, None
+        if len(parts) > 2:
+            self._warn(f'"{parts[2]}" behind the quota of "{title}" is ignored')
+        if is_unlimited or studies is None:
+            return None, size
+        self._expect_digits(parts[0], f"{min(studies, _STUDIES_MAX)} studies")
         # DCMTK takes a negative number for its maximum; here there is none.
-        if studies is not None and studies < 0:
+        if studies < 0:
             self._warn(f"{studies} studies for {title}: no limit")
-        studies_max = None if is_unlimited or studies is None or studies < 0 else studies
-        return studies_max and _saturated(studies_max), size
+            return None, size
+        if studies > _STUDIES_MAX:
+            self._warn(f"{parts[0]} studies for {title}: {_STUDIES_MAX} are the most")
+        return min(studies, _STUDIES_MAX), size
 
     def _size(self, text: str) -> int | None:
         """Read ``1024mb``; what has no unit is no limit, as DCMTK takes its maximum for it."""
@@ -518,9 +631,15 @@ class _Reader:
             self._warn(f'size "{text}" is negative: no limit')
             return None
         factor = text[-2:-1].lower()
+        digits = text[: -2 if factor in _FACTORS else -1]
         if factor not in _FACTORS and not factor.isdigit():
             self._warn(f'size "{text}" does not end with b, kb, mb or gb: bytes are meant')
-        return min(number * _FACTORS.get(factor, 1), _SIZE_MAX)
+        else:
+            self._expect_digits(digits, f"{number} {text[len(digits) :]}")
+        size = number * _FACTORS.get(factor, 1)
+        if size > _SIZE_MAX:
+            self._warn(f'size "{text}": {_SIZE_MAX} bytes are the most')
+        return min(size, _SIZE_MAX)
 
 
 def _named(table: dict[str, tuple[ConfiguredPeer, ...]]) -> tuple[NamedPeers, ...]:

@@ -139,9 +139,8 @@ def dcmqrscp(front_end: FrontEnd, arguments: list[str]) -> ArchiveSettings | Par
         path, config = _configuration(parsed)
         common["warnings"] += tuple(f"dcmfast.config: {one}" for one in config.warnings)
         if not config.applications:
-            common["warnings"] += (
-                "dcmfast.config: no AE title in the AETable: every association will be rejected",
-            )
+            why = f"{path} has no AE title in an AETable"
+            common["warnings"] += (f"dcmfast.config: {why}: every association will be rejected",)
         max_pdu_bytes = parsed.number("max_pdu_bytes")
         associations_max = parsed.number("associations_max")
         is_single_process = parsed.choice("process_model") == "single"
@@ -326,9 +325,6 @@ def _configuration(parsed: ParsedOptions) -> tuple[str, QRConfig]:
             if not isinstance(error, FileNotFoundError):
                 break
             continue
-        # Fatal even if the command line has another size, as with DCMTK.
-        if config.max_pdu_bytes not in qrscp_cfg.MAX_PDU_BYTES:
-            raise ConfigurationError(("F", "invalid MaxPDUSize in config file"))
         return path, config
     raise ConfigurationError(*failures)
 

@@ -61,7 +61,9 @@ mod _rust {
     #[pymodule_export]
     use crate::log::{EventLog, LogFileError};
     #[pymodule_export]
-    use crate::protocol::{modality, negotiate, state_table, status_text, transfer_syntax_name};
+    use crate::protocol::{
+        is_answer_character_set, modality, negotiate, state_table, status_text, transfer_syntax_name,
+    };
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};
     #[pymodule_export]

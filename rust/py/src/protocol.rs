@@ -4,6 +4,7 @@ use dcmfast_core::acse::negotiation;
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::dataset::transfer_syntax::long_name;
 use dcmfast_core::dictionary::uids::storage_prefix;
+use dcmfast_core::dataset::character_set::CharacterSet;
 use dcmfast_core::dimse::status::{Operation, Status};
 use dcmfast_core::uid::{Uid, UidText};
 use dcmfast_core::ul::pdu::{
@@ -77,6 +78,13 @@ pub fn status_text(operation: &str, status: u16) -> String {
 #[pyfunction]
 pub fn modality(sop_class_uid: &str) -> &'static str {
     storage_prefix(sop_class_uid.as_bytes()).unwrap_or("OT")
+}
+
+/// Whether C-FIND responses can be written in the character set `term`, a defined term of PS3.3
+/// §C.12.1.1.2 without code extensions.
+#[pyfunction]
+pub fn is_answer_character_set(term: &[u8]) -> bool {
+    CharacterSet::parse(term).is_destination()
 }
 
 /// The cells of Table 9-10 that are not empty: state, event, action, next state. Where the action

@@ -115,9 +115,12 @@ def test_the_command_line_overrides_the_file() -> None:
 
 @pytest.mark.parametrize("size", ["1", "4095", "131073", "-5"])
 def test_a_pdu_size_out_of_range_is_fatal_even_if_overridden(size: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(ArchiveConfigurationError) as caught:
         settings("-pdu", "4096", config=f"MaxPDUSize = {size}\n")
     assert caught.value.lines == (("F", "invalid MaxPDUSize in config file"),)
+    (told,) = caught.value.complaints
+    assert told.startswith(f"MaxPDUSize {size} is not within")
+    assert told.endswith("line 1")
 
 
 def test_the_edges_of_the_pdu_size() -> None:
@@ -233,6 +236,7 @@ def test_warnings_of_the_file_are_told_with_our_logger() -> None:
 
 def test_a_file_without_any_title_is_told() -> None:
     (warning,) = settings(config="").warnings
+    assert "dcmqrscp.cfg has no AE title" in warning
     assert "every association will be rejected" in warning
 
 
