@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
@@ -218,6 +220,69 @@ def test_a_damaged_index_is_told_in_one_line_and_rebuilt(how: str, area: Path) -
     assert done.code == 0, done
     assert "files outside of the area" in done.stderr
     assert verified(area, "--full") == []
+
+
+@pytest.mark.parametrize("how", ["cut", "garbage", "empty file", "gone", "older"])
+def test_a_server_makes_a_new_index(how: str, area: Path, running_scp: StartReceiver) -> None:
+    """Without being asked, before the first query: nothing is found that says success and is empty.
+
+    Of an index of an earlier format what it alone knows stays: here, a file outside the area.
+    """
+    outside = area.parent / "elsewhere.dcm"
+    write_object(outside, 900, study=9)
+    assert run_tool("dcmfast", "dcmqridx", ["-n", str(area), str(outside)]).code == 0
+    before = summary(run("show", area, "--json"))["instances"]
+    if how == "older":
+        make_older(area)
+    elif how == "gone":
+        shutil.rmtree(area / ".dcmfast" / "index")
+    else:
+        hurt(area, how)
+    server = running_scp("serve", directory=area)
+    told = "brought up to date" if how == "older" else "gets a new one from its files"
+    server.stderr.wait_for(told)
+    assert server.stop() == 0
+    after = summary(run("show", area, "--json"))["instances"]
+    assert (before, after) == (FILES + 1, FILES + (how == "older"))
+    assert verified(area, "--full") == []
+    listed = run_tool("dcmfast", "dcmqridx", ["-p", str(area)]).stdout
+    assert (str(outside) in listed) == (how == "older")
+    assert ("Status: is NOT new" in listed) == (how == "older")
+
+
+def make_older(area: Path) -> None:
+    """Call the index one of format 1, which is laid out alike."""
+    import lmdb
+
+    with lmdb.open(str(area / ".dcmfast" / "index"), max_dbs=16) as environment:
+        meta = environment.open_db(b"meta", create=False)
+        with environment.begin(db=meta, write=True) as transaction:
+            assert transaction.get(b"format") == b"dcmfast\0\0\0\0\2"
+            transaction.put(b"format", b"dcmfast\0\0\0\0\1")
+
+
+def test_an_index_that_cannot_be_looked_at_is_not_called_missing(area: Path) -> None:
+    """As one that may not be read: here a link that leads to itself."""
+    data = area / ".dcmfast" / "index" / "data.mdb"
+    data.unlink()
+    data.symlink_to(data)
+    for command in ("show", "verify"):
+        done = run(command, area)
+        assert (done.code, len(done.lines)) == (2, 1)
+        assert "Too many levels of symbolic links" in done.stderr
+
+
+def test_a_file_whose_data_set_has_no_uid_is_not_listed(area: Path) -> None:
+    """As DCMTK's dcmqridx: the UID of the head alone names nothing."""
+    path = area.parent / "nameless.dcm"
+    write_object(path, 901, study=9)
+    data_set = pydicom.dcmread(path)
+    del data_set.SOPInstanceUID
+    # pydicom would name it in the data set again.
+    pydicom.dcmwrite(path, data_set, enforce_file_format=False)
+    done = run_tool("dcmfast", "dcmqridx", [str(area), str(path)])
+    assert f"E: cannot load dicom file: {path}" in done.stderr
+    assert str(path) not in run_tool("dcmfast", "dcmqridx", ["-p", str(area)]).stdout
 
 
 def test_no_index_at_all(tmp_path: Path) -> None:

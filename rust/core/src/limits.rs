@@ -150,16 +150,17 @@ pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 // ---- Index -------------------------------------------------------------------------------------
 
 /// All indexed values of one instance together, with their headers: ordinary instances have under
-/// 2 KiB, and one journal record carries them beside the object. What comes after is left out.
-pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
+/// 2 KiB, and one journal record carries them beside the object. A value that finds no room is left out.
+pub const ATTRIBUTES_BYTES_MAX: usize = 144 * 1024;
 /// Bytes of a sequence that are held to be indexed, before it is made uniform; longer ones are left
 /// out. Code sequences and request attributes have a few hundred.
-pub const INDEXED_SEQUENCE_BYTES_MAX: usize = 8192;
+pub const INDEXED_SEQUENCE_BYTES_MAX: usize = 120 * 1024;
 /// Nesting within an indexed sequence; request attributes have two levels below.
 pub const INDEXED_SEQUENCE_DEPTH_MAX: usize = 8;
-/// Longest text, or sequence in the form that is kept, of one indexed attribute; texts are cut there,
-/// for a query to find them by. No real one has a tenth.
-pub const INDEXED_VALUE_BYTES_MAX: usize = 4096;
+/// Longest text, or sequence in the form that is kept, of one indexed attribute: what a VR with a length
+/// of 16 bits can hold, and more than the 10,240 characters of LT take in any character set. Texts that
+/// are longer all the same (in Implicit VR) are cut there, for a query to find them by.
+pub const INDEXED_VALUE_BYTES_MAX: usize = 65_534;
 /// Part of [`ATTRIBUTES_BYTES_MAX`] that long values of other attributes leave to Patient ID, Study and
 /// Series Instance UID, by which an instance is listed.
 pub const ATTRIBUTES_RESERVED_BYTES: usize = INDEXED_VALUE_BYTES_MAX + 256;

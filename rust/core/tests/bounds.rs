@@ -96,13 +96,17 @@ const TABLE: &[(&str, &str, usize, Edge)] = table! {
     FILE_META_BYTES_MAX at "a file" => Refuses(file_meta);
     WRITE_SLICES_MAX at "a data set in fragments" => Serves(|n| stores(n, n));
     // Index
-    ATTRIBUTES_BYTES_MAX at "a collected value" => Refuses(|n| {
-        Attributes::new().set(tags::PATIENT_ID, &vec![b'x'; n - 6])
+    ATTRIBUTES_BYTES_MAX at "collected values" => Refuses(|n| {
+        let mut attributes = Attributes::new();
+        values_of(n).all(|(tag, value)| attributes.set(tag, &value))
     });
     ATTRIBUTES_BYTES_MAX at "a record's bytes" => Refuses(|n| {
-        let mut bytes = b"\0\x10\0\x20".to_vec();
-        bytes.extend(((n - 6) as u16).to_be_bytes());
-        bytes.resize(n, b'x');
+        let mut bytes = Vec::new();
+        for (tag, value) in values_of(n) {
+            bytes.extend(tag.0.to_be_bytes());
+            bytes.extend((value.len() as u16).to_be_bytes());
+            bytes.extend(value);
+        }
         Attributes::from_bytes(&bytes).is_ok()
     });
     INDEXED_SEQUENCE_BYTES_MAX at "a code sequence" => Refuses(indexed_bytes);
@@ -328,6 +332,15 @@ fn is_indexed(data: &[u8]) -> bool {
 
 /// A sequence of so many bytes, in steps of an item's header: delimiters are what is kept first and
 /// dropped afterwards, and with nothing else the bound on what is left would come first.
+/// Attributes of `bytes` in all, with their headers of six.
+fn values_of(bytes: usize) -> impl Iterator<Item = (Tag, Vec<u8>)> {
+    const PART: usize = 60_000;
+    (0..).map_while(move |at| {
+        let length = bytes.checked_sub(at * PART)?.min(PART).checked_sub(6)?;
+        Some((Tag::new(0x0010, at as u16), vec![b'x'; length]))
+    })
+}
+
 fn indexed_bytes(bytes: usize) -> bool {
     const DELIMITED: &[u8] = b"\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\xFE\xFF\x0D\xE0\0\0\0\0";
     const END: &[u8] = b"\xFE\xFF\xDD\xE0\0\0\0\0";

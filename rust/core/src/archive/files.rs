@@ -111,8 +111,6 @@ static WANTED: [Tag; 2] = [SOP_CLASS_UID, SOP_INSTANCE_UID];
 
 /// What the file meta information says.
 struct Head {
-    class: Option<UidText>,
-    instance: Option<UidText>,
     transfer_syntax: Uid,
     source_ae: AeTitle,
     /// Where the data set begins.
@@ -128,7 +126,7 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         return Err(Unlistable::NotDicom);
     }
     let mut at = 132;
-    let (mut class, mut instance, mut syntax) = (None, None, None);
+    let mut syntax = None;
     let mut source_ae = AeTitle::new(b"");
     while let Some((tag, value, next)) = explicit_element(block, at) {
         if tag.group() != 0x0002 {
@@ -136,8 +134,6 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         }
         let value = value.ok_or(Unlistable::FileMeta)?;
         match tag.element() {
-            0x0002 => class = uid(value),
-            0x0003 => instance = uid(value),
             0x0010 => syntax = Uid::new(significant(value)),
             0x0016 => source_ae = AeTitle::new(value),
             _ => {}
@@ -145,20 +141,17 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         at = next;
     }
     let transfer_syntax = syntax.ok_or(Unlistable::FileMeta)?;
-    Ok(Head { class, instance, transfer_syntax, source_ae, data_set_offset: at })
+    Ok(Head { transfer_syntax, source_ae, data_set_offset: at })
 }
 
 /// A head for a file that has none.
 fn bare_head(file: &mut StoredFile, bare: Bare) -> Result<Head, Unlistable> {
     if let Bare::In(transfer_syntax) = bare {
         let source_ae = AeTitle::new(b"");
-        let (class, instance) = (None, None);
-        return Ok(Head { class, instance, transfer_syntax, source_ae, data_set_offset: 0 });
+        return Ok(Head { transfer_syntax, source_ae, data_set_offset: 0 });
     }
     let found = inspect(file, InputFormat::Either).map_err(|_| Unlistable::NotDicom)?;
     Ok(Head {
-        class: Some(found.sop_class_uid),
-        instance: Some(found.sop_instance_uid),
         transfer_syntax: found.transfer_syntax,
         source_ae: AeTitle::new(b""),
         data_set_offset: 0,
@@ -245,9 +238,9 @@ fn entry_of(
     if file_bytes != facts.bytes {
         return Err(Unlistable::Changing);
     }
-    let own = |tag, meta: Option<UidText>| scanner.value(tag).and_then(uid).or(meta);
-    let sop_class = own(SOP_CLASS_UID, head.class).ok_or(Unlistable::NoUid)?;
-    let sop_instance = own(SOP_INSTANCE_UID, head.instance).ok_or(Unlistable::NoUid)?;
+    // The data set's own, as when an object is received: what the head says is of no account.
+    let own = |tag| scanner.value(tag).and_then(uid).ok_or(Unlistable::NoUid);
+    let (sop_class, sop_instance) = (own(SOP_CLASS_UID)?, own(SOP_INSTANCE_UID)?);
     // Several values: no query would find it.
     if sop_instance.as_bytes().contains(&b'\\') {
         return Err(Unlistable::NoUid);

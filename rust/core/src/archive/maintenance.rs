@@ -257,6 +257,11 @@ impl Hold {
         &self.directory
     }
 
+    /// Its files.
+    pub(super) fn tree(&self) -> &DiskTree {
+        &self.tree
+    }
+
     /// Brings the journal to its end, and empties it: what it says is in the files then. Returns a
     /// number that no file had before.
     pub fn replay(&self, logger: &Arc<Logger>) -> Result<u64, ToolError> {

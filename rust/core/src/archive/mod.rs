@@ -39,4 +39,5 @@ pub mod rebuild;
 pub mod receiver;
 pub mod record;
 pub mod register;
+pub mod remake;
 pub mod verify;

@@ -15,6 +15,7 @@ use super::indexed::OpenArea;
 use super::layout;
 use super::maintenance::{ToolError, area_error, index_error, tool_options};
 use super::rebuild::path_of;
+use super::remake;
 use crate::index::{FileLocation, IndexOp, Outcome};
 use crate::limits::FILE_PATH_BYTES_MAX;
 use crate::log::Logger;
@@ -41,7 +42,7 @@ impl Registrar {
     /// Opens the area in the existing directory `directory`, whose absolute path that must be; makes
     /// an index where there is none.
     pub fn open(directory: &Path, logger: Arc<Logger>) -> Result<Self, ToolError> {
-        let open = OpenArea::open(directory, tool_options(logger))
+        let open = remake::open(directory, &tool_options(logger))
             .map_err(|error| area_error(directory, error))?;
         Ok(Self { open, directory: directory.to_owned(), buffer: Vec::new() })
     }

@@ -154,7 +154,8 @@ pub fn find_computed(tag: Tag) -> Option<&'static ComputedAttribute> {
 
 /// Longest value of a VR that is kept; what is longer is cut there. Texts are often longer than PS3.5
 /// §6.2 allows, multi-valued ones add up, and each is found again by all that was kept. What is no text
-/// has a length of its own, and a UID is none beyond its 64 bytes.
+/// has a length of its own, and a UID is none beyond its 64 bytes. Numbers and UIDs that may be many
+/// ([`many`]) are kept as texts are.
 const fn bytes_max(vr: [u8; 2]) -> u16 {
     match &vr {
         b"AS" | b"US" | b"UL" => 16,
@@ -176,6 +177,11 @@ const fn row(
     Attribute { tag, vr: Vr(vr), keyword, level, dcmtk, key, bytes_max: bytes_max(vr) }
 }
 
+/// An attribute of VM 1-n whose single value is short.
+const fn many(one: Attribute) -> Attribute {
+    Attribute { bytes_max: INDEXED_VALUE_BYTES_MAX as u16, ..one }
+}
+
 const U: Option<KeyClass> = Some(KeyClass::Unique);
 const R: Option<KeyClass> = Some(KeyClass::Required);
 const O: Option<KeyClass> = Some(KeyClass::Optional);
@@ -194,7 +200,7 @@ pub static ATTRIBUTES: [Attribute; ATTRIBUTE_COUNT] = [
     row((0x0008, 0x0013), *b"TM", "InstanceCreationTime", Image, X, No),
     row((0x0008, 0x0016), *b"UI", "SOPClassUID", Image, X, No),
     row((0x0008, 0x0018), *b"UI", "SOPInstanceUID", Image, U, Uid),
-    row((0x0008, 0x001A), *b"UI", "RelatedGeneralSOPClassUID", Image, X, No),
+    many(row((0x0008, 0x001A), *b"UI", "RelatedGeneralSOPClassUID", Image, X, No)),
     row((0x0008, 0x0020), *b"DA", "StudyDate", Study, R, Date),
     row((0x0008, 0x0021), *b"DA", "SeriesDate", Series, X, Date),
     row((0x0008, 0x0022), *b"DA", "AcquisitionDate", Image, X, No),
@@ -271,7 +277,7 @@ pub static ATTRIBUTES: [Attribute; ATTRIBUTE_COUNT] = [
     row((0x0020, 0x0013), *b"IS", "InstanceNumber", Image, R, No),
     row((0x0020, 0x0052), *b"UI", "FrameOfReferenceUID", Series, X, No),
     row((0x0020, 0x0060), *b"CS", "Laterality", Series, X, No),
-    row((0x0020, 0x1070), *b"IS", "OtherStudyNumbers", Study, O, No),
+    many(row((0x0020, 0x1070), *b"IS", "OtherStudyNumbers", Study, O, No)),
     row((0x0020, 0x4000), *b"LT", "ImageComments", Image, X, No),
     row((0x0028, 0x0004), *b"CS", "PhotometricInterpretation", Image, X, No),
     row((0x0028, 0x0008), *b"IS", "NumberOfFrames", Image, X, No),

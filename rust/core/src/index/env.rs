@@ -308,8 +308,14 @@ impl Environment {
         let io = |doing| move |source| IndexError::Io { doing, path: path.to_owned(), source };
         if access == Access::Write {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make"))?;
-        } else if !path.join(DATA_FILE).is_file() {
-            return Err(IndexError::Missing(path.to_owned()));
+        } else {
+            let data = fs::metadata(path.join(DATA_FILE)).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => IndexError::Missing(path.to_owned()),
+                _ => io("open")(error),
+            })?;
+            if data.len() == 0 {
+                return Err(IndexError::Damaged { path: path.to_owned(), what: "it is empty" });
+            }
         }
         refuse_network_mount(path)?;
         refuse_foreign_map(path)?;

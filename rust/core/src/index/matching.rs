@@ -13,6 +13,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use memchr::memmem;
+
 use crate::dataset::character_set::{CharacterSet, Delimiters, is_affected};
 use crate::dataset::identifier::{Element, Encoding, Item};
 use crate::vr::Vr;
@@ -79,6 +81,21 @@ fn wildcard_by(pattern: &[u8], text: &[u8], width: impl Fn(u8) -> usize) -> bool
                 let Some((after, from)) = last_star else { return false };
                 let Some(&skipped) = text.get(from) else { return false };
                 at = from + width(skipped);
+                if text.len().saturating_sub(at) > LONG_TEXT_BYTES {
+                    // A long value is gone through once for each literal between two stars, and not
+                    // once for each of its characters.
+                    let end = memchr::memchr2(b'*', b'?', after).unwrap_or(after.len());
+                    let Some((literal, behind)) = after.split_at_checked(end) else { return false };
+                    let begins_at = if behind.is_empty() {
+                        text.len().checked_sub(literal.len()).filter(|begin| *begin >= at)
+                    } else {
+                        text.get(at..)
+                            .and_then(|text| memmem::find(text, literal))
+                            .map(|by| at + by)
+                    };
+                    let Some(begin) = begins_at else { return false };
+                    at = begin;
+                }
                 last_star = Some((after, at));
                 rest = after;
             }
@@ -86,6 +103,9 @@ fn wildcard_by(pattern: &[u8], text: &[u8], width: impl Fn(u8) -> usize) -> bool
     }
     rest.iter().all(|byte| *byte == b'*')
 }
+
+/// Texts up to this many bytes are compared character by character: most are, and that is faster.
+const LONG_TEXT_BYTES: usize = 256;
 
 /// True when a text key has a wildcard.
 pub fn has_wildcard(pattern: &[u8]) -> bool {
@@ -912,6 +932,21 @@ mod tests {
         assert!(!wildcard(&pattern, &text));
         assert!(!wildcard(&"*?".repeat(1_000_000), &text));
         assert!(wildcard(&"*".repeat(1_000_000), &text));
+        // As long as a value can be, and each letter a beginning.
+        let long = "a".repeat(65_534);
+        let half = "a".repeat(32_767);
+        let began = std::time::Instant::now();
+        for (pattern, is_match) in [
+            (format!("*{half}b"), false),
+            (format!("*{half}"), true),
+            (format!("*{half}b*"), false),
+            (format!("*{half}*{half}*"), true),
+            (format!("*{half}*b*{half}"), false),
+            ("*a".repeat(32_767), true),
+        ] {
+            assert_eq!(wildcard(&pattern, &long), is_match);
+        }
+        assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
     }
 
     /// The plain oracle: can the first `i` signs of the pattern match the first `j` of the text?
@@ -940,6 +975,9 @@ mod tests {
         /// The matcher is the dynamic programme.
         #[test]
         fn wildcard_is_the_oracle(pattern in "[abüж*?]{0,12}", text in "[abüж]{0,16}") {
+            prop_assert_eq!(wildcard(&pattern, &text), oracle(&pattern, &text));
+            // The same far into a long one.
+            let (pattern, text) = (format!("*{pattern}"), format!("{}{text}", "c".repeat(300)));
             prop_assert_eq!(wildcard(&pattern, &text), oracle(&pattern, &text));
         }
 

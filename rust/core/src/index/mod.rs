@@ -54,18 +54,28 @@ impl Index {
         options: IndexOptions,
     ) -> Result<Arc<Self>, IndexError> {
         let index = Self { environment: Environment::open(path, access, options)? };
-        index.check_format(access)?;
+        index.check_format(access, FORMAT_VERSION)?;
         Ok(Arc::new(index))
     }
 
-    fn check_format(&self, access: Access) -> Result<(), IndexError> {
+    /// Opens an index of this format or an earlier one, to be read and made anew: what is in it is laid
+    /// out as in this one (FORMAT.md, "Versions").
+    pub fn open_older(path: &Path) -> Result<Arc<Self>, IndexError> {
+        let options = IndexOptions { looks_deep: true, ..IndexOptions::default() };
+        let index = Self { environment: Environment::open(path, Access::Read, options)? };
+        index.check_format(Access::Read, 1)?;
+        Ok(Arc::new(index))
+    }
+
+    fn check_format(&self, access: Access, oldest: u32) -> Result<(), IndexError> {
         let format = |found| IndexError::Format { path: self.path().to_owned(), found };
         let reader = self.environment.read()?;
         let view = reader.view();
         if let Some(value) = view.get(Table::Meta, META_FORMAT)? {
             let version = value.strip_prefix(FORMAT_MAGIC).ok_or_else(|| format(None))?;
             let version = version.try_into().map(u32::from_be_bytes).map_err(|_| format(None))?;
-            return if version == FORMAT_VERSION { Ok(()) } else { Err(format(Some(version))) };
+            let is_known = (oldest..=FORMAT_VERSION).contains(&version);
+            return if is_known { Ok(()) } else { Err(format(Some(version))) };
         }
         if access == Access::Read || view.rows(Table::Meta, &[])?.next().is_some() {
             return Err(format(None));

@@ -13,8 +13,8 @@ use super::env::Table;
 use crate::limits::SECONDARY_KEY_VALUE_BYTES_MAX;
 use crate::tag::Tag;
 
-/// Version of the whole format; a change of any key or value raises it.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of the whole format; a change of any key or value raises it. 1 had shorter values.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// `meta`: the magic word and the version of the format.
 pub const META_FORMAT: &[u8] = b"format";

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::archive::area::{AreaError, AreaOptions};
 use crate::archive::background::BackgroundCheck;
 pub use crate::archive::indexed::OpenArea;
+use crate::archive::remake;
 
 /// A storage area, open or not.
 pub struct AreaSlot {
@@ -41,7 +42,7 @@ impl AreaSlot {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The area; opens it when it is not open.
+    /// The area; opens it when it is not open, with a new index where the one that is there is of no use.
     ///
     /// # Errors
     ///
@@ -51,7 +52,7 @@ impl AreaSlot {
         if let Some(Opened { open, .. }) = &*opened {
             return Ok(open.clone());
         }
-        let open = OpenArea::open(&self.directory, self.options.clone())?;
+        let open = remake::open(&self.directory, &self.options)?;
         let was_interrupted = open.area.was_interrupted();
         let check = was_interrupted.then(|| BackgroundCheck::start(&open, &self.directory));
         *opened = Some(Opened { check, open: open.clone() });

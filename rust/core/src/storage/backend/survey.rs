@@ -155,31 +155,46 @@ pub fn rename_directory(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// A file that gets its name when it is whole; one of that name is replaced then.
+/// A file that gets its name when it is whole; one of that name is replaced then. What is no file (a
+/// device, a pipe) is written to as it is, and a symbolic link leads to what is replaced.
 pub struct NewFile {
     file: File,
-    part: std::path::PathBuf,
-    name: std::path::PathBuf,
+    /// Its first name and its last one; `None` for what is no file.
+    names: Option<(std::path::PathBuf, std::path::PathBuf)>,
     is_whole: bool,
 }
 
 impl NewFile {
     /// Begins the file that will be `name`, readable by the owner only.
     pub fn create(name: &Path) -> io::Result<Self> {
+        let name = match fs::metadata(name) {
+            Ok(facts) if facts.is_file() => fs::canonicalize(name)?,
+            Ok(_) => {
+                let file = OpenOptions::new().write(true).open(name)?;
+                return Ok(Self { file, names: None, is_whole: false });
+            }
+            // A link to nothing is left alone: whoever made it has something else in mind.
+            Err(_) if fs::symlink_metadata(name).is_ok() => {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "a link that leads nowhere"));
+            }
+            Err(_) => name.to_owned(),
+        };
         let mut part = name.as_os_str().to_owned();
-        part.push(".part");
+        part.push(format!(".{}.part", std::process::id()));
         let part = std::path::PathBuf::from(part);
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        Ok(Self { file, part, name: name.to_owned(), is_whole: false })
+        // Of a process of this number that was killed.
+        let _ = fs::remove_file(&part);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        Ok(Self { file, names: Some((part, name)), is_whole: false })
     }
 
     /// Gives the file its name, once it survives a power cut.
     pub fn finish(mut self) -> io::Result<()> {
+        let Some((part, name)) = &self.names else { return Ok(()) };
         self.file.sync_all()?;
-        fs::rename(&self.part, &self.name)?;
+        fs::rename(part, name)?;
         self.is_whole = true;
-        let directory = self.name.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = name.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
@@ -196,9 +211,9 @@ impl io::Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.is_whole {
+        if let Some((part, _)) = self.names.as_ref().filter(|_| !self.is_whole) {
             // What is left of it is in nobody's way.
-            let _ = fs::remove_file(&self.part);
+            let _ = fs::remove_file(part);
         }
     }
 }
@@ -281,6 +296,24 @@ mod tests {
         file.finish().unwrap();
         assert_eq!(fs::read(&name).unwrap(), b"new");
         assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+        // A link stays one, and a device what it is.
+        let link = root.join("link");
+        std::os::unix::fs::symlink(&name, &link).unwrap();
+        let mut file = NewFile::create(&link).unwrap();
+        file.write_all(b"newer").unwrap();
+        file.finish().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&name).unwrap(), b"newer");
+        let mut file = NewFile::create(Path::new("/dev/full")).unwrap();
+        assert_eq!(file.write_all(b"x").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        drop(file);
+        let mut file = NewFile::create(Path::new("/dev/null")).unwrap();
+        file.write_all(b"x").unwrap();
+        file.finish().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let nowhere = root.join("nowhere");
+        std::os::unix::fs::symlink(root.join("none"), &nowhere).unwrap();
+        assert!(NewFile::create(&nowhere).is_err());
         fs::remove_dir_all(root).unwrap();
     }
 }
