@@ -58,6 +58,7 @@ __all__ = [
     "import_index",
     "index_totals",
     "inspect_file",
+    "is_answer_character_set",
     "limits_table",
     "message_block",
     "modality",
