@@ -96,12 +96,15 @@ def test_what_the_archive_keeps_for_itself_is_no_object(tmp_path: Path) -> None:
     assert "RECORDS IN THIS INDEXFILE: 0" in run("-p", area).stdout
 
 
-def test_an_index_that_cannot_be_used(tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path) -> None:
     assert run(tmp_path, CT).code == 0
     (tmp_path / ".dcmfast" / "index" / "data.mdb").write_bytes(b"garbage " * 4096)
     done = run(tmp_path, MR)
-    assert (done.code, len(done.lines)) == (1, 1)
-    assert f"`dcmfast index rebuild {tmp_path}`" in done.stderr
+    assert (done.code, len(done.lines)) == (0, 2)
+    # What lay outside the area was known to the old one alone.
+    assert "gets a new one from its files" in done.lines[0]
+    assert "0 instances are listed" in done.lines[1]
+    assert "RECORDS IN THIS INDEXFILE: 1" in run("-p", tmp_path).stdout
 
 
 @pytest.mark.dcmtk

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from dcmfast import _rust, limits
+from dcmfast import limits
 from dcmfast.errors import ArchiveConfigurationError
 from dcmfast.types import AETitle, Record
 
@@ -50,6 +50,11 @@ _FACTORS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 #: Largest size, in bytes: what the engine counts with.
 _SIZE_MAX = 2**63 - 1
 
+#: What C-FIND responses can be written in: those of PS3.3 §C.12.1.1.2 without code extensions.
+ANSWER_CHARACTER_SETS = frozenset(
+    f"ISO_IR {number}"
+    for number in (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192, 203)
+) | {"GB18030", "GBK"}
 #: Most studies of a quota.
 _STUDIES_MAX = _INT_MAX
 #: What may be wrong although the file's grammar is good, in the order in which DCMTK looks at it.
@@ -431,7 +436,7 @@ class _Reader:
             before = self.character_set.character_set
             if before:
                 self._warn(f'character set "{word}" takes the place of "{before}"')
-            if not _rust.is_answer_character_set(os.fsencode(word)):
+            if word not in ANSWER_CHARACTER_SETS:
                 self._warn(f'nothing can be written in "{word}": no character set of that name')
             self.character_set = self.character_set.replace(character_set=word)
 

@@ -220,12 +220,11 @@ fn long_values() {
         ),
     ];
     // No explicit length of a text can say more.
-    for syntax in [IMPLICIT_VR_LITTLE_ENDIAN] {
-        let found = collect(syntax, encoded(&nodes, syntax).chunks(4096));
-        assert_eq!(found.get(tags::PATIENT_ID), Some(&long[..INDEXED_VALUE_BYTES_MAX]));
-        assert_eq!(found.get(Tag::new(0x40, 0x0260)), None);
-        assert_eq!(found.get(REQUEST_ATTRIBUTES).unwrap().len(), 8 + 8 + 2);
-    }
+    let found =
+        collect(IMPLICIT_VR_LITTLE_ENDIAN, encoded(&nodes, IMPLICIT_VR_LITTLE_ENDIAN).chunks(4096));
+    assert_eq!(found.get(tags::PATIENT_ID), Some(&long[..INDEXED_VALUE_BYTES_MAX]));
+    assert_eq!(found.get(Tag::new(0x40, 0x0260)), None);
+    assert_eq!(found.get(REQUEST_ATTRIBUTES).unwrap().len(), 8 + 8 + 2);
 }
 
 /// limits::ATTRIBUTES_RESERVED_BYTES: however long the texts before them are, Patient ID and the UIDs

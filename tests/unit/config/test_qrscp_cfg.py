@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcmfast import _rust
 from dcmfast.config import qrscp_cfg
 from dcmfast.config.qrscp_cfg import ConfiguredPeer, QRConfig
 from dcmfast.errors import ArchiveConfigurationError
@@ -384,6 +385,15 @@ def test_all_errors_come_at_once() -> None:
         "AETable BEGIN\nQR /area RW (0, 1mb) ANY\n"
     )
     assert [re.sub(r".* line ", "", one) for one in found] == ["1", "3", "5", "7", "7"]
+
+
+def test_the_character_sets_are_the_engines() -> None:
+    for term in qrscp_cfg.ANSWER_CHARACTER_SETS:
+        assert _rust.is_answer_character_set(term.encode())
+    for number in range(400):
+        term = f"ISO_IR {number}"
+        known = term in qrscp_cfg.ANSWER_CHARACTER_SETS
+        assert _rust.is_answer_character_set(term.encode()) == known, term
 
 
 def test_what_dcmtk_looks_at_later_is_told_with_the_rest() -> None:

@@ -191,12 +191,9 @@ fn produce(
             }
             Ok(())
         })?;
-        if (!goes_on || batch.len() >= TOOL_BATCH_FILES) && !batch.is_empty() {
-            if !hand_over(Ok(core::mem::take(&mut batch))) {
-                return Ok(());
-            }
-        }
-        if !goes_on {
+        let is_due = !batch.is_empty() && (!goes_on || batch.len() >= TOOL_BATCH_FILES);
+        let is_wanted = !is_due || hand_over(Ok(core::mem::take(&mut batch)));
+        if !(goes_on && is_wanted) {
             return Ok(());
         }
     }
