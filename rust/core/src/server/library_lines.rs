@@ -54,11 +54,14 @@ impl Narrator {
             return;
         }
         if let Some(details) = details() {
-            let text = format_args!(
-                "================== BEGIN TLS CONNECTION DETAILS =================\n{details}\n\
-                 =================== END TLS CONNECTION DETAILS =================="
+            self.logger.line(
+                Level::Debug,
+                SECURITY,
+                format_args!(
+                    "================== BEGIN TLS CONNECTION DETAILS =================\n{details}\n\
+                     =================== END TLS CONNECTION DETAILS =================="
+                ),
             );
-            self.logger.line(Level::Debug, SECURITY, text);
         }
     }
 
