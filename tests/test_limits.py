@@ -132,6 +132,8 @@ EDGES = {
     "INDEXED_VALUE_BYTES_MAX": "rust/core/tests/index_keys.rs::long_values",
     "ATTRIBUTES_RESERVED_BYTES": "rust/core/tests/index_keys.rs::the_unique_keys_find_room",
     "LOGGED_SEQUENCE_DEPTH_MAX": "rust/core/src/dataset/dump.rs::edge_of_depth",
+    "LOGGED_DUMP_LINES_MAX": "rust/core/src/dataset/dump.rs::edge_of_lines_and_bytes",
+    "LOGGED_DUMP_BYTES_MAX": "rust/core/src/dataset/dump.rs::edge_of_lines_and_bytes",
 }
 #: Bounds without a test of their edge, by the reason.
 WITHOUT_EDGE = {

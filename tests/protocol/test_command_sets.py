@@ -130,14 +130,9 @@ WRONG_OPERATION = [
         "C-STORE on Verification",
         1,
         command(STORE),
-        DATA,
-        aborts={(0, 0), (2, 6)},
-        statuses={
-            UNRECOGNIZED_OPERATION,
-            SOP_CLASS_NOT_SUPPORTED,
-            DOES_NOT_MATCH,
-            CANNOT_UNDERSTAND,
-        },
+        # In the context's transfer syntax, so that nothing but the context is wrong.
+        make.ct(1, transfer_syntax_uid=pdu.IMPLICIT).data_set,
+        statuses={SOP_CLASS_NOT_SUPPORTED},
     ),
 ]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +16,7 @@ from testkit.answers import NOT_SPECIFIED, Accepted, Rejected
 from testkit.checks import assert_still_serves
 from testkit.kinds import Connect, StartReceiver
 from testkit.peer import ScriptedPeer
-from testkit.process import wait_until
+from testkit.process import Receiver, wait_until
 from vectors import make
 
 BIG = make.ct(1, rows=512, columns=512)
@@ -229,3 +232,41 @@ def test_a_panic_ends_one_association_only(
     neighbour.release()
     assert_still_serves(receiver)
     assert "Synthetic" not in receiver.stderr.text
+
+
+def listening_descriptors(receiver: Receiver) -> int:
+    """Descriptors of the receiver's port: the one that accepts, and the spare one."""
+    tables = (Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
+    lines = (line.split() for table in tables for line in table)
+    wanted = f":{receiver.port:04X}"
+    inodes = {f"socket:[{of[9]}]" for of in lines if of[1].endswith(wanted) and of[3] == "0A"}
+    found = 0
+    for descriptor in Path(f"/proc/{receiver.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found += str(descriptor.readlink()) in inodes
+    return found
+
+
+def test_out_of_descriptors_is_told_once_and_does_not_spin(
+    running_scp: StartReceiver, scripted_peer: Connect
+) -> None:
+    """P9: not even the spare descriptor is to be had; who is there is served, and later all are."""
+    receiver = running_scp("storescp")
+    peer = scripted_peer(receiver)
+    peer.associate()
+    pid = receiver.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    for outage in (1, 2):
+        # Not one number is left, so that the spare one cannot be taken again once it is given up.
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        receiver.stderr.wait_for("out of descriptors", count=outage)
+        wait_until(lambda: listening_descriptors(receiver) == 1, what="the spare is given up")
+        cpu_s = receiver.cpu_s()
+        for number in range(100):
+            peer.echo(message_id=number)
+        assert receiver.stderr.text.count("out of descriptors") == outage
+        assert receiver.cpu_s() - cpu_s < 0.5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert_still_serves(receiver)
+        wait_until(lambda: listening_descriptors(receiver) == 2, what="a spare is held again")
+    peer.release()

@@ -243,6 +243,14 @@ pub const MOVE_ANSWER_TIMEOUT_S: u32 = 600;
 /// deeper.
 pub const LOGGED_SEQUENCE_DEPTH_MAX: usize = 8;
 
+/// Lines of an identifier that the log shows; how many more there are is told. Ordinary ones have a
+/// few dozen, and one of [`IDENTIFIER_BYTES_MAX`] could have half a million.
+pub const LOGGED_DUMP_LINES_MAX: usize = 1000;
+
+/// Bytes of an identifier that the log shows, in whole lines: [`LOGGED_DUMP_LINES_MAX`] of ordinary
+/// length. Values are cut, but indentation adds up.
+pub const LOGGED_DUMP_BYTES_MAX: usize = 128 << 10;
+
 // ---- Archive -----------------------------------------------------------------------------------
 
 /// Longest object, with its file meta information, that is kept in memory and written into the

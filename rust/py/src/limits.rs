@@ -94,6 +94,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         MOVE_CONNECT_TIMEOUT_S,
         MOVE_ANSWER_TIMEOUT_S,
         LOGGED_SEQUENCE_DEPTH_MAX,
+        LOGGED_DUMP_LINES_MAX,
+        LOGGED_DUMP_BYTES_MAX,
         JOURNALED_OBJECT_BYTES_MAX,
         JOURNAL_RECORD_BYTES_MAX,
         JOURNAL_SEGMENT_BYTES,

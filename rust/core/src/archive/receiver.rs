@@ -484,7 +484,7 @@ fn write(spool: &mut Spool, head: &[u8], fragments: &[&[u8]]) -> Result<(), Stor
     }
 }
 
-pub(super) fn is_storage_class(uid: &[u8]) -> bool {
+pub(crate) fn is_storage_class(uid: &[u8]) -> bool {
     storage_prefix(uid).is_some() || uid == PAGE_DESCRIPTION_STORAGE
 }
 

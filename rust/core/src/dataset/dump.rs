@@ -10,12 +10,14 @@
 use std::fmt::{self, Write as _};
 
 use super::character_set::{CharacterSet, Delimiters};
-use super::identifier::{Element, Encoding, Item, inflated};
+use super::identifier::{Element, Encoding, IdentifierError, Item, inflated};
 use super::transfer_syntax::{ByteOrder, TransferSyntax};
 use crate::dictionary::elements::DictionaryVr;
 use crate::dictionary::uids::name_of;
 use crate::dictionary::{keyword_of, vr_of};
-use crate::limits::{LOGGED_SEQUENCE_DEPTH_MAX, SEQUENCE_DEPTH_MAX};
+use crate::limits::{
+    LOGGED_DUMP_BYTES_MAX, LOGGED_DUMP_LINES_MAX, LOGGED_SEQUENCE_DEPTH_MAX, SEQUENCE_DEPTH_MAX,
+};
 use crate::log::escaped;
 use crate::tag::{ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION, SPECIFIC_CHARACTER_SET, Tag};
 use crate::vr::Vr;
@@ -99,12 +101,16 @@ struct Dump {
     is_padding_shown: bool,
     /// In force at the top level, and within (PS3.3 §C.12.1.1.2: an item may have its own).
     character_set: CharacterSet,
+    /// Lines so far, and those that a log leaves out.
+    lines: usize,
+    lines_left_out: usize,
 }
 
 /// What is still to be shown; the next one last.
 enum Work<'a> {
     Element(Element<'a>, usize),
-    Item(Result<Item<'a>, super::identifier::IdentifierError>, usize),
+    /// One by one: a sequence may have a quarter of a million.
+    Items(Box<dyn Iterator<Item = Result<Item<'a>, IdentifierError>> + 'a>, usize),
     /// The end of a sequence or item of defined length or not.
     End {
         is_item: bool,
@@ -121,7 +127,14 @@ fn elements_of<'a>(item: &Item<'a>, depth: usize) -> Vec<Work<'a>> {
 impl Dump {
     fn new(is_whole: bool) -> Self {
         let character_set = CharacterSet::default();
-        Self { out: String::new(), is_whole, is_padding_shown: false, character_set }
+        Self {
+            out: String::new(),
+            is_whole,
+            is_padding_shown: false,
+            character_set,
+            lines: 0,
+            lines_left_out: 0,
+        }
     }
 
     fn of(mut self, syntax: TransferSyntax, bytes: &[u8]) -> String {
@@ -141,7 +154,19 @@ impl Dump {
         if let Err(error) = written {
             let _ = writeln!(self.out, "# {error}");
         }
+        if self.lines_left_out > 0 {
+            let _ = writeln!(self.out, "# ... {} more lines", self.lines_left_out);
+        }
         self.out
+    }
+
+    /// Counts a line; false where a log leaves it out.
+    fn has_room(&mut self) -> bool {
+        let is_shown = self.is_whole
+            || self.lines < LOGGED_DUMP_LINES_MAX && self.out.len() < LOGGED_DUMP_BYTES_MAX;
+        let count = if is_shown { &mut self.lines } else { &mut self.lines_left_out };
+        *count += 1;
+        is_shown
     }
 
     fn write(&mut self, top: &Item<'_>, encoding: Encoding) -> fmt::Result {
@@ -155,8 +180,8 @@ impl Dump {
                         self.element(&element, vr, encoding, depth)?;
                         continue;
                     }
-                    let items: Vec<_> = Item::all(element.value, encoding).collect();
-                    let count = items.len();
+                    let items = || Item::all(element.value, encoding);
+                    let count = items().count();
                     let kind = if element.is_undefined { "undefined" } else { "explicit" };
                     let text = format!("(Sequence with {kind} length #={count})");
                     let length = (!element.is_undefined).then_some(element.value.len());
@@ -165,10 +190,22 @@ impl Dump {
                     work.push(Work::End { is_item: false, is_undefined, depth });
                     // Sequence and item are a step to the right each.
                     if depth / 2 < depth_max {
-                        work.extend(items.into_iter().rev().map(|item| Work::Item(item, depth)));
+                        work.push(Work::Items(Box::new(items()), depth));
                     }
                 }
-                Work::Item(Ok(item), depth) => {
+                Work::Items(mut items, depth) => {
+                    let Some(item) = items.next() else { continue };
+                    work.push(Work::Items(items, depth));
+                    let item = match item {
+                        Ok(item) => item,
+                        Err(error) => {
+                            if self.has_room() {
+                                let indent = 2 * (depth + 1);
+                                writeln!(self.out, "{:indent$}# {error}", "")?;
+                            }
+                            continue;
+                        }
+                    };
                     let length = item.defined_bytes();
                     let kind = if length.is_none() { "undefined" } else { "explicit" };
                     let count = item.elements().len();
@@ -177,9 +214,6 @@ impl Dump {
                     let is_undefined = length.is_none();
                     work.push(Work::End { is_item: true, is_undefined, depth: depth + 1 });
                     work.append(&mut elements_of(&item, depth + 2));
-                }
-                Work::Item(Err(error), depth) => {
-                    writeln!(self.out, "{:indent$}# {error}", "", indent = 2 * (depth + 1))?;
                 }
                 Work::End { is_item, is_undefined, depth } => {
                     let (tag, text) = match (is_item, is_undefined) {
@@ -220,6 +254,9 @@ impl Dump {
         multiplicity: usize,
         depth: usize,
     ) -> fmt::Result {
+        if !self.has_room() {
+            return Ok(());
+        }
         let (group, number) = (tag.group(), tag.element());
         let keyword = match tag {
             ITEM => "Item",
@@ -415,6 +452,44 @@ mod tests {
             let sequences = text.matches("(0008,1032)").count();
             assert_eq!(sequences, levels.min(LOGGED_SEQUENCE_DEPTH_MAX + 1), "{text}");
         }
+    }
+
+    /// What a peer sends costs the log so many lines and bytes; the rest is counted. What a user
+    /// asked for is whole.
+    #[test]
+    fn edge_of_lines_and_bytes() {
+        let shown = |text: &str| text.lines().skip(3).filter(|line| !line.starts_with('#')).count();
+        let items = |count: usize| {
+            let bytes = b"\xFE\xFF\0\xE0\0\0\0\0".repeat(count);
+            let mut sequence = b"\x08\0\x32\x10SQ\0\0".to_vec();
+            sequence.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
+            [sequence, bytes].concat()
+        };
+        // The sequence and its end, and two lines for each item.
+        let fits = (LOGGED_DUMP_LINES_MAX - 2) / 2;
+        let text = dump(explicit(), &items(fits));
+        assert_eq!((shown(&text), text.contains("more lines")), (LOGGED_DUMP_LINES_MAX, false));
+        let text = dump(explicit(), &items(fits + 1));
+        assert_eq!(shown(&text), LOGGED_DUMP_LINES_MAX);
+        assert!(text.ends_with("\n# ... 2 more lines\n"));
+        let many = items(crate::limits::IDENTIFIER_BYTES_MAX / 8 - 2);
+        let text = dump(explicit(), &many);
+        assert!(text.len() < LOGGED_DUMP_BYTES_MAX + 1024);
+        assert!(text.contains("(Sequence with explicit length #=262142)"), "{}", &text[..200]);
+        assert!(text.ends_with(&format!("\n# ... {} more lines\n", 2 * 262_142 + 2 - 1000)));
+        assert_eq!(shown(&dump_whole(explicit(), &many, false)), 2 * 262_142 + 2);
+
+        // Long lines are counted by their bytes.
+        let mut bytes = Vec::new();
+        let mut to = Writer::new(&mut bytes, Encoding::EXPLICIT_LITTLE);
+        for number in 0..900 {
+            to.text(Tag::new(0x0009, 0x1000 + number), Vr(*b"LO"), &[b'\n'; 512]);
+        }
+        let text = dump(explicit(), &bytes);
+        let last = text.lines().rev().nth(1).map_or(0, str::len);
+        assert!(text.len() > LOGGED_DUMP_BYTES_MAX, "{}", text.len());
+        assert!(text.len() < LOGGED_DUMP_BYTES_MAX + last + 100, "{}", text.len());
+        assert!(text.ends_with(&format!("\n# ... {} more lines\n", 900 - shown(&text))));
     }
 
     /// Each line as DCMTK 3.6.7 prints it.

@@ -15,8 +15,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::areas::AreaSlot;
 use super::destinations::Destinations;
 use super::find::FindSettings;
-use crate::acse::negotiation::{Decision, Negotiation, Rule};
+use crate::acse::negotiation::{AcceptedContext, Decision, Negotiation, Rule};
 use crate::ae_title::AeTitle;
+use crate::archive::receiver::is_storage_class;
+use crate::dictionary::uids::name_of;
+use crate::dimse::service::QueryService;
 use crate::index::query::Rules;
 use crate::net::tcp::IpAddr;
 use crate::uid::Uid;
@@ -24,9 +27,6 @@ use crate::ul::pdu::{AssociateRq, PresentationResult};
 
 /// DCMTK's private SOP class: whoever proposes it asks the server to end (`--allow-shutdown`).
 const SHUTDOWN_SOP_CLASS: &str = "1.2.276.0.7230010.3.4.1915765545.18030.917282194.0";
-
-/// C-ECHO, PS3.4 Annex A.
-const VERIFICATION_SOP_CLASS: &str = "1.2.840.10008.1.1";
 
 /// How the UID of every query/retrieve SOP class begins, PS3.4 §C.6.
 const QUERY_RETRIEVE_PREFIX: &str = "1.2.840.10008.5.1.4.1.2.";
@@ -206,6 +206,12 @@ impl Archive {
         }
         turn
     }
+
+    /// True where an association with `application` may store. Contexts alone do not say so: who
+    /// only receives has storage contexts, too, and takes no turn.
+    pub fn lets_store(&self, application: &Application, turn: Option<&StoringTurn<'_>>) -> bool {
+        application.may_store && (!self.is_store_exclusive || turn.is_some())
+    }
 }
 
 /// The right to store under one called AE title while `--no-parallel-store` is in force.
@@ -220,13 +226,37 @@ impl Drop for StoringTurn<'_> {
     }
 }
 
-/// Accepted, and neither Verification nor query/retrieve: what an archive accepts besides is storage.
 fn is_storage(decision: &Decision) -> bool {
-    let is_other = |uid: Uid| {
-        uid.as_bytes() == VERIFICATION_SOP_CLASS.as_bytes()
-            || uid.as_bytes().starts_with(QUERY_RETRIEVE_PREFIX.as_bytes())
+    decision.is_accepted() && decision.abstract_syntax.uid().is_some_and(|uid| is_for_storage(&uid))
+}
+
+/// A storage class; or one that has no name, private or newer than our tables: of these a
+/// configuration lets in what is to be stored.
+fn is_for_storage(class: &Uid) -> bool {
+    let class = class.as_bytes();
+    let is_unknown =
+        || name_of(class).is_none() && !class.starts_with(QUERY_RETRIEVE_PREFIX.as_bytes());
+    is_storage_class(class) || is_unknown()
+}
+
+/// True where a C-STORE may come over `context`; whatever storage class the command names, it is
+/// stored (DIFFERENCES.md C11). Roles are no right: as with DCMTK's tools, what was agreed on keeps
+/// nobody from storing who may ([`Archive::lets_store`]).
+pub(super) fn is_for_objects(context: &AcceptedContext) -> bool {
+    is_for_storage(&context.abstract_syntax)
+}
+
+/// True where `context` was negotiated for `service`: FIND, MOVE and GET of a model are SOP classes
+/// of their own, and each may have been refused (PS3.4 §C.6).
+pub(super) fn is_for_query(context: &AcceptedContext, service: QueryService) -> bool {
+    let of_service: &[u8] = match service {
+        QueryService::Find => b".1",
+        QueryService::Move => b".2",
+        QueryService::Get => b".3",
     };
-    decision.is_accepted() && decision.abstract_syntax.uid().is_some_and(|uid| !is_other(uid))
+    let class = context.abstract_syntax.as_bytes();
+    let of_model = class.strip_prefix(QUERY_RETRIEVE_PREFIX.as_bytes());
+    of_model.is_some_and(|of_model| of_model.len() == 3 && of_model.ends_with(of_service))
 }
 
 /// True for a MOVE context whose FIND is not among `accepted` (DIFFERENCES.md C7: GET is let pass).
@@ -241,6 +271,7 @@ fn lacks_find(decision: &Decision, accepted: &[Uid]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acse::negotiation::Roles;
     use std::sync::Arc;
 
     fn title(text: &str) -> AeTitle {
@@ -281,6 +312,44 @@ mod tests {
         assert!(archive.application(&title("qr")).is_none());
         archive.default_application = Some(0);
         assert!(archive.application(&title("anything")).is_some());
+    }
+
+    /// A context carries the operations of its class, and nothing else.
+    #[test]
+    fn contexts_carry_what_they_were_negotiated_for() {
+        let context = |class: &str| AcceptedContext {
+            id: 1,
+            abstract_syntax: Uid::new(class.as_bytes()).unwrap(),
+            transfer_syntax: Uid::known("1.2.840.10008.1.2"),
+            roles: Roles::DEFAULT,
+        };
+        let stores = |class| is_for_objects(&context(class));
+        // CT, PageDescriptionStorage, a private class; Verification, print, MPPS, a future model.
+        for class in ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.1.50", "1.2.3"] {
+            assert!(stores(class), "{class}");
+        }
+        for class in [
+            "1.2.840.10008.1.1",
+            "1.2.840.10008.5.1.1.1",
+            "1.2.840.10008.3.1.2.3.3",
+            "1.2.840.10008.5.1.4.1.2.2.1",
+            "1.2.840.10008.5.1.4.1.2.2.3",
+            "1.2.840.10008.5.1.4.1.2.9.1",
+        ] {
+            assert!(!stores(class), "{class}");
+        }
+        let services = [QueryService::Find, QueryService::Move, QueryService::Get];
+        for (class, wanted) in [
+            ("1.2.840.10008.5.1.4.1.2.1.1", [true, false, false]),
+            ("1.2.840.10008.5.1.4.1.2.2.2", [false, true, false]),
+            ("1.2.840.10008.5.1.4.1.2.3.3", [false, false, true]),
+            ("1.2.840.10008.5.1.4.1.2.2.21", [false; 3]),
+            ("1.2.840.10008.5.1.4.1.1.2", [false; 3]),
+            ("1.2.840.10008.1.1", [false; 3]),
+        ] {
+            let found = services.map(|service| is_for_query(&context(class), service));
+            assert_eq!(found, wanted, "{class}");
+        }
     }
 
     /// One association at a time may store under a title; the next may when it has ended.

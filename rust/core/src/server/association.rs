@@ -498,6 +498,8 @@ impl<'s> Link<'s> {
             exchange.origin = Some(origin);
             exchange.course = store.studies().map(|studies| Arc::new(studies.course(origin)));
         }
+        exchange.may_store = application
+            .is_none_or(|(archive, application)| archive.lets_store(application, storing.as_ref()));
         exchange.slow_read = faults.slow_read;
         pause(&self.shared.stop, faults.next.delay);
         match faults.next.ending {

@@ -5,21 +5,22 @@
 //! other thread. Two counts bound them: connections that have not
 //! associated yet (the oldest is dropped when there are too many, so idle ones use up nothing) and
 //! associations (the peer beyond the limit is rejected, by `server/association.rs`). Out of
-//! descriptors, a spare one is given up to accept and close, so that `accept` never spins. Source
-//! of the bounds: PROMISES.md §3.2; they stand in `limits.rs`.
+//! descriptors, a spare one is given up to accept and close; where accepting fails for want of
+//! anything, a pause follows, so that it never spins. Source of the bounds: PROMISES.md §3.2; they stand in `limits.rs`.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::association;
 use super::events::Watch;
+use super::faults::pause;
 use super::shared_numbers::SharedNumbers;
 use super::{Events, Objects, Service};
 use crate::limits::{ASSOCIATION_STACK_BYTES, PENDING_CONNECTIONS_MAX, STOP_WAIT_MS};
@@ -276,6 +277,8 @@ pub struct Server {
     accepted: Mutex<Option<TcpStream>>,
     /// A descriptor to give up when there are no others.
     spare: Mutex<Option<TcpListener>>,
+    /// Why no connection can be accepted, as it was told; 0 while they can.
+    trouble: AtomicI32,
     port: u16,
     shared: Arc<Shared>,
 }
@@ -315,6 +318,7 @@ impl Server {
         let spare = listener.as_ref().and_then(|listener| listener.try_clone().ok());
         Ok(Self {
             spare: Mutex::new(spare),
+            trouble: AtomicI32::new(0),
             listener: Mutex::new(listener),
             accepted: Mutex::new(accepted),
             port: address.map_or(0, |address| address.port()),
@@ -434,30 +438,74 @@ impl Server {
         let listener = lock(&self.listener).clone()?;
         // accept() then returns every slice, and the stop flag is seen.
         let _ = socket2::SockRef::from(&*listener).set_read_timeout(Some(SLICE));
-        match listener.accept() {
+        let error = match listener.accept() {
             Ok((stream, _)) => {
+                self.note_trouble(0);
+                self.hold_a_spare(&listener);
                 self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
                 return Some(stream);
             }
-            Err(_) if self.shared.stop.is_raised() => {}
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE) => {
-                    self.say(format_args!("out of descriptors, refusing a connection: {error}"));
-                    self.refuse_with_the_spare(&listener);
+            Err(error) => error,
+        };
+        if self.shared.stop.is_raised() {
+            return None;
+        }
+        match error.raw_os_error() {
+            // A slice without a connection.
+            Some(libc::EAGAIN) => {
+                self.note_trouble(0);
+                self.hold_a_spare(&listener);
+            }
+            Some(libc::EINTR | libc::ECONNABORTED | libc::EPROTO) => {}
+            code => {
+                let code = code.unwrap_or(libc::EIO);
+                let is_new = self.note_trouble(code);
+                let is_out = matches!(code, libc::EMFILE | libc::ENFILE);
+                match (is_new, is_out) {
+                    (true, true) => self.say(format_args!(
+                        "out of descriptors, refusing connections until there are some: {error}"
+                    )),
+                    (true, false) => self.say(format_args!("cannot accept a connection: {error}")),
+                    (false, _) => {}
                 }
-                Some(libc::EAGAIN | libc::EINTR | libc::ECONNABORTED | libc::EPROTO) => {}
-                _ => self.say(format_args!("cannot accept a connection: {error}")),
-            },
+                // The system does not wait for a connection in this state: without a pause of ours
+                // the loop would spin.
+                if !(is_out && self.refuse_with_the_spare(&listener)) {
+                    pause(&self.shared.stop, SLICE);
+                }
+            }
         }
         None
     }
 
-    /// Out of descriptors: the spare one is given up to accept a connection and close it.
-    fn refuse_with_the_spare(&self, listener: &TcpListener) {
+    /// Notes the state of accepting; true if it is another one than before. One that lasts is told
+    /// once, not at every turn.
+    fn note_trouble(&self, code: i32) -> bool {
+        self.trouble.swap(code, Ordering::Relaxed) != code
+    }
+
+    /// Out of descriptors: the spare one is given up to accept a connection and close it, for which
+    /// at most a slice is waited. False where there is no spare: another thread had the descriptor
+    /// first, and it is tried again in the next turn.
+    fn refuse_with_the_spare(&self, listener: &TcpListener) -> bool {
+        if lock(&self.spare).take().is_none() {
+            self.hold_a_spare(listener);
+            return false;
+        }
+        let was_waiting = match listener.accept() {
+            Ok(_) => true,
+            Err(error) => error.raw_os_error() == Some(libc::EAGAIN),
+        };
+        self.hold_a_spare(listener);
+        was_waiting
+    }
+
+    /// Takes a spare descriptor where there is none and the system has one.
+    fn hold_a_spare(&self, listener: &TcpListener) {
         let mut spare = lock(&self.spare);
-        *spare = None;
-        let _ = listener.accept();
-        *spare = listener.try_clone().ok();
+        if spare.is_none() {
+            *spare = listener.try_clone().ok();
+        }
     }
 
     /// Removes what a crashed receiver left, and says if it cannot.

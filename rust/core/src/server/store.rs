@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::access::{is_for_objects, is_for_query};
 use super::answers;
 use super::areas::OpenArea;
 use super::events::Received;
@@ -88,6 +89,8 @@ pub struct Exchange {
     pub(super) wanted_bytes: usize,
     /// Bytes a second that are read, by a fault rule on the association.
     pub(super) slow_read: Option<NonZeroU32>,
+    /// False where the called application may only be read, or is another's to store to.
+    pub(super) may_store: bool,
     /// The C-GET that this association is ours for: its responses are taken here.
     pub(super) asked: Option<Asked>,
 }
@@ -176,6 +179,7 @@ impl Exchange {
             left_over: Vec::new(),
             wanted_bytes: PDU_HEADER_BYTES,
             slow_read: None,
+            may_store: true,
             asked: None,
         }
     }
@@ -458,6 +462,15 @@ impl<'b> Block<'_, 'b> {
         let Some(context) = self.exchange.contexts.get(context_id) else {
             return Outcome::Abort(Abort::INVALID_PDU_PARAMETER, "context not accepted".into());
         };
+        if !is_for_query(context, request.service) {
+            let (name, class) = (request.service.text(), &context.abstract_syntax);
+            self.narrator.complain(format_args!(
+                "C-{} refused: it came over a context for {class}",
+                name.to_ascii_uppercase()
+            ));
+            let response = request.response(Status::SOP_CLASS_NOT_SUPPORTED, false);
+            return self.answer_now_or_later(context_id, response, request.data_set_type);
+        }
         let operation = Operation { context: *context, request, identifier: Vec::new() };
         let operation = Box::new(operation);
         self.exchange.in_hand = Some(InHand::Query { operation, is_too_long: false });
@@ -499,7 +512,19 @@ impl<'b> Block<'_, 'b> {
         let Some(context) = self.exchange.contexts.get(context_id) else {
             return Outcome::Abort(Abort::INVALID_PDU_PARAMETER, "context not accepted".into());
         };
-        // DIFFERENCES.md C11: DCMTK stores what came over another class's context, and so do we.
+        // DCMTK stores over any context, and so past the rights of a title that may only be read.
+        let why = match (self.exchange.may_store, is_for_objects(context)) {
+            (true, true) => None,
+            (false, _) => Some("this association was not given the right to store"),
+            (true, false) => Some("its presentation context is not for storage"),
+        };
+        if let Some(why) = why {
+            self.narrator.complain(format_args!("C-STORE refused: {why}"));
+            let response = request.response(Status::SOP_CLASS_NOT_SUPPORTED);
+            return self.answer_now_or_later(context_id, response, request.data_set_type);
+        }
+        // DIFFERENCES.md C11: DCMTK stores what came over another storage class's context, and so do
+        // we.
         if class != context.abstract_syntax.text() {
             self.narrator.explain(format_args!(
                 "SOP class {class:?} came over a context for {}",
