@@ -12,6 +12,7 @@ from testkit import pdu
 from testkit.cases import BOTH
 from testkit.kinds import StartReceiver
 from testkit.process import run_tool
+from testkit.scripted_scp import Conversation, ScriptedServer
 
 
 @pytest.fixture(params=["dcmfast", "dcmtk"])
@@ -163,6 +164,19 @@ def test_another_service_s_response_is_no_success(implementation: str) -> None:
         thread.join()
     assert done.code == 70
     assert any("Echo SCU Failed: 0006:" in line for line in done.lines)
+
+
+def test_a_transfer_syntax_that_was_not_proposed_is_none() -> None:
+    """An answer may choose among what was proposed only (PS3.8 §9.3.3.2.1): nothing is sent in it."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept(transfer_syntax="1.2.840.10008.1.2.4.50")
+        peer.expect_pdu(pdu.ABORT)
+
+    with ScriptedServer(play) as server:
+        result = run_tool("dcmfast", "echoscu", "127.0.0.1", str(server.port))
+    assert result.returncode != 0
+    assert "No Acceptable Presentation Contexts" in result.stderr
 
 
 def test_a_peer_that_drips_does_not_move_the_deadline() -> None:

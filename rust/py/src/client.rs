@@ -259,9 +259,14 @@ impl Association {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the open association.
-    pub fn inspect<T>(&self, look: impl FnOnce(&Requestor) -> T) -> PyResult<T> {
-        self.lock().as_ref().map(look).ok_or_else(ended)
+    /// Looks at the open association. Without the interpreter: who holds the lock may be asking it
+    /// whether a signal came.
+    pub fn inspect<T: Send>(
+        &self,
+        py: Python<'_>,
+        look: impl Send + FnOnce(&Requestor) -> T,
+    ) -> PyResult<T> {
+        py.detach(|| self.lock().as_ref().map(look)).ok_or_else(ended)
     }
 
     /// Runs `work` on the open association without the interpreter.
@@ -440,8 +445,8 @@ impl Association {
 
     /// True when the peer answered the user identity.
     #[getter]
-    fn is_identity_answered(&self) -> PyResult<bool> {
-        Ok(self.lock().as_ref().ok_or_else(ended)?.is_identity_answered())
+    fn is_identity_answered(&self, py: Python<'_>) -> PyResult<bool> {
+        self.inspect(py, Requestor::is_identity_answered)
     }
 
     /// Message ID of the next request.

@@ -244,9 +244,11 @@ impl Sending {
         association: Bound<'_, Association>,
         number: u32,
     ) -> PyResult<Self> {
+        let py = job.py();
         let (job, group) = (Arc::clone(&*job.get().job()), job.get().group_at(group)?);
-        let worker =
-            association.get().inspect(|requestor| Worker::new(job, group, number, requestor))?;
+        let worker = association
+            .get()
+            .inspect(py, |requestor| Worker::new(job, group, number, requestor))?;
         Ok(Self { association: association.unbind(), worker: Mutex::new(worker) })
     }
 

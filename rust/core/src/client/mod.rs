@@ -369,13 +369,15 @@ impl Requestor {
             }
         };
         let roles = accept.user_information.as_ref().map_or(&[][..], |items| &items.roles);
-        for (at, (abstract_syntax, _)) in proposal.contexts.iter().enumerate() {
+        for (at, (abstract_syntax, proposed)) in proposal.contexts.iter().enumerate() {
             let id = context_id(at);
             let answer = accept.contexts.iter().find(|context| context.id == id);
             let result = answer.map_or(PresentationResult::NoReason, |context| context.result);
             let transfer_syntax = answer
                 .filter(|context| context.result == PresentationResult::Acceptance)
-                .and_then(|context| context.transfer_syntax.uid());
+                .and_then(|context| context.transfer_syntax.uid())
+                // One that was not proposed is as good as refused (PS3.8 §9.3.3.2.1).
+                .filter(|syntax| proposed.contains(syntax));
             let result = match (result, transfer_syntax) {
                 (PresentationResult::Acceptance, None) => PresentationResult::NoReason,
                 (result, _) => result,
