@@ -102,6 +102,31 @@ def test_p14_what_is_no_file_any_more_is_a_failed_sub_operation(
     assert get_study(archive, scripted_peer) == (0xB000, 1, 5)
 
 
+def test_another_response_does_not_answer_a_sub_operation(
+    archive: Receiver, scripted_peer: Connect
+) -> None:
+    """The right message ID and success, but of a C-ECHO: nothing was stored, and so not counted."""
+    fill(archive, scripted_peer, 1)
+    peer = scripted_peer(archive)
+    peer.associate(CONTEXTS, user=pdu.user_information(extra=CT_ROLE))
+    command = pdu.p_data(pdu.pdv(7, query_rq(STUDY_ROOT_GET, C_GET_RQ, 1), command=True))
+    peer.send(command, *pdu.fragments(7, studies(make.uid(7, 1))))
+    _, body = peer.expect_pdu(pdu.P_DATA_TF)
+    asked = pdu.read_command(body[6 : 4 + int.from_bytes(body[:4], "big")])
+    assert pdu.value_us(asked, pdu.COMMAND_FIELD) == pdu.C_STORE_RQ
+    response = [
+        (pdu.SOP_CLASS, pdu.ui(pdu.VERIFICATION)),
+        (pdu.COMMAND_FIELD, pdu.us(0x8030)),
+        (pdu.RESPONDED_ID, asked[pdu.MESSAGE_ID]),
+        (pdu.DATA_SET_TYPE, pdu.us(0x0101)),
+        (pdu.STATUS, pdu.us(SUCCESS)),
+    ]
+    peer.send(pdu.p_data(pdu.pdv(3, pdu.command_set(response), command=True)))
+    while (found := peer.expect_pdu())[0] == pdu.P_DATA_TF:
+        assert not found[1][5] & 1, "no response: the object is still coming"
+    assert found == (pdu.ABORT, bytes(4))
+
+
 @pytest.mark.parametrize("kept", [0.5, 0.25])
 def test_an_index_that_was_cut_off_is_told_and_made_anew(
     kept: float, running_scp: StartReceiver, scripted_peer: Connect, tmp_path: Path

@@ -22,7 +22,7 @@ use crate::acse::negotiation::{AcceptedContext, AcceptedContexts};
 use crate::ae_title::AeTitle;
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dimse::message::{Step, append_command};
-use crate::dimse::service::{Command, QueryRequest, Response, command_name};
+use crate::dimse::service::{Command, QueryRequest, Response, command_field, command_name};
 use crate::dimse::status::Status;
 use crate::limits::{CANCEL_LOOK_BYTES_MAX, OPERATION_OUTPUT_BYTES, STOP_GRACE_S};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag};
@@ -44,6 +44,9 @@ pub struct Operation {
 /// The association ended while an operation ran. Whoever gets it stops and passes it up.
 #[derive(Debug)]
 pub struct Ended(());
+
+/// The only response that a peer has to give, to a sub-operation of its C-GET.
+const C_STORE_RSP: u16 = command_field::C_STORE_RQ | command_field::RESPONSE_BIT;
 
 /// A C-STORE-RSP of the peer's, in a C-GET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,6 +346,10 @@ impl<'p, 's> Peer<'p, 's> {
                 Ok(Command::Cancel(cancel)) => {
                     self.cancelled = Some(cancel.message_id_being_responded_to);
                     return Ok(());
+                }
+                Ok(Command::Response(response)) if response.command_field != C_STORE_RSP => {
+                    let came = command_name(response.command_field);
+                    (Abort::USER, format!("{came}, where only C-STORE was asked"))
                 }
                 Ok(Command::Response(response)) => {
                     self.answers.push_back(StoreAnswer {
