@@ -37,7 +37,7 @@ def _run(what: RegisterSettings) -> int:
     if not os.path.isdir(what.directory):
         reason = os.strerror(20 if os.path.exists(what.directory) else 2)
         raise IndexToolFailure(("E", f"{what.directory}: {reason}"))
-    if what.files or not what.is_printing:
+    if what.files or not what.is_printing or not _has_index(what.directory):
         _register(what, log)
     if what.is_printing:
         try:
@@ -48,6 +48,11 @@ def _run(what: RegisterSettings) -> int:
             # Who read it has had enough; Python would complain again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _has_index(directory: str) -> bool:
+    """Whether there is one to print; DCMTK makes an empty one where there is none."""
+    return os.path.lexists(os.path.join(directory, ".dcmfast", "index", "data.mdb"))
 
 
 def _register(what: RegisterSettings, log: Log) -> None:

@@ -3,7 +3,8 @@
 `Archive` reads the index that a server keeps, beside that server or without one.  What it gives are
 pydicom data sets.  Queries are matched by PS3.4's rules (§C.2.2.2) with everything that extended
 negotiation could add: any key at any level, combined dates and times, person names without regard
-to case.  Another process's latest stores appear within a tenth of a second.
+to case.  Another process's latest stores appear within half a second, and so does an index that was
+made anew.
 """
 
 from __future__ import annotations

@@ -178,6 +178,7 @@ fn a_failed_checkpoint_gives_nothing_up() {
     let disk = MemoryTree::new(true);
     let listing = Arc::new(MemoryListing::default());
     let mut ledger = Ledger::default();
+    let (mut acknowledged, mut failed_syncs) = (0, 0);
     // Which call is the checkpoint's sync depends on the threads: try them all.
     for n in 1..80 {
         let plan = Plan::new(n, false, libc::EIO);
@@ -186,10 +187,12 @@ fn a_failed_checkpoint_gives_nothing_up() {
             continue;
         };
         for number in 0..3 {
-            let _ = attempt(&area, &mut ledger, &format!("1.{n}.{number}"), SMALL, n as u8);
+            let uid = format!("1.{n}.{number}");
+            acknowledged += usize::from(attempt(&area, &mut ledger, &uid, SMALL, n as u8).is_ok());
         }
         let _ = area.close();
         drop(area);
+        failed_syncs += usize::from(tree.has_failed_sync());
         let area = open(Arc::new(disk.clone()), &listing, Durability::Group).expect("opens");
         area.close().expect("closes");
         let cut = disk.after_power_cut(&mut |_| 0);
@@ -197,6 +200,8 @@ fn a_failed_checkpoint_gives_nothing_up() {
         ledger.check(&listing, &cut, &format!("call {n}"));
         area.close().expect("closes");
     }
+    assert!(acknowledged > 100, "{acknowledged}");
+    assert!(failed_syncs > 0, "no sync was among what failed");
 }
 
 /// Numbers below a bound from a seed (xorshift64*).

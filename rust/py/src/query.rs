@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::archive::layout;
@@ -37,7 +37,46 @@ const RULES: Rules = Rules {
 };
 
 /// Indexes that are open in this process: LMDB allows each once.
-static OPEN: Mutex<Vec<(PathBuf, Weak<Index>)>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// The index of one storage area, for all objects of this process that read it.
+struct Shared {
+    directory: PathBuf,
+    /// The index, and how many were open before it. `None` where opening it anew failed.
+    opened: RwLock<(Option<Arc<Index>>, u64)>,
+}
+
+impl Shared {
+    /// Does `work` with the index that is in place now, and its number.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Arc<Index>, u64) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(index), number) = &*opened {
+            if index.is_in_place() {
+                return work(index, *number);
+            }
+        }
+        drop(opened);
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        let (slot, number) = &mut *opened;
+        if slot.as_ref().is_none_or(|index| !index.is_in_place()) {
+            // The old one is closed before: nobody else has it, for all work is done in here.
+            *slot = None;
+            *slot = Some(open_index(&self.directory)?);
+            *number += 1;
+        }
+        match slot {
+            Some(index) => work(index, *number),
+            None => Err(IndexError::Missing(self.directory.clone())),
+        }
+    }
+}
+
+fn open_index(directory: &Path) -> Result<Arc<Index>, IndexError> {
+    Index::open(&directory.join(layout::INDEX), Access::Read, IndexOptions::default())
+}
 
 /// SOP Class UID, SOP Instance UID, Transfer Syntax UID, path, bytes of the file, time of reception
 /// in microseconds since 1970, AE title of the sender.
@@ -51,17 +90,17 @@ fn query_error(error: &QueryError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-fn opened(directory: &Path) -> Result<Arc<Index>, IndexError> {
+fn opened(directory: &Path) -> Result<Arc<Shared>, IndexError> {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    open.retain(|(_, index)| index.strong_count() > 0);
-    let known = open.iter().find(|(path, _)| path == directory);
-    if let Some(index) = known.and_then(|(_, index)| index.upgrade()) {
-        return Ok(index);
+    open.retain(|shared| shared.strong_count() > 0);
+    let known = open.iter().filter_map(Weak::upgrade).find(|known| known.directory == directory);
+    if let Some(shared) = known {
+        return Ok(shared);
     }
-    let path = directory.join(layout::INDEX);
-    let index = Index::open(&path, Access::Read, IndexOptions::default())?;
-    open.push((directory.to_owned(), Arc::downgrade(&index)));
-    Ok(index)
+    let opened = RwLock::new((Some(open_index(directory)?), 0));
+    let shared = Arc::new(Shared { directory: directory.to_owned(), opened });
+    open.push(Arc::downgrade(&shared));
+    Ok(shared)
 }
 
 fn encoding() -> PyResult<Encoding> {
@@ -75,8 +114,7 @@ fn text(bytes: &[u8]) -> String {
 /// The index of a storage area, open for reading.
 #[pyclass(frozen, module = "dcmfast._rust")]
 pub struct ArchiveIndex {
-    index: Arc<Index>,
-    directory: PathBuf,
+    shared: Arc<Shared>,
 }
 
 #[pymethods]
@@ -84,13 +122,15 @@ impl ArchiveIndex {
     /// Opens the index of the storage area in `directory`, a real path.
     #[new]
     fn new(py: Python<'_>, directory: PathBuf) -> PyResult<Self> {
-        let index = py.detach(|| opened(&directory)).map_err(|error| index_error(&error))?;
-        Ok(Self { index, directory })
+        let shared = py.detach(|| opened(&directory)).map_err(|error| index_error(&error))?;
+        // An index that was replaced since another object opened it is found out now.
+        py.detach(|| shared.with(|_, _| Ok(()))).map_err(|error| index_error(&error))?;
+        Ok(Self { shared })
     }
 
     /// Numbers of patients, studies, series and instances, and the bytes of their files.
     fn counts(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64)> {
-        let counters = py.detach(|| self.index.read()?.counters());
+        let counters = py.detach(|| self.shared.with(|index, _| index.read()?.counters()));
         let counters = counters.map_err(|error| index_error(&error))?;
         Ok((
             counters.patients,
@@ -104,10 +144,9 @@ impl ArchiveIndex {
     /// Searches as C-FIND does; pages are encoded identifiers, or instances at level IMAGE.
     fn find(&self, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
         let search = ArchiveSearch {
-            index: Arc::clone(&self.index),
-            directory: self.directory.clone(),
+            shared: Arc::clone(&self.shared),
             identifier,
-            place: Mutex::new((Cursor::default(), Progress::More)),
+            place: Mutex::new((Cursor::default(), Progress::More, None)),
         };
         // Said now, and not by the first page.
         search.compiled(encoding()?).map_err(|error| query_error(&error))?;
@@ -117,9 +156,11 @@ impl ArchiveIndex {
     /// The instance of this SOP Instance UID, if it is listed.
     fn instance(&self, py: Python<'_>, sop_instance_uid: &str) -> PyResult<Option<Row>> {
         py.detach(|| {
-            let reader = self.index.read()?;
-            let record = reader.instance_of(sop_instance_uid.as_bytes())?;
-            Ok(record.map(|record| row(&self.directory, &record)))
+            self.shared.with(|index, _| {
+                let reader = index.read()?;
+                let record = reader.instance_of(sop_instance_uid.as_bytes())?;
+                Ok(record.map(|record| row(&self.shared.directory, &record)))
+            })
         })
         .map_err(|error| index_error(&error))
     }
@@ -145,10 +186,10 @@ fn row(directory: &Path, record: &InstanceRecord<'_>) -> Row {
 /// A search that is under way.
 #[pyclass(frozen, module = "dcmfast._rust")]
 pub struct ArchiveSearch {
-    index: Arc<Index>,
-    directory: PathBuf,
+    shared: Arc<Shared>,
     identifier: Vec<u8>,
-    place: Mutex<(Cursor, Progress)>,
+    /// How far it is, and in which index.
+    place: Mutex<(Cursor, Progress, Option<u64>)>,
 }
 
 impl ArchiveSearch {
@@ -165,19 +206,27 @@ impl ArchiveSearch {
         mut take: impl FnMut(&Match<'_>, &dcmfast_core::index::Reader<'_>) -> Result<(), IndexError>,
     ) -> Result<bool, IndexError> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        let (cursor, progress) = &mut *place;
+        let (cursor, progress, begun_in) = &mut *place;
         if *progress == Progress::Done {
             return Ok(false);
         }
-        let reader = self.index.read()?;
-        let mut failure = None;
-        let mut count = 0;
-        *progress = query.page(&reader, cursor, |found| {
-            failure = take(found, &reader).err();
-            count += 1;
-            failure.is_none() && count < QUERY_MATCHES_PER_PAGE
-        })?;
-        failure.map_or(Ok(true), Err)
+        self.shared.with(|index, number| {
+            if *begun_in.get_or_insert(number) != number {
+                // Its numbers are others: to go on would leave out some, and give others twice.
+                let path = index.path().to_owned();
+                let source = std::io::Error::other("it was made anew meanwhile; search again");
+                return Err(IndexError::Io { doing: "go on in", path, source });
+            }
+            let reader = index.read()?;
+            let mut failure = None;
+            let mut count = 0;
+            *progress = query.page(&reader, cursor, |found| {
+                failure = take(found, &reader).err();
+                count += 1;
+                failure.is_none() && count < QUERY_MATCHES_PER_PAGE
+            })?;
+            failure.map_or(Ok(true), Err)
+        })
     }
 }
 
@@ -212,7 +261,7 @@ impl ArchiveSearch {
             let mut rows = Vec::new();
             let found = self
                 .page(&query, |found, _| {
-                    rows.extend(found.instance().map(|record| row(&self.directory, record)));
+                    rows.extend(found.instance().map(|record| row(&self.shared.directory, record)));
                     Ok(())
                 })
                 .map_err(|error| index_error(&error))?;

@@ -62,7 +62,7 @@ impl Applier {
             known_directories: HashSet::new(),
             lost: HashSet::new(),
         };
-        spawn("dcmfast-applier", move || applier.run())
+        spawn(shared, "dcmfast-applier", move || applier.run())
     }
 
     fn run(&mut self) {
@@ -86,8 +86,9 @@ impl Applier {
                 }
             }
             if !told.is_empty() {
-                shared.journal.set_stalled(false);
                 shared.progress.set_stalled(None);
+                // Another thread may have a reason of its own.
+                shared.journal.set_stalled(shared.progress.stalled().is_some());
                 shared.options.logger.line(
                     Level::Warn,
                     LOGGER,
@@ -118,7 +119,9 @@ impl Applier {
     /// Applies a batch. `placed` counts the jobs whose files are in place, over all attempts.
     fn apply(&mut self, jobs: &[Job], placed: &mut usize) -> Result<(), Fault> {
         while let Some(job) = jobs.get(*placed) {
-            self.place(job).map_err(Fault::Io)?;
+            if self.has_a_place(job).map_err(Fault::Index)? {
+                self.place(job).map_err(Fault::Io)?;
+            }
             *placed += 1;
         }
         let Some(last) = jobs.last() else { return Ok(()) };
@@ -151,7 +154,9 @@ impl Applier {
                 self.delete(&previous);
             }
         }
-        for job in jobs.iter().filter(|job| job.is_recovered) {
+        // What was lost has replaced nothing: the file before it stays.
+        let is_done = |job: &&Job| job.is_recovered && !self.lost.contains(&job.sequence);
+        for job in jobs.iter().filter(is_done) {
             self.clean_up(job).map_err(Fault::Index)?;
         }
         crash_point("after_file_removal");
@@ -162,9 +167,6 @@ impl Applier {
     /// Brings the file of a record to its place.
     fn place(&mut self, job: &Job) -> Result<(), IoFailure> {
         let Change::Store(change) = &job.change else { return Ok(()) };
-        if job.sequence <= self.applied_at_start && !self.is_current(change) {
-            return Ok(());
-        }
         let name = layout::own_file(job.sequence);
         self.make_directories(job.sequence)?;
         let tree = &*self.shared.tree;
@@ -295,10 +297,16 @@ impl Applier {
         Ok(())
     }
 
-    /// True when the index lists what this record stored, and nothing newer.
-    fn is_current(&self, change: &StoreChange) -> bool {
-        let found = self.shared.listing.find(&change.entry.sop_instance);
-        matches!(found, Ok(Some(listed)) if listed.location == change.entry.location)
+    /// False for a record that was in the index at start and is of no use any more: something newer is
+    /// listed, or nothing.
+    fn has_a_place(&self, job: &Job) -> Result<bool, ListingError> {
+        match &job.change {
+            Change::Store(change) if job.sequence <= self.applied_at_start => {
+                let found = self.shared.listing.find(&change.entry.sop_instance)?;
+                Ok(found.is_some_and(|listed| listed.location == change.entry.location))
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Deletes what a record that was found at start has made useless, if the crash came before
@@ -425,18 +433,54 @@ fn has_content(tree: &dyn Tree, name: &str, content: &[u8]) -> io::Result<bool> 
     Ok(found[..length] == *content)
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+fn spawn(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> JoinHandle<()> {
+    let watched = Watched { shared: Arc::clone(shared), name };
+    let body = move || {
+        let _watched = watched;
+        body();
+    };
     thread::Builder::new().name(name.to_owned()).spawn(body).unwrap_or_else(|error| {
         // Without its threads an area can do nothing; at start this is told and ends the program.
         panic!("cannot start a thread: {error}")
     })
 }
 
+/// Sees to it that nobody waits for a thread that a fault of ours has ended: stores are refused, and
+/// the journal keeps everything for the next start.
+struct Watched {
+    shared: Arc<Shared>,
+    name: &'static str,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = format!("a fault of ours has ended the thread {}", self.name);
+            stand_still(&self.shared, &reason);
+        }
+    }
+}
+
+/// Refuses stores until the next start.
+fn stand_still(shared: &Shared, reason: &str) {
+    shared.options.logger.line(
+        Level::Error,
+        LOGGER,
+        format_args!("{reason}; nothing more is stored until the next start"),
+    );
+    shared.progress.set_broken(reason.into());
+    shared.journal.set_stalled(true);
+}
+
 /// Starts the thread that hands on what was found in the journal, as fast as it is applied. Until its
 /// end nothing else is stored.
 pub(super) fn start_recovery(shared: &Arc<Shared>, records: Records) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
-    spawn("dcmfast-recovery", move || {
+    spawn(&Arc::clone(&shared), "dcmfast-recovery", move || {
         let mut is_wanted = true;
         let mut take = |sequence, payload: &[u8]| {
             // What cannot be decoded was put aside before.
@@ -454,9 +498,7 @@ pub(super) fn start_recovery(shared: &Arc<Shared>, records: Records) -> JoinHand
             Err(failure) => {
                 // A moment ago it could be read. What was acknowledged is not given up: nothing is
                 // stored, and the next start begins anew.
-                shared.options.logger.line(Level::Error, LOGGER, format_args!("{failure}"));
-                shared.progress.set_stalled(Some(failure.to_string().into()));
-                shared.journal.set_stalled(true);
+                stand_still(&shared, &failure.to_string());
             }
         }
     })
@@ -467,7 +509,7 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> J
     let shared = Arc::clone(shared);
     let mut pause = 0_u32;
     let mut tidied = Instant::now();
-    spawn("dcmfast-checkpoint", move || {
+    spawn(&Arc::clone(&shared), "dcmfast-checkpoint", move || {
         while !shared.progress.is_stopping() {
             if let Some(place) = &place {
                 look_at_place(&shared, place);

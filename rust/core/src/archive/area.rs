@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::applier::{self, Applier};
+use super::files::read_digest;
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
 use super::progress::{Ahead, Progress};
@@ -17,6 +20,7 @@ use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
 use crate::dataset::rewrite::OutputEncoding;
 use crate::index::{EntryError, FileLocation};
+use crate::limits::COMPARE_BLOCK_BYTES;
 use crate::log::{Level, Logger};
 use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock};
 use crate::storage::backend::{NameSource, StoredFile, SystemNameSource, open_for_reading};
@@ -252,7 +256,11 @@ impl StorageArea {
         let journal = Journal::open(recovered, options.durability, deliver);
         let writes_anew = match tree.open(layout::UNSAVED, false) {
             Ok(_) => true,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            // That mark may have found no room itself: files beside records of a process that ended
+            // at once are written again, too.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                was_left_open && has_recovered
+            }
             Err(source) => {
                 let path = tree.path_of(layout::UNSAVED);
                 return Err(IoFailure { operation: Operation::Open, path, source }.into());
@@ -381,6 +389,11 @@ impl StorageArea {
         self.shared.progress.written_and_applied()
     }
 
+    /// The first number that this process may give to a file.
+    pub(super) fn first_given(&self) -> u64 {
+        self.numbers.1
+    }
+
     pub(super) fn tree(&self) -> &Arc<dyn Tree> {
         &self.shared.tree
     }
@@ -495,7 +508,38 @@ impl StorageArea {
                 .open_instance(&listed.location)
                 .and_then(|file| file.metadata().map(|metadata| metadata.len())),
         };
-        bytes.is_ok_and(|bytes| bytes == listed.file_bytes)
+        bytes.is_ok_and(|bytes| bytes == listed.file_bytes) && self.is_sound(listed)
+    }
+
+    /// True when the data set of a listed instance has the bytes that were stored: one that rotted is
+    /// replaced by the same object sent again.
+    fn is_sound(&self, listed: &ListedInstance) -> bool {
+        let Identity { data_set_bytes, digest, .. } = listed.identity;
+        let offset = listed.file_bytes.saturating_sub(data_set_bytes);
+        let found = match layout::below_area(&listed.location) {
+            Some(name) => self.digest_of(&name, offset),
+            None => {
+                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+                read_digest(&self.path_of(&listed.location), offset, &mut Vec::new())
+                    .map(|(digest, _)| digest)
+                    .map_err(|error| std::io::Error::other(error.to_string()))
+            }
+        };
+        found.is_ok_and(|found| found == digest)
+    }
+
+    fn digest_of(&self, name: &str, mut offset: u64) -> std::io::Result<u128> {
+        let file = self.shared.tree.open(name, false)?;
+        let mut block = vec![0; COMPARE_BLOCK_BYTES];
+        let mut digest = Xxh3::new();
+        loop {
+            let length = file.read_at(&mut block, offset)?;
+            digest.update(block.get(..length).unwrap_or_default());
+            if length == 0 {
+                return Ok(digest.digest128());
+            }
+            offset += length as u64;
+        }
     }
 
     /// Removes what an earlier process left in the spool and no record names.

@@ -112,6 +112,11 @@ impl Check {
         if let Err(error) = outcome {
             return self.failed(&error);
         }
+        if done.undecided > 0 {
+            // Without the mark of a whole comparison: the next start begins anew.
+            let why = "cannot be compared while nothing can be stored; the next start tries again";
+            return self.line(Level::Warn, format_args!("{name}: {} files {why}", done.undecided));
+        }
         self.open.area.set_checked();
         let (level, hint) = if done.findings > done.repaired {
             (Level::Warn, "; `dcmfast index verify` shows the rest")

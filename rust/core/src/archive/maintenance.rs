@@ -272,6 +272,14 @@ impl Hold {
         let area = StorageArea::with_parts(tree, known, tool_options(Arc::clone(logger)), None)
             .map_err(error)?;
         area.close().map_err(error)?;
+        // The old index knows nothing of what the journal had: should the tool end before its new one is in
+        // place, the next start compares index and files.
+        match self.tree.create(layout::OPEN, TreeAccess::Owner) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(io_error(Operation::Create, &self.tree.path_of(layout::OPEN))(cause));
+            }
+            _ => {}
+        }
         let replayed = listing.applied().map_err(|cause| error(AreaError::Index(cause)))?;
         let highest = layout::highest_own_number(&*self.tree)
             .map_err(io_error(Operation::Open, &self.tree.path_of(layout::OBJECTS)))?;

@@ -70,6 +70,8 @@ struct State {
     /// Somebody waits until all is done.
     is_hurried: bool,
     stalled: Option<Stalled>,
+    /// Why nothing is applied until the next start: a thread ended, or the journal cannot be read.
+    broken: Option<Stalled>,
     /// Why nothing may be stored here, whatever could be applied.
     misplaced: Option<Stalled>,
     /// No claim is given any more.
@@ -128,7 +130,7 @@ impl Progress {
     pub fn claim(&self, sop_instance: UidText) -> Result<Claim<'_>, Stalled> {
         let mut state = self.lock();
         loop {
-            if let Some(stalled) = state.misplaced.as_ref().or(state.stalled.as_ref()) {
+            if let Some(stalled) = state.misplaced.as_ref().or(state.standstill()) {
                 return Err(Arc::clone(stalled));
             }
             if state.is_closing {
@@ -278,6 +280,12 @@ impl Progress {
         self.done.notify_all();
     }
 
+    /// Says why nothing is applied any more.
+    pub fn set_broken(&self, reason: Stalled) {
+        self.lock().broken.get_or_insert(reason);
+        self.done.notify_all();
+    }
+
     /// Says why nothing may be stored here, or that it may; true when that is news.
     pub fn set_misplaced(&self, misplaced: Option<Stalled>) -> bool {
         let mut state = self.lock();
@@ -292,7 +300,7 @@ impl Progress {
 
     /// Why nothing is applied at present.
     pub fn stalled(&self) -> Option<Stalled> {
-        self.lock().stalled.clone()
+        self.lock().standstill().cloned()
     }
 
     /// Waits between two attempts, or until the end is asked for.
@@ -316,7 +324,7 @@ impl Progress {
             if state.applied >= target {
                 return Ok(());
             }
-            if let Some(stalled) = &state.stalled {
+            if let Some(stalled) = state.standstill() {
                 return Err(Arc::clone(stalled));
             }
             state = self.wait(state);
@@ -332,7 +340,7 @@ impl Progress {
             if state.open_records == 0 && !state.is_recovering {
                 break Ok(());
             }
-            if let Some(stalled) = &state.stalled {
+            if let Some(stalled) = state.standstill() {
                 break Err(Arc::clone(stalled));
             }
             state = self.wait(state);
@@ -382,6 +390,11 @@ impl Progress {
 }
 
 impl State {
+    /// Why nothing is applied at present.
+    fn standstill(&self) -> Option<&Stalled> {
+        self.broken.as_ref().or(self.stalled.as_ref())
+    }
+
     /// True when another record may come. What was found at start comes first.
     fn has_room(&self) -> bool {
         !self.is_recovering
@@ -471,6 +484,19 @@ mod tests {
         });
         assert_eq!(progress.settle(), Ok(()));
         assert_eq!(progress.applied_whole(), Some(count as u64));
+    }
+
+    /// What ends for good is not lifted by what goes on again.
+    #[test]
+    fn a_standstill_for_good() {
+        let progress = Progress::new(0);
+        progress.set_stalled(Some("a full disk".into()));
+        progress.set_broken("a lost journal".into());
+        progress.set_stalled(None);
+        assert_eq!(progress.stalled().as_deref(), Some("a lost journal"));
+        progress.push_jobs(core::iter::once(job(1, 1)));
+        assert!(progress.barrier().is_err());
+        assert!(progress.claim(UidText::new(b"1.2").unwrap()).is_err());
     }
 
     /// Whoever closes the area meanwhile does not wait for the rest.

@@ -197,6 +197,8 @@ pub struct Verified {
     pub findings: u64,
     /// Findings that were repaired.
     pub repaired: u64,
+    /// Files that could not be judged, because nothing could be applied meanwhile.
+    pub undecided: u64,
 }
 
 /// Compares the index of the area in `directory` with its files. Each finding is shown to `report`.
@@ -229,6 +231,7 @@ pub fn verify(
         known: Known::default(),
         missing: Vec::new(),
         without_file: 0,
+        old_rows: 0,
         doubtful: Vec::new(),
         repairs: Vec::new(),
         done: Verified::default(),
@@ -275,7 +278,9 @@ pub(super) fn verify_beside(
     options.threads = 0;
     let begin = || -> Result<_, ToolError> {
         let tree = DiskTree::open(directory).map_err(io_error(Operation::Open, directory))?;
-        Ok((tree, open.index.read()?.counters()?.applied))
+        // Files of numbers that were given before this process are none that wait in its journal.
+        let applied = open.index.read()?.counters()?.applied;
+        Ok((tree, applied.max(open.area.first_given().saturating_sub(1))))
     };
     let (tree, applied) = match begin() {
         Ok(begun) => begun,
@@ -292,6 +297,7 @@ pub(super) fn verify_beside(
         known: Known::default(),
         missing: Vec::new(),
         without_file: 0,
+        old_rows: 0,
         doubtful: Vec::new(),
         repairs: Vec::new(),
         done: Verified::default(),
@@ -385,8 +391,10 @@ struct Check<'c> {
     known: Known,
     /// Rows without a file that wait for the end of the first pass.
     missing: Vec<(Row, Problem)>,
-    /// How many rows have no file.
+    /// How many rows have no file, of those that were there when the tool began.
     without_file: u64,
+    /// How many there were.
+    old_rows: u64,
     doubtful: Vec<Candidate>,
     /// Changes of the index that wait for the next commit.
     repairs: Vec<IndexOp>,
@@ -431,6 +439,7 @@ impl Check<'_> {
                     self.done.instances += 1;
                     self.done.bytes += row.file_bytes;
                     self.known.add(&row.location);
+                    self.old_rows += u64::from(self.is_old(&row.location));
                     if let Some(problem) = problem {
                         self.found_wrong(row, problem)?;
                     }
@@ -448,6 +457,11 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// True for what was stored before the tool began.
+    fn is_old(&self, location: &FileLocation) -> bool {
+        !matches!(location, FileLocation::Own(number) if *number > self.applied)
+    }
+
     fn found_wrong(&mut self, row: Row, problem: Problem) -> Result<(), ToolError> {
         let reader = self.index.read()?;
         let uid = row.sop_instance;
@@ -462,11 +476,13 @@ impl Check<'_> {
         }
         let is_without_file = matches!(problem, Problem::Missing | Problem::NotRegular);
         let repairs = self.options.repairs && is_without_file;
-        self.without_file += u64::from(is_without_file);
+        self.without_file += u64::from(is_without_file && self.is_old(&row.location));
         if self.beside.is_some() && is_without_file && uid.is_some() {
             // A file elsewhere may be on what is not mounted at present.
             let is_ours = layout::below_area(&row.location).is_some();
-            if is_ours && self.missing.len() < DOUBTFUL_FILES_MAX {
+            // Nor is a link, or whatever stands in the file's place, for us to judge.
+            let is_missing = matches!(problem, Problem::Missing);
+            if is_ours && is_missing && self.missing.len() < DOUBTFUL_FILES_MAX {
                 self.missing.push((row, problem));
             } else {
                 self.tell(row.location, uid, problem, false);
@@ -485,7 +501,8 @@ impl Check<'_> {
     /// something is not mounted, and nothing is done.
     fn remove_missing(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
         let missing = core::mem::take(&mut self.missing);
-        let is_everything = self.without_file >= self.done.instances.max(MISSING_ALONE_MIN);
+        // What was stored since the start says nothing about the disk that the rest was on.
+        let is_everything = self.without_file > 0 && self.without_file >= self.old_rows;
         let mut rest = missing.into_iter().peekable();
         while rest.peek().is_some() {
             let some: Vec<_> = rest.by_ref().take(TOOL_BATCH_FILES).collect();
@@ -623,6 +640,7 @@ impl Check<'_> {
         while area.written_and_applied().1 < written {
             if began.elapsed() > Duration::from_millis(BACKGROUND_PATIENCE_MS) {
                 // Nothing can be applied at present; the next start looks again.
+                self.done.undecided += doubtful.len() as u64;
                 return Ok(());
             }
             tell(watch, step)?;
@@ -709,9 +727,6 @@ impl Check<'_> {
         Ok(())
     }
 }
-
-/// From this number on, rows that are all without a file mean that a disk is missing.
-const MISSING_ALONE_MIN: u64 = 16;
 
 /// Shows all rows of the index, page by page.
 fn produce_rows(index: &Index, wants_entries: bool, hand_over: &mut dyn FnMut(Work) -> bool) {

@@ -23,7 +23,7 @@ use core::ops::Bound;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -270,6 +270,8 @@ pub(crate) struct Environment {
 struct Opened {
     env: Env<WithoutTls>,
     tables: Tables,
+    /// Device and number of the data file.
+    file: (u64, u64),
 }
 
 /// A read transaction: one state of the index, unchanged whatever is written meanwhile.
@@ -479,6 +481,12 @@ impl Environment {
         Ok(true)
     }
 
+    /// False when another index has taken the place of this one, which nobody writes any more.
+    pub fn is_in_place(&self) -> bool {
+        let now = fs::metadata(self.path.join(DATA_FILE)).map(|data| (data.dev(), data.ino()));
+        self.share().as_ref().is_some_and(|opened| now.is_ok_and(|now| now == opened.file))
+    }
+
     /// Size of the map in bytes; 0 while nothing is open.
     pub fn map_bytes(&self) -> usize {
         self.share().as_ref().map_or(0, |opened| opened.env.info().map_size)
@@ -534,7 +542,10 @@ impl Opened {
         env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
         complete_file(&env, path)?;
         let tables = open_tables(&env, path, access)?;
-        Ok(Self { env, tables })
+        let file = fs::metadata(path.join(DATA_FILE)).map(|data| (data.dev(), data.ino()));
+        let file =
+            file.map_err(|source| IndexError::Io { doing: "open", path: path.to_owned(), source })?;
+        Ok(Self { env, tables, file })
     }
 }
 

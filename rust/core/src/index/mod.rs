@@ -127,6 +127,12 @@ impl Index {
         self.environment.check_pages(watch)
     }
 
+    /// False when a rebuilt or imported index has taken the place of this one, which nobody writes any
+    /// more: who reads on would see yesterday's for ever.
+    pub fn is_in_place(&self) -> bool {
+        self.environment.is_in_place()
+    }
+
     /// The directory of the index.
     pub fn path(&self) -> &Path {
         self.environment.path()
