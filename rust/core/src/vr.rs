@@ -1,7 +1,8 @@
 //! Value representations and the shape of their explicit headers.
 //!
 //! Source: PS3.5 §6.2 (the VRs) and §7.1.2 (two reserved bytes and a 4-byte length for some). A VR
-//! is kept as its two letters, so that an unknown one is carried, not lost. Called by `dataset`.
+//! is kept as its two letters, so that an unknown one is carried, not lost. Called by `dataset`; what
+//! padding is, by everybody who compares or stores values.
 
 use core::fmt;
 
@@ -143,9 +144,47 @@ impl fmt::Debug for Vr {
     }
 }
 
+/// Texts are padded with blanks, UIDs with NUL (PS3.5 §6.2). DCMTK trims these two from either, and
+/// nothing else: a TAB or a line end is part of the value.
+const fn is_padding(byte: u8) -> bool {
+    byte == b' ' || byte == 0
+}
+
+/// `value` without padding at its end.
+pub fn trimmed_end(value: &[u8]) -> &[u8] {
+    let end = value.iter().rposition(|byte| !is_padding(*byte)).map_or(0, |at| at + 1);
+    value.get(..end).unwrap_or_default()
+}
+
+/// `value` without padding at its beginning.
+pub fn trimmed_start(value: &[u8]) -> &[u8] {
+    let start = value.iter().position(|byte| !is_padding(*byte)).unwrap_or(value.len());
+    value.get(start..).unwrap_or_default()
+}
+
+/// `value` without padding at both ends: blanks around a UID do not count either (DCMTK 3.6.7, `-up`).
+/// What is stored, listed, counted and asked for is all trimmed by this, so that it meets.
+pub fn trimmed(value: &[u8]) -> &[u8] {
+    trimmed_end(trimmed_start(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn padding_is_blanks_and_nuls() {
+        for (value, left) in [
+            (&b"1.2\0"[..], &b"1.2"[..]),
+            (b" \x001.2 \0 ", b"1.2"),
+            (b"1.2\n", b"1.2\n"),
+            (b"\t1 \0 2\r ", b"\t1 \0 2\r"),
+            (b"\0 \0", b""),
+            (b"", b""),
+        ] {
+            assert_eq!(trimmed(value), left);
+        }
+    }
 
     /// The table says what the lists say, of any two bytes.
     #[test]

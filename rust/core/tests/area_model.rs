@@ -6,18 +6,29 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use area_kit::{CT, data_set_of, options, request, store_as};
 use dcmfast_core::archive::area::{AreaOptions, Quota, StorageArea};
+use dcmfast_core::archive::background::BackgroundCheck;
 use dcmfast_core::archive::indexed::{OpenArea, quota_dry_run};
-use dcmfast_core::archive::listing::{Listing, MemoryListing};
+use dcmfast_core::archive::listing::{
+    ListedInstance, Listing, ListingError, MemoryListing, StudyInstance,
+};
+use dcmfast_core::archive::quota::StudySummary;
 use dcmfast_core::dimse::status::Status;
+use dcmfast_core::index::attributes::Level;
+use dcmfast_core::index::{IndexOp, Outcome};
 use dcmfast_core::server::answers::store_status;
 use dcmfast_core::storage::backend::tree::memory::MemoryTree;
 use dcmfast_core::storage::durability::Durability;
-use dcmfast_core::storage::writer::{Dialect, Duplicate, DuplicatePolicy, StoreError, Stored};
+use dcmfast_core::storage::writer::{
+    Dialect, Duplicate, DuplicatePolicy, Evicted, StoreError, Stored,
+};
+use dcmfast_core::uid::UidText;
 use proptest::prelude::*;
 
 /// A directory that goes away with the test.
@@ -80,10 +91,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Model {
     instances: BTreeMap<String, (String, Vec<u8>)>,
     received: BTreeMap<String, u64>,
+    /// The same without what only an object told that was there before.
+    recorded: BTreeMap<String, u64>,
     clock: u64,
 }
 
 impl Model {
+    fn restart(&mut self) {
+        self.received = self.recorded.clone();
+    }
+
     fn store(
         &mut self,
         policy: DuplicatePolicy,
@@ -93,25 +110,29 @@ impl Model {
         data_set: Vec<u8>,
     ) -> Option<Duplicate> {
         let mut outcome = Duplicate::None;
+        self.clock += 1;
         if let Some((_, listed)) = self.instances.get(instance) {
-            if *listed == data_set {
-                return Some(Duplicate::Identical);
-            }
-            match policy {
-                DuplicatePolicy::Keep => return Some(Duplicate::Kept),
+            outcome = match policy {
+                _ if *listed == data_set => Duplicate::Identical,
+                DuplicatePolicy::Keep => Duplicate::Kept,
                 DuplicatePolicy::Reject => return None,
-                DuplicatePolicy::Replace => outcome = Duplicate::Replaced,
+                DuplicatePolicy::Replace => Duplicate::Replaced,
+            };
+            if outcome != Duplicate::Replaced {
+                self.received.insert(study.to_owned(), self.clock);
+                return Some(outcome);
             }
         }
-        self.clock += 1;
         while !self.received.contains_key(study) && self.received.len() as u64 >= studies_max {
             let oldest =
                 self.received.iter().min_by_key(|(_, at)| **at).map(|(uid, _)| uid.clone());
             let oldest = oldest.expect("one is there");
             self.received.remove(&oldest);
+            self.recorded.remove(&oldest);
             self.instances.retain(|_, (study, _)| *study != oldest);
         }
         self.received.insert(study.to_owned(), self.clock);
+        self.recorded.insert(study.to_owned(), self.clock);
         self.instances.insert(instance.to_owned(), (study.to_owned(), data_set));
         Some(outcome)
     }
@@ -164,6 +185,7 @@ proptest! {
                 Step::Close => {
                     area.close().expect("closes");
                     area = open(&disk, &listing, options.clone());
+                    model.restart();
                 }
                 Step::Crash => {
                     // The old process goes on in a copy of the disk that nobody looks at.
@@ -171,6 +193,7 @@ proptest! {
                     let after = disk.after_power_cut(&mut |bound| bound - 1);
                     crashed.push(core::mem::replace(&mut area, open(&after, &listing, options.clone())));
                     disk = after;
+                    model.restart();
                 }
             }
         }
@@ -262,6 +285,176 @@ fn a_study_too_large() {
     let gone: Vec<_> = stored.evicted.iter().map(|gone| gone.sop_instance).collect();
     assert_eq!(gone, [area_kit::uid("1.1.9.0"), area_kit::uid("1.1.9.1")]);
     assert_eq!(listed(&area), names(&[("1.1", 2..4), ("1.2", 0..2)]));
+}
+
+/// Stores, with a deadline: whoever waits for ever fails here, and not the whole run.
+fn put_in_time(area: &Arc<StorageArea>, study: &str, instance: &str, bytes: usize) -> Stored {
+    let (sender, receiver) = mpsc::channel();
+    let (area, study, instance) = (Arc::clone(area), study.to_owned(), instance.to_owned());
+    thread::spawn(move || {
+        let stored = put(&area, &study, &instance, bytes, 0);
+        // Nobody listens after the deadline.
+        let _ = sender.send(Box::new(stored));
+    });
+    let stored = receiver.recv_timeout(Duration::from_secs(60)).expect("it came to an end");
+    (*stored).expect("stored")
+}
+
+/// PS3.5 §6.2: blanks and NULs are padding, a TAB or a line end is none. Whatever is in a Study
+/// Instance UID, ledger, index and look-up mean the same by it.
+#[test]
+fn unusual_study_uids_are_counted_and_removed() {
+    let scratch = Scratch::new();
+    let area = OpenArea::open(&scratch.0, with_quota(2, 6000)).expect("opens");
+    let unusual =
+        ["1.2.3\n", "\t1.2.3", "1.2.3\r ", "\x0c1.2.3", "\x001.2.3", " 1.2.3", "1.2\\3", ""];
+    for (at, study) in unusual.into_iter().enumerate() {
+        let mut gone = 0;
+        for number in 0..6 {
+            let stored = put_in_time(&area.area, study, &format!("1.9.{at}.{number}"), 1500);
+            let of_study = |one: &&Evicted| {
+                one.sop_instance.as_bytes().starts_with(format!("1.9.{at}.").as_bytes())
+            };
+            gone += stored.evicted.iter().filter(of_study).count();
+            assert!(stored.evicted.iter().all(|gone| !gone.path.exists()));
+        }
+        // The last two spellings that are one study after padding follow each other.
+        assert!(gone >= 3, "{study:?}: {gone}");
+        area.area.barrier().expect("applied");
+        let reader = area.index.read().expect("readable");
+        assert!(reader.counters().expect("readable").studies <= 2, "{study:?}");
+        let uid = study.trim_matches([' ', '\0']).as_bytes();
+        assert_eq!(
+            reader.find_entities(Level::Study, uid).expect("readable").count(),
+            1,
+            "{study:?}"
+        );
+    }
+    area.area.close().expect("closes");
+}
+
+/// A row that goes past the ledger, as by the check after a crash: nobody waits for what is not there,
+/// and once it is told, nothing goes that need not.
+#[test]
+fn what_the_ledger_was_not_told() {
+    let scratch = Scratch::new();
+    let area = OpenArea::open(&scratch.0, with_quota(2, 6000)).expect("opens");
+    fill_study(&area, "1.1", 0..4);
+    area.area.barrier().expect("applied");
+    let remove = |number| IndexOp::Remove {
+        sop_instance: area_kit::uid(&format!("1.1.9.{number}")),
+        only_at: None,
+    };
+    area.index.commit(&(0..4).map(remove).collect::<Vec<_>>()).expect("removed");
+    let stored = put_in_time(&area.area, "1.1", "1.1.9.5", 4000);
+    assert_eq!(stored.evicted, []);
+    assert_eq!(listed(&area), names(&[("1.1", 5..6)]));
+    area.area.close().expect("closes");
+}
+
+#[test]
+fn the_check_after_a_crash_tells_the_ledger() {
+    let scratch = Scratch::new();
+    let area = OpenArea::open(&scratch.0, with_quota(2, 6000)).expect("opens");
+    fill_study(&area, "1.1", 0..3);
+    area.area.barrier().expect("applied");
+    let of = |number| put(&area.area, "1.1", &format!("1.1.9.{number}"), 1000, number);
+    for number in 0..2 {
+        let path = of(number).expect("identical").path.expect("a file");
+        fs::remove_file(path).expect("removed");
+    }
+    BackgroundCheck::start(&area, &scratch.0).wait();
+    assert_eq!(listed(&area), names(&[("1.1", 2..3)]));
+    assert_eq!(put_in_time(&area.area, "1.1", "1.1.9.5", 3000).evicted, []);
+    area.area.close().expect("closes");
+}
+
+/// An index that fails once, when that is asked for.
+#[derive(Default)]
+struct FailsOnce {
+    inner: MemoryListing,
+    fails: AtomicBool,
+}
+
+impl Listing for FailsOnce {
+    fn commit(&self, changes: &[IndexOp]) -> Result<Vec<Outcome>, ListingError> {
+        if self.fails.swap(false, Ordering::AcqRel) {
+            return Err(ListingError("a full disk".into()));
+        }
+        self.inner.commit(changes)
+    }
+
+    fn applied(&self) -> Result<u64, ListingError> {
+        self.inner.applied()
+    }
+
+    fn find(&self, sop_instance: &UidText) -> Result<Option<ListedInstance>, ListingError> {
+        self.inner.find(sop_instance)
+    }
+
+    fn studies(&self) -> Result<Vec<StudySummary>, ListingError> {
+        self.inner.studies()
+    }
+
+    fn study_instances(&self, study_instance: &[u8]) -> Result<Vec<StudyInstance>, ListingError> {
+        self.inner.study_instances(study_instance)
+    }
+}
+
+/// A removal that is written, and whose end nobody waited for, is counted all the same.
+#[test]
+fn a_removal_that_failed_half_way_is_not_done_twice() {
+    let listing = Arc::new(FailsOnce::default());
+    let tree = Arc::new(MemoryTree::new(true));
+    let area = StorageArea::with_parts(tree, Arc::clone(&listing) as _, with_quota(2, 6000), None);
+    let area = area.expect("opens");
+    for number in 0..3 {
+        put(&area, "1.1", &format!("1.1.{number}"), 1500, 0).expect("stored");
+    }
+    area.barrier().expect("applied");
+    listing.fails.store(true, Ordering::Release);
+    let error = put(&area, "1.1", "1.1.5", 1500, 0).expect_err("nothing can be applied");
+    assert!(matches!(error, StoreError::Stalled(_)), "{error}");
+    let begun = Instant::now();
+    let stored = loop {
+        match put(&area, "1.1", "1.1.5", 1500, 0) {
+            Ok(stored) => break stored,
+            Err(StoreError::Stalled(_)) if begun.elapsed() < Duration::from_secs(60) => {
+                thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(stored.evicted, [], "room was made before");
+    area.barrier().expect("applied");
+    assert_eq!(listing.inner.instances().len(), 3);
+    area.close().expect("closes");
+}
+
+/// DCMTK's dcmqrscp dates a study by the last object that it answered with success, also where that
+/// was there before.
+#[test]
+fn what_is_sent_again_keeps_its_study() {
+    for (policy, fill) in [(DuplicatePolicy::Replace, 0), (DuplicatePolicy::Keep, 9)] {
+        let scratch = Scratch::new();
+        let options = AreaOptions { duplicates: policy, ..with_quota(2, 100_000) };
+        let area = OpenArea::open(&scratch.0, options).expect("opens");
+        fill_study(&area, "1.1", 0..2);
+        fill_study(&area, "1.2", 0..2);
+        let again = put(&area.area, "1.1", "1.1.9.0", 1000, fill).expect("stored");
+        let is_again = [Duplicate::Identical, Duplicate::Kept].contains(&again.duplicate);
+        assert!(is_again, "{:?}", again.duplicate);
+        fill_study(&area, "1.3", 0..1);
+        assert_eq!(listed(&area), names(&[("1.1", 0..2), ("1.3", 0..1)]));
+        // Refused is not received.
+        area.area.close().expect("closes");
+        drop(area);
+        let options = AreaOptions { duplicates: DuplicatePolicy::Reject, ..with_quota(2, 100_000) };
+        let area = OpenArea::open(&scratch.0, options).expect("opens");
+        put(&area.area, "1.1", "1.1.9.0", 1000, 5).expect_err("refused");
+        fill_study(&area, "1.2", 0..1);
+        assert_eq!(listed(&area), names(&[("1.2", 0..1), ("1.3", 0..1)]));
+    }
 }
 
 #[test]

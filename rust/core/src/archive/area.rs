@@ -422,9 +422,12 @@ impl StorageArea {
         let sop_instance = change.entry.sop_instance;
         let _claim = shared.progress.claim(sop_instance).map_err(StoreError::Stalled)?;
         let mut listed = self.listed(&sop_instance)?;
-        if let Some(listed) = &listed {
-            if let Some(outcome) = self.settle_duplicate(&change, listed)? {
-                return Ok((listed.location.clone(), outcome, Vec::new()));
+        if let Some(found) = &listed {
+            if let Some(outcome) = self.settle_duplicate(&change, found)? {
+                if self.is_kept(&change, found)? {
+                    return Ok((found.location.clone(), outcome, Vec::new()));
+                }
+                listed = None;
             }
         }
         let mut room = None;
@@ -468,6 +471,26 @@ impl StorageArea {
                 Err(StoreError::DuplicateRejected { path: self.path_of(&listed.location) })
             }
         }
+    }
+
+    /// Takes note that the study of a listed instance was received to again. False when the instance
+    /// went meanwhile, to make room for another.
+    fn is_kept(&self, change: &StoreChange, found: &ListedInstance) -> Result<bool, StoreError> {
+        if self.shared.options.quota.is_none() {
+            return Ok(true);
+        }
+        let _room = self.ledger.touch(self, &found.study_instance, &change.entry)?;
+        Ok(self.listed(&change.entry.sop_instance)?.as_ref() == Some(found))
+    }
+
+    /// Takes note that somebody changed the index, and not by the journal.
+    pub(super) fn note_foreign_commit(&self) {
+        self.ledger.forget();
+    }
+
+    /// True when the area is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.progress.is_closing()
     }
 
     /// Writes a change other than a store.

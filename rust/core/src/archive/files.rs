@@ -24,9 +24,9 @@ use crate::limits::FILE_META_BYTES_MAX;
 use crate::storage::backend::StoredFile;
 use crate::storage::backend::survey::{FileFacts, open_regular};
 use crate::storage::reader::{InputFormat, explicit_element, inspect};
-use crate::storage::writer::significant;
 use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
+use crate::vr::trimmed;
 
 /// Why a file is no object for the index.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ struct Head {
 }
 
 fn uid(value: &[u8]) -> Option<UidText> {
-    UidText::new(significant(value)).filter(|uid| !uid.is_empty())
+    UidText::new(trimmed(value)).filter(|uid| !uid.is_empty())
 }
 
 fn head(block: &[u8]) -> Result<Head, Unlistable> {
@@ -134,7 +134,7 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         }
         let value = value.ok_or(Unlistable::FileMeta)?;
         match tag.element() {
-            0x0010 => syntax = Uid::new(significant(value)),
+            0x0010 => syntax = Uid::new(trimmed(value)),
             0x0016 => source_ae = AeTitle::new(value),
             _ => {}
         }

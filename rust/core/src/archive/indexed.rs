@@ -10,12 +10,11 @@ use super::area::{AreaError, AreaOptions, Quota, StorageArea};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError, StudyInstance};
 use super::quota::{self, DryRun, StudySummary};
-use crate::index::attributes::{Level, tags};
+use crate::index::attributes::{Level, unique_value};
 use crate::index::{Access, EntityRecord, Index, IndexError, IndexOp, IndexOptions, Outcome};
 use crate::storage::backend::survey::{facts_of, rename_directory};
 use crate::storage::backend::tree::{DiskTree, Tree};
 use crate::storage::durability::{IoFailure, Operation};
-use crate::storage::writer::significant;
 use crate::uid::UidText;
 
 /// An open storage area with its index.
@@ -81,7 +80,7 @@ pub fn quota_dry_run(index: &Arc<Index>, quota: Quota) -> Result<Vec<DryRun>, Li
 struct IndexListing(Arc<Index>);
 
 fn study_instance_of(study: &EntityRecord<'_>) -> Box<[u8]> {
-    significant(study.attributes().value(tags::STUDY_INSTANCE_UID)).into()
+    unique_value(Level::Study, study.attributes()).into()
 }
 
 impl From<IndexError> for ListingError {

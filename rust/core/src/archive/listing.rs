@@ -3,9 +3,8 @@
 use core::fmt;
 
 use super::quota::StudySummary;
-use crate::index::attributes::tags;
+use crate::index::attributes::{Level, unique_value};
 use crate::index::{FileLocation, IndexOp, InstanceEntry, Outcome};
-use crate::storage::writer::significant;
 use crate::uid::UidText;
 
 /// The index could not answer or take a change.
@@ -51,7 +50,7 @@ impl Identity {
 
 /// The Study Instance UID of an instance, without padding; empty where it has none.
 pub fn study_instance_of(entry: &InstanceEntry) -> &[u8] {
-    significant(entry.attributes.as_ref().value(tags::STUDY_INSTANCE_UID))
+    unique_value(Level::Study, entry.attributes.as_ref())
 }
 
 /// A listed instance.

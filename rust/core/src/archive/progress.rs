@@ -383,6 +383,11 @@ impl Progress {
         self.done.notify_all();
     }
 
+    /// True when no claim is given any more.
+    pub fn is_closing(&self) -> bool {
+        self.lock().is_closing
+    }
+
     /// True when the end is asked for.
     pub fn is_stopping(&self) -> bool {
         self.lock().is_stopping

@@ -7,13 +7,18 @@
 //! and all that goes is said (A8).
 //!
 //! What counts is what stands in the journal, not only what is in the index: the ledger here is read
-//! from the index once and kept up with every record. While something is removed, decisions wait;
-//! a study that somebody is storing into is never removed, but waited for.
+//! from the index once and kept up with every record. Whoever changes the index past it says so, and
+//! after an error nobody knows what is gone: the ledger is then read anew, as soon as no store is
+//! between its decision and its record. While something is removed, decisions wait; a study that
+//! somebody is storing into is never removed, but waited for. A study is received to by each object
+//! that is answered with success, also by one that was there before; what only such a one told is
+//! forgotten with the process.
 //!
 //! Called by `archive::area`.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::area::{LOGGER, Quota, StorageArea};
 use super::listing::{ListedInstance, Listing, ListingError, StudyInstance, study_instance_of};
@@ -34,7 +39,10 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct State {
+    /// False before the first use, and when something was done past the ledger.
     is_read: bool,
+    /// Stores that were decided but have not ended, of all studies.
+    in_flight: u64,
     studies: HashMap<Box<[u8]>, Study>,
     /// What stores in flight will take the place of, unless it is removed before: study and bytes.
     replaced: HashMap<UidText, (Box<[u8]>, u64)>,
@@ -84,6 +92,7 @@ impl Room<'_> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         let mut state = self.ledger.lock();
+        state.in_flight -= 1;
         let replaced = state.replaced.remove(&self.sop_instance);
         if let Some(study) = state.studies.get_mut(&self.study_instance) {
             study.in_flight -= 1;
@@ -106,6 +115,26 @@ impl Drop for Room<'_> {
 }
 
 impl State {
+    /// Notes a store that was decided.
+    fn take_up(&mut self, study_instance: &[u8], bytes: u64, received_at_us: u64) {
+        self.in_flight += 1;
+        let study = self.studies.entry(study_instance.into()).or_default();
+        study.in_flight += 1;
+        study.bytes_in_flight += bytes;
+        study.last_reception_us = study.last_reception_us.max(received_at_us);
+    }
+
+    /// Removes the oldest objects of a study until at least `bytes` are free, and says which.
+    fn remove(
+        &mut self,
+        area: &StorageArea,
+        study_instance: &[u8],
+        bytes: u64,
+    ) -> Result<Vec<Evicted>, StoreError> {
+        // What was written before an error comes to its end without us.
+        remove(area, study_instance, bytes).inspect_err(|_| self.is_read = false)
+    }
+
     fn take_off(&mut self, study_instance: &[u8], bytes: u64) {
         if let Some(study) = self.studies.get_mut(study_instance) {
             study.instances = study.instances.saturating_sub(1);
@@ -143,8 +172,73 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        self.ended.wait(state).unwrap_or_else(PoisonError::into_inner)
+    /// Waits for the end of a store that is in flight: whoever calls has seen one, or this has no end.
+    fn wait<'s>(
+        &self,
+        area: &StorageArea,
+        state: MutexGuard<'s, State>,
+    ) -> Result<MutexGuard<'s, State>, StoreError> {
+        let waited = self.ended.wait_timeout(state, LOOK_INTERVAL);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if area.is_closing() {
+            return Err(StoreError::Stalled("the storage area is closed".into()));
+        }
+        Ok(state)
+    }
+
+    /// Takes note that the index was changed past the ledger, or may have been.
+    pub fn forget(&self) {
+        self.lock().is_read = false;
+    }
+
+    /// The ledger as the index has it, if it was not read before. A store between its decision and its
+    /// record may be in the index already: it would count twice, and is waited for.
+    fn up_to_date<'s>(
+        &'s self,
+        area: &StorageArea,
+        mut state: MutexGuard<'s, State>,
+    ) -> Result<MutexGuard<'s, State>, StoreError> {
+        while !state.is_read {
+            if state.in_flight > 0 {
+                state = self.wait(area, state)?;
+                continue;
+            }
+            let mut studies = read(area)?;
+            for (study_instance, before) in &state.studies {
+                if let Some(study) = studies.get_mut(study_instance) {
+                    let times = (study.last_reception_us, before.last_reception_us);
+                    study.last_reception_us = times.0.max(times.1);
+                }
+            }
+            state.studies = studies;
+            state.replaced.clear();
+            state.is_read = true;
+        }
+        Ok(state)
+    }
+
+    /// Takes note that a study was received to although nothing of it changes. Until the end of what
+    /// comes back nothing of it is removed. `None` when nothing of it is there.
+    pub fn touch(
+        &self,
+        area: &StorageArea,
+        study_instance: &[u8],
+        entry: &InstanceEntry,
+    ) -> Result<Option<Room<'_>>, StoreError> {
+        let mut state = self.up_to_date(area, self.lock())?;
+        if !state.studies.contains_key(study_instance) {
+            return Ok(None);
+        }
+        state.take_up(study_instance, 0, entry.received_at_us);
+        drop(state);
+        Ok(Some(Room {
+            ledger: self,
+            study_instance: study_instance.into(),
+            sop_instance: entry.sop_instance,
+            bytes: 0,
+            is_stored: false,
+            evicted: Vec::new(),
+        }))
     }
 
     /// Makes room for an object that takes the place of `replaced`, by removing others if need be.
@@ -162,19 +256,16 @@ impl Ledger {
         }
         let mut evicted = Vec::new();
         let mut state = self.lock();
-        if !state.is_read {
-            state.studies = read(area)?;
-            state.is_read = true;
-        }
         loop {
+            state = self.up_to_date(area, state)?;
             let known = state.studies.get(study_instance).copied();
             if known.is_none() && state.studies.len() as u64 >= quota.studies_max.max(1) {
                 let Some(oldest) = state.oldest(study_instance) else {
                     // Each has somebody storing into it.
-                    state = self.wait(state);
+                    state = self.wait(area, state)?;
                     continue;
                 };
-                let gone = remove(area, &oldest, u64::MAX)?;
+                let gone = state.remove(area, &oldest, u64::MAX)?;
                 state.studies.remove(&oldest);
                 state.note_removed(&gone);
                 evicted.extend(gone);
@@ -189,10 +280,15 @@ impl Ledger {
             else {
                 break;
             };
-            let gone = remove(area, study_instance, excess)?;
+            let gone = state.remove(area, study_instance, excess)?;
             if gone.is_empty() {
-                // What is too much is on its way.
-                state = self.wait(state);
+                if study.in_flight > 0 {
+                    // What is too much is on its way.
+                    state = self.wait(area, state)?;
+                } else {
+                    // Nothing is listed and nothing on its way: whatever was noted is not there.
+                    state.studies.remove(study_instance);
+                }
                 continue;
             }
             for instance in &gone {
@@ -204,10 +300,7 @@ impl Ledger {
             state.note_removed(&gone);
             evicted.extend(gone);
         }
-        let study = state.studies.entry(study_instance.into()).or_default();
-        study.in_flight += 1;
-        study.bytes_in_flight += bytes;
-        study.last_reception_us = study.last_reception_us.max(entry.received_at_us);
+        state.take_up(study_instance, bytes, entry.received_at_us);
         let has_gone = |evicted: &[Evicted]| {
             evicted.iter().any(|gone| gone.sop_instance == entry.sop_instance)
         };
@@ -226,6 +319,9 @@ impl Ledger {
         })
     }
 }
+
+/// How often whoever waits looks whether the area is being closed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Reads the ledger from the index.
 fn read(area: &StorageArea) -> Result<HashMap<Box<[u8]>, Study>, StoreError> {

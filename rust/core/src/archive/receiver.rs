@@ -36,13 +36,13 @@ use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
 use crate::storage::re_encode::Way;
 use crate::storage::writer::{
-    Duplicate, InstanceRequest, StoreError, StoreMode, Stored, UidMismatch, significant,
-    significant_uid,
+    Duplicate, InstanceRequest, StoreError, StoreMode, Stored, UidMismatch, significant_uid,
 };
 use crate::tag::{self, Tag};
 use crate::uid::{
     IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
 };
+use crate::vr::trimmed;
 
 /// Values that the scanner keeps for the checks.
 static WANTED: [Tag; 2] = [tag::SOP_CLASS_UID, tag::SOP_INSTANCE_UID];
@@ -254,8 +254,8 @@ impl Receiver {
         }
         FileMeta {
             // The data set's own are the same, or the object is refused.
-            sop_class: significant(self.request.sop_class.as_bytes()),
-            sop_instance: significant(self.request.sop_instance.as_bytes()),
+            sop_class: trimmed(self.request.sop_class.as_bytes()),
+            sop_instance: trimmed(self.request.sop_instance.as_bytes()),
             transfer_syntax: self.request.transfer_syntax.as_bytes(),
             version_name: if is_bit_preserving {
                 IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING
@@ -301,7 +301,7 @@ impl Receiver {
         let class = significant_uid(class, tag::SOP_CLASS_UID)?;
         let instance = significant_uid(instance, tag::SOP_INSTANCE_UID)?;
         let differs = |command: UidText, data_set: Option<UidText>| {
-            let command_text = significant(command.as_bytes());
+            let command_text = trimmed(command.as_bytes());
             let is_same = data_set.as_ref().is_some_and(|uid| uid.as_bytes() == command_text);
             (!is_same).then(|| Box::new(UidMismatch { command, data_set }))
         };
@@ -315,7 +315,7 @@ impl Receiver {
         if self.request.sop_instance.as_bytes().contains(&b'\\') {
             return Err(StoreError::SeveralUids(self.request.sop_instance));
         }
-        if !is_storage_class(significant(self.request.sop_class.as_bytes())) {
+        if !is_storage_class(trimmed(self.request.sop_class.as_bytes())) {
             let uid = self.request.sop_class;
             return Err(match self.area.options().mode {
                 // DCMTK 3.6.7: it finds out when it reads the file back, and has another status.
@@ -421,9 +421,9 @@ impl Receiver {
         let attributes = self.scanner.as_mut().map(Scanner::take_attributes).unwrap_or_default();
         InstanceEntry {
             attributes,
-            sop_class: UidText::new(significant(self.request.sop_class.as_bytes()))
+            sop_class: UidText::new(trimmed(self.request.sop_class.as_bytes()))
                 .unwrap_or(self.request.sop_class),
-            sop_instance: UidText::new(significant(self.request.sop_instance.as_bytes()))
+            sop_instance: UidText::new(trimmed(self.request.sop_instance.as_bytes()))
                 .unwrap_or(self.request.sop_instance),
             transfer_syntax: self.request.transfer_syntax.text(),
             // Known when the journal has numbered it.

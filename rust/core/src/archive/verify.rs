@@ -517,7 +517,7 @@ impl Check<'_> {
                     row.sop_instance.map(|sop_instance| IndexOp::Remove { sop_instance, only_at })
                 })
                 .collect();
-            self.index.commit(&ops)?;
+            self.commit_all(&ops)?;
             for (row, problem) in some {
                 self.tell(row.location, row.sop_instance, problem, !is_everything);
             }
@@ -720,10 +720,21 @@ impl Check<'_> {
     }
 
     fn commit(&mut self) -> Result<(), ToolError> {
-        if !self.repairs.is_empty() {
-            self.index.commit(&self.repairs)?;
-            self.repairs.clear();
+        self.commit_all(&self.repairs)?;
+        self.repairs.clear();
+        Ok(())
+    }
+
+    fn commit_all(&self, ops: &[IndexOp]) -> Result<(), ToolError> {
+        if ops.is_empty() {
+            return Ok(());
         }
+        let outcome = self.index.commit(ops);
+        if let Some(area) = self.beside {
+            // Its quota counts what was listed.
+            area.note_foreign_commit();
+        }
+        outcome?;
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ use std::fmt;
 
 use encoding_rs::Encoding;
 
+use crate::vr::trimmed;
+
 /// Where the first character set is in force again (PS3.5 §6.1.2.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delimiters {
@@ -347,14 +349,6 @@ impl CharacterSet {
         }
         Ok(out)
     }
-}
-
-/// `value` without blanks and NULs at its ends.
-fn trimmed(value: &[u8]) -> &[u8] {
-    let is_padding = |byte: &u8| *byte == b' ' || *byte == 0;
-    let start = value.iter().position(|byte| !is_padding(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !is_padding(byte)).map_or(start, |at| at + 1);
-    value.get(start..end).unwrap_or_default()
 }
 
 /// Which of the two halves of the code table an escape sequence fills.

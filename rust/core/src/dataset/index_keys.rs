@@ -21,7 +21,7 @@ use crate::limits::{
     INDEXED_SEQUENCE_DEPTH_MAX,
 };
 use crate::tag::{self, Tag};
-use crate::vr::Vr;
+use crate::vr::{Vr, trimmed_end};
 
 /// One attribute whose value is collected.
 #[derive(Clone, Copy, Debug)]
@@ -143,9 +143,7 @@ impl IndexKeys {
                 self.bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
             }
         } else {
-            let is_padding = |byte: &u8| *byte == b' ' || *byte == 0;
-            let length =
-                self.bytes.iter().rposition(|byte| !is_padding(byte)).map_or(0, |at| at + 1);
+            let length = trimmed_end(&self.bytes).len();
             self.bytes.truncate(length);
         }
         Self::set(&mut self.attributes, wanted.tag, &self.bytes);

@@ -7,7 +7,6 @@
 
 use super::attributes::tags;
 use super::env::IndexError;
-use super::matching::trimmed;
 use super::query::{QUERY_RETRIEVE_LEVEL, Query, RETRIEVE_AE_TITLE, Source, level_text};
 use super::reader::Reader;
 use super::search::Match;
@@ -15,7 +14,7 @@ use super::sequence_text::Conversion;
 use crate::ae_title::AeTitle;
 use crate::dataset::character_set::{CharacterSet, Illegal, is_affected};
 use crate::dataset::identifier::{Encoding, Writer};
-use crate::vr::Vr;
+use crate::vr::{Vr, trimmed};
 
 /// In which character set answers go out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@
 //! A value longer than its bound is cut there, a sequence that is longer is left out: it is then
 //! found by nothing but universal matching, and the file still has it.
 
+use crate::dataset::attributes::AttributesRef;
 use crate::dataset::index_keys::WantedValue;
 use crate::limits::INDEXED_VALUE_BYTES_MAX;
-use crate::tag::Tag;
-use crate::vr::Vr;
+use crate::tag::{SOP_INSTANCE_UID, Tag};
+use crate::vr::{Vr, trimmed};
 
 /// What an attribute belongs to, from the top of the hierarchy down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +139,26 @@ pub mod tags {
 pub fn find(tag: Tag) -> Option<&'static Attribute> {
     let at = ATTRIBUTES.binary_search_by_key(&tag, |attribute| attribute.tag).ok()?;
     ATTRIBUTES.get(at)
+}
+
+/// The unique key of a level.
+pub const fn unique_key(level: Level) -> Tag {
+    match level {
+        Level::Patient => tags::PATIENT_ID,
+        Level::Study => tags::STUDY_INSTANCE_UID,
+        Level::Series => tags::SERIES_INSTANCE_UID,
+        Level::Image => SOP_INSTANCE_UID,
+    }
+}
+
+/// What an instance with these attributes is listed by at `level`: the unique key as it is kept,
+/// without padding. Whoever looks for its patient, study or series, or counts what they take, must
+/// ask here, or finds another one.
+pub fn unique_value(level: Level, attributes: AttributesRef<'_>) -> &[u8] {
+    let tag = unique_key(level);
+    let value = attributes.value(tag);
+    let bytes_max = find(tag).map_or(0, |row| usize::from(row.bytes_max));
+    trimmed(value.get(..bytes_max).unwrap_or(value))
 }
 
 /// The indexed or computed attribute named `keyword`.

@@ -10,10 +10,15 @@
 use std::borrow::Cow;
 
 use super::attributes::SecondaryKey;
+use super::matching::until_nul;
 use crate::dataset::character_set::{CharacterSet, Delimiters};
+use crate::vr::{trimmed, trimmed_start};
 
 /// Values of a multi-valued attribute, or groups of a name, that get a key of their own.
 const PARTS_MAX: usize = 16;
+
+/// What stands for NUL.
+const FOLDED_NUL: u8 = 1;
 
 /// Gives each folded form of a stored value to `take`; a form may come twice.
 ///
@@ -24,6 +29,16 @@ pub fn fold_stored(
     character_set: &[u8],
     mut take: impl FnMut(&[u8]),
 ) {
+    let value = trimmed(value);
+    fold_each(kind, value, character_set, &mut take);
+    let whole = until_nul(value);
+    if whole.len() < value.len() {
+        // DCMTK's strings end there.
+        fold_each(kind, whole, character_set, &mut take);
+    }
+}
+
+fn fold_each(kind: SecondaryKey, value: &[u8], character_set: &[u8], take: &mut impl FnMut(&[u8])) {
     match kind {
         SecondaryKey::None | SecondaryKey::Uid => {}
         SecondaryKey::Text => {
@@ -32,7 +47,7 @@ pub fn fold_stored(
             if whole.contains(&b'\\') {
                 // PS3.4 §C.2.2.2.1.4 matches any of several values; DCMTK takes them as one text.
                 for part in whole.split(|byte| *byte == b'\\').take(PARTS_MAX) {
-                    take(part.trim_ascii());
+                    take(trimmed_folded(part));
                 }
             }
         }
@@ -59,24 +74,31 @@ pub fn fold_stored(
     }
 }
 
+/// `text` without what padding has become.
+fn trimmed_folded(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | FOLDED_NUL, rest @ ..] | [rest @ .., b' ' | FOLDED_NUL] = text {
+        text = rest;
+    }
+    text
+}
+
 fn each_value(value: &[u8], take: impl FnMut(&[u8])) {
     value.split(|byte| *byte == b'\\').take(PARTS_MAX).for_each(take);
 }
 
-/// Text in lower case, in UTF-8, without blanks at its ends.
+/// Text in lower case, in UTF-8, without padding at its ends.
 pub fn fold_text(value: &[u8], character_set: &[u8]) -> Vec<u8> {
-    fold_with(value, character_set, Delimiters::Values)
+    fold_with(trimmed(value), character_set, Delimiters::Values)
 }
 
 fn fold_with(value: &[u8], character_set: &[u8], delimiters: Delimiters) -> Vec<u8> {
-    let value = value.trim_ascii();
     if value.is_ascii() && !value.contains(&0x1B) {
         return value.iter().map(|byte| lower_ascii(*byte)).collect();
     }
     let mut folded = String::with_capacity(value.len() + value.len() / 2);
     for character in decode(value, character_set, delimiters).chars() {
         match character {
-            '\0' => folded.push('\u{1}'),
+            '\0' => folded.push(char::from(FOLDED_NUL)),
             // The one letter whose lower case depends on what follows, which a prefix hides.
             'ς' => folded.push('σ'),
             _ => folded.extend(character.to_lowercase()),
@@ -90,31 +112,25 @@ fn fold_with(value: &[u8], character_set: &[u8], delimiters: Delimiters) -> Vec<
 pub fn fold_beginning(kind: SecondaryKey, value: &[u8], character_set: &[u8]) -> Vec<u8> {
     let is_name = kind == SecondaryKey::Name;
     let delimiters = if is_name { Delimiters::Components } else { Delimiters::Values };
-    let mut folded = fold_with(value, character_set, delimiters);
-    if !folded.is_empty() {
-        let blanks = value.len() - value.trim_ascii_end().len();
-        folded.extend(core::iter::repeat_n(b' ', blanks));
-    }
-    folded
+    fold_with(trimmed_start(value), character_set, delimiters)
 }
 
 /// A person name as text, without the separators at its end that stand for nothing.
 pub fn fold_name(value: &[u8], character_set: &[u8]) -> Vec<u8> {
-    let mut folded = fold_with(value, character_set, Delimiters::Components);
-    let length = trim_name(&folded).len();
-    folded.truncate(length);
-    folded
+    let folded = fold_with(trimmed(value), character_set, Delimiters::Components);
+    trim_name(&folded).to_vec()
 }
 
-fn trim_name(mut name: &[u8]) -> &[u8] {
-    while let [rest @ .., b'^' | b'=' | b' '] = name {
+fn trim_name(name: &[u8]) -> &[u8] {
+    let mut name = trimmed_folded(name);
+    while let [rest @ .., b'^' | b'=' | b' ' | FOLDED_NUL] = name {
         name = rest;
     }
     name
 }
 
 fn lower_ascii(byte: u8) -> u8 {
-    if byte == 0 { 1 } else { byte.to_ascii_lowercase() }
+    if byte == 0 { FOLDED_NUL } else { byte.to_ascii_lowercase() }
 }
 
 /// `value` in Unicode. What its character set does not explain is taken as UTF-8, else as Latin-1,
@@ -131,7 +147,7 @@ fn decode<'a>(value: &'a [u8], character_set: &[u8], delimiters: Delimiters) -> 
 
 /// A date as YYYYMMDD; the old form with dots counts as well (PS3.5 §6.2, DA).
 pub fn fold_date(value: &[u8]) -> Option<[u8; 8]> {
-    let value = value.trim_ascii();
+    let value = trimmed(value);
     let digits: [u8; 8] = match value {
         [year @ .., b'.', _, _, b'.', _, _] if year.len() == 4 => {
             let mut digits = [0; 8];
@@ -148,7 +164,7 @@ pub fn fold_date(value: &[u8]) -> Option<[u8; 8]> {
 /// A time as HHMMSSFFFFFF, what is not given as zeros; the old form with colons counts as well
 /// (PS3.5 §6.2, TM).
 pub fn fold_time(value: &[u8]) -> Option<[u8; 12]> {
-    let value = value.trim_ascii();
+    let value = trimmed(value);
     let (whole, fraction) = match value.iter().position(|byte| *byte == b'.') {
         Some(at) => (&value[..at], &value[at + 1..]),
         None => (value, &[][..]),
@@ -222,6 +238,21 @@ mod tests {
         }
         for hostile in [&b""[..], b"1", b"123", b"12345678", b"1x", b"12.x", b".5"] {
             assert!(forms(SecondaryKey::Time, hostile).is_empty(), "{}", hostile.escape_ascii());
+        }
+    }
+
+    /// PS3.5 §6.2: blanks and NULs are padding and nothing else is; DCMTK's strings end at a NUL.
+    #[test]
+    fn padding() {
+        assert_eq!(forms(SecondaryKey::Text, b"\0 AB \0"), ["ab"]);
+        assert_eq!(forms(SecondaryKey::Text, b"\tAB\n"), ["\tab\n"]);
+        assert_eq!(forms(SecondaryKey::Text, b"AB\0CD"), ["ab\u{1}cd", "ab"]);
+        assert_eq!(forms(SecondaryKey::Text, b"A\0\\ B"), ["a\u{1}\\ b", "a", "b", "a"]);
+        assert_eq!(forms(SecondaryKey::Name, b"A^B= C^D"), ["a^b= c^d", "a^b", "c^d"]);
+        assert_eq!(forms(SecondaryKey::Date, b"20240229\0x"), ["20240229"]);
+        for (beginning, folded) in [(&b" Ab\n"[..], &b"ab\n"[..]), (b"ab ", b"ab "), (b" \0", b"")]
+        {
+            assert_eq!(fold_beginning(SecondaryKey::Text, beginning, b""), folded);
         }
     }
 

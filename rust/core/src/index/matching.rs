@@ -17,20 +17,12 @@ use memchr::memmem;
 
 use crate::dataset::character_set::{CharacterSet, Delimiters, is_affected};
 use crate::dataset::identifier::{Element, Encoding, Item};
-use crate::vr::Vr;
+use crate::vr::{Vr, trimmed};
 
 /// Microseconds of a day.
 const DAY_US: u64 = 86_400_000_000;
 /// From how many values a list of UIDs is looked up by hash.
 const HASHED_LIST_VALUES_MIN: usize = 8;
-
-/// `value` without blanks and NULs at both ends.
-pub fn trimmed(value: &[u8]) -> &[u8] {
-    let is_padding = |byte: &u8| *byte == b' ' || *byte == 0;
-    let start = value.iter().position(|byte| !is_padding(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !is_padding(byte)).map_or(start, |at| at + 1);
-    value.get(start..end).unwrap_or_default()
-}
 
 // ---- Wildcards --------------------------------------------------------------------------------
 
@@ -365,7 +357,7 @@ impl<'k> DcmtkKey<'k> {
 }
 
 /// DCMTK's strings end at a NUL.
-fn until_nul(value: &[u8]) -> &[u8] {
+pub(super) fn until_nul(value: &[u8]) -> &[u8] {
     memchr::memchr(0, value).and_then(|at| value.get(..at)).unwrap_or(value)
 }
 

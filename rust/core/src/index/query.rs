@@ -7,13 +7,15 @@
 
 use std::fmt;
 
-use super::attributes::{self, Attribute, Computed, KeyClass, Level, find as find_attribute, tags};
-use super::matching::{CombinedRange, DcmtkKey, StandardKey, has_wildcard, trimmed};
+use super::attributes::{
+    self, Attribute, Computed, KeyClass, Level, find as find_attribute, tags, unique_key,
+};
+use super::matching::{CombinedRange, DcmtkKey, StandardKey, has_wildcard, until_nul};
 use crate::dataset::attributes::AttributesRef;
 use crate::dataset::character_set::CharacterSet;
 use crate::dataset::identifier::{Encoding, IdentifierError, Item};
 use crate::tag::Tag;
-use crate::vr::Vr;
+use crate::vr::{Vr, trimmed};
 
 /// Query/Retrieve Level.
 pub const QUERY_RETRIEVE_LEVEL: Tag = Tag::new(0x0008, 0x0052);
@@ -163,16 +165,6 @@ pub const fn level_text(level: Level) -> &'static str {
 
 /// All levels, from the top.
 pub(super) const LEVELS: [Level; 4] = [Level::Patient, Level::Study, Level::Series, Level::Image];
-
-/// The unique key of a level.
-pub(super) const fn unique_key(level: Level) -> Tag {
-    match level {
-        Level::Patient => tags::PATIENT_ID,
-        Level::Study => tags::STUDY_INSTANCE_UID,
-        Level::Series => tags::SERIES_INSTANCE_UID,
-        Level::Image => crate::tag::SOP_INSTANCE_UID,
-    }
-}
 
 /// One key that is matched; universal ones are not kept.
 #[derive(Clone, Debug)]
@@ -361,7 +353,7 @@ impl<'k> Query<'k> {
                     self.keys.push(Key {
                         subject: Subject::Attribute(attribute),
                         vr,
-                        raw: trimmed(element.value),
+                        raw: trimmed(until_nul(element.value)),
                         rule: KeyRule::Dcmtk(rule),
                     });
                 }

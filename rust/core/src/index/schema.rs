@@ -13,7 +13,8 @@ use super::env::Table;
 use crate::limits::SECONDARY_KEY_VALUE_BYTES_MAX;
 use crate::tag::Tag;
 
-/// Version of the whole format; a change of any key or value raises it. 1 had shorter values.
+/// Version of the whole format; a change of any key or value raises it. 1 had shorter values, and
+/// took other bytes for padding.
 pub const FORMAT_VERSION: u32 = 2;
 
 /// `meta`: the magic word and the version of the format.

@@ -11,12 +11,10 @@
 //! each instance. Retrieval selects the instances that match, and not all of a study of which some
 //! do. Called by `server::{find, retrieve}`.
 
-use super::attributes::{Attribute, Computed, Level, SecondaryKey, tags};
+use super::attributes::{Attribute, Computed, Level, SecondaryKey, tags, unique_key};
 use super::env::IndexError;
-use super::matching::{Range, has_wildcard, trimmed};
-use super::query::{
-    Key, KeyRule, LEVELS, Query, RuleSet, Source, Subject, computed_level, unique_key,
-};
+use super::matching::{Range, has_wildcard};
+use super::query::{Key, KeyRule, LEVELS, Query, RuleSet, Source, Subject, computed_level};
 use super::reader::{KeyRange, Reader};
 use super::record::{AttributeSet, EntityRecord, InstanceRecord, SetNumbers};
 use super::schema::{EntityId, InstanceKey};
@@ -24,6 +22,7 @@ use crate::dataset::attributes::AttributesRef;
 use crate::dataset::character_set::{CharacterSet, Delimiters, is_affected};
 use crate::limits::{QUERY_CANDIDATES_MAX, QUERY_ROWS_PER_PAGE};
 use crate::tag::Tag;
+use crate::vr::trimmed;
 
 /// Accession Number.
 const ACCESSION_NUMBER: Tag = Tag::new(0x0008, 0x0050);

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use super::attributes::{ATTRIBUTES, Level, SecondaryKey, tags};
+use super::attributes::{ATTRIBUTES, Level, SecondaryKey, tags, unique_value};
 use super::entry::{FileLocation, InstanceEntry};
 use super::env::{IndexError, Table, WriteTransaction};
 use super::fold::fold_stored;
@@ -180,15 +180,14 @@ impl Parts {
                 Level::Series => push(series, tag, value),
                 Level::Image => push(image, tag, value),
             }
-            match tag {
-                tags::PATIENT_ID => patient_id.extend_from_slice(value.trim_ascii()),
-                tags::STUDY_INSTANCE_UID => study_uid.extend_from_slice(value.trim_ascii()),
-                tags::SERIES_INSTANCE_UID => series_uid.extend_from_slice(value.trim_ascii()),
-                _ => {}
-            }
         }
         for (uid_tag, uid) in uids {
             push(image, uid_tag, uid.as_bytes());
+        }
+        for (level, unique) in
+            [(Level::Patient, patient_id), (Level::Study, study_uid), (Level::Series, series_uid)]
+        {
+            unique.extend_from_slice(unique_value(level, entry.attributes.as_ref()));
         }
     }
 
@@ -454,12 +453,7 @@ impl<'b, 'e> Batch<'b, 'e> {
     fn delete_entity(&mut self, level: Level, id: EntityId) -> Result<(), IndexError> {
         let Some(Some(held)) = self.entities[slot(level)].insert(id, None) else { return Ok(()) };
         let Held { entity, aged_us } = held;
-        let unique = match level {
-            Level::Patient => tags::PATIENT_ID,
-            Level::Study => tags::STUDY_INSTANCE_UID,
-            Level::Series | Level::Image => tags::SERIES_INSTANCE_UID,
-        };
-        let value = AttributesRef::trusted(&entity.attributes).value(unique).trim_ascii();
+        let value = unique_value(level, AttributesRef::trusted(&entity.attributes));
         identity(&mut self.key, level, value, entity.parent);
         self.txn.delete(Table::Identities, &self.key)?;
         self.txn.delete(table_of(level), &id.to_be_bytes())?;

@@ -56,6 +56,7 @@ use crate::tag::{self, Tag};
 use crate::uid::{
     IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
 };
+use crate::vr::trimmed;
 
 mod encoding;
 
@@ -726,13 +727,13 @@ impl InstanceWriter {
         };
         let class = significant_uid(class, tag::SOP_CLASS_UID)?;
         let instance = significant_uid(instance, tag::SOP_INSTANCE_UID)?;
-        let command = significant(self.request.sop_class.as_bytes());
+        let command = trimmed(self.request.sop_class.as_bytes());
         if class.as_ref().is_none_or(|class| class.as_bytes() != command) {
             let command = self.request.sop_class;
             let uids = UidMismatch { command, data_set: class };
             return Err(StoreError::SopClassMismatch(Box::new(uids)));
         }
-        let command = significant(self.request.sop_instance.as_bytes());
+        let command = trimmed(self.request.sop_instance.as_bytes());
         if instance.as_ref().is_none_or(|instance| instance.as_bytes() != command) {
             let command = self.request.sop_instance;
             let uids = UidMismatch { command, data_set: instance };
@@ -750,7 +751,7 @@ impl InstanceWriter {
         }
         let from_data_set = |tag| {
             let value = self.scanner.as_ref()?.value(tag)?;
-            UidText::new(significant(value)).filter(|uid| !uid.is_empty())
+            UidText::new(trimmed(value)).filter(|uid| !uid.is_empty())
         };
         let sop_class = from_data_set(tag::SOP_CLASS_UID).unwrap_or(self.request.sop_class);
         let sop_instance =
@@ -876,7 +877,7 @@ impl InstanceWriter {
         let value = |tag| scanner.value(tag).unwrap_or_default();
         // Of several values the first counts, as with DCMTK.
         let study = value(tag::STUDY_INSTANCE_UID).split(|byte| *byte == b'\\').next();
-        let study = UidText::new(significant(study.unwrap_or_default()))
+        let study = UidText::new(trimmed(study.unwrap_or_default()))
             .filter(|study| !study.is_empty())
             .ok_or(StoreError::MissingStudyUid)?;
         let parts = StudyParts {
@@ -1004,17 +1005,9 @@ impl Drop for InstanceWriter {
     }
 }
 
-/// `value` without padding at both ends: blanks around a UID do not count (DCMTK 3.6.7, `-up`).
-pub(crate) fn significant(value: &[u8]) -> &[u8] {
-    let is_padding = |byte: &u8| *byte == 0 || *byte == b' ';
-    let start = value.iter().position(|byte| !is_padding(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !is_padding(byte)).map_or(start, |at| at + 1);
-    &value[start..end]
-}
-
 /// The UID in `value`, `None` inside when it is too long; an empty one is an error.
 pub(crate) fn significant_uid(value: &[u8], tag: Tag) -> Result<Option<UidText>, StoreError> {
-    let value = significant(value);
+    let value = trimmed(value);
     if value.is_empty() { Err(StoreError::MissingUid(tag)) } else { Ok(UidText::new(value)) }
 }
 
