@@ -631,32 +631,48 @@ impl MoveTurns {
         self: Arc<Self>,
         mut is_given_up: impl FnMut() -> Result<bool, E>,
     ) -> Result<Option<MoveTurn>, E> {
-        let mut turns = self.lock();
-        let ticket = turns.next;
-        turns.next += 1;
-        turns.waiting.push_back(ticket);
+        let ticket = Ticket::draw(&self);
         loop {
-            if turns.running < MOVE_ASSOCIATIONS_MAX && turns.waiting.front() == Some(&ticket) {
-                turns.waiting.pop_front();
+            let mut turns = self.lock();
+            let is_next = turns.waiting.front() == Some(&ticket.number);
+            if turns.running < MOVE_ASSOCIATIONS_MAX && is_next {
                 turns.running += 1;
                 drop(turns);
-                // The next in line may have a place, too.
-                self.freed.notify_all();
                 return Ok(Some(MoveTurn(self)));
             }
-            let (waited, _) =
-                self.freed.wait_timeout(turns, SLICE).unwrap_or_else(PoisonError::into_inner);
-            drop(waited);
+            let waited = self.freed.wait_timeout(turns, SLICE);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
             // Asked without the lock: it reads from a socket.
-            let given_up = is_given_up();
-            turns = self.lock();
-            if !matches!(given_up, Ok(false)) {
-                turns.waiting.retain(|&waiting| waiting != ticket);
-                drop(turns);
-                self.freed.notify_all();
-                return given_up.map(|_| None);
+            if is_given_up()? {
+                return Ok(None);
             }
         }
+    }
+}
+
+/// A place in the line. It is given up on every way out, also when who waits panics: the line would
+/// stand still behind it.
+struct Ticket {
+    turns: Arc<MoveTurns>,
+    number: u64,
+}
+
+impl Ticket {
+    fn draw(turns: &Arc<MoveTurns>) -> Self {
+        let mut state = turns.lock();
+        let number = state.next;
+        state.next += 1;
+        state.waiting.push_back(number);
+        drop(state);
+        Self { turns: Arc::clone(turns), number }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.turns.lock().waiting.retain(|&waiting| waiting != self.number);
+        // The next in line may have a place.
+        self.turns.freed.notify_all();
     }
 }
 
@@ -688,5 +704,20 @@ mod tests {
         });
         assert!(take(true).is_some());
         assert_eq!(turns.lock().waiting.len(), 0);
+    }
+
+    /// Whoever fails or panics while it waits does not stand in the way of those behind.
+    #[test]
+    fn no_place_in_line_is_left_behind() {
+        let turns = Arc::new(MoveTurns::default());
+        let take = || Arc::clone(&turns).wait(|| Ok::<_, ()>(true)).unwrap();
+        let held: Vec<_> = (0..MOVE_ASSOCIATIONS_MAX).map(|_| take().unwrap()).collect();
+        assert!(Arc::clone(&turns).wait(|| Err(())).is_err());
+        let waiting = std::panic::AssertUnwindSafe(|| {
+            let _ = Arc::clone(&turns).wait(|| -> Result<bool, ()> { panic!("on purpose") });
+        });
+        assert!(std::panic::catch_unwind(waiting).is_err());
+        drop(held);
+        assert!(take().is_some());
     }
 }
