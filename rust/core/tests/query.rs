@@ -8,6 +8,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::{Scratch, entry_of};
 use dcmfast_core::ae_title::AeTitle;
@@ -483,6 +484,90 @@ fn edge_of_candidates() {
         }
         assert_eq!(found, held);
         put(&index, &[entry(held + 1, b"Doe^Jane")]);
+    }
+}
+
+/// One value a million times, of a UID that many patients have: each is looked up once, whatever the
+/// list says, and more UIDs than limits::QUERY_CANDIDATES_MAX are found by going through everything.
+#[test]
+fn hostile_lists_of_uids() {
+    let scratch = Scratch::new("query-lists");
+    let index = open(&scratch);
+    let entries: Vec<_> = (0..300)
+        .map(|at| entry_of(&format!("1.2.{at}"), &format!("P{at}"), "1", &format!("1.4.{at}")))
+        .collect();
+    put(&index, &entries);
+    let many = b"1\\".repeat(limits::IDENTIFIER_BYTES_MAX / 2 - 64);
+    let others: Vec<String> =
+        (0..=limits::QUERY_CANDIDATES_MAX).map(|at| format!("3.{at}")).collect();
+    let different = format!("1\\{}", others.join("\\"));
+    let began = Instant::now();
+    for list in [&many[..], different.as_bytes()] {
+        for (level, key, count) in
+            [("STUDY", "StudyInstanceUID", 300), ("IMAGE", "StudyInstanceUID", 300)]
+        {
+            let keys = [("QueryRetrieveLevel", level.as_bytes()), (key, list)];
+            let rules = Rules { set: RuleSet::Standard, is_relational: true, ..Rules::default() };
+            let answers = ask(&index, Model::StudyRoot, rules, &keys, 1000).unwrap();
+            assert_eq!(answers.len(), count, "{level}");
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+/// Every instance of a study disagrees about it: each of its sets of values is looked at once, and
+/// found by its number.
+#[test]
+fn as_many_sets_as_instances() {
+    let count = 2 * limits::QUERY_ROWS_PER_PAGE as u32 + 100;
+    let scratch = Scratch::new("query-sets");
+    let index = open(&scratch);
+    let entries: Vec<_> = (0..count)
+        .map(|number| {
+            let mut entry = entry_of(&format!("1.2.{number}"), "P", "1.3", "1.4");
+            let time = format!("12{:02}{:02}", number / 60 % 60, number % 60);
+            entry.attributes.set(tag("StudyTime"), time.as_bytes());
+            entry.attributes.set(tag("StudyID"), number.to_string().as_bytes());
+            entry
+        })
+        .collect();
+    entries.chunks(4096).for_each(|some| put(&index, some));
+    let relational = Rules { set: RuleSet::Standard, is_relational: true, ..Rules::default() };
+    let in_half = |number: &u32| number / 60 % 60 < 30;
+    let half = (0..count).filter(in_half).count();
+    for (level, rules, time, wanted) in [
+        ("IMAGE", Rules::default(), &b""[..], count as usize),
+        ("IMAGE", relational, b"120000-122959", half),
+        ("SERIES", relational, b"120000-122959", 1),
+        ("STUDY", relational, b"120000-122959", 1),
+        ("IMAGE", relational, b"13", 0),
+    ] {
+        let keys = [
+            ("QueryRetrieveLevel", level.as_bytes()),
+            ("StudyInstanceUID", b"1.3"),
+            ("SeriesInstanceUID", if level == "IMAGE" { b"1.4" } else { b"" }),
+            ("StudyTime", time),
+            ("StudyID", b""),
+        ];
+        let bytes = identifier(&keys);
+        let item = Item::read(&bytes, ENCODING).unwrap();
+        let query =
+            Query::compile(&item, ENCODING, Model::StudyRoot, rules, Purpose::Find).unwrap();
+        let (mut cursor, mut found, mut pages) = (Cursor::default(), 0, 0);
+        loop {
+            let reader = index.read().unwrap();
+            let mut visit = |_: &_| {
+                found += 1;
+                true
+            };
+            pages += 1;
+            if query.page(&reader, &mut cursor, &mut visit).unwrap() == Progress::Done {
+                break;
+            }
+            assert!(pages < 20, "{level}: {found} of {wanted}");
+        }
+        assert_eq!(found, wanted, "{level}");
+        assert!(wanted < 2 || pages > 2, "{level}: {pages} pages");
     }
 }
 

@@ -539,14 +539,13 @@ impl StorageArea {
     fn is_sound(&self, listed: &ListedInstance) -> bool {
         let Identity { data_set_bytes, digest, .. } = listed.identity;
         let offset = listed.file_bytes.saturating_sub(data_set_bytes);
-        let found = match layout::below_area(&listed.location) {
-            Some(name) => self.digest_of(&name, offset),
-            None => {
-                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-                read_digest(&self.path_of(&listed.location), offset, &mut Vec::new())
-                    .map(|(digest, _)| digest)
-                    .map_err(|error| std::io::Error::other(error.to_string()))
-            }
+        let found = if let Some(name) = layout::below_area(&listed.location) {
+            self.digest_of(&name, offset)
+        } else {
+            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+            read_digest(&self.path_of(&listed.location), offset, &mut Vec::new())
+                .map(|(digest, _)| digest)
+                .map_err(|error| std::io::Error::other(error.to_string()))
         };
         found.is_ok_and(|found| found == digest)
     }

@@ -282,8 +282,18 @@ impl<'i> Reader<'i> {
         level: Level,
         entity: EntityId,
     ) -> Result<impl Iterator<Item = Each<'_, AttributeSet<'_>>>, IndexError> {
+        self.variants_from(level, entity, 0)
+    }
+
+    /// The same from set `first` on.
+    pub(super) fn variants_from(
+        &self,
+        level: Level,
+        entity: EntityId,
+        first: u32,
+    ) -> Result<impl Iterator<Item = Each<'_, AttributeSet<'_>>>, IndexError> {
         let view = self.view();
-        let from = variant(level, entity, 0);
+        let from = variant(level, entity, first);
         let rows = prefixed(view, Table::Variants, &from, &from[..10])?;
         Ok(rows.map(move |row| {
             let (key, bytes) = row?;
@@ -314,20 +324,33 @@ impl<'i> Reader<'i> {
         Ok(attributes)
     }
 
-    fn set_of<'r>(
+    /// The values of a set that an instance of the entity has.
+    pub(super) fn set_of<'r>(
         &'r self,
         level: Level,
         entity: &EntityRecord<'r>,
         number: u32,
     ) -> Result<AttributesRef<'r>, IndexError> {
-        if entity.primary().number == number {
-            return Ok(entity.attributes());
+        let set = self.find_set(level, entity, number)?.map(|set| set.attributes);
+        set.ok_or_else(|| self.view().damaged("a variant is missing"))
+    }
+
+    /// A set of values of an entity, if it still has it.
+    pub(super) fn find_set<'r>(
+        &'r self,
+        level: Level,
+        entity: &EntityRecord<'r>,
+        number: u32,
+    ) -> Result<Option<AttributeSet<'r>>, IndexError> {
+        let primary = entity.primary();
+        if primary.number == number {
+            return Ok(Some(primary));
         }
         let view = self.view();
-        let set = view
-            .get(Table::Variants, &variant(level, entity.id(), number))?
-            .and_then(|bytes| AttributeSet::new(number, bytes));
-        set.map(|set| set.attributes).ok_or_else(|| view.damaged("a variant is missing"))
+        let damaged = || view.damaged("a variant is unreadable");
+        view.get(Table::Variants, &variant(level, entity.id(), number))?
+            .map(|bytes| AttributeSet::new(number, bytes).ok_or_else(damaged))
+            .transpose()
     }
 
     /// Calls `visit` with each series of a patient, study or series, in order of arrival within

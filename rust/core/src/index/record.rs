@@ -106,6 +106,11 @@ impl<'t> EntityRecord<'t> {
         self.u64(41)
     }
 
+    /// One above the highest number that a set of it ever had.
+    pub fn next_set(&self) -> u32 {
+        self.u32(49)
+    }
+
     /// True when not all instances agree in the attributes of this level:
     /// [`Reader::variants`](super::Reader::variants) has the others.
     pub fn has_variants(&self) -> bool {

@@ -9,7 +9,11 @@
 //! A study whose instances disagree about it has several sets of values (FORMAT.md, "Variants").
 //! It matches when one of them does, and answers with the first that does, as DCMTK, which asks
 //! each instance. Retrieval selects the instances that match, and not all of a study of which some
-//! do. Called by `server::{find, retrieve}`.
+//! do. An entity may have as many sets as instances: each is looked at once in a query, whose cursor
+//! keeps the numbers of those that match. Called by `server::{find, retrieve}`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::attributes::{Attribute, Computed, Level, SecondaryKey, tags, unique_key};
 use super::env::IndexError;
@@ -39,7 +43,34 @@ pub struct Cursor {
     /// The entity whose instances are gone through for one of a set of values, and the earliest that
     /// was found so far.
     earliest: Option<(Level, EntityId, InstanceKey)>,
+    /// What is known of the sets of the entities gone through last.
+    scans: HashMap<(Level, EntityId), Scan>,
 }
+
+/// Which sets of values of an entity match. Numbers are not given twice: what is known stays true.
+#[derive(Clone, Debug, Default)]
+struct Scan {
+    /// Sets with lower numbers were looked at.
+    next: u32,
+    /// Some of them did not match.
+    is_partial: bool,
+    /// Those that did, ascending.
+    numbers: Arc<Vec<u32>>,
+}
+
+impl Scan {
+    fn note(&mut self, number: u32, is_match: bool) {
+        if is_match {
+            Arc::make_mut(&mut self.numbers).push(number);
+        } else {
+            self.is_partial = true;
+        }
+        self.next = number.saturating_add(1);
+    }
+}
+
+/// Entities whose sets a cursor remembers; those of one row at least, its study's and patient's.
+const SCANS_KEPT_MAX: usize = 1024;
 
 /// What the search begins with.
 #[derive(Clone, Debug)]
@@ -129,22 +160,29 @@ enum Below<'t> {
 enum Sets<'t> {
     /// All of them; this is the first.
     All(AttributeSet<'t>),
-    /// Some of them, in order of arrival, never none.
-    Some(Vec<AttributeSet<'t>>),
+    /// Those with these numbers, ascending, never none, and the first of them.
+    Some(Arc<Vec<u32>>, AttributeSet<'t>),
+}
+
+/// What the look at the sets of an entity came to.
+enum Looked<'t> {
+    /// These match.
+    Sets(Sets<'t>),
+    /// None does, or the page is over.
+    End(Flow),
 }
 
 impl<'t> Sets<'t> {
-    fn first(&self) -> Option<&AttributeSet<'t>> {
+    const fn first(&self) -> &AttributeSet<'t> {
         match self {
-            Self::All(set) => Some(set),
-            Self::Some(sets) => sets.first(),
+            Self::All(set) | Self::Some(_, set) => set,
         }
     }
 
     fn contains(&self, number: u32) -> bool {
         match self {
             Self::All(_) => true,
-            Self::Some(sets) => sets.iter().any(|set| set.number == number),
+            Self::Some(numbers, _) => numbers.binary_search(&number).is_ok(),
         }
     }
 }
@@ -191,7 +229,9 @@ impl<'k> Query<'k> {
                     if attribute.tag == unique_key(level))
             });
             if let Some(key) = key {
-                return self.uid_roots(reader, level, key.raw);
+                if let Some(roots) = self.uid_roots(reader, level, key.raw)? {
+                    return Ok(roots);
+                }
             }
         }
         let mut ranges: Vec<(u8, &'static Attribute, Vec<KeyRange>)> = Vec::new();
@@ -225,13 +265,16 @@ impl<'k> Query<'k> {
         Ok(Roots::All(above.min().unwrap_or(self.level).min(self.level).min(Level::Series)))
     }
 
+    /// What begins with these UIDs; `None` when they are too many, or lead to too much.
     fn uid_roots(
         &self,
         reader: &Reader<'_>,
         level: Level,
         list: &[u8],
-    ) -> Result<Roots, IndexError> {
-        let uids = list.split(|byte| *byte == b'\\').map(trimmed);
+    ) -> Result<Option<Roots>, IndexError> {
+        let Some(uids) = distinct(list.split(|byte| *byte == b'\\').map(trimmed)) else {
+            return Ok(None);
+        };
         if level == Level::Image {
             let mut keys = Vec::new();
             for uid in uids {
@@ -240,18 +283,21 @@ impl<'k> Query<'k> {
             if self.level == Level::Image {
                 keys.sort_unstable_by_key(|key| key.number);
                 keys.dedup();
-                return Ok(Roots::Instances(keys));
+                return Ok(Some(Roots::Instances(keys)));
             }
             let series = keys.into_iter().map(|key| key.series).collect();
-            return self.raised(reader, Level::Series, series);
+            return self.raised(reader, Level::Series, series).map(Some);
         }
         let mut ids = Vec::new();
         for uid in uids {
             for id in reader.find_entities(level, uid)? {
+                if ids.len() >= QUERY_CANDIDATES_MAX {
+                    return Ok(None);
+                }
                 ids.push(id?);
             }
         }
-        self.raised(reader, level, ids)
+        self.raised(reader, level, ids).map(Some)
     }
 
     /// The entities of `ids`, or those above them at the level of the query, each once.
@@ -284,7 +330,7 @@ impl<'k> Query<'k> {
             SecondaryKey::None | SecondaryKey::Uid | SecondaryKey::Time => None,
             SecondaryKey::Date => {
                 let values: Vec<&[u8]> = if is_standard {
-                    key.raw.split(|byte| *byte == b'\\').map(trimmed).collect()
+                    distinct(key.raw.split(|byte| *byte == b'\\').map(trimmed))?
                 } else {
                     vec![key.raw]
                 };
@@ -323,10 +369,12 @@ impl<'k> Query<'k> {
                     }
                     return Some(vec![KeyRange::beginning(tag, prefix, b"")?]);
                 };
-                let values: Vec<&str> =
-                    if is_standard { text.split('\\').collect() } else { vec![&text] };
-                let values = values.into_iter().map(|value| value.trim_matches([' ', '\0']));
-                let ranges = values.filter(|value| !value.is_empty()).map(|value| {
+                let values: Vec<&str> = if is_standard {
+                    distinct(text.split('\\').map(trimmed_text))?
+                } else {
+                    vec![trimmed_text(&text)]
+                };
+                let ranges = values.into_iter().filter(|value| !value.is_empty()).map(|value| {
                     // Each group of a name has a key of its own.
                     let value = if is_standard && attribute.key == SecondaryKey::Name {
                         value.split('=').find(|group| !group.is_empty())?
@@ -346,6 +394,19 @@ impl<'k> Query<'k> {
             }
         }
     }
+}
+
+fn trimmed_text(value: &str) -> &str {
+    value.trim_matches([' ', '\0'])
+}
+
+/// The values of a list, each once; `None` where they are too many to look up each. A list of two MiB
+/// may have a million values, or one a million times.
+fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    (values.len() <= QUERY_CANDIDATES_MAX).then_some(values)
 }
 
 /// Candidates looked for in each key before a long look at any.
@@ -444,8 +505,10 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
             Level::Study => self.study(record),
             Level::Series | Level::Image => {
                 let Some(study) = self.parent(&record)? else { return Ok(Flow::Go) };
-                let Some(sets) = self.sets(&study)? else { return Ok(Flow::Go) };
-                self.series(record, &study, &sets)
+                match self.sets(&study)? {
+                    Looked::Sets(sets) => self.series(record, &study, &sets),
+                    Looked::End(flow) => Ok(flow),
+                }
             }
         }
     }
@@ -462,38 +525,106 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         self.reader.entity(level, record.parent())
     }
 
-    /// The sets of an entity that match; `None` when none does.
-    fn sets(&mut self, record: &EntityRecord<'t>) -> Result<Option<Sets<'t>>, IndexError> {
+    /// True when some key asks for values of the sets at `level`.
+    fn asks_sets(&self, level: Level) -> bool {
+        let query = self.query;
+        query.has_keys_of(level) || (level == Level::Study && query.has_keys_of(Level::Patient))
+    }
+
+    /// The sets of an entity that match.
+    fn sets(&mut self, record: &EntityRecord<'t>) -> Result<Looked<'t>, IndexError> {
+        let level = record.level();
+        let primary = record.primary();
+        let has_keys = self.asks_sets(level);
+        if !has_keys || !record.has_variants() {
+            let is_match = !has_keys || self.query.set_matches(level, primary.attributes);
+            let all = Looked::Sets(Sets::All(primary));
+            return Ok(if is_match { all } else { Looked::End(Flow::Go) });
+        }
+        let place = (level, record.id());
+        let mut scan = self.cursor.scans.remove(&place).unwrap_or_default();
+        let looked = match self.scan(record, &mut scan) {
+            Ok(Flow::Go) => self.first_matching(record, &mut scan).map(|first| match first {
+                None => Looked::End(Flow::Go),
+                Some(set) if scan.is_partial => {
+                    Looked::Sets(Sets::Some(Arc::clone(&scan.numbers), set))
+                }
+                Some(set) => Looked::Sets(Sets::All(set)),
+            }),
+            Ok(Flow::Stop) => Ok(Looked::End(Flow::Stop)),
+            Err(error) => Err(error),
+        };
+        if self.cursor.scans.len() >= SCANS_KEPT_MAX {
+            // Made anew should they be needed.
+            self.cursor.scans.clear();
+        }
+        self.cursor.scans.insert(place, scan);
+        looked
+    }
+
+    /// Looks at the sets of an entity that were not looked at before, in this page or an earlier one.
+    fn scan(&mut self, record: &EntityRecord<'t>, scan: &mut Scan) -> Result<Flow, IndexError> {
         let (query, reader, level) = (self.query, self.reader, record.level());
         let primary = record.primary();
-        let has_keys = query.has_keys_of(level)
-            || (level == Level::Study && query.has_keys_of(Level::Patient));
-        let is_match = !has_keys || query.set_matches(level, primary.attributes);
-        if !has_keys || !record.has_variants() {
-            return Ok(is_match.then_some(Sets::All(primary)));
+        // It has the lowest number.
+        if scan.next <= primary.number {
+            scan.note(primary.number, query.set_matches(level, primary.attributes));
         }
-        let mut matching = Vec::new();
-        if is_match {
-            matching.push(primary);
-        }
-        let mut is_all = is_match;
-        for set in reader.variants(level, record.id())? {
-            let set = set?;
-            self.look();
-            if query.set_matches(level, set.attributes) {
-                matching.push(set);
-            } else {
-                is_all = false;
+        if scan.next < record.next_set() {
+            for set in reader.variants_from(level, record.id(), scan.next)? {
+                self.look();
+                let set = set?;
+                scan.note(set.number, query.set_matches(level, set.attributes));
+                if self.is_over() {
+                    return Ok(Flow::Stop);
+                }
             }
+            scan.next = record.next_set();
         }
-        if is_all {
-            return Ok(Some(Sets::All(primary)));
+        Ok(Flow::Go)
+    }
+
+    /// The first set that matches and is still there.
+    fn first_matching(
+        &mut self,
+        record: &EntityRecord<'t>,
+        scan: &mut Scan,
+    ) -> Result<Option<AttributeSet<'t>>, IndexError> {
+        let (mut gone, mut first) = (0, None);
+        for number in scan.numbers.iter() {
+            first = self.reader.find_set(record.level(), record, *number)?;
+            if first.is_some() {
+                break;
+            }
+            self.look();
+            gone += 1;
         }
-        Ok((!matching.is_empty()).then_some(Sets::Some(matching)))
+        if gone > 0 {
+            Arc::make_mut(&mut scan.numbers).drain(..gone);
+        }
+        Ok(first)
+    }
+
+    /// True when set `number` of an entity, which an instance has, matches.
+    fn is_in_matching_set(
+        &mut self,
+        record: &EntityRecord<'t>,
+        number: u32,
+    ) -> Result<bool, IndexError> {
+        let level = record.level();
+        if !self.asks_sets(level) {
+            return Ok(true);
+        }
+        self.look();
+        let values = self.reader.set_of(level, record, number)?;
+        Ok(self.query.set_matches(level, values))
     }
 
     fn patient(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
-        let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
+        let sets = match self.sets(&record)? {
+            Looked::Sets(sets) => sets,
+            Looked::End(flow) => return Ok(flow),
+        };
         if self.query.target == Level::Patient {
             return self.leaf(&record, &sets, None);
         }
@@ -501,7 +632,10 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
     }
 
     fn study(&mut self, record: EntityRecord<'t>) -> Result<Flow, IndexError> {
-        let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
+        let sets = match self.sets(&record)? {
+            Looked::Sets(sets) => sets,
+            Looked::End(flow) => return Ok(flow),
+        };
         if self.query.target == Level::Study {
             return self.leaf(&record, &sets, None);
         }
@@ -516,7 +650,10 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         study: &EntityRecord<'t>,
         study_sets: &Sets<'t>,
     ) -> Result<Flow, IndexError> {
-        let Some(sets) = self.sets(&record)? else { return Ok(Flow::Go) };
+        let sets = match self.sets(&record)? {
+            Looked::Sets(sets) => sets,
+            Looked::End(flow) => return Ok(flow),
+        };
         if self.query.target == Level::Series {
             return self.leaf(&record, &sets, Some((study, study_sets)));
         }
@@ -589,9 +726,8 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         let Some(study) = self.parent(&series)? else { return Ok(()) };
         for (record, number) in [(&series, instance.sets().series), (&study, instance.sets().study)]
         {
-            match self.sets(record)? {
-                Some(sets) if sets.contains(number) => {}
-                _ => return Ok(()),
+            if !self.is_in_matching_set(record, number)? {
+                return Ok(());
             }
         }
         self.found(instance, Some(series), Some(study))
@@ -622,9 +758,9 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         study: Option<(&EntityRecord<'t>, &Sets<'t>)>,
     ) -> Result<Flow, IndexError> {
         let (query, level) = (self.query, record.level());
-        let Some(first) = sets.first() else { return Ok(Flow::Go) };
+        let first = sets.first();
         let has_keys_below = LEVELS.iter().any(|at| *at > level && query.has_keys_of(*at));
-        let is_partial = matches!(study, Some((_, Sets::Some(_))));
+        let is_partial = matches!(study, Some((_, Sets::Some(..))));
         let wants_upper = study.is_some_and(|(study, _)| study.has_variants())
             && (query.needs_levels[0] || query.needs_levels[1]);
         let instance = if has_keys_below || is_partial {
@@ -712,12 +848,16 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
             self.look();
             let id = id?;
             if let Some(child) = reader.entity(level, id)? {
-                if let Some(child_sets) = self.sets(&child)? {
-                    let above = (level == Level::Series).then_some(sets);
-                    match self.below(&child, &child_sets, above)? {
-                        Below::Nothing => {}
-                        end => return Ok(end),
+                match self.sets(&child)? {
+                    Looked::Sets(child_sets) => {
+                        let above = (level == Level::Series).then_some(sets);
+                        match self.below(&child, &child_sets, above)? {
+                            Below::Nothing => {}
+                            end => return Ok(end),
+                        }
                     }
+                    Looked::End(Flow::Go) => {}
+                    Looked::End(Flow::Stop) => return Ok(Below::Stop),
                 }
             }
             self.leave(level, id);
@@ -804,7 +944,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         Ok(Flow::Go)
     }
 
-    /// The values of set `number` of an entity; the primary ones when it is not told or gone.
+    /// The values of set `number` of an entity; the primary ones when it is not told.
     fn set_of(
         &mut self,
         record: &EntityRecord<'t>,
@@ -814,14 +954,8 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
         let Some(number) = number.filter(|number| *number != primary.number) else {
             return Ok(primary.attributes);
         };
-        for set in self.reader.variants(record.level(), record.id())? {
-            self.look();
-            let set = set?;
-            if set.number == number {
-                return Ok(set.attributes);
-            }
-        }
-        Ok(primary.attributes)
+        self.look();
+        self.reader.set_of(record.level(), record, number)
     }
 
     /// Loads what the columns need, checks computed keys, and hands the match over.
