@@ -278,17 +278,26 @@ mod tests {
         assert_eq!(AttributesRef::new(&long), Err(AttributesError::TooLong { bytes: length }));
     }
 
-    /// The bound holds, and what does not fit changes nothing.
+    /// The bounds hold, of one value and of all, and what does not fit changes nothing.
     #[test]
     fn bound() {
         let mut attributes = Attributes::new();
-        assert!(!attributes.set(A, &vec![b'x'; ATTRIBUTES_BYTES_MAX]));
+        let longest = usize::from(u16::MAX);
+        assert!(!attributes.set(A, &vec![b'x'; longest + 1]));
         assert!(attributes.as_ref().is_empty());
-        assert!(attributes.set(A, &vec![b'x'; ATTRIBUTES_BYTES_MAX - 6]));
-        assert!(!attributes.set(B, b"1"));
+        let count = ATTRIBUTES_BYTES_MAX / (longest + HEADER_BYTES);
+        let tag = |number: usize| Tag::new(9, number as u16);
+        for number in 0..count {
+            assert!(attributes.set(tag(number), &vec![b'x'; longest]));
+        }
+        let room = ATTRIBUTES_BYTES_MAX - count * (longest + HEADER_BYTES) - HEADER_BYTES;
+        assert!(!attributes.set(B, &vec![b'x'; room + 1]));
         assert_eq!(attributes.get(B), None);
-        assert!(attributes.set(A, b"y"));
-        assert!(attributes.set(B, b"1"));
+        assert!(attributes.set(B, &vec![b'x'; room]));
+        assert!(!attributes.set(A, b"1"));
+        assert_eq!(attributes.get(A), None);
+        assert!(attributes.set(B, b"y"));
+        assert!(attributes.set(A, b"1"));
     }
 
     proptest! {
