@@ -12,8 +12,9 @@ from dcmfast.tools import DCMTK_NAMES, TOOLS
 #: What follows a tool: its commands, or all words of one without an option table.
 _OTHERS = {
     "index": tuple(index.COMMANDS),
-    "load": (*ACTIONS, "compare", "show"),
+    "load": (*ACTIONS, "audit", "compare", "show"),
     "link": ("--force",),
+    "replay": ("requestor", "acceptor"),
     "man": ("--write",),
     "completion": completion.SHELLS,
 }

@@ -164,7 +164,8 @@ def _fish(
     no_tool = f"not __fish_seen_subcommand_from {' '.join(tools)}"
     lines += [f"complete -c dcmfast -f -n {_quoted(no_tool)} -a {_quoted(tool)}" for tool in tools]
     for tool, following in other_tools.items():
-        seen = f"__fish_seen_subcommand_from {tool}"
+        # In the next place alone: behind it the words of options come, and files.
+        seen = f"__fish_seen_subcommand_from {tool}; and test (count (commandline -opc)) -eq 2"
         lines.append(f"complete -c dcmfast -n {_quoted(seen)} -a {_quoted(' '.join(following))}")
     for front_end in front_ends:
         lines += _fish_tool(

@@ -7,6 +7,7 @@ nothing meanwhile.  What comes over a C-GET is stored by the same rules.
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from dcmfast.net import scp
@@ -167,6 +168,16 @@ class StorageReceiver:
             self._receiver.finish(_FINISH_S)
             self.counters()
             self._receiver = None
+
+    def __del__(self) -> None:
+        # Not there when `__init__` failed.
+        receiver: _rust.Receiver | None = getattr(self, "_receiver", None)
+        if receiver is not None:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            receiver.finish(0)
+
+    def __repr__(self) -> str:
+        return f"<StorageReceiver {self.ae_title} on port {self.port} into {self.directory!r}>"
 
     def __enter__(self) -> StorageReceiver:
         return self

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +140,42 @@ def test_completion_is_a_script_of_its_shell(shell: str) -> None:
         shell, tuple(FRONT_ENDS.values()), {"man": ("--write",)}, ("storescp", "movescu")
     )
     subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("dcmfast replay ", {"requestor", "acceptor"}),
+        ("dcmfast load a", {"audit"}),
+        ("dcmfast load store --kind ", {"ct", "mr", "sc"}),
+    ],
+)
+def test_fish_offers_what_comes_next(line: str, words: set[str], tmp_path: Path) -> None:
+    """A tool's commands stand in the second place alone."""
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("fish is not installed")
+    source = subprocess.run(
+        [sys.executable, "-m", "dcmfast", "completion", "fish"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    script = f"{source.stdout}\ncomplete -C {shlex.quote(line)}\n"
+    # Its own home: nobody's configuration has a say.
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    shown = subprocess.run(
+        [fish, "--no-config"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    offered = {word.split("\t")[0] for word in shown.stdout.splitlines()}
+    assert words <= offered
+    assert not offered & {"compare", "find", "echo"}, "words of another place"
 
 
 def test_the_tools_that_print_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -585,3 +586,13 @@ def test_tls(tmp_path: Path, pki: Pki) -> None:
             dcmfast.Association("127.0.0.1", receiver.port, tls=client.replace(authorities=()))
     with pytest.raises(errors.TlsLayerError):
         dcmfast.Association("127.0.0.1", 1, tls=client.replace(identity=("missing", "missing")))
+
+
+def test_a_forgotten_receiver_is_told_and_closed(tmp_path: Path) -> None:
+    """No port, thread or folder stays in use until the end of the process."""
+    receiver = dcmfast.StorageReceiver(tmp_path)
+    port = receiver.port
+    with pytest.warns(ResourceWarning, match="unclosed <StorageReceiver"):
+        del receiver
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
