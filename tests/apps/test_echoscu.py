@@ -167,7 +167,7 @@ def test_another_service_s_response_is_no_success(implementation: str) -> None:
 
 
 def test_a_transfer_syntax_that_was_not_proposed_is_none() -> None:
-    """An answer may choose among what was proposed only (PS3.8 §9.3.3.2.1): nothing is sent in it."""
+    """An answer chooses among what was proposed (PS3.8 §9.3.3.2.1): nothing is sent in another."""
 
     def play(peer: Conversation) -> None:
         peer.accept(transfer_syntax="1.2.840.10008.1.2.4.50")
