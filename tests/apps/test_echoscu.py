@@ -174,9 +174,9 @@ def test_a_transfer_syntax_that_was_not_proposed_is_none() -> None:
         peer.expect_pdu(pdu.ABORT)
 
     with ScriptedServer(play) as server:
-        result = run_tool("dcmfast", "echoscu", "127.0.0.1", str(server.port))
-    assert result.returncode != 0
-    assert "No Acceptable Presentation Contexts" in result.stderr
+        result = run_tool("dcmfast", "echoscu", ["127.0.0.1", str(server.port)])
+    assert result.code != 0
+    assert any("No Acceptable Presentation Contexts" in line for line in result.lines)
 
 
 def test_a_peer_that_drips_does_not_move_the_deadline() -> None:
