@@ -626,12 +626,8 @@ impl Association {
             let replies = getting.replies(GET_PORTION);
             (getting, replies)
         };
-        // The second time means at once: a part of an object is worth nothing to whoever waits.
-        let stop_now = || {
-            stop.raise();
-            stop.raise();
-        };
-        let (getting, replies) = within(py, receive, stop_now)?;
+        // At once: a part of an object is worth nothing to whoever waits.
+        let (getting, replies) = within(py, receive, || stop.raise_at_once())?;
         let replies = replies.map_err(client_error)?;
         let is_final =
             replies.last().is_some_and(|reply| reply.status.class() != StatusClass::Pending);
@@ -665,9 +661,7 @@ impl Association {
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         self.is_aborting.store(true, Ordering::Release);
         if let Some(stop) = &*self.stop() {
-            // The second time means at once.
-            stop.raise();
-            stop.raise();
+            stop.raise_at_once();
         }
         py.detach(|| {
             let requestor = self.lock().take();

@@ -308,12 +308,7 @@ impl Receiver {
         py: Python<'_>,
         work: impl FnOnce(&Server) + Send,
     ) -> PyResult<()> {
-        let stop = || {
-            // The second time means at once.
-            self.shared.stop.raise();
-            self.shared.stop.raise();
-        };
-        within(py, || work(&self.server), stop)
+        within(py, || work(&self.server), || self.shared.stop.raise_at_once())
     }
 
     /// Brings what was acknowledged into the index, so that the next start has nothing to repair.

@@ -19,9 +19,8 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::area::{LOGGER, Shared};
+use super::files::digest_from;
 use super::layout;
 use super::listing::ListingError;
 use super::progress::Job;
@@ -31,7 +30,7 @@ use crate::limits::{
     APPLY_RETRY_MS, CHECK_BLOCK_BYTES, CHECKPOINT_INTERVAL_MS, STALE_READERS_INTERVAL_S,
 };
 use crate::log::Level;
-use crate::storage::backend::tree::{Access, Place, Tree, TreeFile};
+use crate::storage::backend::tree::{Access, Place, Tree, TreeFile, remove_if_there};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::journal::{JournalError, Records};
@@ -392,30 +391,11 @@ fn write_file(tree: &dyn Tree, name: &str, content: &[u8], writes_anew: bool) ->
     written
 }
 
-fn remove_if_there(tree: &dyn Tree, name: &str) -> io::Result<()> {
-    match tree.remove(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// True when a spool file is what was received; one that cannot be read is not.
 fn is_whole(file: &dyn TreeFile, change: &StoreChange) -> bool {
     let entry = &change.entry;
-    let digest = || -> io::Result<u128> {
-        let (mut digest, mut at) = (Xxh3::new(), u64::from(entry.data_set_offset));
-        let mut block = vec![0; CHECK_BLOCK_BYTES];
-        loop {
-            let count = file.read_at(&mut block, at)?;
-            digest.update(&block[..count]);
-            at += count as u64;
-            if count < block.len() {
-                return Ok(digest.digest128());
-            }
-        }
-    };
     file.bytes().is_ok_and(|bytes| bytes == entry.file_bytes)
-        && digest().is_ok_and(|digest| digest == entry.digest)
+        && digest_from(file, entry.data_set_offset.into()).is_ok_and(|found| found == entry.digest)
 }
 
 fn has_length(tree: &dyn Tree, name: &str, change: &StoreChange) -> bool {

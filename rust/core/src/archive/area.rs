@@ -8,10 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::applier::{self, Applier};
-use super::files::read_digest;
+use super::files::{digest_from, read_digest};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
 use super::progress::{Ahead, Progress};
@@ -20,9 +18,8 @@ use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
 use crate::dataset::rewrite::OutputEncoding;
 use crate::index::{EntryError, FileLocation};
-use crate::limits::COMPARE_BLOCK_BYTES;
 use crate::log::{Level, Logger};
-use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock};
+use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock, remove_if_there};
 use crate::storage::backend::{NameSource, StoredFile, SystemNameSource, open_for_reading};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{Durability, IoFailure, Operation};
@@ -540,7 +537,7 @@ impl StorageArea {
         let Identity { data_set_bytes, digest, .. } = listed.identity;
         let offset = listed.file_bytes.saturating_sub(data_set_bytes);
         let found = if let Some(name) = layout::below_area(&listed.location) {
-            self.digest_of(&name, offset)
+            self.shared.tree.open(&name, false).and_then(|file| digest_from(&*file, offset))
         } else {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             read_digest(&self.path_of(&listed.location), offset, &mut Vec::new())
@@ -548,20 +545,6 @@ impl StorageArea {
                 .map_err(|error| std::io::Error::other(error.to_string()))
         };
         found.is_ok_and(|found| found == digest)
-    }
-
-    fn digest_of(&self, name: &str, mut offset: u64) -> std::io::Result<u128> {
-        let file = self.shared.tree.open(name, false)?;
-        let mut block = vec![0; COMPARE_BLOCK_BYTES];
-        let mut digest = Xxh3::new();
-        loop {
-            let length = file.read_at(&mut block, offset)?;
-            digest.update(block.get(..length).unwrap_or_default());
-            if length == 0 {
-                return Ok(digest.digest128());
-            }
-            offset += length as u64;
-        }
     }
 
     /// Removes what an earlier process left in the spool and no record names.
@@ -597,11 +580,7 @@ fn quarantine(
     let name = layout::quarantined(sequence);
     let keep = || {
         tree.make_directory(layout::QUARANTINE, Access::Owner)?;
-        if let Err(error) = tree.remove(&name) {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                return Err(error);
-            }
-        }
+        remove_if_there(tree, &name)?;
         let mut file = tree.create(&name, Access::Owner)?;
         file.append(&mut [std::io::IoSlice::new(record)])?;
         // Before the journal's space is used again.

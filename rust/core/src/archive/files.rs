@@ -20,9 +20,10 @@ use crate::ae_title::AeTitle;
 use crate::dataset::scan::{ScanError, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::index::{FileLocation, InstanceEntry, attributes};
-use crate::limits::FILE_META_BYTES_MAX;
+use crate::limits::{COMPARE_BLOCK_BYTES, FILE_META_BYTES_MAX};
 use crate::storage::backend::StoredFile;
 use crate::storage::backend::survey::{FileFacts, open_regular};
+use crate::storage::backend::tree::TreeFile;
 use crate::storage::reader::{InputFormat, explicit_element, inspect};
 use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use crate::uid::{Uid, UidText};
@@ -262,6 +263,20 @@ fn entry_of(
         source_ae: head.source_ae,
     };
     Ok((entry, is_encapsulated))
+}
+
+/// The digest of what stands in a tree's file from an offset on.
+pub fn digest_from(file: &dyn TreeFile, mut offset: u64) -> io::Result<u128> {
+    let mut block = vec![0; COMPARE_BLOCK_BYTES];
+    let mut digest = Xxh3::new();
+    loop {
+        let length = file.read_at(&mut block, offset)?;
+        digest.update(block.get(..length).unwrap_or_default());
+        if length < block.len() {
+            return Ok(digest.digest128());
+        }
+        offset += length as u64;
+    }
 }
 
 /// The digest of the data set in the file at `path`, and the file's length.

@@ -450,33 +450,35 @@ mod tests {
         TransferSyntax::of(&Uid::known(uid))
     }
 
-    /// An element in explicit VR little endian.
-    fn element(group: u16, number: u16, vr: &[u8], value: &[u8]) -> Vec<u8> {
+    /// What writes numbers in a byte order.
+    type Numbers = (fn(u16) -> [u8; 2], fn(u32) -> [u8; 4]);
+
+    /// An element in explicit VR.
+    fn explicit(
+        (group, number): (u16, u16),
+        vr: &[u8],
+        value: &[u8],
+        (short, long): Numbers,
+    ) -> Vec<u8> {
         let vr: [u8; 2] = vr.try_into().unwrap();
-        let mut out = [group.to_le_bytes(), number.to_le_bytes()].concat();
+        let mut out = [short(group), short(number)].concat();
         out.extend(vr);
         if Vr(vr).has_long_length() {
             out.extend([0, 0]);
-            out.extend((value.len() as u32).to_le_bytes());
+            out.extend(long(value.len() as u32));
         } else {
-            out.extend((value.len() as u16).to_le_bytes());
+            out.extend(short(value.len() as u16));
         }
         out.extend(value);
         out
     }
 
+    fn element(group: u16, number: u16, vr: &[u8], value: &[u8]) -> Vec<u8> {
+        explicit((group, number), vr, value, (u16::to_le_bytes, u32::to_le_bytes))
+    }
+
     fn big(group: u16, number: u16, vr: &[u8], value: &[u8]) -> Vec<u8> {
-        let vr: [u8; 2] = vr.try_into().unwrap();
-        let mut out = [group.to_be_bytes(), number.to_be_bytes()].concat();
-        out.extend(vr);
-        if Vr(vr).has_long_length() {
-            out.extend([0, 0]);
-            out.extend((value.len() as u32).to_be_bytes());
-        } else {
-            out.extend((value.len() as u16).to_be_bytes());
-        }
-        out.extend(value);
-        out
+        explicit((group, number), vr, value, (u16::to_be_bytes, u32::to_be_bytes))
     }
 
     fn implicit(group: u16, number: u16, value: &[u8]) -> Vec<u8> {

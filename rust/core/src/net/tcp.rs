@@ -59,6 +59,12 @@ impl StopFlag {
         });
     }
 
+    /// Stop now, without a first request.
+    pub fn raise_at_once(&self) {
+        self.raise();
+        self.raise();
+    }
+
     /// True once a stop was asked for.
     pub fn is_raised(&self) -> bool {
         self.0.0.load(Ordering::Acquire) >= 1

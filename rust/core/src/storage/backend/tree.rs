@@ -94,6 +94,14 @@ pub trait TreeFile: Send + Sync {
     fn close(self: Box<Self>) -> io::Result<()>;
 }
 
+/// Removes a file that may be gone already.
+pub fn remove_if_there(tree: &dyn Tree, name: &str) -> io::Result<()> {
+    match tree.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A lock that one process holds on a file; free again when dropped.
 pub struct TreeLock {
     file: fs::File,
