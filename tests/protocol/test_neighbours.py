@@ -56,7 +56,7 @@ def test_echo_within_a_second_beside_200_idle_and_6_stalled_peers(
     stalled = [scripted_peer(receiver) for _ in range(6)]
     for number, peer in enumerate(stalled):
         stall(peer, number)
-    done = threading.Event()
+    stored, done = threading.Event(), threading.Event()
     statuses: list[int] = []
 
     def keep_storing(number: int) -> None:
@@ -66,12 +66,14 @@ def test_echo_within_a_second_beside_200_idle_and_6_stalled_peers(
                 uid = make.uid(77, number, len(statuses))
                 made = make.ct(1, rows=512, columns=512, sop_instance_uid=uid)
                 statuses.append(peer.store(3, made.sop_class_uid, uid, made.data_set))
+                stored.set()
             peer.release()
 
     storing = [threading.Thread(target=keep_storing, args=(number,)) for number in range(2)]
     for thread in storing:
         thread.start()
     try:
+        assert stored.wait(60), "nobody could store beside idle and stalled peers"
         for _ in range(10):
             started = time.monotonic()
             with ScriptedPeer(receiver.port) as peer:
@@ -83,7 +85,6 @@ def test_echo_within_a_second_beside_200_idle_and_6_stalled_peers(
         done.set()
         for thread in storing:
             thread.join()
-    assert statuses
     assert set(statuses) == {0}
     # 200 idle associations hold at most 64 MiB in all; the two that store may hold 1 MiB each.
     assert receiver.private_kib() - before[2] < 66 * 1024
