@@ -267,6 +267,9 @@ pub const JOURNAL_SEGMENT_BYTES: usize = 16 * 1024 * 1024;
 pub const JOURNAL_SMALL_SEGMENT_BYTES: usize = 1024 * 1024;
 /// Journal segments of an area: what may be stored while a checkpoint is under way.
 pub const JOURNAL_SEGMENTS_MAX: usize = 8;
+/// Numbers of an area's own files: two thousand years at a million a second. Files with others are not
+/// its own, and an import does not bring them.
+pub const OWN_NUMBER_MAX: u64 = 1 << 56;
 /// Records that are acknowledged but not in the index yet: who stores faster than they are applied
 /// waits. Some seconds of work.
 pub const APPLIER_RECORDS_MAX: usize = 8192;

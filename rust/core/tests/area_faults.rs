@@ -7,13 +7,18 @@
 mod area_kit;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use area_kit::{CT, Ledger, data_set, options, store, store_as};
 use dcmfast_core::archive::area::{AreaError, StorageArea};
-use dcmfast_core::archive::listing::MemoryListing;
+use dcmfast_core::archive::listing::{
+    ListedInstance, Listing, ListingError, MemoryListing, StudyInstance,
+};
+use dcmfast_core::archive::quota::StudySummary;
 use dcmfast_core::dimse::status::Status;
+use dcmfast_core::index::{IndexOp, Outcome};
 use dcmfast_core::server::answers::store_status;
 use dcmfast_core::storage::backend::faulty::Plan;
 use dcmfast_core::storage::backend::tree::Tree;
@@ -22,6 +27,7 @@ use dcmfast_core::storage::backend::tree::memory::MemoryTree;
 use dcmfast_core::storage::durability::Durability;
 use dcmfast_core::storage::journal::JournalError;
 use dcmfast_core::storage::writer::{Dialect, StoreError};
+use dcmfast_core::uid::UidText;
 use proptest::prelude::*;
 
 const SMALL: usize = 900;
@@ -205,6 +211,63 @@ fn a_failed_checkpoint_gives_nothing_up() {
 }
 
 /// Numbers below a bound from a seed (xorshift64*).
+/// Tells that a commit failed which was made.
+struct Doubtful {
+    listing: Arc<MemoryListing>,
+    is_told: AtomicBool,
+}
+
+impl Listing for Doubtful {
+    fn commit(&self, changes: &[IndexOp]) -> Result<Vec<Outcome>, ListingError> {
+        let outcomes = self.listing.commit(changes)?;
+        if self.is_told.swap(true, Ordering::AcqRel) {
+            return Ok(outcomes);
+        }
+        Err(ListingError("written or not, who knows".into()))
+    }
+
+    fn applied(&self) -> Result<u64, ListingError> {
+        self.listing.applied()
+    }
+
+    fn find(&self, sop_instance: &UidText) -> Result<Option<ListedInstance>, ListingError> {
+        self.listing.find(sop_instance)
+    }
+
+    fn studies(&self) -> Result<Vec<StudySummary>, ListingError> {
+        self.listing.studies()
+    }
+
+    fn study_instances(&self, study_instance: &[u8]) -> Result<Vec<StudyInstance>, ListingError> {
+        self.listing.study_instances(study_instance)
+    }
+}
+
+/// A batch that replaces what it listed itself is committed a second time: the file of what is listed
+/// at last stays.
+#[test]
+fn a_batch_committed_twice_deletes_nothing_that_is_listed() {
+    let listing = Arc::new(MemoryListing::default());
+    let doubtful = Doubtful { listing: Arc::clone(&listing), is_told: AtomicBool::new(false) };
+    let disk = MemoryTree::new(true);
+    let tree = Arc::new(disk.clone());
+    let area = StorageArea::with_parts(tree, Arc::new(doubtful), options(Durability::Group), None)
+        .unwrap();
+    let mut ledger = Ledger::default();
+    for fill in 1..4 {
+        attempt(&area, &mut ledger, "1.1", SMALL, fill).unwrap();
+        attempt(&area, &mut ledger, "1.2", SMALL, fill).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while area.barrier().is_err() {
+        assert!(Instant::now() < deadline, "the batch is never committed again");
+        thread::yield_now();
+    }
+    area.close().unwrap();
+    ledger.check(&listing, &disk, "committed twice");
+    Ledger::check_no_leftovers(&listing, &disk, "committed twice");
+}
+
 fn chooser(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed | 1;
     move |bound| {

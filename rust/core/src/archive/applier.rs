@@ -12,7 +12,7 @@
 //! A second thread makes checkpoints: when a journal segment is full and applied, files and names are
 //! synced once for all of it, and its space is free again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -148,10 +148,12 @@ impl Applier {
             outcomes = self.shared.listing.commit(&changes).map_err(Fault::Index)?;
             crash_point("after_index_commit");
         }
-        for outcome in outcomes {
-            if let Outcome::Replaced { previous } | Outcome::Removed { previous } = outcome {
-                self.delete(&previous);
-            }
+        let previous: Vec<FileLocation> = outcomes.into_iter().filter_map(previous_of).collect();
+        let living = if previous.is_empty() { HashSet::new() } else { last_puts(&changes) };
+        // Should something fail below, the batch is committed again: what it listed last is then found
+        // in the place of what it listed before.
+        for location in previous.iter().filter(|location| !living.contains(location)) {
+            self.delete(location);
         }
         // What was lost has replaced nothing: the file before it stays.
         let is_done = |job: &&Job| job.is_recovered && !self.lost.contains(&job.sequence);
@@ -362,6 +364,34 @@ impl Applier {
             Err(_) => {}
         }
     }
+}
+
+/// Where the file lies that a change has made useless.
+fn previous_of(outcome: Outcome) -> Option<FileLocation> {
+    match outcome {
+        Outcome::Replaced { previous } | Outcome::Removed { previous } => Some(previous),
+        _ => None,
+    }
+}
+
+/// Where the files lie that `changes`, made in order, leave listed.
+fn last_puts(changes: &[IndexOp]) -> HashSet<&FileLocation> {
+    let mut last = HashMap::new();
+    for change in changes {
+        match change {
+            IndexOp::Put(entry) => {
+                last.insert(entry.sop_instance, &entry.location);
+            }
+            IndexOp::Remove { sop_instance, only_at } => {
+                let is_meant = |own: &FileLocation| only_at.as_ref().is_none_or(|at| at == own);
+                if last.get(sop_instance).is_some_and(|own| is_meant(own)) {
+                    last.remove(sop_instance);
+                }
+            }
+            _ => {}
+        }
+    }
+    last.into_values().collect()
 }
 
 /// Reasons that are told of one standstill: an index that cannot be written, opened anew, or read, and some.

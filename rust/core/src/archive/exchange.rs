@@ -30,7 +30,8 @@ use crate::index::{
     FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord, Reader,
 };
 use crate::limits::{
-    ARRIVAL_WINDOW_INSTANCES, JOURNAL_RECORD_BYTES_MAX, TOOL_COMMIT_ENTRIES, TOOL_PAGE_INSTANCES,
+    ARRIVAL_WINDOW_INSTANCES, JOURNAL_RECORD_BYTES_MAX, OWN_NUMBER_MAX, TOOL_COMMIT_ENTRIES,
+    TOOL_PAGE_INSTANCES,
 };
 use crate::log::Logger;
 use crate::storage::backend::survey::{NewFile, open_regular};
@@ -314,8 +315,7 @@ fn fill<R: Read>(
 fn is_possible(location: &FileLocation) -> bool {
     match location {
         FileLocation::Absolute(path) => path.starts_with('/') && !path.contains('\0'),
-        // Not u64::MAX: the next number would be none.
-        FileLocation::Own(number) => *number < u64::MAX,
+        FileLocation::Own(number) => *number <= OWN_NUMBER_MAX,
         FileLocation::Relative(path) => {
             !path.contains('\0') && layout::below_area(location).is_some()
         }

@@ -18,6 +18,7 @@
 //! other origin may lie anywhere else.
 
 use crate::index::FileLocation;
+use crate::limits::OWN_NUMBER_MAX;
 use crate::storage::backend::tree::Tree;
 
 /// What an archive keeps for itself.
@@ -52,7 +53,7 @@ pub fn own_file(number: u64) -> String {
 pub fn own_number(name: &str) -> Option<u64> {
     let digits = name.rsplit('/').next()?.strip_suffix(".dcm")?;
     let number = u64::from_str_radix(digits, 16).ok()?;
-    (own_file(number) == name).then_some(number)
+    (number <= OWN_NUMBER_MAX && own_file(number) == name).then_some(number)
 }
 
 /// The directory of own file `number`; its parent is [`own_parent`].
@@ -107,22 +108,22 @@ fn stays_inside(path: &str) -> bool {
 
 /// The highest number of an own file, found by looking into the last directories only.
 pub fn highest_own_number(tree: &dyn Tree) -> std::io::Result<u64> {
-    let last = |directory: &str, suffix: &str| -> std::io::Result<Option<(String, u64)>> {
+    let last = |directory: &str, suffix: &str, max: u64| -> std::io::Result<_> {
         let names = match tree.names(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             names => names?,
         };
         let number = |name: String| {
             let number = u64::from_str_radix(name.strip_suffix(suffix)?, 16).ok()?;
-            Some((name, number))
+            (number <= max).then_some((name, number))
         };
         Ok(names.into_iter().filter_map(number).max_by_key(|(_, number)| *number))
     };
-    let Some((first, high)) = last(OBJECTS, "")? else { return Ok(0) };
-    let Some((second, middle)) = last(&format!("{OBJECTS}/{first}"), "")? else {
+    let Some((first, high)) = last(OBJECTS, "", OWN_NUMBER_MAX >> 20)? else { return Ok(0) };
+    let Some((second, middle)) = last(&format!("{OBJECTS}/{first}"), "", 0x3ff)? else {
         return Ok(high << 20);
     };
-    match last(&format!("{OBJECTS}/{first}/{second}"), ".dcm")? {
+    match last(&format!("{OBJECTS}/{first}/{second}"), ".dcm", OWN_NUMBER_MAX)? {
         Some((_, number)) => Ok(number),
         // Made for a file that did not come: its numbers are not taken.
         None => Ok(high << 20 | middle << 10),
@@ -132,14 +133,19 @@ pub fn highest_own_number(tree: &dyn Tree) -> std::io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::backend::tree::Access;
+    use crate::storage::backend::tree::memory::MemoryTree;
 
     #[test]
     fn own_names() {
         assert_eq!(own_file(0), "objects/0000/000/0000000000000000.dcm");
         assert_eq!(own_file(0x0012_3456), "objects/0001/08d/0000000000123456.dcm");
-        assert_eq!(own_file(u64::MAX), "objects/fffffffffff/3ff/ffffffffffffffff.dcm");
-        for number in [0, 1, 0x0012_3456, u64::MAX] {
+        for number in [0, 1, 0x0012_3456, OWN_NUMBER_MAX] {
             assert_eq!(own_number(&own_file(number)), Some(number));
+        }
+        // limits::OWN_NUMBER_MAX: there is always a next number.
+        for number in [OWN_NUMBER_MAX + 1, u64::MAX] {
+            assert_eq!(own_number(&own_file(number)), None);
         }
         for name in ["", "x.dcm", "objects/0000/001/0000000000000000.dcm", "0000000000000000.dcm"] {
             assert_eq!(own_number(name), None, "{name}");
@@ -158,5 +164,20 @@ mod tests {
         }
         assert_eq!(deletable(&FileLocation::Absolute("/a/b".to_owned())), None);
         assert!(deletable(&FileLocation::Own(1)).is_some());
+    }
+
+    /// A file with a number that is none of ours does not push the next one over the edge.
+    #[test]
+    fn the_highest_number() {
+        let tree = MemoryTree::new(true);
+        let highest = || highest_own_number(&tree).unwrap();
+        assert_eq!(highest(), 0);
+        for (number, expected) in [(7, 7), (0x12_3456, 0x12_3456), (u64::MAX, 0x12_3456)] {
+            for name in [OBJECTS.to_owned(), own_parent(number), own_directory(number)] {
+                tree.make_directory(&name, Access::Umask).unwrap();
+            }
+            tree.create(&own_file(number), Access::Umask).unwrap();
+            assert_eq!(highest(), expected);
+        }
     }
 }

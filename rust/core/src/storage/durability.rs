@@ -41,6 +41,7 @@ use crate::limits::{GROUP_GATHER_US_MAX, GROUP_OBJECTS_MAX, SYNCED_DIRECTORIES_M
 use crate::storage::backend::{Backend, PartFile, Publish};
 use crate::storage::crash_point::crash_point;
 use crate::storage::naming::AreaPath;
+use crate::storage::seat;
 
 /// What a success promises (`--durability`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -219,14 +220,7 @@ struct Group {
 
 struct Waiter {
     step: Step,
-    seat: Arc<Seat>,
-}
-
-/// Where a waiting association is told what happens.
-#[derive(Default)]
-struct Seat {
-    news: Mutex<Option<News>>,
-    told: Condvar,
+    seat: Seated,
 }
 
 enum News {
@@ -279,22 +273,14 @@ impl Drop for EndingGuard {
     }
 }
 
-impl Seat {
-    fn tell(&self, news: News) {
-        *lock(&self.news) = Some(news);
-        self.told.notify_one();
-    }
-
-    fn wait(&self) -> News {
-        let mut news = lock(&self.news);
-        loop {
-            if let Some(news) = news.take() {
-                return news;
-            }
-            news = self.told.wait(news).unwrap_or_else(PoisonError::into_inner);
-        }
+impl seat::News for News {
+    fn interrupted() -> Self {
+        Self::Interrupted
     }
 }
+
+type Seat = seat::Seat<News>;
+type Seated = seat::Seated<News>;
 
 /// One thing to bring to durability.
 struct Task {
@@ -406,10 +392,10 @@ impl Committer {
     }
 
     fn commit_in_group(&self, task: Task) -> Result<Committed, IoFailure> {
-        let seat = Arc::new(Seat::default());
+        let seat = Seat::new();
         let step = self.prepare(task)?;
         let mut group = lock(&self.group);
-        group.waiting.push(Waiter { step, seat: Arc::clone(&seat) });
+        group.waiting.push(Waiter { step, seat: Seated::on(&seat) });
         if group.has_leader {
             drop(group);
             self.joined.notify_one();
@@ -453,8 +439,8 @@ impl Committer {
         group.expected = count;
         drop(group);
         let started = Instant::now();
-        let (mut steps, mut seats): (Vec<Step>, Vec<Seated>) =
-            batch.into_iter().map(|waiter| (waiter.step, Seated(Some(waiter.seat)))).unzip();
+        let (mut steps, seats): (Vec<Step>, Vec<Seated>) =
+            batch.into_iter().map(|waiter| (waiter.step, waiter.seat)).unzip();
         let is_alone = count == 1;
         crash_point("before_sync");
         for step in &mut steps {
@@ -480,11 +466,12 @@ impl Committer {
             }
         }
         let mut own_step = None;
-        for (step, seat) in steps.into_iter().zip(&mut seats) {
+        for (step, seat) in steps.into_iter().zip(seats) {
             if seat.is(own_seat) {
                 own_step = Some(step);
+                seat.leave();
             } else {
-                seat.tell(News::Named(step, Arc::clone(&ending)));
+                seat.dismiss(News::Named(step, Arc::clone(&ending)));
             }
         }
         let synced = directories.into_iter().map(|directory| {
@@ -769,27 +756,6 @@ impl Drop for Handover<'_> {
     }
 }
 
-/// A seat whose association hears something whatever happens.
-struct Seated(Option<Arc<Seat>>);
-
-impl Seated {
-    fn is(&self, seat: &Arc<Seat>) -> bool {
-        self.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, seat))
-    }
-
-    fn tell(&mut self, news: News) {
-        if let Some(seat) = self.0.take() {
-            seat.tell(news);
-        }
-    }
-}
-
-impl Drop for Seated {
-    fn drop(&mut self) {
-        self.tell(News::Interrupted);
-    }
-}
-
 /// An I/O error for one more of those it concerns.
 fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
@@ -998,8 +964,8 @@ mod tests {
     ) -> Vec<Result<Committed, IoFailure>> {
         let queue = |task| {
             let step = committer.prepare(task)?;
-            let seat: Arc<Seat> = Arc::default();
-            lock(&committer.group).waiting.push(Waiter { step, seat: Arc::clone(&seat) });
+            let seat = Seat::new();
+            lock(&committer.group).waiting.push(Waiter { step, seat: Seated::on(&seat) });
             Ok(seat)
         };
         let seats: Vec<Result<Arc<Seat>, IoFailure>> = tasks.into_iter().map(queue).collect();

@@ -16,6 +16,7 @@
 //! it, all at the same time, behind a journal that was only written out: where such a sync flushes the
 //! device's cache it serves the record, too, and a large object costs one flush instead of two. Until
 //! then nothing is delivered, so the record may outlive its file: whoever finds it looks at the file.
+//! The next group is written meanwhile; groups are delivered, and answered, in their order.
 //!
 //! After a failed sync nobody knows what the device has: the journal refuses everything from then on
 //! ([`JournalError::is_final`]). A failed write costs its own group: the place is written again.
@@ -52,6 +53,7 @@ use crate::limits::{
 use crate::storage::backend::tree::{Access, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{Durability, IoFailure, Operation};
+use crate::storage::seat;
 
 pub mod frame;
 
@@ -123,6 +125,8 @@ pub struct Journal<T> {
     durability: Durability,
     deliver: Deliver<T>,
     state: Mutex<State<T>>,
+    /// Held while groups are delivered, so that they are in order. Taken before `state`.
+    delivering: Mutex<()>,
     /// Held while a segment is made.
     making: Mutex<()>,
     /// Told when a segment becomes free, or the journal is stalled.
@@ -132,6 +136,8 @@ pub struct Journal<T> {
 struct State<T> {
     waiting: Vec<Waiter<T>>,
     has_leader: bool,
+    /// Groups that are written and not delivered yet, oldest first.
+    written: VecDeque<Group<T>>,
     next_sequence: u64,
     link: u64,
     active: Option<Active>,
@@ -179,130 +185,61 @@ pub struct Content<'c, T> {
     pub instead: T,
 }
 
-/// Where the leader of a group waits for those who sync their contents.
-struct Gate {
-    state: Mutex<Syncs>,
-    all_done: Condvar,
-}
-
-#[derive(Default)]
-struct Syncs {
+/// Records that were written at once.
+struct Group<T> {
+    segment: Segment,
+    first_sequence: u64,
+    members: Vec<Waiter<T>>,
+    /// Contents that are still being synced.
     under_way: usize,
-    /// The places in the group of those that failed.
+    /// The places in the group of those whose contents are not safe.
     failed: Vec<(usize, JournalError)>,
+    fate: Fate,
 }
 
-impl Gate {
-    fn of(count: usize) -> Arc<Self> {
-        let state = Syncs { under_way: count, failed: Vec::new() };
-        Arc::new(Self { state: Mutex::new(state), all_done: Condvar::new() })
-    }
-
-    fn wait(&self) -> Vec<(usize, JournalError)> {
-        let mut state = lock(&self.state);
-        while state.under_way > 0 {
-            state = self.all_done.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        core::mem::take(&mut state.failed)
-    }
+enum Fate {
+    /// Some of its contents are being synced.
+    Open,
+    /// As safe as the mode says.
+    Secured,
+    /// Whether it is safe is not known.
+    Lost(Arc<IoFailure>),
 }
 
-/// Tells the gate also when the thread panics.
-struct Pass {
-    gate: Arc<Gate>,
+/// A member's part in securing its group: its content. Reports also when the thread panics.
+struct Pass<'j, T: Send> {
+    journal: &'j Journal<T>,
+    first_sequence: u64,
     place: usize,
     result: Result<(), JournalError>,
 }
 
-impl Pass {
-    fn new(gate: Arc<Gate>, place: usize) -> Self {
-        Self { gate, place, result: Err(JournalError::Interrupted) }
-    }
-
-    fn sync<T>(mut self, content: Option<&Content<'_, T>>) {
-        self.result = match content {
-            Some(content) => (content.sync)().map_err(JournalError::Io),
-            None => Ok(()),
-        };
-    }
-}
-
-impl Drop for Pass {
+impl<T: Send> Drop for Pass<'_, T> {
     fn drop(&mut self) {
         let result = core::mem::replace(&mut self.result, Ok(()));
-        let mut state = lock(&self.gate.state);
-        state.under_way = state.under_way.saturating_sub(1);
-        state.failed.extend(result.err().map(|error| (self.place, error)));
-        drop(state);
-        self.gate.all_done.notify_one();
+        self.journal.synced(self.first_sequence, self.place, result);
     }
 }
 
-/// Tells the seat also when the leader panics.
-struct Seated(Option<Arc<Seat>>);
-
-impl Seated {
-    fn is(&self, seat: &Arc<Seat>) -> bool {
-        self.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, seat))
-    }
-
-    fn lead(&self) {
-        if let Some(seat) = &self.0 {
-            seat.tell(News::Lead);
-        }
-    }
-
-    fn sync(&self, pass: Pass) {
-        if let Some(seat) = &self.0 {
-            seat.tell(News::Sync(pass));
-        }
-    }
-
-    fn done(mut self, result: Result<u64, JournalError>) {
-        if let Some(seat) = self.0.take() {
-            seat.tell(News::Done(result));
-        }
-    }
-}
-
-impl Drop for Seated {
-    fn drop(&mut self) {
-        if let Some(seat) = self.0.take() {
-            seat.tell(News::Done(Err(JournalError::Interrupted)));
-        }
-    }
-}
-
-/// Where a waiting association is told what happens.
-#[derive(Default)]
-struct Seat {
-    news: Mutex<Option<News>>,
-    told: Condvar,
-}
-
+/// What a waiting association is told.
 enum News {
     Done(Result<u64, JournalError>),
     Lead,
     /// The record is written out: now the content.
-    Sync(Pass),
+    Sync {
+        first_sequence: u64,
+        place: usize,
+    },
 }
 
-impl Seat {
-    fn tell(&self, news: News) {
-        *lock(&self.news) = Some(news);
-        self.told.notify_one();
-    }
-
-    fn wait(&self) -> News {
-        let mut news = lock(&self.news);
-        loop {
-            if let Some(news) = news.take() {
-                return news;
-            }
-            news = self.told.wait(news).unwrap_or_else(PoisonError::into_inner);
-        }
+impl seat::News for News {
+    fn interrupted() -> Self {
+        Self::Done(Err(JournalError::Interrupted))
     }
 }
+
+type Seat = seat::Seat<News>;
+type Seated = seat::Seated<News>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves plain data behind, every state of which is usable.
@@ -510,6 +447,7 @@ impl<T: Send> Journal<T> {
         let mut state = State {
             waiting: Vec::new(),
             has_leader: false,
+            written: VecDeque::new(),
             next_sequence,
             // Chance is not needed: a chain that begins with a new number never continues an old
             // one.
@@ -532,6 +470,7 @@ impl<T: Send> Journal<T> {
             durability,
             deliver,
             state: Mutex::new(state),
+            delivering: Mutex::default(),
             making: Mutex::default(),
             room: Condvar::new(),
         }
@@ -618,83 +557,84 @@ impl<T: Send> Journal<T> {
             return Err(JournalError::TooLong { bytes });
         }
         let payload_sum = frame::sum_of(&record);
-        let seat = Arc::new(Seat::default());
-        let own_seat = Seated(Some(Arc::clone(&seat)));
+        let seat = Seat::new();
         let (content, instead) = match content {
             Some(Content { sync, instead }) if self.durability.is_durable() => {
-                (Some(Content { sync, instead: () }), Some(instead))
+                (Some(sync), Some(instead))
             }
             _ => (None, None),
         };
-        let content = content.as_ref();
+        let own_seat = Seated::on(&seat);
         let waiter = Waiter { record, payload_sum, token, instead, seat: own_seat };
         let mut state = lock(&self.state);
         if let Some(failure) = &state.failure {
             return Err(JournalError::Failed(Arc::clone(failure)));
         }
         state.waiting.push(waiter);
-        if state.has_leader {
+        let mut news = if state.has_leader {
             drop(state);
-            loop {
-                match seat.wait() {
-                    News::Done(result) => return result,
-                    News::Sync(pass) => pass.sync(content),
-                    News::Lead => break,
-                }
-            }
+            seat.wait()
         } else {
             state.has_leader = true;
             drop(state);
+            News::Lead
+        };
+        loop {
+            match news {
+                News::Done(result) => return result,
+                News::Sync { first_sequence, place } => {
+                    let result = Err(JournalError::Interrupted);
+                    let mut pass = Pass { journal: self, first_sequence, place, result };
+                    pass.result = content.map_or(Ok(()), |sync| sync().map_err(JournalError::Io));
+                }
+                News::Lead => self.lead(&seat),
+            }
+            news = seat.wait();
         }
-        self.lead(&seat, content)
     }
 
-    /// Writes for all that wait, this association among them.
-    fn lead(
-        &self,
-        own_seat: &Arc<Seat>,
-        own_content: Option<&Content<'_, ()>>,
-    ) -> Result<u64, JournalError> {
-        let handover = Handover { journal: self };
-        let mut own = None;
-        while own.is_none() {
-            let (group, result) = self.write_group(own_seat, own_content);
-            own = self.settle(group, result, own_seat);
+    /// Writes for those that wait, until the association of `own_seat` is among them.
+    fn lead(&self, own_seat: &Arc<Seat>) {
+        let _handover = Handover { journal: self };
+        let mut is_done = false;
+        while !is_done {
+            is_done = self.write_group(own_seat);
+            self.deliver_secured();
         }
-        drop(handover);
-        own.unwrap_or(Err(JournalError::Interrupted))
     }
 
-    /// Takes those at the head of the queue that fit into one segment, and writes them.
-    fn write_group(
-        &self,
-        own_seat: &Arc<Seat>,
-        own_content: Option<&Content<'_, ()>>,
-    ) -> (Vec<Waiter<T>>, Result<Secured, JournalError>) {
+    /// Takes those at the head of the queue that fit into one segment, and writes them. True when the
+    /// association of `own_seat` is among them, or does not wait any more.
+    fn write_group(&self, own_seat: &Arc<Seat>) -> bool {
         let mut state = lock(&self.state);
         let first_bytes = match state.waiting.first() {
             Some(waiter) => frame::framed_bytes(waiter.record.len()) as u64,
-            None => return (Vec::new(), Ok(Secured::default())),
+            None => return true,
         };
         state = match self.make_room(state, first_bytes) {
             Ok(state) => state,
-            // All that wait have waited for the same.
-            Err(error) => return (core::mem::take(&mut lock(&self.state).waiting), Err(error)),
+            Err(error) => {
+                // All that wait have waited for the same.
+                let all = core::mem::take(&mut lock(&self.state).waiting);
+                refuse(all, &error);
+                return true;
+            }
         };
         let Some(Active { segment, offset, .. }) = &state.active else {
-            return (Vec::new(), Err(JournalError::Interrupted));
+            refuse(core::mem::take(&mut state.waiting), &JournalError::Interrupted);
+            return true;
         };
         let (segment, mut offset) = (segment.clone(), *offset);
-        let members = if self.durability == Durability::Each { 1 } else { GROUP_OBJECTS_MAX };
+        let members_max = if self.durability == Durability::Each { 1 } else { GROUP_OBJECTS_MAX };
         let is_new = offset == 0;
-        let header =
-            SegmentHeader { first_sequence: state.next_sequence, seed: state.link }.encode();
+        let first_sequence = state.next_sequence;
+        let header = SegmentHeader { first_sequence, seed: state.link }.encode();
         let start = offset;
         if is_new {
             offset += SEGMENT_HEADER_BYTES as u64;
         }
         let mut count = 0;
-        for waiter in state.waiting.iter().take(members) {
+        for waiter in state.waiting.iter().take(members_max) {
             let bytes = frame::framed_bytes(waiter.record.len()) as u64;
             if offset + bytes > segment.bytes {
                 break;
@@ -702,35 +642,41 @@ impl<T: Send> Journal<T> {
             offset += bytes;
             count += 1;
         }
-        let mut group: Vec<Waiter<T>> = state.waiting.drain(..count).collect();
-        let first_sequence = state.next_sequence;
+        let mut members: Vec<Waiter<T>> = state.waiting.drain(..count).collect();
         let mut link = state.link;
         // Only the leader changes these; they move on when the group is written.
         drop(state);
-        for (sequence, waiter) in (first_sequence..).zip(&mut group) {
+        let is_own = members.iter().any(|waiter| waiter.seat.is(own_seat));
+        for (sequence, waiter) in (first_sequence..).zip(&mut members) {
             link = frame::seal(&mut waiter.record, waiter.payload_sum, sequence, link);
         }
+        let contents = members.iter().filter(|waiter| waiter.instead.is_some()).count();
         let result = self
-            .write(&segment, start, is_new.then_some(&header), &group)
-            .and_then(|()| self.secure(&segment, &group, own_seat, own_content))
-            .inspect(|_| crash_point("after_journal_sync"));
+            .write(&segment, start, is_new.then_some(&header), &members)
+            .and_then(|()| self.secure(&segment, contents > 0));
         let mut state = lock(&self.state);
-        match result {
-            Ok(failed) => {
-                state.next_sequence += count as u64;
-                state.link = link;
-                if let Some(active) = &mut state.active {
-                    active.offset = offset;
-                }
-                (group, Ok(Secured { first_sequence, failed }))
+        if let Err(error) = result {
+            if let JournalError::Failed(failure) = &error {
+                state.failure = Some(Arc::clone(failure));
             }
-            Err(error) => {
-                if let JournalError::Failed(failure) = &error {
-                    state.failure = Some(Arc::clone(failure));
-                }
-                (group, Err(error))
-            }
+            drop(state);
+            refuse(members, &error);
+            return is_own;
         }
+        state.next_sequence += count as u64;
+        state.link = link;
+        if let Some(active) = &mut state.active {
+            active.offset = offset;
+        }
+        let fate = if contents > 0 { Fate::Open } else { Fate::Secured };
+        // Under the lock: none of them comes back before the group is there.
+        for (place, waiter) in members.iter().enumerate().filter(|(_, one)| one.instead.is_some()) {
+            waiter.seat.tell(News::Sync { first_sequence, place });
+        }
+        let (under_way, failed) = (contents, Vec::new());
+        let group = Group { segment, first_sequence, members, under_way, failed, fate };
+        state.written.push_back(group);
+        is_own
     }
 
     /// Writes a group's records from `start` on.
@@ -760,48 +706,44 @@ impl<T: Send> Journal<T> {
         Ok(())
     }
 
-    /// Makes what was written survive a power cut, where the mode asks for it, with the contents of the
-    /// group; gives those of its members whose contents are not safe.
-    fn secure(
-        &self,
-        segment: &Segment,
-        group: &[Waiter<T>],
-        own_seat: &Arc<Seat>,
-        own_content: Option<&Content<'_, ()>>,
-    ) -> Result<Vec<(usize, JournalError)>, JournalError> {
-        let lost = |source| {
+    /// Makes what was written survive a power cut, where the mode asks for it; or, where contents
+    /// follow, sees to it that the sync of any of them does.
+    fn secure(&self, segment: &Segment, has_contents: bool) -> Result<(), JournalError> {
+        if !self.durability.is_durable() {
+            return Ok(());
+        }
+        let secured =
+            if has_contents { segment.file.write_out() } else { segment.file.sync_data() };
+        secured.map_err(|source| {
             let failure = self.failure(Operation::Sync, segment.slot, source);
             JournalError::Failed(Arc::new(failure))
-        };
-        if !self.durability.is_durable() {
-            return Ok(Vec::new());
+        })
+    }
+
+    /// Takes note of how a content fared; with the last one of its group, that is delivered.
+    fn synced(&self, first_sequence: u64, place: usize, result: Result<(), JournalError>) {
+        let mut state = lock(&self.state);
+        let Some(group) = state.group(first_sequence) else { return };
+        group.failed.extend(result.err().map(|error| (place, error)));
+        group.under_way -= 1;
+        if group.under_way > 0 {
+            return;
         }
-        let count = group.iter().filter(|waiter| waiter.instead.is_some()).count();
-        if count == 0 {
-            segment.file.sync_data().map_err(lost)?;
-            return Ok(Vec::new());
+        let (segment, is_flushed) = (group.segment.clone(), group.failed.is_empty());
+        drop(state);
+        // Where a content failed, whether the cache was flushed all the same is not known.
+        let result = if is_flushed { Ok(()) } else { self.secure(&segment, false) };
+        let mut state = lock(&self.state);
+        let mut fate = Fate::Secured;
+        if let Err(JournalError::Failed(failure)) = result {
+            state.failure = Some(Arc::clone(&failure));
+            fate = Fate::Lost(failure);
         }
-        // Before the first content is synced: each of those syncs flushes the device's cache then.
-        segment.file.write_out().map_err(lost)?;
-        let gate = Gate::of(count);
-        let mut own = None;
-        for (place, waiter) in group.iter().enumerate().filter(|(_, one)| one.instead.is_some()) {
-            let pass = Pass::new(Arc::clone(&gate), place);
-            if waiter.seat.is(own_seat) {
-                own = Some(pass);
-            } else {
-                waiter.seat.sync(pass);
-            }
+        if let Some(group) = state.group(first_sequence) {
+            group.fate = fate;
         }
-        if let Some(pass) = own {
-            pass.sync(own_content);
-        }
-        let failed = gate.wait();
-        if !failed.is_empty() {
-            // Whether the cache was flushed all the same is not known.
-            segment.file.sync_data().map_err(lost)?;
-        }
-        Ok(failed)
+        drop(state);
+        self.deliver_secured();
     }
 
     /// Sees to it that the active segment has room for a record of `bytes`.
@@ -811,15 +753,16 @@ impl<T: Send> Journal<T> {
         bytes: u64,
     ) -> Result<MutexGuard<'s, State<T>>, JournalError> {
         loop {
+            // Also of those that were queued when it happened.
+            if let Some(failure) = &state.failure {
+                return Err(JournalError::Failed(Arc::clone(failure)));
+            }
             if let Some(active) = &state.active {
                 let offset = active.offset.max(SEGMENT_HEADER_BYTES as u64);
                 if offset + bytes <= active.segment.bytes {
                     return Ok(state);
                 }
                 state.retire_active();
-            }
-            if let Some(failure) = &state.failure {
-                return Err(JournalError::Failed(Arc::clone(failure)));
             }
             if let Some(segment) = state.free.pop() {
                 let first_sequence = state.next_sequence;
@@ -845,62 +788,79 @@ impl<T: Send> Journal<T> {
         }
     }
 
-    /// Hands the written records on and tells everybody; returns this association's own answer when
-    /// it was among them.
-    fn settle(
-        &self,
-        group: Vec<Waiter<T>>,
-        result: Result<Secured, JournalError>,
-        own_seat: &Arc<Seat>,
-    ) -> Option<Result<u64, JournalError>> {
-        let mut own = None;
-        let mut seats = Vec::with_capacity(group.len());
-        match result {
-            Ok(Secured { first_sequence, mut failed }) => {
-                let mut written = Vec::with_capacity(group.len());
-                for (place, waiter) in group.into_iter().enumerate() {
-                    let sequence = first_sequence + place as u64;
-                    let Waiter { record, token, instead, seat, .. } = waiter;
-                    let fault = failed.iter().position(|(other, _)| *other == place);
-                    let fault = fault.map(|at| failed.swap_remove(at).1);
-                    let token = match (&fault, instead) {
-                        (Some(_), Some(instead)) => instead,
-                        _ => token,
-                    };
-                    written.push(Written { sequence, record, token });
-                    seats.push((seat, fault.map_or(Ok(sequence), Err)));
+    /// Hands on the groups that are secured and have none before them that is not, and tells everybody.
+    fn deliver_secured(&self) {
+        let _in_order = lock(&self.delivering);
+        loop {
+            let mut state = lock(&self.state);
+            if state.written.front().is_none_or(|group| matches!(group.fate, Fate::Open)) {
+                return;
+            }
+            let Some(group) = state.written.pop_front() else { return };
+            if let Fate::Lost(failure) = &group.fate {
+                // What follows cannot be delivered in order.
+                if let Some(next) = state.written.front_mut() {
+                    next.fate = Fate::Lost(Arc::clone(failure));
                 }
-                (self.deliver)(written);
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                seats.extend(group.into_iter().map(|waiter| (waiter.seat, Err(copy(&error)))));
-            }
+            drop(state);
+            self.deliver(group);
         }
-        for (seat, result) in seats {
-            if seat.is(own_seat) {
-                own = Some(result);
-            } else {
-                seat.done(result);
-            }
+    }
+
+    fn deliver(&self, group: Group<T>) {
+        let Group { first_sequence, members, mut failed, fate, .. } = group;
+        if let Fate::Lost(failure) = fate {
+            return refuse(members, &JournalError::Failed(failure));
         }
-        own
+        crash_point("after_journal_sync");
+        let mut written = Vec::with_capacity(members.len());
+        let mut results = Vec::with_capacity(members.len());
+        for (place, waiter) in members.into_iter().enumerate() {
+            let sequence = first_sequence + place as u64;
+            let Waiter { record, token, instead, seat, .. } = waiter;
+            let fault = failed.iter().position(|(other, _)| *other == place);
+            let fault = fault.map(|at| failed.swap_remove(at).1);
+            let token = match (&fault, instead) {
+                (Some(_), Some(instead)) => instead,
+                _ => token,
+            };
+            written.push(Written { sequence, record, token });
+            results.push((seat, fault.map_or(Ok(sequence), Err)));
+        }
+        (self.deliver)(written);
+        for (seat, result) in results {
+            seat.dismiss(News::Done(result));
+        }
     }
 
     /// All records up to `sequence` are safe elsewhere: full segments of such are free again.
     pub fn release(&self, sequence: u64) {
-        let mut state = lock(&self.state);
-        while state.full.front().is_some_and(|full| full.last_sequence <= sequence) {
-            if let Some(full) = state.full.pop_front() {
-                // So that the next start need not look through it. Nothing depends on it.
-                let first_sequence = full.last_sequence + 1;
-                let header = SegmentHeader { first_sequence, seed: state.link }.encode();
-                let _ = full.segment.file.write_at(&mut [IoSlice::new(&header)], 0);
-                state.free.push(full.segment);
+        while let Some((segment, header)) = self.releasable(sequence) {
+            // So that the next start need not look through it. What is removed by a later record would
+            // come back if an index made anew were given only those before: so it is synced, too.
+            let written = segment.file.write_at(&mut [IoSlice::new(&header)], 0);
+            if self.durability.is_durable() && written.is_ok() {
+                // Nothing else depends on it.
+                let _ = segment.file.sync_data();
+            }
+            let mut state = lock(&self.state);
+            if state.full.front().is_some_and(|full| full.segment.slot == segment.slot) {
+                state.full.pop_front();
+                state.free.push(segment);
             }
         }
-        drop(state);
         self.room.notify_all();
+    }
+
+    /// The oldest full segment, when `sequence` and what came before is of no use any more, with the
+    /// header that says so.
+    fn releasable(&self, sequence: u64) -> Option<(Segment, [u8; SEGMENT_HEADER_BYTES])> {
+        let state = lock(&self.state);
+        let full = state.full.front().filter(|full| full.last_sequence <= sequence)?;
+        let first_sequence = full.last_sequence + 1;
+        let header = SegmentHeader { first_sequence, seed: state.link }.encode();
+        Some((full.segment.clone(), header))
     }
 
     /// An error when a sync has failed: no record is taken any more, and none may be given up.
@@ -979,19 +939,16 @@ impl<T> State<T> {
         }
     }
 
+    /// The group that begins with `first_sequence`.
+    fn group(&mut self, first_sequence: u64) -> Option<&mut Group<T>> {
+        self.written.iter_mut().find(|group| group.first_sequence == first_sequence)
+    }
+
     fn slots(&self) -> impl Iterator<Item = usize> {
         let active = self.active.iter().map(|active| active.segment.slot);
         let full = self.full.iter().map(|full| full.segment.slot);
         active.chain(full).chain(self.free.iter().map(|segment| segment.slot))
     }
-}
-
-/// What became of a group that was written.
-#[derive(Default)]
-struct Secured {
-    first_sequence: u64,
-    /// Places in the group of those whose contents are not safe.
-    failed: Vec<(usize, JournalError)>,
 }
 
 /// Gives up the lead: to the first of those that wait, or to nobody. Also when the leader panics.
@@ -1003,7 +960,7 @@ impl<T: Send> Drop for Handover<'_, T> {
     fn drop(&mut self) {
         let mut state = lock(&self.journal.state);
         match state.waiting.first() {
-            Some(next) => next.seat.lead(),
+            Some(next) => next.seat.tell(News::Lead),
             None => state.has_leader = false,
         }
     }
@@ -1021,6 +978,13 @@ fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+/// Tells all of them `error`.
+fn refuse<T>(waiters: Vec<Waiter<T>>, error: &JournalError) {
+    for waiter in waiters {
+        waiter.seat.dismiss(News::Done(Err(copy(error))));
+    }
 }
 
 /// The same error for another of the group.
@@ -1119,5 +1083,103 @@ mod tests {
             assert_eq!(delivered.iter().filter(|one| one.1.is_none()).count(), 2);
             assert_eq!(append(9).unwrap(), 9);
         }
+    }
+
+    /// While contents are synced, the next group is written and its contents are synced, too; who came
+    /// later is not answered earlier.
+    #[test]
+    fn groups_overlap_and_end_in_order() {
+        let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(true));
+        let recovered = recover(&tree, "journal", &mut |_, _| {}).unwrap();
+        let delivered = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&delivered);
+        let deliver = move |written: Vec<Written<usize>>| {
+            lock(&told).extend(written.into_iter().map(|one| (one.sequence, one.token)));
+        };
+        let journal = Journal::open(recovered, Durability::Group, Box::new(deliver));
+        let (began, begins) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let goes = Mutex::new(goes);
+        let append = |number: usize| {
+            let sync = || {
+                began.send(number).unwrap();
+                if number == 1 {
+                    lock(&goes).recv().unwrap();
+                }
+                Ok(())
+            };
+            let content = (number < 3).then_some(Content { sync: &sync, instead: 0 });
+            journal.append(vec![7; RECORD_HEADER_BYTES + 100], number, content)
+        };
+        let append = &append;
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| append(1));
+            assert_eq!(begins.recv().unwrap(), 1);
+            let second = scope.spawn(|| append(2));
+            assert_eq!(begins.recv().unwrap(), 2);
+            while lock(&journal.state).written.get(1).is_none_or(|two| two.under_way > 0) {
+                std::thread::yield_now();
+            }
+            let third = scope.spawn(|| append(3));
+            while journal.last_sequence() < 3 {
+                std::thread::yield_now();
+            }
+            assert!(lock(&delivered).is_empty());
+            assert!(!second.is_finished() && !third.is_finished());
+            go.send(()).unwrap();
+            let threads = [first, second, third];
+            let results = threads.map(|thread| thread.join().unwrap().unwrap());
+            assert_eq!(results, [1, 2, 3]);
+        });
+        assert_eq!(*lock(&delivered), [(1, 1), (2, 2), (3, 3)]);
+    }
+
+    /// A content whose thread ends in a panic costs that object only.
+    #[test]
+    fn a_panic_under_a_content_holds_nobody_up() {
+        let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(true));
+        let recovered = recover(&tree, "journal", &mut |_, _| {}).unwrap();
+        let journal = Journal::open(recovered, Durability::Group, Box::new(|_| {}));
+        let record = || vec![7; RECORD_HEADER_BYTES + 100];
+        std::thread::scope(|scope| {
+            let panics = scope.spawn(|| {
+                let sync = || panic!("in the middle of a content");
+                journal.append(record(), 1, Some(Content { sync: &sync, instead: 0 }))
+            });
+            assert!(panics.join().is_err());
+        });
+        assert!(lock(&journal.state).written.is_empty());
+        assert_eq!(journal.append(record(), 2, None).unwrap(), 2);
+    }
+
+    /// Who was queued when a sync failed is refused like those who come later.
+    #[test]
+    fn nobody_in_the_queue_is_written_after_a_failed_sync() {
+        let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(true));
+        let recovered = recover(&tree, "journal", &mut |_, _| {}).unwrap();
+        let (began, begins) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let (began, goes) = (Mutex::new(began), Mutex::new(goes));
+        let deliver = move |_: Vec<Written<()>>| {
+            lock(&began).send(()).unwrap();
+            lock(&goes).recv().unwrap();
+        };
+        let journal = Journal::open(recovered, Durability::Group, Box::new(deliver));
+        let append = || journal.append(vec![7; RECORD_HEADER_BYTES + 100], (), None);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(append);
+            begins.recv().unwrap();
+            let queued = scope.spawn(append);
+            while lock(&journal.state).waiting.is_empty() {
+                std::thread::yield_now();
+            }
+            let (operation, path) = (Operation::Sync, PathBuf::new());
+            journal.fail(IoFailure { operation, path, source: io::Error::other("no") });
+            go.send(()).unwrap();
+            assert_eq!(first.join().unwrap().unwrap(), 1);
+            let refused = queued.join().unwrap().unwrap_err();
+            assert!(refused.is_final(), "{refused}");
+        });
+        assert_eq!(journal.last_sequence(), 1);
     }
 }

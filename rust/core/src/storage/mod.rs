@@ -10,5 +10,6 @@ pub mod naming;
 pub(crate) mod re_encode;
 pub mod reader;
 pub mod renumber;
+mod seat;
 pub mod studies;
 pub mod writer;
