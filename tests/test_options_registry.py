@@ -129,7 +129,7 @@ WORKING = {
     "echoscu": (
         "-h --version --arguments -q -v -d -ll -lc --log-json "
         "-aet -aec -pts -ppc -to -ts -ta -td -pdu --repeat "
-        "--abort -tls" + _TLS + "+tla +vc +rc --no-sni --request-sni"
+        "--abort --json -tls" + _TLS + "+tla +vc +rc --no-sni --request-sni"
     ),
     "dcmsend": (
         "-h --version --list-decoders --arguments -q -v -d -ll -lc --log-json +v +f +fo -f +rd "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -391,3 +392,61 @@ def test_a_hostile_dicomdir_names_nothing_outside(
         22,
         f"F: bad DICOM file: {hostile}: Invalid SOP Class UID",
     )
+
+
+def test_an_association_that_is_refused_costs_no_file(objects: list[Path]) -> None:
+    """A peer with fewer places than ``--associations``: the others send all, and a line says so."""
+    refused = threading.Event()
+
+    def refuse(peer: Conversation) -> None:
+        peer.expect_associate_rq()
+        # Rejected-transient, presentation: local limit exceeded (PS3.8 §9.3.4).
+        peer.send(pdu.pdu(pdu.ASSOCIATE_RJ, bytes([0, 2, 3, 2])))
+        refused.set()
+
+    def take(peer: Conversation) -> None:
+        peer.accept()
+        assert refused.wait(20)
+        for _ in objects:
+            peer.respond(peer.expect_request(), 0)
+        peer.expect_release()
+
+    with ScriptedServer(refuse, take, at_once=True) as server:
+        line = ["--json", "--associations", "2", "127.0.0.1", str(server.port), *map(str, objects)]
+        done = run_tool("dcmfast", "dcmsend", line)
+    assert (done.code, json.loads(done.stdout)["totals"]["stored"]) == (0, len(objects))
+    assert "1 associations sent the files of 2 asked for" in done.stderr
+
+
+def test_the_gravest_answer_of_a_repeated_file_is_reported(objects: list[Path]) -> None:
+    """``--repeat`` of storescu: a refusal is not hidden by the successes behind it."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        for status in (0xA700, 0, 0):
+            peer.respond(peer.expect_request(), status)
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        line = ["--json", "--no-halt", "--repeat", "3", "127.0.0.1", str(server.port)]
+        done = run_tool("dcmfast", "storescu", [*line, str(objects[0])])
+    (file,) = json.loads(done.stdout)["files"]
+    assert (file["result"], file["status"]) == ("refused", "A700")
+
+
+def test_bad_files_are_handed_over_once() -> None:
+    """A folder of thousands of them costs no more than a portion for each."""
+    from dcmfast.net import sending
+
+    handed = 0
+
+    class Job:
+        def add(self, names: list[str]) -> tuple[int, str, bool]:
+            nonlocal handed
+            handed += len(names)
+            return 0, "no file of ours", False
+
+    names = [str(number) for number in range(2000)]
+    found = list(sending._bad_files(Job(), names))  # type: ignore[arg-type]
+    assert [name for name, _, _ in found] == names
+    assert handed < len(names) * 256

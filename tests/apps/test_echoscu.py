@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -223,3 +224,68 @@ def test_a_blank_title_is_refused_before_it_travels(
     done = run_tool(implementation, "echoscu", [option, "", "127.0.0.1", port])
     assert done.code == 1
     assert "Illegal service parameter" in done.stderr
+
+
+def test_the_result_as_json(port: str) -> None:
+    """``--json``: one object on standard output, here of two answers."""
+    line = ["--json", "--repeat", "2", "-ppc", "2", "127.0.0.1", port]
+    done = run_tool("dcmfast", "echoscu", line)
+    found = json.loads(done.stdout)
+    assert (done.code, done.stderr, found["exit_code"]) == (0, "", 0)
+    assert (found["format"], found["format_version"]) == ("dcmfast-echo", 1)
+    assert found["peer"] == {"host": "127.0.0.1", "port": int(port)}
+    assert [one["message_id"] for one in found["echoes"]] == [1, 2]
+    assert {(one["status"], one["status_text"]) for one in found["echoes"]} == {("0000", "Success")}
+    contexts = found["association"]["contexts"]
+    assert [(one["id"], one["result"], one["transfer_syntax"]) for one in contexts] == [
+        (number, 0, pdu.IMPLICIT) for number in (1, 3)
+    ]
+    assert (found["error"], found["association"]["tls"]) == (None, None)
+
+
+def test_a_failure_as_json() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    done = run_tool("dcmfast", "echoscu", ["--json", "127.0.0.1", str(free)])
+    found = json.loads(done.stdout)
+    assert (done.code, found["exit_code"], found["association"], found["echoes"]) == (
+        1,
+        1,
+        None,
+        [],
+    )
+    assert "TCP Initialization Error" in found["error"]
+    assert "Traceback" not in done.stderr
+
+
+def test_both_ask_for_the_release_at_once() -> None:
+    """PS3.8 §7.2.2.7: ours is answered, theirs is awaited, and nothing has failed."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.respond(peer.expect_request(), 0)
+        peer.expect_pdu(pdu.RELEASE_RQ)
+        peer.send(pdu.pdu(pdu.RELEASE_RQ, bytes(4)))
+        peer.expect_pdu(pdu.RELEASE_RP)
+        peer.send(pdu.pdu(pdu.RELEASE_RP, bytes(4)))
+        peer.expect_closed(reset_allowed=True)
+
+    with ScriptedServer(play) as server:
+        done = run_tool("dcmfast", "echoscu", ["127.0.0.1", str(server.port)])
+    assert (done.code, done.stderr) == (0, "")
+
+
+def test_an_answer_on_another_context() -> None:
+    """Its transfer syntax would be another one, too: A-ABORT, and a line that says it."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        request.context_id = 3
+        peer.respond(request, 0)
+        peer.expect_pdu(pdu.ABORT)
+
+    with ScriptedServer(play) as server:
+        done = run_tool("dcmfast", "echoscu", ["-ppc", "2", "127.0.0.1", str(server.port)])
+    assert done.code != 0
+    assert "response on context 3, where 1 was asked" in done.stderr

@@ -189,3 +189,61 @@ def test_no_answer_within_the_timeout(tmp_path: Path) -> None:
         done = run_tool("dcmfast", "getscu", line, cwd=tmp_path)
     assert done.code == 1
     assert "the peer did not answer in time" in done.stderr
+
+
+def test_requests_where_responses_are_due(tmp_path: Path) -> None:
+    """A peer that asks instead of answering would hold us for ever: A-ABORT, with a line."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        command = pdu.c_echo_rq(7)
+        peer.send(pdu.p_data(pdu.pdv(request.context_id, command, command=True)))
+        peer.expect_pdu(pdu.ABORT)
+
+    with ScriptedServer(play) as server:
+        line = ["-P", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", "getscu", line, cwd=tmp_path)
+    assert done.code == 1
+    assert "C-ECHO RQ where a response was due" in done.stderr
+
+
+@pytest.mark.parametrize("behind", ["pending", "release", "abort"])
+def test_what_shares_a_segment_with_the_final_response(behind: str, tmp_path: Path) -> None:
+    """The request is done, whatever stands behind its end; that the release then fails is told."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.expect_request()
+        sent: list[bytes] = []
+        send, peer.send = peer.send, lambda *parts: sent.extend(parts)  # type: ignore[method-assign]
+        peer.respond(request, 0, counts=(None, 0, 0, 0))
+        if behind == "pending":
+            peer.respond(request, 0xFF00, counts=(1, 0, 0, 0))
+        elif behind == "release":
+            peer.send(pdu.pdu(pdu.RELEASE_RQ, bytes(4)))
+        else:
+            peer.send(pdu.pdu(pdu.ABORT, bytes(4)))
+        send(b"".join(sent))
+        while peer.socket.recv(4096):
+            pass
+
+    with ScriptedServer(play) as server:
+        line = ["-v", "-P", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", "getscu", line, cwd=tmp_path)
+    assert "I: Received C-GET Response (Success)" in done.lines
+    assert "Traceback" not in done.stderr
+    assert "Association Release Failed" in done.stderr
+
+
+def test_roles_are_shown_as_dcmtk_shows_them(archive: Archive, tmp_path: Path) -> None:
+    """``-d``: what was proposed for each context, and what was accepted."""
+    seen = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        done = got(implementation, archive, tmp_path, "-d")
+        lines = [line.strip() for line in done.stderr.splitlines()]
+        seen[implementation] = [line for line in lines if "SCP/SCU Role" in line]
+    # Ours proposes three SOP classes more; both begin with the model, which has no role.
+    assert seen["dcmfast"][:100] == seen["dcmtk"][:100]
+    assert set(seen["dcmfast"]) == set(seen["dcmtk"])
+    assert any("Accepted SCP/SCU Role: SCP" in line for line in seen["dcmfast"])

@@ -198,3 +198,46 @@ def test_a_run_that_is_ended_reports(tool: str, number: str, tmp_path: Path) -> 
         text = (tmp_path / "report").read_text()
         assert text.count("DIMSE Status  : 0x0000 (Success)") == 1
         assert text.count("DIMSE Status  : <not sent>") == 2
+
+
+@pytest.mark.parametrize(
+    ("tool", "options"),
+    [("storescu", []), ("dcmsend", []), ("storescu", ["--associations", "2"])],
+    ids=str,
+)
+def test_a_sender_ends_within_an_object_that_nobody_reads(
+    tool: str, options: list[str], tmp_path: Path
+) -> None:
+    """Ctrl-C while the peer reads no more: within a second, and not when the peer is given up."""
+    made = make.part10(make.ct(0))
+    for at in range(2):
+        huge = tmp_path / f"{at}.dcm"
+        huge.write_bytes(made)
+        # The last element is the pixel data, whose length stands behind its tag and VR.
+        with huge.open("r+b") as file:
+            head = made.rindex(b"\xe0\x7f\x10\x00OW") + 8
+            file.seek(head)
+            file.write((64_000_000).to_bytes(4, "little"))
+            file.truncate(head + 4 + 64_000_000)
+    stalled, ended = threading.Semaphore(0), threading.Event()
+
+    def play(peer: Conversation) -> None:
+        peer.accept(transfer_syntax=pdu.EXPLICIT)
+        assert peer.socket.recv(1)
+        stalled.release()
+        assert ended.wait(SOON_S)
+
+    count = 2 if options else 1
+    with ScriptedServer(*[play] * count, at_once=True) as server:
+        line = [*options, "127.0.0.1", str(server.port), *tmp_path.glob("*.dcm")]
+        process = started(tool, line, tmp_path)
+        for _ in range(count):
+            assert stalled.acquire(timeout=SOON_S)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SOON_S)
+        took = time.monotonic() - began
+        ended.set()
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert took < 5, took
+    assert b"Traceback" not in said

@@ -61,8 +61,10 @@ def main(
         report(front_end, error, has_begun=outcome is not None)
         return error.exit_code_of(front_end.tool)
     except KeyboardInterrupt:
-        _end_by_interrupt()
-        return 130
+        # Ended below, where nothing holds an open association any more: it is aborted then.
+        pass
+    _end_by_interrupt()
+    return 130
 
 
 def _end_by_interrupt() -> None:

@@ -100,7 +100,10 @@ def _request(
         patience = query.Patience(settings)
         while True:
             responses = link.get_responses()
-            stored = objects.counters()["stored"]
+            counters = objects.counters()
+            stored = counters["stored"]
+            if not responses:
+                patience.waited(counters["bytes"])
             for response in responses:
                 if response.status not in _PENDING:
                     return _final(log, context, response, objects)

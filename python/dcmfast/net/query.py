@@ -162,6 +162,7 @@ class Patience:
         self._news: object = None
         self._since = monotonic()
         self._stale = 0
+        self._received_bytes = 0
 
     def came(self, news: object) -> None:
         """Note a response before the last, and what it brings: a match, or counts of objects.
@@ -172,7 +173,7 @@ class Patience:
             There are too many of them, or too many in a row that bring the same or nothing.
         """
         self._count += 1
-        most, progress_s = self._responses_max, self._progress_s
+        most = self._responses_max
         if most is not None and self._count > most:
             raise RemoteProtocolError(
                 f"0006:0317 the peer sent more than {most} responses before its last "
@@ -187,9 +188,28 @@ class Patience:
                 f"0006:0317 the peer sent {self._stale} responses in a row that bring nothing new "
                 "(--max-responses 0 waits on)"
             )
+        self._check_progress("responses")
+
+    def waited(self, received_bytes: int) -> None:
+        """Note a while of a C-GET without a response, and how much of objects came until its end.
+
+        Silence would have ended by the engine's clock: the peer sends something that is nothing.
+
+        Raises
+        ------
+        RemoteProtocolError
+            It has done so for too long.
+        """
+        if received_bytes != self._received_bytes:
+            self._received_bytes, self._since = received_bytes, monotonic()
+            return
+        self._check_progress("requests")
+
+    def _check_progress(self, what: str) -> None:
+        progress_s = self._progress_s
         if progress_s is not None and monotonic() >= self._since + progress_s:
             raise RemoteProtocolError(
-                f"0006:0317 the peer sent responses for {progress_s} s that bring nothing new "
+                f"0006:0317 the peer sent {what} for {progress_s} s that bring nothing new "
                 f"({self._option})"
             )
 

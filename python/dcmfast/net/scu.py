@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dcmfast import _rust
+from time import monotonic
+
+from dcmfast import __version__, _rust
 from dcmfast.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -84,7 +86,8 @@ def associate(
     if settings.tool == "getscu":
         text = f"Configured a total of {len(contexts)} presentation contexts for SCU"
         log.line("D", text, logger=_DCMNET)
-    _tell_block(settings, log, contexts, extras, None)
+    proposed = _proposed_roles(contexts, scp_roles, extras)
+    _tell_block(settings, log, contexts, extras, None, proposed)
     log.line("I", "Requesting Association")
     letter, gap = _REFUSED.get(settings.tool, ("F", " "))
     try:
@@ -128,7 +131,7 @@ def associate(
     if link.secured is not None:
         log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
     _tell_answer(settings, log, link)
-    _tell_block(settings, log, contexts, extras, link)
+    _tell_block(settings, log, contexts, extras, link, proposed)
     if not any(syntax for _, _, _, syntax in link.contexts()):
         head = _NOT_NEGOTIATED if settings.tool == "getscu" else ""
         own = GETSCU if settings.tool == "getscu" else ""
@@ -201,12 +204,28 @@ def _tell_answer(settings: RequestorSettings, log: Log, link: _rust.Association)
         log.line("D", security or "Transport connection: TCP/IP, unencrypted.")
 
 
+#: Roles as they are proposed → SCU, SCP.
+_ROLES = {"SCU": (True, False), "SCP": (False, True), "BOTH": (True, True)}
+
+
+def _proposed_roles(
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    scp_roles: Sequence[str],
+    extras: association.Extras,
+) -> list[tuple[bool, bool] | None]:
+    """Return the roles that are proposed for each context; None for the default."""
+    roles = {uid: _ROLES[word] for uid, word in extras.roles}
+    roles.update(dict.fromkeys(scp_roles, _ROLES["SCP"]))
+    return [roles.get(uid) for uid, _ in contexts]
+
+
 def _tell_block(
     settings: RequestorSettings,
     log: Log,
     contexts: Sequence[tuple[str, Sequence[str]]],
     extras: association.Extras,
     link: _rust.Association | None,
+    proposed_roles: list[tuple[bool, bool] | None],
 ) -> None:
     """Show the request, or with a `link` what was negotiated: at -d, or at -v with ``+v``."""
     letter = "I" if settings.is_verbose_pc else "D"
@@ -232,6 +251,11 @@ def _tell_block(
         if extras.identity is None
         else (extras.identity[0], extras.identity[2], extras.identity[1]),
         extended_negotiation=list(extras.extended_negotiation),
+        # Of an answer nothing counts that was not asked for (PS3.7 §D.3.3.4).
+        roles=[
+            (asked, None if link is None or asked is None else link.roles()[at])
+            for at, asked in enumerate(proposed_roles)
+        ],
     )
     title = "Request Parameters:" if link is None else "Association Parameters Negotiated:"
     log.line(letter, f"{title}\n{block}")
@@ -260,6 +284,61 @@ def close(settings: RequestorSettings, link: _rust.Association, log: Log) -> boo
 # ---- C-ECHO
 
 
+#: What a result's JSON calls itself.
+_ECHO_FORMAT = "dcmfast-echo"
+_ECHO_FORMAT_VERSION = 1
+
+
+class _EchoResult:
+    """What came of echoscu, for ``--json``."""
+
+    def __init__(self) -> None:
+        self.association: dict[str, object] | None = None
+        self.echoes: list[dict[str, object]] = []
+        self.error: str | None = None
+
+    def associated(self, link: _rust.Association, seconds: float) -> None:
+        """Note an association, and how long it took."""
+        contexts = [
+            {"id": number, "result": result, **({"transfer_syntax": syntax} if syntax else {})}
+            for number, _, result, syntax in link.contexts()
+        ]
+        milliseconds = round(seconds * 1000, 3)
+        self.association = {"milliseconds": milliseconds, "contexts": contexts, "tls": link.secured}
+
+    def answered(self, message_id: int, status: int, seconds: float) -> None:
+        """Note an answer."""
+        self.echoes.append(
+            {
+                "message_id": message_id,
+                "status": f"{status:04X}",
+                "status_text": _rust.status_text("echo", status),
+                "milliseconds": round(seconds * 1000, 3),
+            }
+        )
+
+    def write(self, settings: EchoSettings, code: int) -> None:
+        """Print it."""
+        import json
+        import sys
+
+        result = {
+            "format": _ECHO_FORMAT,
+            "format_version": _ECHO_FORMAT_VERSION,
+            "dcmfast": __version__,
+            "tool": settings.tool,
+            "peer": {"host": settings.peer.host, "port": settings.peer.port},
+            "calling_ae_title": str(settings.ae_title),
+            "called_ae_title": str(settings.called_ae_title),
+            "exit_code": code,
+            "association": self.association,
+            "echoes": self.echoes,
+            "error": self.error,
+        }
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()
+
+
 def echo(settings: EchoSettings) -> int:
     """Send C-ECHO as often as asked; return the exit code."""
     log = prepare(settings)
@@ -270,23 +349,47 @@ def echo(settings: EchoSettings) -> int:
         return tls.tell_verified(settings.verified_certificate, security, log)
     if settings.root_certificate is not None:
         return tls.tell_root(settings.root_certificate, settings.tls, log)
+    result = _EchoResult()
+    code = _echo(settings, contexts, log, security, result)
+    if settings.is_json:
+        result.write(settings, code)
+    return code
+
+
+def _echo(
+    settings: EchoSettings,
+    contexts: Contexts,
+    log: Log,
+    security: _rust.TlsContext | None,
+    result: _EchoResult,
+) -> int:
+    began = monotonic()
     try:
         link = associate(settings, contexts, log, security=security)
-    except NetworkError:
+    except NetworkError as error:
+        result.error = str(error)
         return _NOT_ASSOCIATED
     finally:
         tls.write_seed(settings.tls, log)
+    result.associated(link, monotonic() - began)
     context_id = next(number for number, _, _, syntax in link.contexts() if syntax)
     for _ in range(settings.repeat):
-        log.line("I", f"Sending Echo Request (MsgID {link.next_message_id})")
+        message_id = link.next_message_id
+        log.line("I", f"Sending Echo Request (MsgID {message_id})")
+        began = monotonic()
         try:
             status = link.echo(context_id)
         except _rust.AssociationError as error:
             failure = association.translated(error)
+            result.error = str(failure)
             log.line("E", f"Echo SCU Failed: {failure}")
             tell_cause(log, settings, causes.of_answer(failure, settings, "C-ECHO"))
             log.line("I", "Aborting Association")
             link.abort()
             return failure.exit_code_of(settings.tool)
+        result.answered(message_id, status, monotonic() - began)
         log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
-    return 0 if close(settings, link, log) else 1
+    if close(settings, link, log):
+        return 0
+    result.error = "the release failed"
+    return 1

@@ -47,6 +47,8 @@ FORMAT_VERSION = 1
 _FORMATS = {"any": "either", "file": "file", "dataset": "data_set"}
 #: Files of one portion of a report.
 _PORTION = 10_000
+#: Files that are looked at in one call of the engine.
+_LOOKED_AT = 256
 #: Seconds between two looks at a run, for the bar.
 _LOOK_S = 0.2
 #: DCMTK's library, whose lines dcmsend's are in part.
@@ -487,13 +489,17 @@ def _bad_files(job: _rust.SendJob, names: list[str]) -> Iterator[tuple[str, str,
 
     True beside them for one that could not even be opened.
     """
-    while names:
-        found = job.add(names)
-        if found is None:
-            return
-        place, reason, is_missing = found
-        yield names[place], reason, is_missing
-        names = names[place + 1 :]
+    for first in range(0, len(names), _LOOKED_AT):
+        # In portions: between them a signal is heard, and behind a bad file no more is handed over
+        # again than the rest of one.
+        portion = names[first : first + _LOOKED_AT]
+        while portion:
+            found = job.add(portion)
+            if found is None:
+                break
+            place, reason, is_missing = found
+            yield portion[place], reason, is_missing
+            portion = portion[place + 1 :]
 
 
 def _groups(
@@ -540,6 +546,8 @@ class _Run:
         self._group = group
         self._security = security
         self._extras = extras
+        #: Open associations: whoever is told to end aborts them, in whichever thread they are.
+        self._links: list[_rust.Association] = []
 
     def over_one(
         self,
@@ -572,6 +580,7 @@ class _Run:
             return refused(Ending(how=how, words=words))
         if begun:
             self._log.line("I", begun)
+        self._links.append(link)
         sending = _rust.Sending(self._job, self._group.number, link, number)
         try:
             while True:
@@ -580,10 +589,20 @@ class _Run:
                 if how != "more":
                     break
         except KeyboardInterrupt:
-            self._job.end()
-            link.abort()
+            self._abort()
             raise
+        self._links.remove(link)
         return finish(link, Ending(how=how, status=status, code=code, words=words, did=did))
+
+    def _abort(self) -> None:
+        """Begin nothing more, and abort what is open: a peer that does not read would go on."""
+        import contextlib
+
+        self._job.end()
+        for link in list(self._links):
+            # Its own thread may have ended it.
+            with contextlib.suppress(RuntimeError):
+                link.abort()
 
     def over_all(
         self,
@@ -606,12 +625,21 @@ class _Run:
         from threading import Thread
 
         codes: list[int] = []
+        #: Associations that did not come about: the files travel on the others.
+        missing: list[Ending] = []
+
+        def miss(ending: Ending) -> int:
+            missing.append(ending)
+            return 0
 
         def work() -> None:
-            # Nobody looks at an exception of a thread; one is a fault of ours.
+            # Nobody looks at an exception of a thread; one is a fault of ours, but for what tells
+            # it that the run is to end.
             code = _NOT_ASSOCIATED
             try:
-                code = self.over_one(finish, refused, begun=begun, look=lambda: None)
+                code = self.over_one(finish, miss, begun=begun, look=lambda: None)
+            except KeyboardInterrupt:
+                pass
             finally:
                 codes.append(code)
                 if code:
@@ -626,10 +654,15 @@ class _Run:
                     thread.join(_LOOK_S)
                     look()
         except KeyboardInterrupt:
-            job.end()
+            self._abort()
             for thread in threads:
                 thread.join()
             raise
+        if len(missing) == count:
+            return [refused(missing[0])]
+        if missing:
+            text = f"{count - len(missing)} associations sent the files of {count} asked for: "
+            self._log.line("W", text + missing[0].words, logger=_OURS)
         return codes
 
 

@@ -91,6 +91,18 @@ was sent: "sent_as" (the transfer syntax on the wire), "bytes", "association" (c
 "context_id"; where it was answered: "status" (four hexadecimal digits) and "status_text"; where it
 was not: "reason"."""
 
+#: For echoscu.
+_ECHO = """\
+With --json standard output holds one JSON object and nothing else, whatever came of it: "format"
+is dcmfast-echo, "format_version" 1, then "dcmfast" (the version), "tool", "peer" with "host" and
+"port", "calling_ae_title", "called_ae_title", "exit_code", "association", "echoes" and "error".
+
+"association" is null where none came about; else it has "milliseconds" (from connecting to the
+answer), "contexts", of which each has "id", "result" (PS3.8 Table 9-18) and, where it was accepted,
+"transfer_syntax", and "tls", null or version and suite. "echoes" has an object for each answer:
+"message_id", "status" (four hexadecimal digits), "status_text" and "milliseconds". "error" is null,
+or why it failed."""
+
 _ENVIRONMENT = (
     (
         "TCP_NODELAY",
@@ -142,7 +154,7 @@ def page(front_end: FrontEnd) -> str:
     if tool == "findscu":
         lines += [".SH JSON", *_paragraphs(_JSON)]
     if any(option.field == "report_json" for option in front_end.options()):
-        lines += [".SH JSON", *_paragraphs(_REPORT)]
+        lines += [".SH JSON", *_paragraphs(_ECHO if tool == "echoscu" else _REPORT)]
     lines.append(".SH ENVIRONMENT")
     for name, text in _ENVIRONMENT:
         lines += [".TP", f".B {_escaped(name)}", _escaped(text)]

@@ -172,6 +172,8 @@ class EchoSettings(RequestorSettings):
     #: How many transfer syntaxes of `policy.negotiation.ECHO_TRANSFER_SYNTAXES` are proposed.
     transfer_syntax_count: int
     context_count: int
+    #: The result goes to standard output (``--json``).
+    is_json: bool
     #: A certificate to look at instead of calling anybody (``+vc``), and one (``+rc``).
     verified_certificate: str | None
     root_certificate: str | None
@@ -318,6 +320,7 @@ def echoscu(front_end: FrontEnd, arguments: list[str]) -> EchoSettings | ParsedO
             **requestor(parsed),
             transfer_syntax_count=number(parsed, "propose_transfer_syntaxes"),
             context_count=number(parsed, "propose_contexts"),
+            is_json=parsed.flag("report_json"),
             verified_certificate=_typed(parsed, "verify_certificate"),
             root_certificate=_typed(parsed, "is_root_certificate"),
         )

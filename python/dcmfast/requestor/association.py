@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 #: By their numbers, PS3.7 Annex E.
 _PRIORITIES = ("medium", "high", "low")
 #: Implicit and Explicit VR Little Endian: a data set in memory may turn into either.
+#: Longest wait for the end of a request that is cancelled, where there is no other bound.
+_DRAIN_S = 30
 _LITTLE_ENDIAN = CONVERTIBLE_TRANSFER_SYNTAXES[:2]
 
 
@@ -560,16 +562,27 @@ class Association:
         ValueError, ContextNotAccepted, NetworkError
             As for `find`.
         """
+        wanted = _identifier(level, keys, more)
+        return self._get(wanted, directory, model, _manner(message_id, _priority(priority)))
+
+    def _get(
+        self,
+        wanted: Dataset,
+        directory: str | os.PathLike[str],
+        model: str,
+        manner: Manner,
+        **how: str,
+    ) -> Responses:
+        """Send a C-GET whose objects go to a directory; `how` is what `storing` takes."""
         sop_class = context_of.query_sop_class(model, "get")
         settings = storing(
             directory,
             ae_title=self.ae_title,
             dimse_timeout_s=self.dimse_timeout_s,
             socket_timeout_s=self.socket_timeout_s,
+            **how,
         )
         objects = _rust.ObjectStore(**scp.plan(settings))
-        manner = _manner(message_id, _priority(priority))
-        wanted = _identifier(level, keys, more)
         return self._query("get", sop_class, wanted, manner, objects=objects)
 
     def fetch(
@@ -612,15 +625,10 @@ class Association:
         """
         directory = tempfile.mkdtemp(prefix="dcmfast-", dir=temporary_directory)
         try:
-            responses = self.get(
-                level,
-                keys,
-                directory=directory,
-                model=model,
-                message_id=message_id,
-                priority=priority,
-                **more,
-            )
+            wanted = _identifier(level, keys, more)
+            manner = _manner(message_id, _priority(priority))
+            # By the time, to the microsecond and then counted: that is the order of the objects.
+            responses = self._get(wanted, directory, model, manner, naming="system-time")
         except BaseException:
             Path(directory).rmdir()
             raise
@@ -711,9 +719,9 @@ class Association:
 
     # ---- For Responses
 
-    def _objects_stored(self) -> int:
-        """Return how many objects of the C-GET that is under way are stored."""
-        return 0 if self._objects is None else self._objects.counters()["stored"]
+    def _objects_so_far(self, what: str) -> int:
+        """Return what came of the C-GET that is under way: objects ``stored``, or ``bytes``."""
+        return 0 if self._objects is None else self._objects.counters()[what]
 
     def _responses(self) -> Responses | None:
         """Return the responses that are under way."""
@@ -753,7 +761,9 @@ class Association:
 
     def _drain(self) -> None:
         given = (self.acse_timeout_s, self.dimse_timeout_s)
-        deadline = time.monotonic() + min(seconds for seconds in given if seconds is not None)
+        # Without either nobody waits for ever for what was ended here.
+        seconds = min((one for one in given if one is not None), default=_DRAIN_S)
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             last = self._guarded(
                 lambda link: link.get_responses() if self._objects is not None else link.responses()

@@ -17,7 +17,7 @@ from dcmfast.net.query import Patience
 from dcmfast.types import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from pydicom.dataset import Dataset
@@ -169,6 +169,10 @@ class Responses:
         """
         came = self._association._next_responses()
         self._waiting.extend(came)
+        if not came:
+            self._given_up_if(
+                lambda: self._patience.waited(self._association._objects_so_far("bytes"))
+            )
         for response in came:
             if response.status in _PENDING:
                 self._check(response)
@@ -181,9 +185,12 @@ class Responses:
         """Give a peer up that answers without end."""
         news: object = response.identifier
         if self._service != "find":
-            news = (response.sub_operations, self._association._objects_stored())
+            news = (response.sub_operations, self._association._objects_so_far("stored"))
+        self._given_up_if(lambda: self._patience.came(news))
+
+    def _given_up_if(self, check: Callable[[], None]) -> None:
         try:
-            self._patience.came(news)
+            check()
         except RemoteProtocolError:
             self._association.abort()
             raise

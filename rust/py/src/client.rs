@@ -10,13 +10,13 @@ use std::time::Duration;
 use dcmfast_core::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
 use dcmfast_core::ae_title::AeTitle;
 use dcmfast_core::client::query::{Pending, ResponseData};
-use dcmfast_core::client::{Details, Interrupt, Manner, Proposal, Requestor};
+use dcmfast_core::client::{Details, Manner, Proposal, Requestor};
 use dcmfast_core::console::Console;
 use dcmfast_core::dimse::block::MessageBlock;
 use dcmfast_core::dimse::service::{Priority, QueryService};
 use dcmfast_core::dimse::status::StatusClass;
 use dcmfast_core::log::Sink;
-use dcmfast_core::net::tcp::{StopFlag, TransportOptions, resolve};
+use dcmfast_core::net::tcp::{Interrupt, StopFlag, TransportOptions, resolve};
 use dcmfast_core::server::getting::Getting;
 use dcmfast_core::storage::backend::open_for_reading;
 use dcmfast_core::storage::reader::{
@@ -117,11 +117,16 @@ pub fn cut_of_file(
 /// One context of a block: ID, abstract syntax, result or None in a request, transfer syntaxes.
 type Shown = (u8, String, Option<u8>, Vec<String>);
 
+/// Roles of a context, SCU and SCP each: those that were proposed, and accepted; None for no selection.
+type ShownRoles = (Option<(bool, bool)>, Option<(bool, bool)>);
+
 /// An association as DCMTK's lines show it: `A-ASSOCIATE-RQ` as proposed, `-AC` as negotiated.
+///
+/// `roles` has those of each context, in the same order, where any were proposed.
 #[pyfunction]
 #[pyo3(signature = (
     kind, *, calling, called, max_pdu_bytes, peer_max_pdu_bytes, peer_implementation, contexts,
-    user_identity=None, extended_negotiation=Vec::new(),
+    user_identity=None, extended_negotiation=Vec::new(), roles=Vec::new(),
 ))]
 #[allow(clippy::too_many_arguments)]
 pub fn association_block(
@@ -134,6 +139,7 @@ pub fn association_block(
     contexts: Vec<Shown>,
     user_identity: Option<(u8, Vec<u8>, bool)>,
     extended_negotiation: Vec<(String, Vec<u8>)>,
+    roles: Vec<ShownRoles>,
 ) -> PyResult<String> {
     let requested = extended_negotiation
         .iter()
@@ -145,14 +151,16 @@ pub fn association_block(
         response_requested: *response,
     });
     let is_request = kind == "A-ASSOCIATE-RQ";
+    let mut roles = roles.into_iter();
     let shown = |(id, abstract_syntax, result, syntaxes): Shown| -> PyResult<ContextBlock> {
+        let (proposed_role, accepted_role) = roles.next().unwrap_or_default();
         let syntaxes = syntaxes.iter().map(|syntax| Ok(uid(syntax)?.text()));
         Ok(ContextBlock {
             id,
             result: result.map(PresentationResult::from_byte),
             abstract_syntax: UidItem::of(uid(&abstract_syntax)?),
-            proposed_role: None,
-            accepted_role: None,
+            proposed_role,
+            accepted_role,
             transfer_syntaxes: syntaxes.collect::<PyResult<_>>()?,
         })
     };
@@ -281,6 +289,16 @@ impl Association {
         })
         .ok_or_else(ended)?
         .map_err(client_error)
+    }
+}
+
+impl Drop for Association {
+    /// One that nobody ended: the peer is not left to take the close for a broken line.
+    fn drop(&mut self) {
+        let requestor = self.lock().take();
+        if let Some(requestor) = requestor.or_else(|| self.getting().take()?.into_requestor()) {
+            requestor.abort();
+        }
     }
 }
 

@@ -40,7 +40,7 @@ use crate::encoding::given_encoding;
 use crate::error::os_error;
 use crate::faults::{self, FaultRecord};
 use crate::log::EventLog;
-use crate::signals::within;
+use crate::signals::{beside, within};
 use crate::tls::TlsContext;
 
 /// Level by DCMTK's name.
@@ -458,9 +458,12 @@ impl Receiver {
     ///
     /// The directory is text: a path object would import a module, which a user without rights to
     /// Python's own files (`UserName`) may be unable to read.
-    fn open_areas(&self, py: Python<'_>) -> Vec<(String, String)> {
-        let Objects::Areas(archive) = &self.shared.service.objects else { return Vec::new() };
-        py.detach(|| {
+    fn open_areas(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
+        let shared = Arc::clone(&self.shared);
+        // An index of millions may have to be made anew. Who is told to end meanwhile does: the next start
+        // goes on from whatever is left.
+        beside(py, move || {
+            let Objects::Areas(archive) = &shared.service.objects else { return Vec::new() };
             let failed = |slot: &AreaSlot| {
                 let error = slot.open().err()?;
                 Some((slot.directory().display().to_string(), error.to_string()))
@@ -540,16 +543,18 @@ impl Receiver {
 
     /// Ends what `start` began: waits until no peer is associated, at most `patience_s` after the
     /// last object, and stops.
-    fn finish(&self, py: Python<'_>, patience_s: u32) {
+    fn finish(&self, py: Python<'_>, patience_s: u32) -> PyResult<()> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        py.detach(|| {
+        let work = || {
             self.shared.wait_until_quiet(Duration::from_secs(u64::from(patience_s)));
             self.shared.stop.raise();
             // What waits for connections sees the flag at once, and not a slice later.
             self.server.stop_listening();
             // A panic of the accepting thread was told by the hook.
             let _ = thread.map(JoinHandle::join);
-        });
+        };
+        // Who is interrupted waits for nobody.
+        within(py, work, || self.shared.stop.raise_at_once())
     }
 
     /// Asks the server to stop: once to finish what is in hand, twice to stop at once.
@@ -571,6 +576,7 @@ fn counters_of<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyD
         ("associations", &counters.associations),
         ("rejections", &counters.rejections),
         ("stored", &counters.stored),
+        ("bytes", &counters.bytes),
         ("refused", &counters.refused),
         ("panics", &counters.panics),
     ] {

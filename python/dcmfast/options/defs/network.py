@@ -217,6 +217,12 @@ PROPOSE_PC = Option(
     values=(Unsigned(minimum=1, maximum=128),),
     default=1,
 )
+ECHO_JSON = Option(
+    field="report_json",
+    names=("--json",),
+    summary="print the result on stdout as JSON, one object,\nwhatever came of it",
+    source="dcmfast",
+)
 REPEAT = Option(
     field="repeat",
     names=("--repeat",),

@@ -41,7 +41,13 @@ ECHOSCU = FrontEnd(
             ),
         ),
         tls.requestor(offline=True),
-        group("dcmfast options", general.LOG_JSON, tls.NO_SERVER_NAME, tls.REQUEST_SERVER_NAME),
+        group(
+            "dcmfast options",
+            general.LOG_JSON,
+            network.ECHO_JSON,
+            tls.NO_SERVER_NAME,
+            tls.REQUEST_SERVER_NAME,
+        ),
     ),
     checks=(
         PORT,
@@ -61,6 +67,7 @@ ECHOSCU = FrontEnd(
         "abort",
         "propose_transfer_syntaxes",
         "propose_contexts",
+        "report_json",
         *tls.REQUESTOR_CHECKS,
         *tls.REQUEST_CHECKS,
         *tls.OFFLINE_CHECKS,

@@ -7,23 +7,19 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::query::{Inbox, Reply};
 use self::send::{DataSet, SendError, send_message};
 use crate::ae_title::AeTitle;
 use crate::dimse::message::append_command;
-use crate::dimse::service::{
-    DataSetType, EchoRequest, Priority, StoreRequest, command_field, command_name,
-};
+use crate::dimse::service::{DataSetType, EchoRequest, Priority, StoreRequest, command_field};
 use crate::dimse::status::Status;
 use crate::limits::STOP_GRACE_S;
 use crate::log::{escaped, system_text};
 use crate::net::buffer::{BlockPool, ReadBuffer};
-use crate::net::tcp::{
-    Connection, ReadEnd, SLICE, SocketAddr, StopFlag, TransportOptions, WriteEnd,
-};
+pub use crate::net::tcp::Interrupt;
+use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag, TransportOptions, WriteEnd};
 use crate::net::tls::{HandshakeEnd, TlsContext, TlsFault};
 use crate::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid, UidText};
 use crate::ul::dump::dump;
@@ -34,6 +30,7 @@ use crate::ul::pdu::{
 };
 use crate::ul::pdv::{ContextIds, Fragmenter, MaximumTooSmall};
 use crate::ul::provider::{Indication, LocalProtocolError, UpperLayer};
+use crate::ul::state_table::State;
 
 pub mod operate;
 pub mod query;
@@ -73,32 +70,26 @@ pub struct Proposal {
     pub dimse_timeout: Option<Duration>,
     /// Silence of the peer (`--socket-timeout`).
     pub socket_timeout: Option<Duration>,
-    /// Ends every wait soon after it was raised; `None` for a process whose only work this is.
+    /// Ends every wait some seconds after it was raised; `None` for a process whose only work this is.
     pub stop: Option<StopFlag>,
-    /// Asked while nothing comes, some times a second.
+    /// Ends every wait at once; asked some times a second.
     pub interrupted: Option<Interrupt>,
     /// Keeps what is shown at `-d` only ([`Requestor::details`]).
     pub is_shown_in_detail: bool,
 }
 
-/// Says whether a wait for the peer is to end ([`ClientError::Interrupted`]).
-#[derive(Clone)]
-pub struct Interrupt(Arc<dyn Fn() -> bool + Send + Sync>);
-
-impl Interrupt {
-    /// `asked` is called between reads, and has to be quick.
-    pub fn new(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(asked))
-    }
-
-    fn is_due(&self) -> bool {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Interrupt {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Interrupt")
+impl Proposal {
+    /// What ends a wait, of whatever kind.
+    fn patience(&self) -> Option<Interrupt> {
+        let (stop, interrupted) = (self.stop.clone(), self.interrupted.clone());
+        if stop.is_none() {
+            return interrupted;
+        }
+        let patience = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
+        Some(Interrupt::new(move || {
+            stop.as_ref().is_some_and(|stop| stop.is_raised_since(patience))
+                || interrupted.as_ref().is_some_and(Interrupt::is_due)
+        }))
     }
 }
 
@@ -179,6 +170,7 @@ impl From<WriteEnd> for ClientError {
     fn from(end: WriteEnd) -> Self {
         match end {
             WriteEnd::TimedOut => Self::TimedOut,
+            WriteEnd::Interrupted => Self::Interrupted,
             WriteEnd::Broken(error) => Self::PeerGone(Some(error)),
         }
     }
@@ -191,6 +183,7 @@ impl From<ReadEnd> for ClientError {
         }
         match end {
             ReadEnd::TimedOut | ReadEnd::Stopped => Self::TimedOut,
+            ReadEnd::Interrupted => Self::Interrupted,
             ReadEnd::Closed => Self::PeerGone(None),
             ReadEnd::Broken(error) => Self::PeerGone(Some(error)),
         }
@@ -257,9 +250,9 @@ pub struct Requestor {
     dimse_timeout: Option<Duration>,
     socket_timeout: Option<Duration>,
     acse_timeout: Option<Duration>,
-    stop: Option<StopFlag>,
-    interrupted: Option<Interrupt>,
     next_message_id: u16,
+    /// The context of the C-STORE request that was begun last.
+    stored_on: u8,
     /// Of the next request alone.
     manner: Manner,
     /// The PDUs of a command; kept, so that none are allocated per message.
@@ -268,6 +261,14 @@ pub struct Requestor {
     secured: Option<String>,
     /// Kept where it is shown.
     details: Option<Box<Details>>,
+}
+
+/// A request whose response is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    request_field: u16,
+    context_id: u8,
+    message_id: u16,
 }
 
 /// What the peer's next PDU meant, copied out of the buffer.
@@ -305,6 +306,13 @@ impl Requestor {
             }
             None => None,
         };
+        if let Some(patience) = proposal.patience() {
+            connection.interrupted_by(patience);
+        }
+        if proposal.dimse_timeout.or(proposal.socket_timeout).is_none() {
+            // Silence may last, but not that of a host that is gone.
+            connection.watch_for_a_dead_peer();
+        }
         let request = request_of(proposal);
         let mut requestor = Self {
             connection,
@@ -320,9 +328,8 @@ impl Requestor {
             dimse_timeout: proposal.dimse_timeout,
             socket_timeout: proposal.socket_timeout,
             acse_timeout: proposal.acse_timeout,
-            stop: proposal.stop.clone(),
-            interrupted: proposal.interrupted.clone(),
             next_message_id: 1,
+            stored_on: 0,
             manner: Manner::default(),
             head: Vec::new(),
             secured,
@@ -461,28 +468,27 @@ impl Requestor {
 
 /// What a requestor is apart from its connection: put aside while objects come over it (C-GET).
 pub(crate) struct Aside {
+    /// Whoever serves the association meanwhile ends it in its own way.
+    interrupt: Option<Interrupt>,
     fragmenter: Fragmenter,
     contexts: Vec<NegotiatedContext>,
     peer_max_pdu_bytes: Option<u32>,
     peer_implementation: (String, String),
     timeouts: [Option<Duration>; 3],
-    stop: Option<StopFlag>,
-    interrupted: Option<Interrupt>,
     secured: Option<String>,
     next_message_id: u16,
 }
 
 impl Requestor {
     /// Hands over connection, upper layer and what was read; no response is due.
-    pub(crate) fn put_aside(self) -> (Connection, UpperLayer, ReadBuffer, Aside) {
+    pub(crate) fn put_aside(mut self) -> (Connection, UpperLayer, ReadBuffer, Aside) {
         let aside = Aside {
+            interrupt: self.connection.take_interrupt(),
             fragmenter: self.fragmenter,
             contexts: self.contexts,
             peer_max_pdu_bytes: self.peer_max_pdu_bytes,
             peer_implementation: self.peer_implementation,
             timeouts: [self.dimse_timeout, self.socket_timeout, self.acse_timeout],
-            stop: self.stop,
-            interrupted: self.interrupted,
             secured: self.secured,
             next_message_id: self.next_message_id,
         };
@@ -491,13 +497,16 @@ impl Requestor {
 
     /// The requestor again, when nothing more comes over its association unasked.
     pub(crate) fn resume(
-        connection: Connection,
+        mut connection: Connection,
         ul: UpperLayer,
         buffer: ReadBuffer,
         aside: Aside,
     ) -> Self {
         let accepted = aside.contexts.iter().filter(|context| context.transfer_syntax.is_some());
         let [dimse_timeout, socket_timeout, acse_timeout] = aside.timeouts;
+        if let Some(interrupt) = aside.interrupt {
+            connection.interrupted_by(interrupt);
+        }
         Self {
             connection,
             ul,
@@ -511,11 +520,10 @@ impl Requestor {
             dimse_timeout,
             socket_timeout,
             acse_timeout,
-            stop: aside.stop,
-            interrupted: aside.interrupted,
             secured: aside.secured,
             details: None,
             next_message_id: aside.next_message_id,
+            stored_on: 0,
             manner: Manner::default(),
             head: Vec::new(),
         }
@@ -564,7 +572,8 @@ impl Requestor {
         let mut pdu = Vec::with_capacity(128);
         append_command(&mut pdu, &self.fragmenter, context_id, |out| request.encode(out));
         self.connection.write(&pdu)?;
-        self.status(command_field::C_ECHO_RQ, message_id)
+        let request_field = command_field::C_ECHO_RQ;
+        Ok(self.reply(Awaited { request_field, context_id, message_id })?.status)
     }
 
     /// Sends C-STORE with the `data_set_bytes` that `source` gives, and waits for its response;
@@ -602,15 +611,7 @@ impl Requestor {
         let first = data_set_bytes.min(block_bytes as u64) as usize;
         let mut block = vec![0; first];
         let mut sent = 0;
-        let mut asked = Instant::now();
         loop {
-            if asked.elapsed() >= SLICE {
-                asked = Instant::now();
-                if self.interrupted.as_ref().is_some_and(Interrupt::is_due) {
-                    self.abort_with(Abort::USER);
-                    return Err(ClientError::Interrupted);
-                }
-            }
             let count = (data_set_bytes - sent).min(block_bytes as u64) as usize;
             if let Err(error) = source.read_exact(&mut block[..count]) {
                 self.abort_with(Abort::USER);
@@ -619,11 +620,13 @@ impl Requestor {
             sent += count as u64;
             let is_end = sent == data_set_bytes;
             let (connection, fragmenter) = (&mut self.connection, self.fragmenter);
-            send::send_block(connection, fragmenter, &head, context_id, &block[..count], is_end)?;
+            send::send_block(connection, fragmenter, &head, context_id, &block[..count], is_end)
+                .map_err(|end| self.cut_short(end))?;
             head.clear();
             progress(count.div_ceil(fragment_bytes).max(1));
             if is_end {
-                return self.status(command_field::C_STORE_RQ, message_id);
+                let request_field = command_field::C_STORE_RQ;
+                return Ok(self.reply(Awaited { request_field, context_id, message_id })?.status);
             }
         }
     }
@@ -642,12 +645,13 @@ impl Requestor {
         data_set: DataSet<'_>,
     ) -> Result<u16, ClientError> {
         let message_id = self.take_message_id();
+        self.stored_on = context_id;
         let request = StoreRequest { message_id, ..*request };
         let Self { connection, fragmenter, head, .. } = self;
         append_command(head, fragmenter, context_id, |out| request.encode(out));
         match send_message(connection, *fragmenter, context_id, head, data_set) {
             Ok(()) => Ok(message_id),
-            Err(SendError::Write(end)) => Err(end.into()),
+            Err(SendError::Write(end)) => Err(self.cut_short(end)),
             Err(SendError::Unsent(error)) => Err(ClientError::Unsent(error)),
             Err(SendError::Cut(error)) => {
                 self.abort_with(Abort::USER);
@@ -662,22 +666,45 @@ impl Requestor {
     ///
     /// The peer's faults; the association is of no more use then.
     pub fn store_status(&mut self, message_id: u16) -> Result<Status, ClientError> {
-        self.status(command_field::C_STORE_RQ, message_id)
+        Ok(self.reply(self.stored(message_id))?.status)
     }
 
-    /// Releases the association and closes.
+    /// The C-STORE request that was begun last.
+    const fn stored(&self, message_id: u16) -> Awaited {
+        let context_id = self.stored_on;
+        Awaited { request_field: command_field::C_STORE_RQ, context_id, message_id }
+    }
+
+    /// Releases the association and closes; aborts it when that fails.
+    ///
+    /// # Errors
+    ///
+    /// The peer's faults.
     pub fn release(mut self) -> Result<(), ClientError> {
+        let released = self.released();
+        if released.is_err() {
+            self.abort_with(Abort::USER);
+        }
+        released
+    }
+
+    fn released(&mut self) -> Result<(), ClientError> {
         let reaction = self.ul.release()?;
         if let Some(pdu) = reaction.send {
             self.connection.write(&pdu)?;
         }
         let deadline = self.acse_timeout.map(|timeout| Instant::now() + timeout);
         loop {
-            match self.next(deadline)? {
-                Event::ReleaseReply => return Ok(()),
+            match self.next(deadline) {
+                Ok(Event::ReleaseReply) => return Ok(()),
                 // A late response has no one to go to.
-                Event::Response(_) => {}
-                Event::Accept(_) => return Err(self.protocol("an answer out of place".into())),
+                Ok(Event::Response(_)) => {}
+                Ok(Event::Accept(_)) => {
+                    return Err(self.protocol("an answer out of place".into()));
+                }
+                // Both asked at once (PS3.8 §7.2.2.7): ours is answered, and theirs is awaited.
+                Err(ClientError::PeerReleased) if self.ul.state() == State::Sta11 => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -689,8 +716,24 @@ impl Requestor {
 
     fn abort_with(&mut self, abort: Abort) {
         if let Some(pdu) = self.ul.abort(abort).send {
-            let _ = self.connection.write(&pdu);
+            self.connection.send_last(&pdu);
         }
+    }
+
+    /// A wait that ended without an answer. A peer that did not answer in time is told that nobody
+    /// waits any longer (PS3.8 §7.3); after an interrupt that is the caller's decision, who may still
+    /// cancel what was asked.
+    fn given_up(&mut self, end: ReadEnd) -> ClientError {
+        if matches!(end, ReadEnd::TimedOut) {
+            self.abort_with(Abort::USER);
+        }
+        end.into()
+    }
+
+    /// A message that was not sent whole: it can be neither ended nor taken back.
+    fn cut_short(&mut self, end: WriteEnd) -> ClientError {
+        self.abort_with(Abort::USER);
+        end.into()
     }
 
     /// A fault of the peer: told, and answered with A-ABORT.
@@ -699,34 +742,24 @@ impl Requestor {
         ClientError::Protocol(what)
     }
 
-    /// Waits for the response to the request `message_id` of command `request_field`.
-    fn status(&mut self, request_field: u16, message_id: u16) -> Result<Status, ClientError> {
-        Ok(self.reply(request_field, message_id)?.status)
-    }
-
-    /// The same, with all that the response says.
-    fn reply(&mut self, request_field: u16, message_id: u16) -> Result<Box<Reply>, ClientError> {
+    /// Waits for the response to a request.
+    fn reply(&mut self, awaited: Awaited) -> Result<Box<Reply>, ClientError> {
         let patience = self.dimse_timeout.or(self.socket_timeout);
         let deadline = patience.map(|timeout| Instant::now() + timeout);
         match self.next(deadline)? {
-            Event::Response(reply)
-                if reply.command_field != request_field | command_field::RESPONSE_BIT =>
-            {
-                let came = command_name(reply.command_field);
-                let asked = command_name(request_field);
-                Err(self.protocol(format!("{came}, where {asked} was asked")))
+            Event::Response(reply) => {
+                let Awaited { request_field, context_id, message_id } = awaited;
+                match reply.answers(request_field, context_id, message_id) {
+                    Ok(()) => Ok(reply),
+                    Err(why) => Err(self.protocol(why)),
+                }
             }
-            Event::Response(reply) if reply.responded_to == message_id => Ok(reply),
-            Event::Response(reply) => Err(self.protocol(format!(
-                "response to message {}, where {message_id} was asked",
-                reply.responded_to
-            ))),
             Event::ReleaseReply => Err(self.protocol("A-RELEASE-RP without a request".into())),
             Event::Accept(_) => Err(self.protocol("a second A-ASSOCIATE-AC".into())),
         }
     }
 
-    /// The next event of the peer's, until `deadline`.
+    /// The next event of the peer's; the peer is given up at `deadline`.
     fn next(&mut self, deadline: Option<Instant>) -> Result<Event, ClientError> {
         loop {
             if let Some(reply) = self.inbox.take() {
@@ -738,24 +771,12 @@ impl Requestor {
                 Indication::NeedMore { total_bytes } => {
                     // The read sees the deadline only in silence; a peer that drips does not move it.
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                        return Err(ClientError::TimedOut);
+                        return Err(self.given_up(ReadEnd::TimedOut));
                     }
                     let space = self.buffer.space(total_bytes);
-                    let patience = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
-                    let stop = self.stop.as_ref().map(|flag| (flag, patience));
-                    let slice = self.interrupted.is_some().then(|| Instant::now() + SLICE);
-                    let until = match (deadline, slice) {
-                        (Some(deadline), Some(slice)) => Some(deadline.min(slice)),
-                        (deadline, slice) => deadline.or(slice),
-                    };
-                    match self.connection.read(space, until, stop) {
+                    match self.connection.read(space, deadline, None) {
                         Ok(count) => self.buffer.filled(count),
-                        Err(ReadEnd::TimedOut) if until != deadline => {
-                            if self.interrupted.as_ref().is_some_and(Interrupt::is_due) {
-                                return Err(ClientError::Interrupted);
-                            }
-                        }
-                        Err(end) => return Err(end.into()),
+                        Err(end) => return Err(self.given_up(end)),
                     }
                     continue;
                 }
@@ -796,6 +817,142 @@ impl Requestor {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::thread::{self, JoinHandle};
+
+    use super::operate::Taker;
+    use super::*;
+    use crate::acse::negotiation::negotiate;
+    use crate::acse::user_information::{LocalIdentity, associate_ac};
+    use crate::dataset::transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN;
+    use crate::dimse::service::QueryService;
+    use crate::net::tcp::listen_on;
+    use crate::policy::{AcceptorEntry, AcceptorTable};
+    use crate::ul::pdu_codec::encode_abort;
+
+    const SYNTAX: &str = IMPLICIT_VR_LITTLE_ENDIAN;
+
+    /// A peer that answers the request for association, if so, and from then on only listens; gives
+    /// the last ten bytes that came before the end.
+    fn listening(accepts: bool) -> (SocketAddr, JoinHandle<Vec<u8>>) {
+        let listener = listen_on("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut came = Vec::new();
+            if accepts {
+                accept(&mut stream);
+            }
+            stream.read_to_end(&mut came).unwrap();
+            came.split_off(came.len().saturating_sub(10))
+        });
+        (address, peer)
+    }
+
+    fn accept(stream: &mut TcpStream) {
+        let mut ul = UpperLayer::acceptor(16_384);
+        let mut request = vec![0; 6];
+        stream.read_exact(&mut request).unwrap();
+        let length = u32::from_be_bytes(*request.last_chunk().unwrap());
+        request.resize(6 + length as usize, 0);
+        stream.read_exact(&mut request[6..]).unwrap();
+        let Indication::AssociateRequest(request) = ul.receive(&request).indication else {
+            panic!("no request")
+        };
+        let entry = AcceptorEntry {
+            transfer_syntaxes: [Uid::known(SYNTAX)].into(),
+            roles: None,
+            extended_negotiation: None,
+        };
+        let mut table = AcceptorTable::default();
+        table.entries.insert(Uid::known(VERIFICATION_SOP_CLASS), entry);
+        let identity = LocalIdentity {
+            max_pdu_bytes: 16_384,
+            implementation_class_uid: Uid::known("1.2.3"),
+            implementation_version_name: "SCRIPT".into(),
+        };
+        let answer = associate_ac(&request, &negotiate(&request, &table), &table, &identity);
+        stream.write_all(&ul.accept(&answer).unwrap()).unwrap();
+    }
+
+    fn proposal() -> Proposal {
+        let soon = Some(Duration::from_millis(1));
+        Proposal {
+            calling: AeTitle::new(b"US"),
+            called: AeTitle::new(b"THEM"),
+            contexts: vec![(Uid::known(VERIFICATION_SOP_CLASS), vec![Uid::known(SYNTAX)])],
+            roles: vec![],
+            extended_negotiation: vec![],
+            user_identity: None,
+            max_pdu_bytes: 16_384,
+            max_send_pdu_bytes: None,
+            transport: TransportOptions::default(),
+            tls: None,
+            connect_timeout: None,
+            acse_timeout: soon,
+            dimse_timeout: soon,
+            socket_timeout: None,
+            stop: None,
+            interrupted: None,
+            is_shown_in_detail: false,
+        }
+    }
+
+    struct Nobody;
+
+    impl Taker for Nobody {
+        fn identifier(&mut self, _: &[u8]) -> Result<(), String> {
+            unreachable!()
+        }
+        fn object(&mut self, _: u8, _: &StoreRequest) {}
+        fn fragment(&mut self, _: &[u8]) {}
+        fn object_end(&mut self) -> Status {
+            unreachable!()
+        }
+    }
+
+    type Work = fn(Requestor) -> Result<(), ClientError>;
+
+    /// Whatever is waited for in vain: the peer gets an A-ABORT, and not just a closed connection.
+    #[test]
+    fn a_peer_that_is_given_up_is_told() {
+        let works: [Work; 4] = [
+            |mut requestor| requestor.echo(1).map(|_| ()),
+            |mut requestor| {
+                let mut nobody = Nobody;
+                requestor.operate(QueryService::Find, 1, None, &[], &mut nobody).map(|_| ())
+            },
+            |mut requestor| {
+                let (find, data) = (QueryService::Find, query::ResponseData::Read);
+                let pending = requestor.begin_query(find, 1, None, &[], data)?;
+                requestor.next_replies(pending).map(|_| ())
+            },
+            Requestor::release,
+        ];
+        let cases = works.into_iter().map(Some).chain([None]).map(|work| {
+            thread::spawn(move || {
+                let (address, peer) = listening(work.is_some());
+                let patient = Proposal { acse_timeout: None, ..proposal() };
+                let result = match work {
+                    Some(work) => Requestor::associate(&[address], &patient).and_then(|mut it| {
+                        it.acse_timeout = proposal().acse_timeout;
+                        work(it)
+                    }),
+                    None => Requestor::associate(&[address], &proposal()).map(|_| ()),
+                };
+                assert!(matches!(result, Err(ClientError::TimedOut)), "{result:?}");
+                assert_eq!(peer.join().unwrap(), encode_abort(Abort::USER).to_vec());
+            })
+        });
+        for case in cases.collect::<Vec<_>>() {
+            case.join().unwrap();
         }
     }
 }

@@ -7,7 +7,7 @@
 //! nearer, so that a peer that is pending for ever does not keep us for ever. A response to anything else than our request is a
 //! fault of the peer's, and aborted. Called by `load`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{ClientError, Requestor};
 use crate::ae_title::AeTitle;
@@ -17,8 +17,9 @@ use crate::dimse::service::{
     command_field, command_name,
 };
 use crate::dimse::status::{Status, StatusClass};
-use crate::limits::{IDENTIFIER_BYTES_MAX, STOP_GRACE_S};
+use crate::limits::IDENTIFIER_BYTES_MAX;
 use crate::log::escaped;
+use crate::net::tcp::ReadEnd;
 use crate::ul::pdu::Abort;
 use crate::ul::pdv::{FragmentKind, Fragmenter, split_first};
 use crate::ul::provider::Indication;
@@ -251,7 +252,6 @@ impl Requestor {
             taker,
         };
         let patience = self.dimse_timeout.or(self.socket_timeout);
-        let stop_patience = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
         let mut deadline = patience.map(|timeout| Instant::now() + timeout);
         loop {
             let received = self.ul.receive(self.buffer.unread());
@@ -259,15 +259,14 @@ impl Requestor {
             let outcome = match received.indication {
                 Indication::NeedMore { total_bytes } => {
                     // Looked at before every read, so that a peer that drips does not live for ever.
-                    if deadline.is_some_and(|deadline| Instant::now() >= deadline)
-                        || self.stop.as_ref().is_some_and(|s| s.is_raised_since(stop_patience))
-                    {
-                        return Err(ClientError::TimedOut);
+                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                        return Err(self.given_up(ReadEnd::TimedOut));
                     }
                     let space = self.buffer.space(total_bytes);
-                    let stop = self.stop.as_ref().map(|flag| (flag, stop_patience));
-                    let count = self.connection.read(space, deadline, stop)?;
-                    self.buffer.filled(count);
+                    match self.connection.read(space, deadline, None) {
+                        Ok(count) => self.buffer.filled(count),
+                        Err(end) => return Err(self.given_up(end)),
+                    }
                     continue;
                 }
                 Indication::Data(body) => operation.take(body),

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::{ClientError, Requestor};
+use super::{Awaited, ClientError, Requestor};
 use crate::ae_title::AeTitle;
 use crate::dimse::message::{MessageAssembler, MessageError, Step, append_command};
 use crate::dimse::service::{
@@ -41,6 +41,8 @@ pub struct Reply {
     pub(super) command_field: u16,
     /// Message ID being responded to.
     pub(super) responded_to: u16,
+    /// The presentation context on which it came.
+    pub(super) context_id: u8,
     /// Status.
     pub status: Status,
     /// Sub-operations, of a C-MOVE or C-GET.
@@ -52,7 +54,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Says why this is no response to the request `message_id` of `service`.
+    /// True for the last response to a request.
+    pub fn is_final(&self) -> bool {
+        self.status.class() != StatusClass::Pending
+    }
+
+    /// Says why this is no response to a request of `service`, which has a context and a message ID.
     ///
     /// # Errors
     ///
@@ -60,25 +67,40 @@ impl Reply {
     pub(crate) fn is_for(
         &self,
         service: QueryService,
-        message_id: Option<u16>,
+        request: Option<(u8, u16)>,
     ) -> Result<(), String> {
-        let came = command_name(self.command_field);
-        let Some(message_id) = message_id else {
-            return Err(format!("{came} that nobody asked for"));
+        let Some((context_id, message_id)) = request else {
+            return Err(format!("{} that nobody asked for", command_name(self.command_field)));
         };
-        if self.command_field != service.command_field() | command_field::RESPONSE_BIT {
-            let asked = command_name(service.command_field());
-            return Err(format!("{came}, where {asked} was asked"));
+        self.answers(service.command_field(), context_id, message_id)
+    }
+
+    /// Says why this does not answer the request `message_id` of command `request_field`: another
+    /// command, message or context, whose transfer syntax would be another, too (PS3.8 §9.3.2.2).
+    pub(super) fn answers(
+        &self,
+        request_field: u16,
+        context_id: u8,
+        message_id: u16,
+    ) -> Result<(), String> {
+        if self.command_field != request_field | command_field::RESPONSE_BIT {
+            let came = command_name(self.command_field);
+            return Err(format!("{came}, where {} was asked", command_name(request_field)));
         }
         if self.responded_to != message_id {
             let other = self.responded_to;
             return Err(format!("response to message {other}, where {message_id} was asked"));
         }
+        if self.context_id != context_id {
+            let other = self.context_id;
+            return Err(format!("response on context {other}, where {context_id} was asked"));
+        }
         Ok(())
     }
 
-    pub(crate) fn of(response: &Response<'_>) -> Self {
+    pub(crate) fn of(context_id: u8, response: &Response<'_>) -> Self {
         Self {
+            context_id,
             command_field: response.command_field,
             responded_to: response.message_id_being_responded_to,
             status: response.status,
@@ -120,9 +142,9 @@ impl Inbox {
     /// True when the next complete response is one to `pending`; any other is judged when it is
     /// waited for.
     fn belongs(&self, pending: Pending) -> bool {
-        let wanted = pending.service.command_field() | command_field::RESPONSE_BIT;
+        let Pending { service, context_id, message_id } = pending;
         self.complete.front().is_some_and(|reply| {
-            reply.command_field == wanted && reply.responded_to == pending.message_id
+            reply.answers(service.command_field(), context_id, message_id).is_ok()
         })
     }
 
@@ -148,9 +170,9 @@ impl Inbox {
         let reply = match self.assembler.feed(pdv) {
             Ok(Step::Progress) => return Ok(()),
             Ok(Step::DataSet { is_last, .. }) => return self.fragment(pdv.fragment, is_last),
-            Ok(Step::Command { set, .. }) => match Command::of(&set) {
+            Ok(Step::Command { context_id, set, .. }) => match Command::of(&set) {
                 Ok(Command::Response(response)) => {
-                    (Box::new(Reply::of(&response)), response.has_data_set)
+                    (Box::new(Reply::of(context_id, &response)), response.has_data_set)
                 }
                 Ok(Command::Echo(_)) => return Err(out_of_place(command_field::C_ECHO_RQ)),
                 Ok(Command::Store(_)) => return Err(out_of_place(command_field::C_STORE_RQ)),
@@ -260,13 +282,13 @@ impl Requestor {
     ///
     /// The peer's faults; the association is of no more use then.
     pub fn next_replies(&mut self, pending: Pending) -> Result<Vec<Reply>, ClientError> {
-        let mut replies = vec![*self.reply(pending.service.command_field(), pending.message_id)?];
-        while replies.last().is_some_and(|last| last.status.class() == StatusClass::Pending)
-            && self.inbox.belongs(pending)
-        {
+        let Pending { service, context_id, message_id } = pending;
+        let asked = Awaited { request_field: service.command_field(), context_id, message_id };
+        let mut replies = vec![*self.reply(asked)?];
+        while !replies.last().is_some_and(Reply::is_final) && self.inbox.belongs(pending) {
             replies.extend(self.inbox.take().map(|reply| *reply));
         }
-        if replies.last().is_some_and(|last| last.status.class() != StatusClass::Pending) {
+        if replies.last().is_some_and(Reply::is_final) {
             self.inbox.data = ResponseData::Refused;
         }
         Ok(replies)

@@ -15,7 +15,7 @@ use crate::ul::pdv::{FragmentKind, Fragmenter, data_header};
 
 /// Data sets up to this length are copied behind their command, so that both leave in one piece.
 const COPIED_BYTES_MAX: usize = 64 * 1024;
-/// The kernel takes so many slices in one vectored write.
+/// The kernel takes so many slices in one vectored write; even, see `send_block`.
 const SLICES_MAX: usize = 1024;
 
 /// A data set to send.
@@ -137,8 +137,10 @@ pub(super) fn send_block(
             })
             .collect()
     };
-    let mut slices = Vec::with_capacity(1 + pieces.len() * 2);
-    slices.push(IoSlice::new(head));
+    // An even number goes ahead, so that no write ends between a header and its fragment: between
+    // two writes an abort may be sent.
+    let mut slices = Vec::with_capacity(2 + pieces.len() * 2);
+    slices.extend([IoSlice::new(head), IoSlice::new(&[])]);
     for (header, fragment) in &pieces {
         slices.push(IoSlice::new(header));
         slices.push(IoSlice::new(fragment));

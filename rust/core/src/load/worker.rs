@@ -269,7 +269,9 @@ impl Worker {
         }
         let per_association = self.shared.plan.per_association;
         if done.is_lost {
-            self.requestor = None;
+            if let Some(requestor) = self.requestor.take() {
+                requestor.abort();
+            }
         } else if per_association > 0 && self.operations >= per_association {
             self.end_association();
         }

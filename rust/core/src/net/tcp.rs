@@ -82,6 +82,46 @@ impl StopFlag {
     }
 }
 
+/// Says whether a wait for the peer is to end ([`ReadEnd::Interrupted`], [`WriteEnd::Interrupted`]).
+#[derive(Clone)]
+pub struct Interrupt(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Interrupt {
+    /// `asked` is called between reads and writes, some times a second, and has to be quick.
+    pub fn new(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(asked))
+    }
+
+    /// True when the wait is to end.
+    pub fn is_due(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Interrupt")
+    }
+}
+
+/// An [`Interrupt`], and when it was asked last: not for each of a thousand small messages.
+#[derive(Debug)]
+struct Patience {
+    interrupt: Interrupt,
+    asked: Instant,
+}
+
+impl Patience {
+    fn is_over(&mut self) -> bool {
+        // Half a slice: two slices in a row are never exactly one apart.
+        if self.asked.elapsed() < SLICE / 2 {
+            return false;
+        }
+        self.asked = Instant::now();
+        self.interrupt.is_due()
+    }
+}
+
 /// Why a wait for bytes ended without any.
 #[derive(Debug)]
 pub enum ReadEnd {
@@ -91,6 +131,8 @@ pub enum ReadEnd {
     TimedOut,
     /// The process is asked to stop.
     Stopped,
+    /// Whoever waits here does not want to any longer ([`Connection::interrupted_by`]).
+    Interrupted,
     /// The connection is broken (reset, unreachable), or TLS ended it ([`ReadEnd::tls_fault`]).
     Broken(io::Error),
 }
@@ -108,6 +150,8 @@ impl ReadEnd {
 pub enum WriteEnd {
     /// The peer does not read: no byte accepted in time, or slower than the slowest peer allowed.
     TimedOut,
+    /// Whoever waits here does not want to any longer ([`Connection::interrupted_by`]).
+    Interrupted,
     /// The connection is broken.
     Broken(io::Error),
 }
@@ -116,6 +160,7 @@ impl fmt::Display for WriteEnd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => formatter.write_str("the peer does not read"),
+            Self::Interrupted => formatter.write_str("interrupted"),
             Self::Broken(error) => fmt::Display::fmt(error, formatter),
         }
     }
@@ -127,6 +172,9 @@ pub struct Connection {
     stream: Arc<TcpStream>,
     peer: SocketAddr,
     tls: Option<Box<TlsStream>>,
+    patience: Option<Patience>,
+    /// A write ended in the middle: what would be sent next is no PDU for the peer.
+    is_torn: bool,
 }
 
 impl Connection {
@@ -141,7 +189,7 @@ impl Connection {
             socket.set_recv_buffer_size(bytes)?;
             socket.set_send_buffer_size(bytes)?;
         }
-        Ok(Self { stream: Arc::new(stream), peer, tls: None })
+        Ok(Self::over(Arc::new(stream), peer))
     }
 
     /// A connection on a handle whose own connection is gone; the socket's options stay.
@@ -151,7 +199,21 @@ impl Connection {
     /// The peer is gone.
     pub fn of_handle(stream: Arc<TcpStream>) -> io::Result<Self> {
         let peer = canonical(stream.peer_addr()?);
-        Ok(Self { stream, peer, tls: None })
+        Ok(Self::over(stream, peer))
+    }
+
+    const fn over(stream: Arc<TcpStream>, peer: SocketAddr) -> Self {
+        Self { stream, peer, tls: None, patience: None, is_torn: false }
+    }
+
+    /// From now on reads and writes end when `interrupt` says so.
+    pub fn interrupted_by(&mut self, interrupt: Interrupt) {
+        self.patience = Some(Patience { interrupt, asked: Instant::now() });
+    }
+
+    /// From now on nothing interrupts; gives what did until now.
+    pub fn take_interrupt(&mut self) -> Option<Interrupt> {
+        self.patience.take().map(|patience| patience.interrupt)
     }
 
     /// Lets the system find out, in its own time, whether a silent peer's host is still there: for
@@ -246,6 +308,10 @@ impl Connection {
         stop: Option<(&StopFlag, Duration)>,
     ) -> Result<usize, ReadEnd> {
         loop {
+            // Before bytes are taken, too: a peer whose bytes never cease is no reason to go on.
+            if self.patience.as_mut().is_some_and(Patience::is_over) {
+                return Err(ReadEnd::Interrupted);
+            }
             let received = match &mut self.tls {
                 Some(tls) => tls.read_slice(buffer, true),
                 None => match (&*self.stream).read(buffer) {
@@ -306,22 +372,60 @@ impl Connection {
     /// # Errors
     ///
     /// [`WriteEnd::TimedOut`] after 30 s without progress, or when the whole takes longer than the
-    /// slowest peer's rate allows.
+    /// slowest peer's rate allows; [`WriteEnd::Interrupted`] within about a slice of the interrupt.
     pub fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
-        let stream = &*self.stream;
-        match &mut self.tls {
-            None => send_all(stream, slices),
+        // Here nothing is torn.
+        if self.patience.as_mut().is_some_and(Patience::is_over) {
+            return Err(WriteEnd::Interrupted);
+        }
+        self.send(slices)
+    }
+
+    fn send(&mut self, slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
+        if self.is_torn {
+            return Err(WriteEnd::Broken(io::ErrorKind::BrokenPipe.into()));
+        }
+        let Self { stream, tls, patience, .. } = self;
+        let result = match tls {
+            None => send_all(stream, slices, patience.as_mut()),
             Some(tls) => tls.seal(
                 slices,
-                |records| send_all(stream, &mut [IoSlice::new(records)]),
+                |records| send_all(stream, &mut [IoSlice::new(records)], patience.as_mut()),
                 WriteEnd::Broken,
             ),
-        }
+        };
+        self.is_torn |= result.is_err();
+        result
     }
 
     /// Sends one piece of memory; see [`Connection::write_all`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteEnd> {
         self.write_all(&mut [IoSlice::new(bytes)])
+    }
+
+    /// Sends what is the last of this side, and lets the peer see it, as [`Connection::close_gently`]
+    /// does; but waits half a second at most, because who gives a peer up does not wait for it. After a
+    /// write that ended in the middle nothing is sent: the peer would take it for the rest.
+    pub fn send_last(&mut self, pdu: &[u8]) {
+        let until = Instant::now() + SLICE;
+        self.interrupted_by(Interrupt::new(move || Instant::now() >= until));
+        let _ = self.send(&mut [IoSlice::new(pdu)]);
+        self.leave();
+    }
+
+    /// Shuts our side, and reads for a moment what still arrives, so that the peer sees what was sent.
+    pub fn leave(&mut self) {
+        let until = Instant::now() + SLICE;
+        self.patience = None;
+        if let Some(tls) = self.tls.as_mut().filter(|_| !self.is_torn) {
+            tls.close_notify();
+        }
+        if self.stream.shutdown(Shutdown::Write).is_ok() {
+            discard(|scratch| {
+                let is_in_time = Instant::now() < until;
+                self.read(scratch, Some(until), None).ok().filter(|_| is_in_time)
+            });
+        }
     }
 
     /// Closes so that the peer sees the last PDU: our side is shut, then what still arrives is read
@@ -368,7 +472,11 @@ pub(super) fn receive_now(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<u
 }
 
 /// Sends all of `slices`; see [`Connection::write_all`].
-fn send_all(mut stream: &TcpStream, mut slices: &mut [IoSlice<'_>]) -> Result<(), WriteEnd> {
+fn send_all(
+    mut stream: &TcpStream,
+    mut slices: &mut [IoSlice<'_>],
+    mut patience: Option<&mut Patience>,
+) -> Result<(), WriteEnd> {
     let total: usize = slices.iter().map(|slice| slice.len()).sum();
     let mut left = total;
     let mut started: Option<(Instant, Instant)> = None;
@@ -399,6 +507,10 @@ fn send_all(mut stream: &TcpStream, mut slices: &mut [IoSlice<'_>]) -> Result<()
                 }
                 _ => return Err(WriteEnd::Broken(error)),
             },
+        }
+        // A call that did not take all has lasted a slice.
+        if left > 0 && patience.as_mut().is_some_and(|patience| patience.is_over()) {
+            return Err(WriteEnd::Interrupted);
         }
     }
     Ok(())
@@ -519,6 +631,61 @@ mod tests {
         assert!(!stop.is_final());
         stop.raise();
         assert!(stop.is_final());
+    }
+
+    /// An interrupt ends a write to a peer that does not read; what is torn then gets no abort, which
+    /// the peer would take for the rest of it.
+    #[test]
+    fn an_interrupt_ends_a_write() {
+        for is_begun in [false, true] {
+            let (mut connection, mut peer) = pair();
+            connection.interrupted_by(Interrupt::new(|| true));
+            if !is_begun {
+                // Asked some time ago.
+                let patience = connection.patience.as_mut().unwrap();
+                patience.asked = patience.asked.checked_sub(SLICE).unwrap();
+            }
+            let huge = vec![0; 64 * 1024 * 1024];
+            let begun = Instant::now();
+            assert!(matches!(connection.write(&huge), Err(WriteEnd::Interrupted)));
+            assert!(begun.elapsed() < 3 * SLICE);
+            let reader = std::thread::spawn(move || {
+                let mut all = Vec::new();
+                peer.read_to_end(&mut all).unwrap();
+                all
+            });
+            connection.send_last(b"last");
+            drop(connection);
+            let came = reader.join().unwrap();
+            if is_begun {
+                assert!(!came.is_empty() && came.iter().all(|byte| *byte == 0));
+            } else {
+                assert_eq!(came, b"last");
+            }
+        }
+    }
+
+    /// An interrupt ends the wait for a silent peer, and for one whose bytes never cease.
+    #[test]
+    fn an_interrupt_ends_a_read() {
+        for is_silent in [true, false] {
+            let (mut connection, mut peer) = pair();
+            connection.interrupted_by(Interrupt::new(|| true));
+            let writer = std::thread::spawn(move || {
+                while !is_silent && peer.write_all(&[0; 4096]).is_ok() {}
+                peer
+            });
+            let begun = Instant::now();
+            let end = loop {
+                if let Err(end) = connection.read(&mut [0; 16], None, None) {
+                    break end;
+                }
+            };
+            assert!(matches!(end, ReadEnd::Interrupted));
+            assert!(begun.elapsed() < 3 * SLICE);
+            drop(connection);
+            writer.join().unwrap();
+        }
     }
 
     /// One wildcard socket serves IPv4 peers, and shows them as IPv4.

@@ -868,7 +868,7 @@ impl<'a> Play<'a> {
                     self.has_ended = true;
                     return Some(Happened::Reset);
                 }
-                Err(ReadEnd::TimedOut | ReadEnd::Stopped) => return None,
+                Err(ReadEnd::TimedOut | ReadEnd::Stopped | ReadEnd::Interrupted) => return None,
             }
         }
     }

@@ -103,6 +103,17 @@ pub enum State {
     Answered(Status),
 }
 
+impl State {
+    fn is_failure(self) -> bool {
+        matches!(self, Self::Answered(status) if !is_good(status))
+    }
+}
+
+/// Stored, if with a warning.
+fn is_good(status: Status) -> bool {
+    matches!(status.class(), StatusClass::Success | StatusClass::Warning)
+}
+
 /// The same with what reports tell.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -437,7 +448,7 @@ impl Worker {
     /// Sends files until the group is done, something ends the work, or `until` has come.
     pub fn turn(&mut self, requestor: &mut Requestor, until: Option<Instant>) -> Turn {
         let job = Arc::clone(&self.job);
-        while let Some((place, object)) = self.ahead.take().or_else(|| self.read_next()) {
+        while let Some((place, object)) = self.next_object() {
             if let Some(end) = self.send(requestor, place, object) {
                 job.end();
                 return end;
@@ -451,6 +462,14 @@ impl Worker {
             }
         }
         Turn::Done
+    }
+
+    /// What was read ahead, unless another worker has ended the work since; or the next one.
+    fn next_object(&mut self) -> Option<(Place, Result<Object, Fault>)> {
+        if self.job.is_ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.ahead.take().or_else(|| self.read_next())
     }
 
     /// Takes the next file and reads it.
@@ -564,8 +583,13 @@ impl Worker {
                 return Some(Turn::Lost(error));
             }
         };
-        job.set(place.number, |known| *known = outcome(State::Answered(status), None));
-        let is_stored = matches!(status.class(), StatusClass::Success | StatusClass::Warning);
+        job.set(place.number, |known| {
+            // Of several times (`--repeat`) the gravest answer is told.
+            if !known.state.is_failure() || !is_good(status) {
+                *known = outcome(State::Answered(status), None);
+            }
+        });
+        let is_stored = is_good(status);
         self.rename(place, is_stored);
         lines.response(status, (message_id, context_id), &class, &uid);
         if is_stored {

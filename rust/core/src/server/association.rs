@@ -50,7 +50,7 @@ pub(super) enum End {
     /// Released by the peer.
     Released,
     /// The peer aborted.
-    PeerAborted,
+    PeerAborted(Abort),
     /// The peer vanished: EOF or a broken connection.
     PeerGone,
     /// The peer was silent for too long.
@@ -354,7 +354,7 @@ impl<'s> Link<'s> {
                 self.narrator.no_association(&NoAssociation::Closed);
             }
             ReadEnd::Closed | ReadEnd::Broken(_) => self.tell_received("", b"", b""),
-            ReadEnd::Stopped => {}
+            ReadEnd::Stopped | ReadEnd::Interrupted => {}
         }
     }
 
@@ -721,7 +721,9 @@ impl<'s> Link<'s> {
                     let reaction = ul.release_reply().unwrap_or(Reaction::NONE);
                     break Err((reaction, End::Released));
                 }
-                Indication::PeerAbort(_) => break Err((received.reaction, End::PeerAborted)),
+                Indication::PeerAbort(abort) => {
+                    break Err((received.reaction, End::PeerAborted(abort)));
+                }
                 Indication::Fault(fault) => {
                     narrator.failure(&fault);
                     break Err((received.reaction, End::Aborted));
@@ -764,7 +766,7 @@ impl<'s> Link<'s> {
                 self.abort(Abort::NOT_SPECIFIED);
                 End::TimedOut
             }
-            ReadEnd::Stopped => {
+            ReadEnd::Stopped | ReadEnd::Interrupted => {
                 self.narrator.explain(format_args!("aborting: the receiver is stopping"));
                 self.abort(Abort::USER)
             }
@@ -774,7 +776,7 @@ impl<'s> Link<'s> {
     fn tell_end(&mut self, end: &End) {
         match end {
             End::Released => self.narrator.released(),
-            End::PeerAborted | End::PeerGone => self.narrator.aborted(),
+            End::PeerAborted(_) | End::PeerGone => self.narrator.aborted(),
             End::TimedOut => self.narrator.idle_for_too_long(),
             End::Aborted => {}
         }

@@ -20,7 +20,6 @@ use crate::client::query::{Pending, Reply};
 use crate::client::{Aside, ClientError, Requestor};
 use crate::dimse::message::append_command;
 use crate::dimse::service::CancelRequest;
-use crate::dimse::status::StatusClass;
 use crate::net::buffer::ReadBuffer;
 use crate::net::tcp::{Connection, StopFlag};
 use crate::ul::pdu::Abort;
@@ -64,7 +63,11 @@ impl Getting {
         // Who sends is the peer: its title stands as the source of what comes.
         let (ours, theirs) = titles;
         let mut exchange = Exchange::new(contexts, fragmenter, (theirs, ours), None);
-        exchange.asked = Some(Asked { message_id: pending.message_id, replies: Vec::new() });
+        exchange.asked = Some(Asked {
+            context_id: pending.context_id,
+            message_id: pending.message_id,
+            replies: Vec::new(),
+        });
         let parts = Some((connection, ul, buffer));
         Self { shared, parts, aside, exchange, fragmenter, pending, pdu_begun: None }
     }
@@ -96,7 +99,7 @@ impl Getting {
             is_slow: false,
         };
         let result = served(&mut link, &mut self.exchange, at_least);
-        let Link { connection, ul, buffer, pdu_begun, .. } = link;
+        let Link { mut connection, ul, buffer, pdu_begun, .. } = link;
         // A PDU that drips over several portions has one deadline all the same.
         self.pdu_begun = pdu_begun;
         match result {
@@ -104,12 +107,18 @@ impl Getting {
                 self.parts = Some((connection, ul, buffer));
                 Ok(replies)
             }
-            Err(end) => Err(match end {
-                End::Released => ClientError::PeerReleased,
-                End::PeerAborted | End::PeerGone => ClientError::PeerGone(None),
-                End::TimedOut => ClientError::TimedOut,
-                End::Aborted => ClientError::Protocol("the association was aborted here".into()),
-            }),
+            Err(end) => {
+                connection.leave();
+                Err(match end {
+                    End::Released => ClientError::PeerReleased,
+                    End::PeerAborted(abort) => ClientError::PeerAborted(abort),
+                    End::PeerGone => ClientError::PeerGone(None),
+                    End::TimedOut => ClientError::TimedOut,
+                    End::Aborted => {
+                        ClientError::Protocol("the association was aborted here".into())
+                    }
+                })
+            }
         }
     }
 
@@ -152,18 +161,21 @@ fn served(
     let mut replies: Vec<Reply> = Vec::new();
     let mut has_read = false;
     loop {
-        let wanted_bytes = match link.handle_block(exchange)? {
+        let handled = link.handle_block(exchange);
+        if let Some(asked) = &mut exchange.asked {
+            replies.append(&mut asked.replies);
+        }
+        if replies.last().is_some_and(Reply::is_final) {
+            // Whatever stands behind it, the request is done.
+            return Ok(replies);
+        }
+        let wanted_bytes = match handled? {
             Handled::All { wanted_bytes } => wanted_bytes,
             // A receiver performs no queries, and has answered this one.
             Handled::UpTo(_) => return Err(link.abort(Abort::USER)),
         };
-        if let Some(asked) = &mut exchange.asked {
-            replies.append(&mut asked.replies);
-        }
-        let is_final =
-            replies.last().is_some_and(|last| last.status.class() != StatusClass::Pending);
         // Objects alone end a portion, too: the caller may be who takes them, one portion at a time.
-        if is_final || (has_read && Instant::now() >= until) {
+        if has_read && Instant::now() >= until {
             return Ok(replies);
         }
         let waiting =

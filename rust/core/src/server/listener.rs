@@ -43,6 +43,8 @@ pub struct Counters {
     pub rejections: AtomicU64,
     /// C-STORE requests answered with success.
     pub stored: AtomicU64,
+    /// Bytes of data sets that were taken, of objects on their way, too.
+    pub bytes: AtomicU64,
     /// C-STORE requests answered with a failure.
     pub refused: AtomicU64,
     /// Associations ended by a panic of ours.
@@ -248,7 +250,7 @@ impl Shared {
         };
         let (mut seen, mut deadline) = (done(), Instant::now() + patience);
         let mut alive = lock(&self.threads.0);
-        while self.places.count() > 0 && Instant::now() < deadline {
+        while self.places.count() > 0 && Instant::now() < deadline && !self.stop.is_raised() {
             (alive, _) = self
                 .threads
                 .1

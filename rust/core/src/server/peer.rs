@@ -308,8 +308,8 @@ impl<'p, 's> Peer<'p, 's> {
                     let reaction = self.link.ul.release_reply().unwrap_or(Reaction::NONE);
                     break Err(self.answered(reaction, End::Released));
                 }
-                Indication::PeerAbort(_) => {
-                    break Err(self.answered(received.reaction, End::PeerAborted));
+                Indication::PeerAbort(abort) => {
+                    break Err(self.answered(received.reaction, End::PeerAborted(abort)));
                 }
                 Indication::Fault(fault) => {
                     self.link.narrator.failure(&fault);

@@ -29,7 +29,7 @@ use crate::client::query::Reply;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
     Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, QueryService, Response,
-    StoreRequest,
+    StoreRequest, command_field, command_name,
 };
 use crate::dimse::status::{Status, StatusClass};
 use crate::limits::IDENTIFIER_BYTES_MAX;
@@ -97,10 +97,19 @@ pub struct Exchange {
 
 /// A C-GET of ours, whose objects come over its own association.
 pub struct Asked {
+    /// Presentation context of the request.
+    pub context_id: u8,
     /// Message ID of the request.
     pub message_id: u16,
     /// Responses that came, oldest first.
     pub replies: Vec<Reply>,
+}
+
+impl Asked {
+    /// True when the final response is among those that came.
+    fn is_answered(&self) -> bool {
+        self.replies.last().is_some_and(Reply::is_final)
+    }
 }
 
 /// A request whose data set is on its way.
@@ -253,6 +262,17 @@ enum Request {
     Other(OtherRequest),
 }
 
+impl Request {
+    const fn field(&self) -> u16 {
+        match self {
+            Self::Echo(_) => command_field::C_ECHO_RQ,
+            Self::Store(_) => command_field::C_STORE_RQ,
+            Self::Query(request) => request.service.command_field(),
+            Self::Other(request) => request.command_field,
+        }
+    }
+}
+
 /// The work on one block of received bytes.
 pub struct Block<'x, 'b> {
     exchange: &'x mut Exchange,
@@ -278,7 +298,7 @@ impl<'b> Block<'_, 'b> {
             }
             Ok(Step::Command { context_id, set, .. }) => match Command::of(&set) {
                 Ok(Command::Response(response)) => {
-                    let reply = Reply::of(&response);
+                    let reply = Reply::of(context_id, &response);
                     let has_data_set = response.has_data_set;
                     return self.take_reply(reply, has_data_set);
                 }
@@ -292,6 +312,11 @@ impl<'b> Block<'_, 'b> {
             },
             Err(error) => return Outcome::Abort(error.abort(), error.to_string()),
         };
+        if self.exchange.asked.is_some() && !matches!(command, Request::Store(_)) {
+            // Who answers our C-GET has nothing to ask; requests without end would hold us for ever.
+            let what = command_name(command.field());
+            return Outcome::Abort(Abort::USER, format!("{what} where a response was due"));
+        }
         // As DCMTK 3.6.7: the association is accepted, and ended by its first command.
         if matches!(self.service.objects, Objects::Areas(_)) && self.exchange.area.is_none() {
             return Outcome::Abort(Abort::USER, NO_AREA.into());
@@ -316,9 +341,13 @@ impl<'b> Block<'_, 'b> {
 
     /// A response: to our own C-GET, or one that nobody asked for.
     fn take_reply(&mut self, reply: Reply, has_data_set: bool) -> Outcome {
-        let message_id = self.exchange.asked.as_ref().map(|asked| asked.message_id);
-        if let Err(why) = reply.is_for(QueryService::Get, message_id) {
+        let asked = self.exchange.asked.as_ref();
+        let request = asked.map(|asked| (asked.context_id, asked.message_id));
+        if let Err(why) = reply.is_for(QueryService::Get, request) {
             return Outcome::Abort(Abort::USER, why);
+        }
+        if asked.is_some_and(Asked::is_answered) {
+            return Outcome::Abort(Abort::USER, "a message behind the final response".into());
         }
         if has_data_set {
             self.exchange.in_hand = Some(InHand::Reply { reply, is_too_long: false });
@@ -333,6 +362,10 @@ impl<'b> Block<'_, 'b> {
         match &mut self.exchange.in_hand {
             Some(InHand::Store(store)) => {
                 self.narrator.progress_dots(self.fragments.len());
+                if store.writer.is_some() {
+                    let bytes: usize = self.fragments.iter().map(|fragment| fragment.len()).sum();
+                    self.shared.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                }
                 let appended = match &mut store.writer {
                     Some(writer) if !self.fragments.is_empty() => writer.append(&self.fragments),
                     _ => Ok(()),

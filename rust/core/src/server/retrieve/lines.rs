@@ -212,7 +212,10 @@ impl<'d, A: Asker> MoveLine<'d, A> {
         let title = String::from_utf8_lossy(self.destination.ae_title.as_bytes()).into_owned();
         let Destination { host, port, .. } = self.destination;
         let reason = format!("{what} {title} ({host}:{port}): {error}");
-        self.requestor = None;
+        if let Some(requestor) = self.requestor.take() {
+            // Where the peer has not ended it already.
+            requestor.abort();
+        }
         reason
     }
 
