@@ -75,6 +75,7 @@ EDGES = {
     "RECOVERY_BYTES_MAX": "rust/core/src/archive/progress.rs::recovery_takes_bounded_memory",
     "INDEX_UNWRITTEN_BYTES_MAX": "rust/core/src/index/pages.rs::edge_of_what_is_not_written",
     "NAME_ATTEMPTS_MAX": "rust/core/src/storage/writer.rs::edge_of_tried_names",
+    "ELEMENT_TABLE_ROWS_MAX": "rust/core/src/dataset/element_table.rs::edge_of_rows",
     "INFLATED_DATA_SET_BYTES_MAX": (
         "tests/unit/dataset/test_files.py::test_a_deflate_bomb_is_refused_in_bounded_memory"
     ),

@@ -42,7 +42,7 @@ from dcmfast import _rust
 from dcmfast._cython import element_view
 from dcmfast._cython.element_view import ForeignDataSetError, Source
 from dcmfast._cython.element_writer import encode_data_set
-from dcmfast.limits import INFLATED_DATA_SET_BYTES_MAX
+from dcmfast.limits import ELEMENT_TABLE_ROWS_MAX, INFLATED_DATA_SET_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +63,8 @@ LARGE_PART_BYTES: Final = 262_144
 
 # Most that a deflated data set may become in memory; limits.rs says why.
 INFLATED_BYTES_MAX: int = INFLATED_DATA_SET_BYTES_MAX
+#: What the engine says of more than `ELEMENT_TABLE_ROWS_MAX` elements (``Reason::TooMany``).
+_TOO_MANY_ELEMENTS = "reason 6"
 
 
 def read(
@@ -320,9 +322,17 @@ def _read_inflated(
     """Read an inflated data set, whose offsets count from its own first byte."""
     window = file.getvalue()
     source = Source(lambda offset, count: window[offset : offset + count], len(window))
-    elements, encoding, offset = element_view.read_elements(
-        source, window, 0, 0, False, True, stop_before_pixels, defer_size, wanted
-    )
+    try:
+        elements, encoding, offset = element_view.read_elements(
+            source, window, 0, 0, False, True, stop_before_pixels, defer_size, wanted
+        )
+    except ForeignDataSetError as error:
+        if str(error) != _TOO_MANY_ELEMENTS:
+            raise
+        # pydicom would make an object of each.
+        raise ValueError(
+            f"the deflated data set has more than {ELEMENT_TABLE_ROWS_MAX} elements"
+        ) from None
     file.seek(offset)
     return _new_data_set(file, elements, encoding, head)
 

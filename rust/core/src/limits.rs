@@ -146,6 +146,10 @@ pub const FILE_META_BYTES_MAX: usize = 262_144;
 /// up to 1,032 bytes of one, so that a mail attachment could otherwise ask for a server's memory;
 /// good deflated data (text, small images) is far below.
 pub const INFLATED_DATA_SET_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Elements of one table for Python, 32 bytes each, so 128 MiB: two MiB of deflated bytes may be a
+/// quarter of a thousand million elements of nothing. A multi-frame object of 20,000 frames has some
+/// two million; more are left to pydicom, and refused where they were deflated.
+pub const ELEMENT_TABLE_ROWS_MAX: usize = 4 * 1024 * 1024;
 
 // ---- Index -------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         STALE_PART_AGE_S,
         FILE_META_BYTES_MAX,
         INFLATED_DATA_SET_BYTES_MAX,
+        ELEMENT_TABLE_ROWS_MAX,
         ATTRIBUTES_BYTES_MAX,
         INDEXED_VALUE_BYTES_MAX,
         ATTRIBUTES_RESERVED_BYTES,

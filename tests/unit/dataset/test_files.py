@@ -463,6 +463,18 @@ def test_a_deflate_bomb_is_refused_in_bounded_memory(monkeypatch: pytest.MonkeyP
         dcmfast.read(plain)
 
 
+def test_a_bomb_of_elements_is_refused_in_bounded_memory() -> None:
+    """ELEMENT_TABLE_ROWS_MAX: 40 KB of deflated bytes that are a million times more objects."""
+    data = io.BytesIO()
+    dcmfast.write(data, pydicom.dcmread(bundled_file("image_dfl.dcm")))
+    data.seek(0)
+    meta_bytes = pydicom.dcmread(data, stop_before_pixels=True).file_meta[0x00020000].value
+    head = data.getvalue()[: 132 + 12 + meta_bytes]
+    elements = b"\x10\0\x20\0LO\0\0" * (limits.ELEMENT_TABLE_ROWS_MAX + 1)
+    with pytest.raises(ValueError, match=f"more than {limits.ELEMENT_TABLE_ROWS_MAX} elements"):
+        dcmfast.read(head + deflated_bytes(elements))
+
+
 def deflated_bytes(data: bytes) -> bytes:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return deflater.compress(data) + deflater.flush()

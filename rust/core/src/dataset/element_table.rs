@@ -24,10 +24,10 @@
 //! Offsets count from the start of the source, of which `data` is a window. Rows of a sequence of
 //! undefined length are followed by its items, rows of items by their elements; a sequence of
 //! defined length is one row, as its value is read on access. Reads memory only; recursion is
-//! bounded by `limits::SEQUENCE_DEPTH_MAX`, rows by the bytes read (an element has at least 8).
+//! bounded by `limits::SEQUENCE_DEPTH_MAX`, rows by `limits::ELEMENT_TABLE_ROWS_MAX`.
 //! Called by `rust/py/src/dataset.rs`.
 
-use crate::limits::SEQUENCE_DEPTH_MAX;
+use crate::limits::{ELEMENT_TABLE_ROWS_MAX, SEQUENCE_DEPTH_MAX};
 use crate::tag::{
     DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, ITEM, ITEM_DELIMITATION, PIXEL_DATA,
     SEQUENCE_DELIMITATION, Tag,
@@ -85,6 +85,8 @@ pub enum Reason {
     UnknownTag = 4,
     /// A value of undefined length without an orderly delimiter.
     NoDelimiter = 5,
+    /// More elements than `limits::ELEMENT_TABLE_ROWS_MAX`.
+    TooMany = 6,
 }
 
 /// What ends the top level before its source does.
@@ -326,6 +328,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Says when the table is as long as one may be.
+    fn room(&self) -> Result<(), Ended> {
+        // The first row is no element.
+        let count = self.rows.len() / ROW_BYTES - 1;
+        if count < ELEMENT_TABLE_ROWS_MAX { Ok(()) } else { Err(self.foreign(Reason::TooMany)) }
+    }
+
     fn peek<const N: usize>(&self) -> Option<[u8; N]> {
         self.window.data.get(self.at..).and_then(|rest| rest.first_chunk::<N>()).copied()
     }
@@ -362,6 +371,9 @@ impl<'a> Scanner<'a> {
             }
             if stop.applies_to(header.tag) {
                 return ended(Status::Stopped, start);
+            }
+            if let Err(ended) = self.room() {
+                return ended;
             }
             if header.length == UNDEFINED_LENGTH {
                 match self.undefined_length(&header, is_implicit, 0) {
@@ -525,6 +537,7 @@ impl<'a> Scanner<'a> {
             if tag == SEQUENCE_DELIMITATION {
                 return Ok(());
             }
+            self.room()?;
             let is_implicit = self.item_form(is_implicit)?;
             let row = self.rows.len();
             let flags = if is_implicit { FLAG_ITEM | FLAG_IMPLICIT } else { FLAG_ITEM };
@@ -570,6 +583,7 @@ impl<'a> Scanner<'a> {
             if header.tag == ITEM_DELIMITATION {
                 return Ok(());
             }
+            self.room()?;
             if header.length == UNDEFINED_LENGTH {
                 self.undefined_length(&header, is_implicit, depth)?;
                 continue;
@@ -700,6 +714,31 @@ mod tests {
     }
 
     /// PS3.5 §7.1.2: two bytes of length for PN, four after two reserved ones for OB.
+    /// limits::ELEMENT_TABLE_ROWS_MAX elements are a table, one more is none; within items, too.
+    #[test]
+    fn edge_of_rows() {
+        let element = b"\x10\0\x20\0LO\0\0";
+        let head = b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF";
+        let tail = b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
+        for (more, is_nested) in [(0, false), (1, false), (0, true), (1, true)] {
+            let count = ELEMENT_TABLE_ROWS_MAX + more;
+            let data = if is_nested {
+                [&head[..], &element.repeat(count - 2), tail].concat()
+            } else {
+                element.repeat(count)
+            };
+            let window = Window { data: &data, base: 0, end: data.len() as u64 };
+            let table = scan_data_set(window, 0, EXPLICIT, &KnownTags::default());
+            let word = |at: usize| u32::from_ne_bytes(*table[at..].first_chunk().unwrap());
+            if more == 0 {
+                assert_eq!(word(0), Status::Complete as u32);
+                assert_eq!(table.len(), (count + 1) * ROW_BYTES);
+            } else {
+                assert_eq!((word(0), word(8)), (Status::Foreign as u32, Reason::TooMany as u32));
+            }
+        }
+    }
+
     #[test]
     fn explicit_headers_short_and_long() {
         let rows = scan(b"\x10\0\x10\0PN\x04\0A^B \x08\0\x05\0OB\0\0\x02\0\0\0\x01\x02", EXPLICIT);
