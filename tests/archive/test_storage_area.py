@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
@@ -10,7 +12,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 import dcmfast
-from testkit.process import run_tool, wait_until
+from testkit.process import run_tool
+from vectors import make
 
 FILES = ("CT_small.dcm", "MR_small.dcm", "rtplan.dcm", "liver_1frame.dcm")
 
@@ -23,9 +26,6 @@ def area(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         paths = [str(get_testdata_file(name)) for name in FILES]
         sent = run_tool("dcmfast", "storescu", ["127.0.0.1", str(server.port), *paths])
         assert sent.code == 0, sent.stderr
-        with dcmfast.Archive(directory) as archive:
-            # Another process's stores appear with its next commit.
-            wait_until(lambda: len(archive) == len(FILES), what="the stores are listed")
         yield directory
     assert server.stop() == 0
 
@@ -118,3 +118,48 @@ def test_a_closed_archive_says_so(area: Path) -> None:
 def test_a_server_that_cannot_start_says_why(area: Path) -> None:
     with pytest.raises(RuntimeError, match="in use"):
         dcmfast.ArchiveServer(area, 0)
+
+
+def _made(folder: Path, number: int) -> Path:
+    path = folder / f"{number}.dcm"
+    path.write_bytes(make.part10(make.ct(number)))
+    return path
+
+
+def test_what_was_acknowledged_is_found_at_once(tmp_path: Path) -> None:
+    area = tmp_path / "area"
+    uids = [make.ct(number).sop_instance_uid for number in range(1, 42)]
+    #: Each way to ask has its turn.
+    ways: list[Callable[[dcmfast.Archive], int]] = [
+        len,
+        lambda archive: len(list(archive.instances())),
+        lambda archive: len(list(archive.find("IMAGE"))),
+        lambda archive: sum(uid in archive for uid in uids),
+    ]
+    with dcmfast.ArchiveServer(area, 0, "--durability", "none") as server:
+        archive = dcmfast.Archive(area)
+        with dcmfast.Association("127.0.0.1", server.port) as association:
+            for number in range(1, 41):
+                association.store(_made(tmp_path, number))
+                if number % 4 == 0:
+                    assert ways[number // 4 % 4](archive) == number
+        shown = run_tool("dcmfast", "index", ["show", area])
+        assert "instances     40\n" in shown.stdout
+        # Whoever was killed has acknowledged all the same.
+        with dcmfast.Association("127.0.0.1", server.port) as association:
+            association.store(_made(tmp_path, 41))
+        os.kill(server._process.pid, signal.SIGKILL)
+        assert server.stop() == -signal.SIGKILL
+        assert uids[-1] in archive
+        assert len(archive) == len(uids)
+        archive.close()
+
+
+def test_a_server_that_has_much_to_say_goes_on(tmp_path: Path) -> None:
+    area = tmp_path / "area"
+    with dcmfast.ArchiveServer(area, 0, "--durability", "none", "-d") as server:
+        with dcmfast.Association("127.0.0.1", server.port) as association:
+            # Each echo is several lines at this level: some hundred kilobytes, and pipes hold 64.
+            for _ in range(600):
+                association.echo()
+    assert server.stop() == 0

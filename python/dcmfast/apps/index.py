@@ -89,15 +89,17 @@ def _show(what: IndexSettings) -> int:
         f"instances     {totals.instances}",
         f"files         {_size(totals.file_bytes)}",
         f"index         {_size(totals.index_bytes)}, {per_instance:.0f} bytes per instance",
-        f"journal       {_JOURNAL[totals.journal_has_records]}",
+        f"journal       {_JOURNAL[totals.journal_has_records, totals.is_current]}",
     ]
     _say(what, "\n".join(lines), {})
     return 0
 
 
 _JOURNAL = {
-    False: "empty: all is in the index",
-    True: "has records: a server runs, or the next start applies them",
+    (False, True): "empty: all is in the index",
+    (False, False): "empty",
+    (True, True): "has records: all are in the index",
+    (True, False): "has records that are not in the index: the server or the next start applies them",
 }
 
 

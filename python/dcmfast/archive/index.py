@@ -33,8 +33,10 @@ class Totals(Record):
     index_bytes: int
     #: Number of the journal's last record that is in the index.
     applied: int
-    #: A server runs or was killed: the journal may know of more.
+    #: A server runs, or was killed.
     journal_has_records: bool
+    #: Everything that was acknowledged is in the index; false where that could not be waited for.
+    is_current: bool
 
 
 class Finding(Record):
@@ -133,6 +135,9 @@ class _Failures:
             raise IndexToolFailure(("F", str(error.args[1]))) from None
 
 
+_FLAGS = ("journal_has_records", "is_current")
+
+
 def _unwatched(_phase: str, _done: int, _total: int | None) -> None:
     pass
 
@@ -142,8 +147,8 @@ def totals(directory: str) -> Totals:
     with _Failures():
         counts = _rust.index_totals(directory)
     return Totals(
-        **{name: count for name, count in counts.items() if name != "journal_has_records"},
-        journal_has_records=bool(counts["journal_has_records"]),
+        **{name: count for name, count in counts.items() if name not in _FLAGS},
+        **{name: bool(counts[name]) for name in _FLAGS},
     )
 
 

@@ -3,18 +3,20 @@
 `Archive` reads the index that a server keeps, beside that server or without one.  What it gives are
 pydicom data sets.  Queries are matched by PS3.4's rules (§C.2.2.2) with everything that extended
 negotiation could add: any key at any level, combined dates and times, person names without regard
-to case.  Another process's latest stores appear within half a second, and so does an index that was
-made anew.
+to case.  Whatever a server acknowledged before a call is found by it, also when that server was
+killed since; an index that was made anew is noticed.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import queue
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import IO, TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
@@ -39,10 +41,12 @@ LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 _UTF8 = "ISO_IR 192"
 #: What `serve` says when it listens.
 _LISTENING = re.compile(r" port (\d+);")
-#: How long a server may take to listen, after a crash with a full journal too, in seconds.
-_START_S = 30
+#: How long a server may take to listen, in seconds: it may have to make the index of a large area anew.
+_START_S = 600
 #: How long it may take to stop: it finishes what is in hand for ten.
 _STOP_S = 15
+#: How much of what a server writes to standard error is kept, in characters: its last words.
+_LAST_WORDS = 65_536
 
 
 class StoredInstance(Record):
@@ -232,6 +236,35 @@ class Archive:
         return found.read(**options)
 
 
+class _Reader(threading.Thread):
+    """Reads what a process writes, so that it never waits for room, and keeps the end of it."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._first: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._kept = ""
+        self.start()
+
+    def run(self) -> None:
+        with self._stream:
+            self._first.put(self._stream.readline(_LAST_WORDS))
+            while part := self._stream.readline(_LAST_WORDS):
+                self._kept = (self._kept + part)[-_LAST_WORDS:]
+
+    def first_line(self, timeout_s: float) -> str | None:
+        """Return the first line, "" at the end without one; None when it does not come in time."""
+        try:
+            return self._first.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def last_words(self) -> str:
+        """Return the end of what there was, of a process that has ended."""
+        self.join(_STOP_S)
+        return (self.first_line(0) or "") + self._kept
+
+
 class ArchiveServer:
     """``dcmfast serve`` as a process of its own: started here, stopped by `stop` or ``with``.
 
@@ -256,26 +289,33 @@ class ArchiveServer:
         self._process = subprocess.Popen(
             [*command, self.directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._answers = _Reader(self._process.stdout)
+        self._complaints = _Reader(self._process.stderr)
         self.port = self._listening()
 
     def _listening(self) -> int:
-        assert self._process.stdout is not None
         # Its first line is written when it listens; without one it has ended.
-        match = _LISTENING.search(self._process.stdout.readline())
-        if match is None:
-            _, complaint = self._process.communicate(timeout=_START_S)
-            raise RuntimeError(complaint.strip() or "the server ended without a word")
-        return int(match[1])
+        first = self._answers.first_line(_START_S)
+        match = None if first is None else _LISTENING.search(first)
+        if match is not None:
+            return int(match[1])
+        self.stop()
+        complaint = self._complaints.last_words()
+        if first is None:
+            complaint += f"\nthe server did not listen within {_START_S} seconds"
+        raise RuntimeError(complaint.strip() or "the server ended without a word")
 
     def stop(self) -> int:
         """Stop the server in order, and return its exit code; what is in hand is finished."""
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            self._process.communicate(timeout=_STOP_S)
+            self._process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
         return self._process.returncode
 
     def __enter__(self) -> ArchiveServer:

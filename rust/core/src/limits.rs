@@ -287,8 +287,19 @@ pub const COMMIT_ENTRIES_MAX: usize = 1000;
 /// Longest time from an acknowledgement to its index commit when no query waits for it, in
 /// milliseconds. Each commit is two flushes of the device that stores wait behind: with 100 ms, CT
 /// slices in `group` came at 0.64 to 0.83 of a program that syncs a file each, with 500 ms at 0.74
-/// to 1.09. Another program that reads the index sees an object this much later at most.
+/// to 1.09. Another program that reads the index sees an object this much later at most, unless it asks.
 pub const COMMIT_DELAY_MS_MAX: u64 = 500;
+/// Time after which the applier, while it waits for more, looks whether a reader of another process has
+/// asked for the commit, in milliseconds: a hundred reads of eight bytes a second while objects come.
+pub const ASKED_LOOK_MS: u64 = 10;
+/// Time between two looks of such a reader at how far the index is, in milliseconds.
+pub const BESIDE_LOOK_MS: u64 = 2;
+/// Time that such a reader waits for the index, in milliseconds: a commit takes tens of them, on a disk
+/// that is busy some seconds, and with a disk that is full for ever.
+pub const BESIDE_WAIT_MS_MAX: u64 = 10_000;
+/// Time that a start waits for a reader who applies the journal of an area that nobody served, in
+/// milliseconds: eight full segments take some seconds.
+pub const SETTLING_WAIT_MS_MAX: u64 = 60_000;
 /// Time between two attempts to apply a record that the operating system refused (a full disk), in
 /// milliseconds.
 pub const APPLY_RETRY_MS: u64 = 250;

@@ -29,7 +29,7 @@ impl Scratch {
         Self(path)
     }
 
-    /// Names of all files below, without the journal's, the lock and the mark of who has it.
+    /// Names of all files below, without the journal's, the lock and the marks of who has it.
     fn files(&self) -> Vec<String> {
         fn walk(directory: &Path, root: &Path, found: &mut Vec<String>) {
             for entry in fs::read_dir(directory).expect("a directory") {
@@ -38,7 +38,7 @@ impl Scratch {
                     walk(&path, root, found);
                 } else {
                     let name = path.strip_prefix(root).expect("below").to_string_lossy();
-                    let is_own = [".dcmfast/lock", ".dcmfast/open"].contains(&&*name);
+                    let is_own = [".dcmfast/lock", ".dcmfast/open", ".dcmfast/asked"].contains(&&*name);
                     if !name.starts_with(".dcmfast/journal") && !is_own {
                         found.push(name.into_owned());
                     }

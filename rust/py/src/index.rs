@@ -91,11 +91,26 @@ impl Watcher {
     }
 }
 
+/// The index of the area in `directory` with all that was acknowledged, and whether that is so; Python's
+/// signal handlers have their turn while that is waited for.
+fn open_current(directory: &Path) -> PyResult<(Arc<Index>, bool)> {
+    let mut raised = None;
+    let mut goes_on = || {
+        raised = Python::attach(|py| py.check_signals()).err();
+        raised.is_none()
+    };
+    let opened = maintenance::open_current(directory, &mut goes_on);
+    match raised {
+        Some(raised) => Err(raised),
+        None => opened.map_err(|error| tool_error(&error)),
+    }
+}
+
 /// Totals of the index of the area in `directory`, and what it takes.
 #[pyfunction]
 pub fn index_totals(py: Python<'_>, directory: PathBuf) -> PyResult<Bound<'_, PyDict>> {
-    let (counters, used_bytes, has_journal) = py.detach(|| {
-        let index = maintenance::open_beside(&directory).map_err(|error| tool_error(&error))?;
+    let (counters, used_bytes, has_journal, is_current) = py.detach(|| {
+        let (index, is_current) = open_current(&directory)?;
         let counters = index
             .read()
             .and_then(|reader| reader.counters())
@@ -103,7 +118,7 @@ pub fn index_totals(py: Python<'_>, directory: PathBuf) -> PyResult<Bound<'_, Py
         let used = index.used_bytes().map_err(|error| index_error(&directory, error))?;
         let has_journal =
             maintenance::has_unapplied(&directory).map_err(|error| tool_error(&error))?;
-        Ok::<_, PyErr>((counters, used, has_journal))
+        Ok::<_, PyErr>((counters, used, has_journal, is_current))
     })?;
     let totals = PyDict::new(py);
     totals.set_item("patients", counters.patients)?;
@@ -114,6 +129,7 @@ pub fn index_totals(py: Python<'_>, directory: PathBuf) -> PyResult<Bound<'_, Py
     totals.set_item("index_bytes", used_bytes)?;
     totals.set_item("applied", counters.applied)?;
     totals.set_item("journal_has_records", has_journal)?;
+    totals.set_item("is_current", is_current)?;
     Ok(totals)
 }
 
@@ -279,7 +295,7 @@ type Study<'py> = (
     u64,
 );
 
-/// The index of an area, for reading, beside whoever writes it.
+/// The index of an area, for reading, beside whoever writes it: with all that was acknowledged.
 #[pyclass(frozen, module = "dcmfast._rust")]
 pub struct IndexReader {
     directory: PathBuf,
@@ -290,9 +306,7 @@ pub struct IndexReader {
 impl IndexReader {
     #[new]
     fn new(py: Python<'_>, directory: PathBuf) -> PyResult<Self> {
-        let index = py
-            .detach(|| maintenance::open_beside(&directory))
-            .map_err(|error| tool_error(&error))?;
+        let (index, _) = py.detach(|| open_current(&directory))?;
         Ok(Self { directory, index })
     }
 

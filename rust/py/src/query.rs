@@ -2,7 +2,8 @@
 //!
 //! The index is opened for reading. Identifiers travel as data sets in Explicit VR Little Endian and
 //! are matched by PS3.4's rules (§C.2.2.2), relational queries among them; each page is one short
-//! read transaction, so that an iterator that Python forgets holds nothing back. Called by
+//! read transaction, so that an iterator that Python forgets holds nothing back. Whatever is asked waits
+//! first until all that was acknowledged is in the index (`archive::beside`). Called by
 //! `dcmfast.archive.storage_area`.
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use dcmfast_core::ae_title::AeTitle;
+use dcmfast_core::archive::beside::{Beside, Standing, settle};
 use dcmfast_core::archive::layout;
 use dcmfast_core::dataset::identifier::{Encoding, Item};
 use dcmfast_core::dataset::transfer_syntax::TransferSyntax;
@@ -44,9 +46,40 @@ struct Shared {
     directory: PathBuf,
     /// The index, and how many were open before it. `None` where opening it anew failed.
     opened: RwLock<(Option<Arc<Index>>, u64)>,
+    /// How the index of that number stands to the journal.
+    beside: Mutex<Option<(Beside, u64)>>,
 }
 
 impl Shared {
+    /// Waits until all that was acknowledged before is in the index, as far as that can be waited for.
+    /// `goes_on` is asked now and then, and ends the wait by false.
+    fn catch_up(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<(), IndexError> {
+        let mut known = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let number = self.with(|_, number| Ok(number))?;
+            if known.as_ref().is_none_or(|(_, known)| *known != number) {
+                // Who cannot look at the area reads what is there.
+                *known = Beside::new(&self.directory).ok().map(|beside| (beside, number));
+            }
+            let Some((beside, known)) = known.as_mut() else { return Ok(()) };
+            let standing = self.with(|index, _| {
+                beside.wait(&mut || Ok(index.read()?.counters()?.applied), goes_on)
+            })?;
+            if standing != Standing::Abandoned {
+                return Ok(());
+            }
+            let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+            let (slot, number) = &mut *opened;
+            // A process opens an index once.
+            *slot = None;
+            settle(&self.directory);
+            *slot = Some(open_index(&self.directory)?);
+            *number += 1;
+            // The area is the same.
+            *known = *number;
+        }
+    }
+
     /// Does `work` with the index that is in place now, and its number.
     fn with<T>(
         &self,
@@ -98,9 +131,24 @@ fn opened(directory: &Path) -> Result<Arc<Shared>, IndexError> {
         return Ok(shared);
     }
     let opened = RwLock::new((Some(open_index(directory)?), 0));
-    let shared = Arc::new(Shared { directory: directory.to_owned(), opened });
+    let beside = Mutex::default();
+    let shared = Arc::new(Shared { directory: directory.to_owned(), opened, beside });
     open.push(Arc::downgrade(&shared));
     Ok(shared)
+}
+
+/// Waits as [`Shared::catch_up`] does; Python's signal handlers have their turn meanwhile.
+fn catch_up(shared: &Shared) -> PyResult<()> {
+    let mut raised = None;
+    let mut goes_on = || {
+        raised = Python::attach(|py| py.check_signals()).err();
+        raised.is_none()
+    };
+    let outcome = shared.catch_up(&mut goes_on);
+    match raised {
+        Some(raised) => Err(raised),
+        None => outcome.map_err(|error| index_error(&error)),
+    }
 }
 
 fn encoding() -> PyResult<Encoding> {
@@ -130,8 +178,11 @@ impl ArchiveIndex {
 
     /// Numbers of patients, studies, series and instances, and the bytes of their files.
     fn counts(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64)> {
-        let counters = py.detach(|| self.shared.with(|index, _| index.read()?.counters()));
-        let counters = counters.map_err(|error| index_error(&error))?;
+        let counters = py.detach(|| {
+            catch_up(&self.shared)?;
+            let counters = self.shared.with(|index, _| index.read()?.counters());
+            counters.map_err(|error| index_error(&error))
+        })?;
         Ok((
             counters.patients,
             counters.studies,
@@ -142,7 +193,7 @@ impl ArchiveIndex {
     }
 
     /// Searches as C-FIND does; pages are encoded identifiers, or instances at level IMAGE.
-    fn find(&self, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
+    fn find(&self, py: Python<'_>, identifier: Vec<u8>) -> PyResult<ArchiveSearch> {
         let search = ArchiveSearch {
             shared: Arc::clone(&self.shared),
             identifier,
@@ -150,19 +201,21 @@ impl ArchiveIndex {
         };
         // Said now, and not by the first page.
         search.compiled(encoding()?).map_err(|error| query_error(&error))?;
+        py.detach(|| catch_up(&self.shared))?;
         Ok(search)
     }
 
     /// The instance of this SOP Instance UID, if it is listed.
     fn instance(&self, py: Python<'_>, sop_instance_uid: &str) -> PyResult<Option<Row>> {
         py.detach(|| {
-            self.shared.with(|index, _| {
+            catch_up(&self.shared)?;
+            let found = self.shared.with(|index, _| {
                 let reader = index.read()?;
                 let record = reader.instance_of(sop_instance_uid.as_bytes())?;
                 Ok(record.map(|record| row(&self.shared.directory, &record)))
-            })
+            });
+            found.map_err(|error| index_error(&error))
         })
-        .map_err(|error| index_error(&error))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::applier::{self, Applier};
+use super::beside::{self, Asked};
 use super::files::{digest_from, read_digest};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
@@ -157,7 +158,7 @@ impl StorageArea {
         let tree = DiskTree::open(directory).map_err(|error| failure(Operation::Open, error))?;
         tree.make_directory(layout::PRIVATE, Access::Owner)
             .map_err(|error| failure(Operation::MakeDirectory, error))?;
-        let lock = tree.lock(layout::LOCK).map_err(|error| {
+        let lock = beside::take_lock(&tree).map_err(|error| {
             if error.kind() == std::io::ErrorKind::WouldBlock {
                 AreaError::InUse(directory.to_owned())
             } else {
@@ -245,7 +246,7 @@ impl StorageArea {
         recovered.advance_to(applied.max(highest) + 1);
         let records = recovered.records();
         let numbers = (last_found, recovered.next_sequence());
-        let progress = Arc::new(Progress::new(applied));
+        let progress = Arc::new(Progress::with_readers(applied, Asked::open(&*tree)));
         let deliver = {
             let progress = Arc::clone(&progress);
             Box::new(move |written| progress.push(written))
@@ -457,11 +458,16 @@ impl StorageArea {
         change: &StoreChange,
         listed: &ListedInstance,
     ) -> Result<Option<Duplicate>, StoreError> {
-        if listed.identity == Identity::of(&change.entry) {
-            // Nothing is kept by a file that is gone.
-            return Ok(self.has_file(listed).then_some(Duplicate::Identical));
+        let is_identical = listed.identity == Identity::of(&change.entry);
+        let policy = self.shared.options.duplicates;
+        // Nothing is kept by a file that is gone or rotten, and nothing is lost when another takes its place.
+        if (is_identical || policy != DuplicatePolicy::Replace) && !self.has_file(listed) {
+            return Ok(None);
         }
-        match self.shared.options.duplicates {
+        if is_identical {
+            return Ok(Some(Duplicate::Identical));
+        }
+        match policy {
             DuplicatePolicy::Replace => Ok(None),
             DuplicatePolicy::Keep => Ok(Some(Duplicate::Kept)),
             DuplicatePolicy::Reject => {

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::layout;
 use super::maintenance::{
-    Hold, Step, StreamError, ToolError, Watch, index_error, io_error, open_beside, tell,
+    Hold, Step, StreamError, ToolError, Watch, index_error, io_error, open_current, tell,
 };
 use crate::index::{
     FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord, Reader,
@@ -160,7 +160,8 @@ impl Output {
 /// Writes the index of the area in `directory` to the file `target`, which gets its name when it is
 /// whole. Returns how many entries it has.
 pub fn export(directory: &Path, target: &Path, watch: Watch<'_>) -> Result<u64, ToolError> {
-    let index = open_beside(directory)?;
+    let (index, _) =
+        open_current(directory, &mut || watch(Step { phase: "export", done: 0, total: None }))?;
     let total = index.read()?.counters()?.instances;
     let failed = |error| io_error(Operation::Write, target)(error);
     let file = NewFile::create(target).map_err(io_error(Operation::Create, target))?;

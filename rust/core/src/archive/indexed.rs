@@ -13,7 +13,7 @@ use super::quota::{self, DryRun, StudySummary};
 use crate::index::attributes::{Level, unique_value};
 use crate::index::{Access, EntityRecord, Index, IndexError, IndexOp, IndexOptions, Outcome};
 use crate::storage::backend::survey::{facts_of, rename_directory};
-use crate::storage::backend::tree::{DiskTree, Tree};
+use crate::storage::backend::tree::{DiskTree, Tree, TreeLock};
 use crate::storage::durability::{IoFailure, Operation};
 use crate::uid::UidText;
 
@@ -35,6 +35,16 @@ impl OpenArea {
     /// damaged or of another version: it can be rebuilt from the files then.
     pub fn open(directory: &Path, options: AreaOptions) -> Result<Self, AreaError> {
         let (tree, lock) = StorageArea::lock(directory)?;
+        Self::open_locked(directory, tree, lock, options)
+    }
+
+    /// Opens the area in `directory`, which is ours by `lock`.
+    pub(super) fn open_locked(
+        directory: &Path,
+        tree: DiskTree,
+        lock: TreeLock,
+        options: AreaOptions,
+    ) -> Result<Self, AreaError> {
         let path = directory.join(layout::INDEX);
         put_back(&tree, &path)?;
         // After a crash it may be that not all pages are what they should be.

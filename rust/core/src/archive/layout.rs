@@ -10,6 +10,8 @@
 //! DIR/.dcmfast/unsaved                there after a sync that failed
 //! DIR/.dcmfast/open                   there while a process has the area, and after it was killed
 //! DIR/.dcmfast/lock                   held by the process that serves the area
+//! DIR/.dcmfast/asked                  written by a reader who wants the index to be committed now
+//! DIR/.dcmfast/settling               held by a reader who may take the lock for a moment
 //! DIR/.dcmfast/index.new/             an index that is being rebuilt
 //! ```
 //!
@@ -37,6 +39,10 @@ pub const UNSAVED: &str = ".dcmfast/unsaved";
 pub const OPEN: &str = ".dcmfast/open";
 /// Held by the process that serves the area.
 pub const LOCK: &str = ".dcmfast/lock";
+/// Changed by whoever reads beside the process that serves the area, and waits for its next commit.
+pub const ASKED: &str = ".dcmfast/asked";
+/// Held around [`LOCK`] by a reader who looks whether anybody serves the area.
+pub const SETTLING: &str = ".dcmfast/settling";
 /// An index that is being made, or the one that it replaced.
 pub const NEW_INDEX: &str = ".dcmfast/index.new";
 /// The replaced index, for a moment, where two directories cannot change places at one stroke.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::area::{AreaError, AreaOptions, StorageArea};
+use super::beside::{self, Beside, Standing};
 use super::layout;
 use super::listing::{Listing, MemoryListing};
 use crate::index::{Access, EntryError, Index, IndexError, IndexOptions};
@@ -189,6 +190,29 @@ pub fn open_beside(directory: &Path) -> Result<Arc<Index>, ToolError> {
         .map_err(|error| index_error(directory, error))
 }
 
+/// Opens the index of the area in `directory` as [`open_beside`] does, when everything that was
+/// acknowledged before is in it; false when not all is, and waiting longer is of no use. `goes_on` is asked
+/// now and then while that is waited for, and ends it by false.
+pub fn open_current(
+    directory: &Path,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<(Arc<Index>, bool), ToolError> {
+    let mut beside = Beside::new(directory).map_err(io_error(Operation::Open, directory))?;
+    loop {
+        let index = open_beside(directory)?;
+        let mut applied = || Ok(index.read()?.counters()?.applied);
+        let standing = beside.wait(&mut applied, goes_on);
+        match standing.map_err(|error| index_error(directory, error))? {
+            Standing::Abandoned => {
+                // A process opens an index once.
+                drop(index);
+                beside::settle(directory);
+            }
+            standing => return Ok((index, standing == Standing::Current)),
+        }
+    }
+}
+
 /// How a tool opens an area: nothing of a server's is in force.
 pub(super) fn tool_options(logger: Arc<Logger>) -> AreaOptions {
     AreaOptions {
@@ -245,7 +269,7 @@ impl Hold {
         let tree = DiskTree::open(directory).map_err(io_error(Operation::Open, directory))?;
         tree.make_directory(layout::PRIVATE, TreeAccess::Owner)
             .map_err(io_error(Operation::MakeDirectory, directory))?;
-        let lock = tree.lock(layout::LOCK).map_err(|error| match error.kind() {
+        let lock = beside::take_lock(&tree).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => ToolError::InUse(directory.to_owned()),
             _ => io_error(Operation::Open, &tree.path_of(layout::LOCK))(error),
         })?;

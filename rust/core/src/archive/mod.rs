@@ -26,6 +26,7 @@
 pub mod applier;
 pub mod area;
 pub mod background;
+pub mod beside;
 pub mod exchange;
 pub mod files;
 pub mod indexed;

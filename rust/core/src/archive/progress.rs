@@ -12,11 +12,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::beside::Asked;
 use super::listing::ListedInstance;
 use super::record::Change;
 use crate::index::{FileLocation, InstanceEntry};
 use crate::limits::{
-    APPLIER_BYTES_MAX, APPLIER_RECORDS_MAX, COMMIT_DELAY_MS_MAX, COMMIT_ENTRIES_MAX,
+    APPLIER_BYTES_MAX, APPLIER_RECORDS_MAX, ASKED_LOOK_MS, COMMIT_DELAY_MS_MAX, COMMIT_ENTRIES_MAX,
     RECOVERY_BYTES_MAX,
 };
 use crate::storage::journal::Written;
@@ -47,6 +48,8 @@ pub struct Progress {
     done: Condvar,
     /// Told, at the end, to whoever rests between two attempts: who is told of work must be the applier.
     rest: Condvar,
+    /// Where readers of other processes say that they wait; for the applier alone.
+    asked: Mutex<Option<Asked>>,
 }
 
 #[derive(Default)]
@@ -115,6 +118,18 @@ impl Progress {
     pub fn new(applied: u64) -> Self {
         let state = State { applied, written: applied, ..State::default() };
         Self { state: Mutex::new(state), ..Self::default() }
+    }
+
+    /// The same, where readers of other processes may ask for a commit.
+    pub(super) fn with_readers(applied: u64, asked: Option<Asked>) -> Self {
+        Self { asked: Mutex::new(asked), ..Self::new(applied) }
+    }
+
+    /// True when a reader of another process has asked since the last look. Not under the lock: stores
+    /// do not wait for this read.
+    fn is_asked(&self) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.as_mut().is_some_and(Asked::is_news)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -246,8 +261,18 @@ impl Progress {
                 }
                 return Some(jobs);
             } else {
-                let waited = self.work.wait_timeout(state, delay.saturating_sub(age));
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                let pause = delay.saturating_sub(age).min(Duration::from_millis(ASKED_LOOK_MS));
+                let waited = self.work.wait_timeout(state, pause);
+                let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = after;
+                if waited.timed_out() {
+                    drop(state);
+                    let is_asked = self.is_asked();
+                    state = self.lock();
+                    if is_asked {
+                        state.wanted = state.wanted.max(state.written);
+                    }
+                }
             }
         }
     }

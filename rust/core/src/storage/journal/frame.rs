@@ -143,6 +143,45 @@ pub fn first_header(head: &[u8]) -> Option<(SegmentHeader, bool)> {
     Some((header, has_record))
 }
 
+/// A place between two records of a segment that somebody else writes: goes on from header to header,
+/// and leaves the payloads to whoever wants to know whether they are whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Where the next record will begin.
+    pub at: u64,
+    /// Its number.
+    pub next: u64,
+    link: u64,
+}
+
+impl Follow {
+    /// The place before the first record.
+    pub fn new(header: SegmentHeader) -> Self {
+        let SegmentHeader { first_sequence, seed } = header;
+        Self { at: SEGMENT_HEADER_BYTES as u64, next: first_sequence, link: seed }
+    }
+
+    /// Goes past the record that `header` heads, and gives the length of its payload; `None`, and stays,
+    /// where that is no record of this chain.
+    pub fn pass(&mut self, header: &[u8; RECORD_HEADER_BYTES]) -> Option<usize> {
+        let (link, payload_bytes) = record_header(header, self.next, self.link)?;
+        self.at += framed_bytes(RECORD_HEADER_BYTES + payload_bytes) as u64;
+        self.next = self.next.wrapping_add(1);
+        self.link = link;
+        Some(payload_bytes)
+    }
+}
+
+/// The length that a record's header gives for its payload.
+pub fn payload_bytes(header: &[u8; RECORD_HEADER_BYTES]) -> usize {
+    header[4..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes) as usize)
+}
+
+/// True when `payload` is the one that `header` was sealed with.
+pub fn is_whole(header: &[u8; RECORD_HEADER_BYTES], payload: &[u8]) -> bool {
+    word(header, 16) == Some(xxh3_64(payload))
+}
+
 /// Link and payload length in the header of the record that continues a chain.
 fn record_header(
     header: &[u8; RECORD_HEADER_BYTES],
@@ -152,7 +191,7 @@ fn record_header(
     let link = xxh3_64_with_seed(&header[..24], previous_link);
     let belongs =
         header[..4] == RECORD_MAGIC && word(header, 8)? == sequence && word(header, 24)? == link;
-    let payload_bytes = u32::from_be_bytes(*header[4..].first_chunk()?) as usize;
+    let payload_bytes = payload_bytes(header);
     (belongs && payload_bytes <= JOURNAL_RECORD_BYTES_MAX).then_some((link, payload_bytes))
 }
 
