@@ -90,6 +90,8 @@ EDGES = {
         "tests/unit/requestor/test_objects.py::test_a_rest_that_is_too_long_is_not_kept"
     ),
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
+    "QUERY_VALUES_MAX": "rust/core/tests/query.rs::edge_of_values",
+    "QUERY_KEY_BYTES_PER_ROW": "rust/core/tests/query.rs::edge_of_values",
     "RETRIEVE_KEYS_BYTES_MAX": "rust/core/src/server/retrieve/select.rs::edge_of_memory",
     "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",
     "DISCARD_BYTES_MAX": "rust/core/src/net/tcp.rs::edge_of_what_is_discarded",

@@ -100,10 +100,12 @@ def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path) -> None:
     assert run(tmp_path, CT).code == 0
     (tmp_path / ".dcmfast" / "index" / "data.mdb").write_bytes(b"garbage " * 4096)
     done = run(tmp_path, MR)
-    assert (done.code, len(done.lines)) == (0, 2)
+    assert (done.code, len(done.lines)) == (0, 3)
     # What lay outside the area was known to the old one alone.
     assert "gets a new one from its files" in done.lines[0]
-    assert "0 instances are listed" in done.lines[1]
+    assert "the old index is kept" in done.lines[1]
+    assert "files outside of the area" in done.lines[1]
+    assert "0 instances are listed" in done.lines[2]
     assert "RECORDS IN THIS INDEXFILE: 1" in run("-p", tmp_path).stdout
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,68 @@ def test_repair_puts_the_index_right_and_touches_no_file(area: Path) -> None:
     assert summary(run("show", area, "--json"))["instances"] == FILES
 
 
+def test_repair_spares_what_may_be_unmounted(area: Path, tmp_path: Path) -> None:
+    """A disk that is not mounted is an empty directory, and no reason to forget what is on it."""
+    outside = tmp_path / "outside"
+    for folder in ("empty", "used"):
+        (outside / folder).mkdir(parents=True)
+    (outside / "used" / "other.txt").touch()
+    elsewhere = [outside / folder / "x.dcm" for folder in ("empty", "used")]
+    for number, path in enumerate(elsewhere, 50):
+        write_object(path, number)
+        assert run_tool("dcmfast", "dcmqridx", [area, path]).code == 0
+        path.unlink()
+    link = own_path(area, 1)
+    link.rename(outside / "moved")
+    link.symlink_to(outside / "moved")
+    write_object(area / "one.dcm", 60)
+    write_object(area / "two.dcm", 60)
+    found = verified(area, "--repair")
+    assert [one for one in found if one[0] != "unlisted"] == [
+        ("duplicate", "two.dcm"),
+        ("missing", str(elsewhere[0])),
+        ("missing", str(elsewhere[1])),
+        ("not-a-file", name(area, 1)),
+    ]
+    # The one whose directory holds something else is surely gone.
+    assert ("missing", str(elsewhere[0])) in verified(area)
+    assert ("missing", str(elsewhere[1])) not in verified(area)
+    listed = summary(run("show", area, "--json"))["instances"]
+    (area / "objects").rename(outside / "objects")
+    for path in area.glob("*.dcm"):
+        path.rename(outside / path.name)
+    done = run("verify", area, "--repair")
+    assert done.code == 1
+    assert "mounted" in done.stderr
+    assert summary(run("show", area, "--json"))["instances"] == listed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can act for others")
+def test_root_works_as_the_owner_of_the_area() -> None:
+    """What a tool makes, the server can use, which gave up root's rights."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        area, exported = Path(folder, "area"), Path(folder, "exported")
+        for number in range(1, 4):
+            write_object(own_path(area, number), number)
+        write_object(area / "other.dcm", 9)
+        for path in (area, *area.rglob("*")):
+            os.chown(path, nobody, nobody)
+
+        def strangers() -> list[Path]:
+            return [path for path in area.rglob("*") if path.stat().st_uid != nobody]
+
+        for line in (["rebuild"], ["verify", "--repair"]):
+            assert run(line[0], *line[1:], area).code == 0
+            assert strangers() == [], line
+        assert run("export", area, exported).code == 0
+        assert run("import", area, exported).code == 0
+        assert run_tool("dcmfast", "dcmqridx", [area, area / "other.dcm"]).code == 0
+        assert summary(run("show", area, "--json"))["instances"] == 4
+        assert strangers() == []
+
+
 def test_of_two_files_with_one_uid_the_newest_own_is_listed(area: Path) -> None:
     write_object(own_path(area, 40), 1, comment="newer")
     write_object(area / "other.dcm", 1, comment="of other origin")
@@ -242,6 +305,9 @@ def test_a_server_makes_a_new_index(how: str, area: Path, running_scp: StartRece
     told = "brought up to date" if how == "older" else "gets a new one from its files"
     server.stderr.wait_for(told)
     assert server.stop() == 0
+    # It alone knew of files elsewhere.
+    is_kept = (area / ".dcmfast" / "index.damaged" / "data.mdb").exists()
+    assert is_kept == (how not in {"gone", "older"})
     after = summary(run("show", area, "--json"))["instances"]
     assert (before, after) == (FILES + 1, FILES + (how == "older"))
     assert verified(area, "--full") == []
@@ -454,3 +520,20 @@ def test_uids_of_findings(area: Path) -> None:
     own_path(area, 3).unlink()
     row = json.loads(run("verify", "--json", area).stdout.splitlines()[0])
     assert row["sop_instance_uid"] == uid(3)
+
+
+def test_an_area_on_two_file_systems_is_refused(area: Path) -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("no other file system")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        if Path(other).stat().st_dev == area.stat().st_dev:
+            pytest.skip("one file system")
+        shutil.copytree(area / "objects", Path(other, "objects"))
+        shutil.rmtree(area / "objects")
+        (area / "objects").symlink_to(Path(other, "objects"))
+        done = run("verify", "--repair", area)
+        assert (done.code, len(done.lines)) == (2, 1), done
+        assert f"{area}/objects is on another file system" in done.stderr
+        served = run_tool("dcmfast", "serve", ["--port", "0", str(area)])
+        assert served.code != 0
+        assert f"{area}/objects is on another file system" in served.stderr

@@ -157,9 +157,11 @@ def test_what_was_acknowledged_is_found_at_once(tmp_path: Path) -> None:
 
 def test_a_server_that_has_much_to_say_goes_on(tmp_path: Path) -> None:
     area = tmp_path / "area"
-    with dcmfast.ArchiveServer(area, 0, "--durability", "none", "-d") as server:
-        with dcmfast.Association("127.0.0.1", server.port) as association:
-            # Each echo is several lines at this level: some hundred kilobytes, and pipes hold 64.
-            for _ in range(600):
-                association.echo()
+    with (
+        dcmfast.ArchiveServer(area, 0, "--durability", "none", "-d") as server,
+        dcmfast.Association("127.0.0.1", server.port) as association,
+    ):
+        # Each echo is several lines at this level: some hundred kilobytes, and pipes hold 64.
+        for _ in range(600):
+            association.echo()
     assert server.stop() == 0

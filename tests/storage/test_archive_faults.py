@@ -377,6 +377,8 @@ def stored_in_time(server: Receiver, ledger: Ledger, number: int) -> bool:
         ("fdatasync", "error=EIO"),
         # One call alone: a page, or the meta page that makes the commit; or all from there on.
         *((_INDEX_WRITES, f"error=EIO:when={at}") for at in ("1", "3", "3+")),
+        # Where blocks are never overwritten, the meta page may be the one without room.
+        (_INDEX_WRITES, "error=ENOSPC:when=3"),
     ],
 )
 def test_the_index_cannot_be_written(

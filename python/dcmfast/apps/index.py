@@ -99,7 +99,7 @@ _JOURNAL = {
     (False, True): "empty: all is in the index",
     (False, False): "empty",
     (True, True): "has records: all are in the index",
-    (True, False): "has records that are not in the index: the server or the next start applies them",
+    (True, False): "has records that only the server or the next start lists",
 }
 
 

@@ -7,8 +7,10 @@ it cleanly.  What cannot be done raises `IndexToolFailure`, whose text says what
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, nullcontext
 
 from dcmfast import _rust
+from dcmfast.archive.owner import as_owner, readable_by_owner
 from dcmfast.errors import IndexToolFailure
 from dcmfast.types import Record
 
@@ -135,9 +137,6 @@ class _Failures:
             raise IndexToolFailure(("F", str(error.args[1]))) from None
 
 
-_FLAGS = ("journal_has_records", "is_current")
-
-
 def _unwatched(_phase: str, _done: int, _total: int | None) -> None:
     pass
 
@@ -147,8 +146,9 @@ def totals(directory: str) -> Totals:
     with _Failures():
         counts = _rust.index_totals(directory)
     return Totals(
-        **{name: count for name, count in counts.items() if name not in _FLAGS},
-        **{name: bool(counts[name]) for name in _FLAGS},
+        journal_has_records=bool(counts.pop("journal_has_records")),
+        is_current=bool(counts.pop("is_current")),
+        **counts,
     )
 
 
@@ -227,7 +227,7 @@ def verify(
         )
         report(finding)
 
-    with _Failures():
+    with _Failures(), as_owner(directory) if is_repairing else nullcontext():
         counts = _rust.verify_index(
             directory,
             depth=depth,
@@ -254,7 +254,7 @@ def rebuild(
     def show(reason: str, path: str, text: str) -> None:
         report(LeftOut(reason=reason, path=path, text=text))
 
-    with _Failures():
+    with _Failures(), as_owner(directory):
         counts = _rust.rebuild_index(
             directory,
             outside=outside or [],
@@ -276,8 +276,8 @@ def import_(
     directory: str, source: str, *, log_level: str = "warn", watch: Watch = _unwatched
 ) -> int:
     """Make the index of an area from an exported one; return how many instances it has."""
-    with _Failures():
-        return _rust.import_index(directory, source, log_level, watch)
+    with _Failures(), readable_by_owner(source, directory) as readable:
+        return _rust.import_index(directory, readable, log_level, watch)
 
 
 class Registrar:
@@ -287,14 +287,20 @@ class Registrar:
     """
 
     def __init__(self, directory: str, *, log_level: str = "warn") -> None:
-        with _Failures():
-            self._inner = _rust.Registrar(os.path.realpath(directory), log_level)
+        self._rights = ExitStack()
+        self._rights.enter_context(as_owner(directory))
+        try:
+            with _Failures():
+                self._inner = _rust.Registrar(os.path.realpath(directory), log_level)
+        except BaseException:
+            self._rights.close()
+            raise
 
     def __enter__(self) -> Registrar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _Failures():
+        with self._rights, _Failures():
             self._inner.close()
 
     def register(self, path: str, *, is_reviewed: bool = False) -> tuple[str, str]:

@@ -41,7 +41,7 @@ LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 _UTF8 = "ISO_IR 192"
 #: What `serve` says when it listens.
 _LISTENING = re.compile(r" port (\d+);")
-#: How long a server may take to listen, in seconds: it may have to make the index of a large area anew.
+#: How long a server may take to listen, in seconds: it may have to make an index anew.
 _START_S = 600
 #: How long it may take to stop: it finishes what is in hand for ten.
 _STOP_S = 15

@@ -201,6 +201,12 @@ pub const QUERY_MATCHES_PER_PAGE: usize = 100;
 /// Candidates that a secondary key may leave: half a MiB of numbers. A key with more is no help,
 /// and everything is gone through page by page instead.
 pub const QUERY_CANDIDATES_MAX: usize = 65_536;
+/// Values of one key that are compared with each record, by the standard's rules; lists of UIDs are looked
+/// up, and may be longer. Some megabytes when they are compiled.
+pub const QUERY_VALUES_MAX: usize = 16_384;
+/// So many bytes of keys make the look at a record count as one more of [`QUERY_ROWS_PER_PAGE`]: a page
+/// takes some tens of milliseconds, whatever is asked.
+pub const QUERY_KEY_BYTES_PER_ROW: usize = 256;
 /// Responses collected before they are sent in one write, in bytes; a C-CANCEL is looked for between
 /// two of these.
 pub const OPERATION_OUTPUT_BYTES: usize = 64 * 1024;

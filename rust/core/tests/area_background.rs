@@ -10,11 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use area_kit::{options, store, uid};
-use common::Scratch;
+use common::{Scratch, copy};
 use dcmfast_core::archive::area::{AreaError, AreaOptions};
 use dcmfast_core::archive::background::BackgroundCheck;
+use dcmfast_core::archive::exchange::{export, import};
 use dcmfast_core::archive::indexed::OpenArea;
 use dcmfast_core::archive::layout;
+use dcmfast_core::archive::maintenance::Hold;
 use dcmfast_core::index::FileLocation;
 use dcmfast_core::log::{Level, Logger, Sink};
 use dcmfast_core::server::areas::AreaSlot;
@@ -269,4 +271,51 @@ fn an_index_between_two_names() {
     fs::create_dir(&old).expect("made");
     let open = OpenArea::open(scratch.path(), options(Durability::None)).expect("opens");
     assert_eq!(listed(&open, "1.5"), Some(FileLocation::Own(5)));
+}
+
+/// A rebuild that ends early has emptied the journal, and the old index does not know what was in it: the
+/// next start finds that.
+#[test]
+fn an_interrupted_rebuild_loses_nothing() {
+    let (live, scratch) = (Scratch::new("background-live"), Scratch::new("background-rebuild"));
+    let open = OpenArea::open(live.path(), options(Durability::None)).expect("opens");
+    for number in 1..=5 {
+        store(&open.area, &format!("1.{number}"), 30_000 * number, 1).expect("stored");
+    }
+    // What a process leaves that is killed now.
+    copy(live.path(), scratch.path());
+    open.area.close().expect("closes");
+    let hold = Hold::take(scratch.path()).expect("free");
+    hold.replay(&options(Durability::None).logger).expect("replayed");
+    hold.new_index().expect("made");
+    drop(hold);
+    let (open, _) = checked(&scratch);
+    for number in 1..=5 {
+        let found = listed(&open, &format!("1.{number}"));
+        assert_eq!(found, Some(FileLocation::Own(number as u64)));
+    }
+    open.area.close().expect("closes");
+}
+
+/// An imported index knows nothing of what came after it was exported: the next start finds that.
+#[test]
+fn what_came_after_an_export_is_listed_after_its_import() {
+    let scratch = Scratch::new("background-import");
+    let target = scratch.path().join("exported");
+    for numbers in [1..=3, 4..=5] {
+        let open = OpenArea::open(scratch.path(), options(Durability::None)).expect("opens");
+        for number in numbers.clone() {
+            store(&open.area, &format!("1.{number}"), 100, 1).expect("stored");
+        }
+        open.area.close().expect("closes");
+        drop(open);
+        if numbers.contains(&1) {
+            export(scratch.path(), &target, &mut |_| true).expect("exported");
+        }
+    }
+    let logger = options(Durability::None).logger;
+    assert_eq!(import(scratch.path(), &target, &logger, &mut |_| true).expect("imported"), 3);
+    let (open, _) = checked(&scratch);
+    assert_eq!(listed(&open, "1.5"), Some(FileLocation::Own(5)));
+    open.area.close().expect("closes");
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use area_kit::{options, store};
-use common::Scratch;
+use common::{Scratch, copy};
 use dcmfast_core::archive::beside::{Beside, Standing};
 use dcmfast_core::archive::indexed::OpenArea;
 use dcmfast_core::archive::layout;
@@ -18,19 +18,6 @@ use dcmfast_core::index::Index;
 use dcmfast_core::limits::{COMMIT_DELAY_MS_MAX, SETTLING_WAIT_MS_MAX};
 use dcmfast_core::storage::backend::tree::DiskTree;
 use dcmfast_core::storage::durability::Durability;
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("there") {
-        let entry = entry.expect("an entry");
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).expect("copied");
-        }
-    }
-}
 
 fn instances(index: &Index) -> u64 {
     index.read().and_then(|reader| reader.counters()).expect("counters").instances

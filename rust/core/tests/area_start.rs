@@ -47,6 +47,32 @@ fn a_record_that_means_nothing_stands_in_nobodys_way() {
     assert_eq!(layout::quarantined(2), tree.below(layout::QUARANTINE)[0]);
 }
 
+/// A journal with the record of a large object, number 2, whose content would be spool file `at`.
+fn write_spooled(tree: &MemoryTree, data_set: &[u8], at: u64, replaced: Option<FileLocation>) {
+    let request = request(CT, "1.1");
+    let entry = InstanceEntry {
+        attributes: Attributes::default(),
+        sop_class: request.sop_class,
+        sop_instance: request.sop_instance,
+        transfer_syntax: request.transfer_syntax.text(),
+        location: FileLocation::Own(0),
+        file_bytes: data_set.len() as u64,
+        data_set_offset: 0,
+        digest: xxhash_rust::xxh3::xxh3_128(data_set),
+        received_at_us: 0,
+        source_ae: request.calling_ae_title,
+    };
+    let change = StoreChange { entry, source: FileSource::Spool(at), replaced };
+    let mut record = record::new_store_record(0);
+    record::finish_store(&mut record, &change);
+    let sum = sum_of(&record);
+    seal(&mut record, sum, 2, 5);
+    let mut segment = SegmentHeader { first_sequence: 2, seed: 5 }.encode().to_vec();
+    segment.extend_from_slice(&record);
+    segment.resize(1 << 20, 0);
+    tree.put(".dcmfast/journal/0.segment", &segment);
+}
+
 /// The record of a large object may be on the device when the object is not: such a one was not
 /// acknowledged. It is not listed, what it was to replace stays, and nobody is held up.
 #[test]
@@ -63,29 +89,7 @@ fn a_large_object_that_is_not_whole_is_not_listed() {
         store(&area, "1.1", 100, 1).expect("stored");
         area.close().expect("closes");
         let old = listing.instances()[0].1.clone();
-        let request = request(CT, "1.1");
-        let entry = InstanceEntry {
-            attributes: Attributes::default(),
-            sop_class: request.sop_class,
-            sop_instance: request.sop_instance,
-            transfer_syntax: request.transfer_syntax.text(),
-            location: FileLocation::Own(0),
-            file_bytes: data_set.len() as u64,
-            data_set_offset: 0,
-            digest: xxhash_rust::xxh3::xxh3_128(&data_set),
-            received_at_us: 0,
-            source_ae: request.calling_ae_title,
-        };
-        let replaced = Some(old.location.clone());
-        let change = StoreChange { entry, source: FileSource::Spool(at), replaced };
-        let mut record = record::new_store_record(0);
-        record::finish_store(&mut record, &change);
-        let sum = sum_of(&record);
-        seal(&mut record, sum, 2, 5);
-        let mut segment = SegmentHeader { first_sequence: 2, seed: 5 }.encode().to_vec();
-        segment.extend_from_slice(&record);
-        segment.resize(1 << 20, 0);
-        tree.put(".dcmfast/journal/0.segment", &segment);
+        write_spooled(&tree, &data_set, at, Some(old.location.clone()));
         tree.put(&layout::spool_file(at), &content);
         let area = open(&tree, &listing);
         area.barrier().expect("applied");
@@ -124,4 +128,47 @@ fn a_long_journal_is_read_soon() {
     again.close().expect("closes");
     let count = after.below(layout::OBJECTS).len();
     assert_eq!(count, 5_000);
+}
+
+/// There are no renames between two file systems, and a sync of the one leaves the other as it is.
+#[test]
+fn an_area_on_two_file_systems_is_refused() {
+    for name in [layout::OBJECTS, layout::SPOOL, layout::JOURNAL, layout::PRIVATE] {
+        let tree = MemoryTree::new(true);
+        let listing = Arc::new(MemoryListing::default());
+        open(&tree, &listing).close().expect("closes");
+        tree.mount(name, 7);
+        let known = Arc::clone(&listing) as Arc<_>;
+        let options = options(Durability::Group);
+        let refused = StorageArea::with_parts(Arc::new(tree.clone()), known, options, None).err();
+        let refused = refused.expect(name).to_string();
+        assert!(refused.contains("another file system"), "{refused}");
+        assert!(refused.contains(name), "{refused}");
+    }
+}
+
+/// The journal may have the record of a store that was refused: its object is gone. What it was to replace
+/// stays, also where a tool applies the journal that knows of no index.
+#[test]
+fn a_lost_record_takes_nothing_with_it() {
+    for knows_index in [true, false] {
+        let tree = MemoryTree::new(true);
+        let mut listing = Arc::new(MemoryListing::default());
+        let area = open(&tree, &listing);
+        store(&area, "1.1", 100, 1).expect("stored");
+        area.close().expect("closes");
+        let old = listing.instances()[0].1.clone();
+        let data_set = data_set(CT, "1.1", 100_000, 2);
+        write_spooled(&tree, &data_set, 7, Some(old.location.clone()));
+        if !knows_index {
+            listing = Arc::default();
+        }
+        let area = open(&tree, &listing);
+        area.barrier().expect("applied");
+        area.close().expect("closes");
+        let FileLocation::Own(number) = old.location else { panic!("{old:?}") };
+        assert!(tree.read(&layout::own_file(number)).is_some(), "{knows_index}");
+        assert_eq!(tree.below(layout::OBJECTS).len(), 1);
+        assert_eq!(listing.instances().len(), usize::from(knows_index));
+    }
 }

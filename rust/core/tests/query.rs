@@ -160,9 +160,32 @@ fn dcmtk_answers(
     answers
 }
 
-const NAMES: [&str; 6] = ["", "Doe^Jane", "doe^jane", "Roe^Richard", "Doe^John^^Dr", "D*"];
-const PATTERNS: [&str; 8] =
-    ["", "*", "Doe^Jane", "D*", "?oe*", "*^J*", "Roe^Richard", "doe^jane=x"];
+const NAMES: [&str; 9] = [
+    "",
+    "Doe^Jane",
+    "doe^jane",
+    "Roe^Richard",
+    "Doe^John^^Dr",
+    "D*",
+    "Doe^^^^",
+    "^^^^",
+    "Doe^Jane=",
+];
+const PATTERNS: [&str; 13] = [
+    "",
+    "*",
+    "Doe^Jane",
+    "D*",
+    "?oe*",
+    "*^J*",
+    "Roe^Richard",
+    "doe^jane=x",
+    "Doe^*",
+    "^^^^",
+    "^*",
+    "Doe^^^^",
+    "Doe^Jane=*",
+];
 const DATES: [&str; 4] = ["", "20240101", "20240229", "unknown"];
 const DATE_KEYS: [&str; 6] = ["", "20240101", "20240102-", "-20240131", "20240101-20240301", "-"];
 const MODALITIES: [&str; 3] = ["CT", "MR", ""];
@@ -513,6 +536,57 @@ fn hostile_lists_of_uids() {
         }
     }
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+/// Each value of a list is compared with each record: limits::QUERY_VALUES_MAX at most, and with many of
+/// them a page has few records (limits::QUERY_KEY_BYTES_PER_ROW), so that whoever asks can stop it.
+#[test]
+fn edge_of_values() {
+    const STUDIES: usize = 300;
+    let (_scratch, index) = filled(STUDIES as u32, 1);
+    let rules = Rules { set: RuleSet::Standard, ..Rules::default() };
+    for key in ["PatientWeight", "PatientName", "EthnicGroup", "StudyDate", "ModalitiesInStudy"] {
+        for (count, is_taken) in
+            [(limits::QUERY_VALUES_MAX, true), (limits::QUERY_VALUES_MAX + 1, false)]
+        {
+            let values: Vec<String> = (0..count).map(|at| format!("{}", 20_000_000 + at)).collect();
+            // Empty values count for nothing.
+            let mut list = format!("\\\\{}\\", values.join("\\"));
+            list.extend((list.len() % 2 == 1).then_some(' '));
+            // In Implicit VR: other lengths have 16 bits.
+            let mut identifier = Vec::new();
+            let mut keys = [
+                (tag("QueryRetrieveLevel"), &b"STUDY "[..]),
+                (tag("StudyInstanceUID"), b""),
+                (tag(key), list.as_bytes()),
+            ];
+            keys.sort_by_key(|(tag, _)| *tag);
+            for (tag, value) in keys {
+                identifier.extend_from_slice(&tag.group().to_le_bytes());
+                identifier.extend_from_slice(&tag.element().to_le_bytes());
+                identifier.extend_from_slice(&(value.len() as u32).to_le_bytes());
+                identifier.extend_from_slice(value);
+            }
+            let encoding = Encoding { is_explicit: false, ..ENCODING };
+            let item = Item::read(&identifier, encoding).unwrap();
+            let query = Query::compile(&item, encoding, Model::StudyRoot, rules, Purpose::Find);
+            let Ok(query) = query else {
+                assert!(!is_taken, "{key}");
+                continue;
+            };
+            assert!(is_taken, "{key}");
+            let (mut cursor, mut pages) = (Cursor::default(), 0);
+            while query.page(&index.read().unwrap(), &mut cursor, |_| true).unwrap()
+                == Progress::More
+            {
+                pages += 1;
+            }
+            let rows = limits::QUERY_ROWS_PER_PAGE * limits::QUERY_KEY_BYTES_PER_ROW / list.len();
+            // A key of the index leads to none at all.
+            let is_led = ["PatientName", "StudyDate"].contains(&key);
+            assert!(is_led || pages >= STUDIES / (rows + 1), "{key}: {pages} pages, {rows} rows");
+        }
+    }
 }
 
 /// Every instance of a study disagrees about it: each of its sets of values is looked at once, and

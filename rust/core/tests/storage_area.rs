@@ -38,7 +38,8 @@ impl Scratch {
                     walk(&path, root, found);
                 } else {
                     let name = path.strip_prefix(root).expect("below").to_string_lossy();
-                    let is_own = [".dcmfast/lock", ".dcmfast/open", ".dcmfast/asked"].contains(&&*name);
+                    let is_own =
+                        [".dcmfast/lock", ".dcmfast/open", ".dcmfast/asked"].contains(&&*name);
                     if !name.starts_with(".dcmfast/journal") && !is_own {
                         found.push(name.into_owned());
                     }

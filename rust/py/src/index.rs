@@ -24,7 +24,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::IndexToolError;
 use crate::server::level;
-use crate::signals::SIGNAL_CHECK;
+use crate::signals::{self, SIGNAL_CHECK};
 
 fn logger(name: &str) -> PyResult<Arc<Logger>> {
     Ok(Arc::new(Logger::new(level(name)?, Arc::new(Console))))
@@ -96,7 +96,7 @@ impl Watcher {
 fn open_current(directory: &Path) -> PyResult<(Arc<Index>, bool)> {
     let mut raised = None;
     let mut goes_on = || {
-        raised = Python::attach(|py| py.check_signals()).err();
+        raised = Python::attach(signals::checked).err();
         raised.is_none()
     };
     let opened = maintenance::open_current(directory, &mut goes_on);

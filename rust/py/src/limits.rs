@@ -79,6 +79,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         QUERY_ROWS_PER_PAGE,
         QUERY_MATCHES_PER_PAGE,
         QUERY_CANDIDATES_MAX,
+        QUERY_VALUES_MAX,
+        QUERY_KEY_BYTES_PER_ROW,
         PENDING_RESPONSES_MAX,
         PENDING_WITHOUT_NEWS_MAX,
         PENDING_PROGRESS_S,

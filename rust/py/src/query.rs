@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::server::uid;
+use crate::signals;
 
 /// Explicit VR Little Endian.
 const TRANSFER_SYNTAX: &str = "1.2.840.10008.1.2.1";
@@ -141,7 +142,7 @@ fn opened(directory: &Path) -> Result<Arc<Shared>, IndexError> {
 fn catch_up(shared: &Shared) -> PyResult<()> {
     let mut raised = None;
     let mut goes_on = || {
-        raised = Python::attach(|py| py.check_signals()).err();
+        raised = Python::attach(signals::checked).err();
         raised.is_none()
     };
     let outcome = shared.catch_up(&mut goes_on);

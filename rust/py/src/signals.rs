@@ -17,6 +17,15 @@ use crate::error::os_error;
 /// So long a signal waits for its handler.
 pub const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 
+/// Lets the handlers of signals that have come run, and says what they raised.
+///
+/// # Errors
+///
+/// What a handler raised.
+pub fn checked(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
+}
+
 /// Runs `work`; when a handler raises, the thread is left to end by itself.
 ///
 /// # Errors

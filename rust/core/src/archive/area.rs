@@ -66,6 +66,8 @@ pub enum AreaError {
     Io(IoFailure),
     /// Another process serves this area.
     InUse(PathBuf),
+    /// A part of the area is on another file system than the area.
+    OtherFileSystem(PathBuf),
     /// The index cannot be used.
     Index(ListingError),
     /// The journal cannot be used.
@@ -81,6 +83,12 @@ impl fmt::Display for AreaError {
             Self::InUse(path) => {
                 write!(formatter, "storage area {} is in use by another process", path.display())
             }
+            Self::OtherFileSystem(path) => write!(
+                formatter,
+                "{} is on another file system than its storage area: files cannot be put in their places \
+                 at one stroke; put the whole area on one",
+                path.display()
+            ),
             Self::Index(error) => error.fmt(formatter),
             Self::Journal(error) => error.fmt(formatter),
             Self::NotApplied(reason) => {
@@ -186,6 +194,7 @@ impl StorageArea {
                 source,
             })?;
         }
+        check_file_systems(&*tree)?;
         let was_left_open = tree.open(layout::OPEN, false).is_ok();
         if !was_left_open {
             // A hint for the next start, which nothing depends on: a full disk is no reason to stay.
@@ -572,6 +581,29 @@ impl Drop for StorageArea {
             self.shared.options.logger.line(Level::Error, LOGGER, format_args!("{error}"));
         }
     }
+}
+
+/// Refuses an area that is not on one file system: there are no renames between two, and what makes one
+/// of them safe says nothing about the other.
+fn check_file_systems(tree: &dyn Tree) -> Result<(), AreaError> {
+    let of = |name| {
+        tree.file_system_of(name).map_err(|source| IoFailure {
+            operation: Operation::Open,
+            path: tree.path_of(name),
+            source,
+        })
+    };
+    let own = of(".")?;
+    for name in [layout::PRIVATE, layout::SPOOL, layout::OBJECTS, layout::JOURNAL] {
+        match of(name) {
+            Ok(other) if other == own => {}
+            Ok(_) => return Err(AreaError::OtherFileSystem(tree.path_of(name))),
+            // Made later, in the directory above.
+            Err(failure) if failure.source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Keeps a whole record that means nothing to this program where a later one may look at it: it

@@ -33,6 +33,7 @@ use crate::limits::{
     SETTLING_WAIT_MS_MAX,
 };
 use crate::log::{Level, Logger, NoSink};
+use crate::storage::backend::survey;
 use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeFile, TreeLock};
 use crate::storage::backend::{NameSource, SystemNameSource};
 use crate::storage::journal::frame::{
@@ -181,6 +182,8 @@ impl Beside {
 pub fn settle(directory: &Path) -> bool {
     let work = || -> Option<()> {
         let tree = DiskTree::open(directory).ok()?;
+        // What root makes here the server could not use.
+        survey::is_ours(&tree.path_of(layout::PRIVATE)).ok().filter(|is_ours| *is_ours)?;
         let _settling = tree.lock(layout::SETTLING).ok()?;
         let lock = tree.lock(layout::LOCK).ok()?;
         // A reader has nowhere to say what it meets; the next start tells what is still wrong.

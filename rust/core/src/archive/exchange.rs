@@ -219,7 +219,7 @@ impl<R: Read> Input<R> {
 
 /// Makes the index of the area in `directory` from the exported one in the file `source`, in the
 /// place of the one that is there. Returns how many instances it has. No file of the area is looked
-/// at: `verify` compares.
+/// at: `verify` compares, or the next start.
 pub fn import(
     directory: &Path,
     source: &Path,
@@ -237,6 +237,8 @@ pub fn import(
     match made {
         Ok(instances) => {
             hold.put_in_place()?;
+            // No file was looked at: the next start compares, as after a crash.
+            hold.leave_open()?;
             Ok(instances)
         }
         Err(error) => {

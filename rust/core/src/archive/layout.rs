@@ -13,6 +13,7 @@
 //! DIR/.dcmfast/asked                  written by a reader who wants the index to be committed now
 //! DIR/.dcmfast/settling               held by a reader who may take the lock for a moment
 //! DIR/.dcmfast/index.new/             an index that is being rebuilt
+//! DIR/.dcmfast/index.damaged/         the last one that a server could not use
 //! ```
 //!
 //! A leaf holds 1024 files, so that no directory grows large, and objects that came together lie
@@ -47,6 +48,8 @@ pub const SETTLING: &str = ".dcmfast/settling";
 pub const NEW_INDEX: &str = ".dcmfast/index.new";
 /// The replaced index, for a moment, where two directories cannot change places at one stroke.
 pub const OLD_INDEX: &str = ".dcmfast/index.old";
+/// The last index that was of no use to a server: it alone may know of files outside of the area.
+pub const DAMAGED_INDEX: &str = ".dcmfast/index.damaged";
 /// The archive's own files.
 pub const OBJECTS: &str = "objects";
 

@@ -298,16 +298,21 @@ impl Hold {
         area.close().map_err(error)?;
         // The old index knows nothing of what the journal had: should the tool end before its new one is in
         // place, the next start compares index and files.
-        match self.tree.create(layout::OPEN, TreeAccess::Owner) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(io_error(Operation::Create, &self.tree.path_of(layout::OPEN))(cause));
-            }
-            _ => {}
-        }
+        self.leave_open()?;
         let replayed = listing.applied().map_err(|cause| error(AreaError::Index(cause)))?;
         let highest = layout::highest_own_number(&*self.tree)
             .map_err(io_error(Operation::Open, &self.tree.path_of(layout::OBJECTS)))?;
         Ok(replayed.max(highest))
+    }
+
+    /// Sees to it that the next start compares index and files.
+    pub(super) fn leave_open(&self) -> Result<(), ToolError> {
+        match self.tree.create(layout::OPEN, TreeAccess::Owner) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(io_error(Operation::Create, &self.tree.path_of(layout::OPEN))(cause))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An empty index beside the area's.
@@ -326,6 +331,16 @@ impl Hold {
         if survey::facts_of(&index).is_ok() {
             let _ = survey::remove_directory(&self.tree.path_of(layout::OLD_INDEX));
         }
+    }
+
+    /// Keeps the old index, in the place of an earlier one that was kept: what it alone knows is lost with
+    /// it. False where there is none, or it cannot be moved.
+    pub(super) fn keep_old_index(&self) -> bool {
+        let path = |name| self.tree.path_of(name);
+        let (index, kept) = (path(layout::INDEX), path(layout::DAMAGED_INDEX));
+        survey::facts_of(&index).is_ok()
+            && survey::remove_directory(&kept).is_ok()
+            && survey::rename_directory(&index, &kept).is_ok()
     }
 
     /// Puts the new index, which must be closed, in the place of the old one.

@@ -13,13 +13,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::area::LOGGER;
 use super::files::{Bare, Unlistable, read_entry};
 use super::layout;
 use super::maintenance::{Hold, Step, ToolError, Watch, index_error, tell};
 use super::parallel;
 use crate::index::{FileLocation, Index, IndexOp, InstanceEntry, Outcome};
 use crate::limits::{TOOL_BATCH_FILES, TOOL_COMMIT_ENTRIES};
-use crate::log::Logger;
+use crate::log::{Level, Logger};
 use crate::storage::backend::survey::{self, Met};
 use crate::uid::UidText;
 
@@ -29,6 +30,8 @@ pub struct RebuildOptions {
     pub threads: usize,
     /// Files outside the area that are listed too, by absolute path.
     pub outside: Vec<String>,
+    /// The old index is kept: nobody has asked it for what it alone knows.
+    pub keeps_old: bool,
     /// Where faults of the journal are told.
     pub logger: Arc<Logger>,
 }
@@ -36,7 +39,7 @@ pub struct RebuildOptions {
 impl RebuildOptions {
     /// As many threads as there are processors, and nothing outside the area.
     pub fn new(logger: Arc<Logger>) -> Self {
-        Self { threads: parallel::default_threads(), outside: Vec::new(), logger }
+        Self { threads: parallel::default_threads(), outside: Vec::new(), keeps_old: false, logger }
     }
 }
 
@@ -118,6 +121,19 @@ pub fn rebuild(
     drop(index);
     match made {
         Ok(rebuilt) => {
+            // Should the power go in between, the next start finds no index, and makes one as this.
+            if options.keeps_old && hold.keep_old_index() {
+                options.logger.line(
+                    Level::Warn,
+                    LOGGER,
+                    format_args!(
+                        "{0}: the old index is kept as {0}/{1}; files outside of the area, if it listed \
+                         any, must be listed again with `dcmfast dcmqridx {0} FILE ...`",
+                        directory.display(),
+                        layout::DAMAGED_INDEX
+                    ),
+                );
+            }
             hold.put_in_place()?;
             Ok(rebuilt)
         }

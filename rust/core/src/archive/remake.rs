@@ -27,7 +27,7 @@ use crate::index::{Index, IndexError, IndexOp, InstanceEntry};
 use crate::limits::{TOOL_BATCH_FILES, TOOL_COMMIT_ENTRIES};
 use crate::log::Level;
 use crate::storage::backend::survey::facts_of;
-use crate::storage::backend::tree::{Access, DiskTree, Tree};
+use crate::storage::backend::tree::{DiskTree, Tree};
 use crate::uid::Uid;
 
 /// What helps.
@@ -61,12 +61,13 @@ pub fn open(directory: &Path, options: &AreaOptions) -> Result<OpenArea, AreaErr
     let outcome = match remedy {
         Remedy::Rebuild => {
             line(Level::Warn, format_args!("{error}: {name} gets a new one from its files"));
-            let threads = RebuildOptions::new(Arc::clone(&options.logger));
+            let logger = Arc::clone(&options.logger);
+            let options = RebuildOptions { keeps_old: true, ..RebuildOptions::new(logger) };
             let mut told = |left: super::rebuild::LeftOut| {
                 let place = layout::display_name(&left.location);
                 line(Level::Warn, format_args!("{place} is not listed: {}", left.why));
             };
-            rebuild(directory, &threads, &mut told, &mut |_| true).map(|done| done.instances)
+            rebuild(directory, &options, &mut told, &mut |_| true).map(|done| done.instances)
         }
         Remedy::Upgrade => {
             line(
@@ -129,7 +130,7 @@ fn upgrade(directory: &Path) -> Result<u64, ToolError> {
             hold.put_in_place()?;
             if was_left_open {
                 // Index and files were not compared.
-                let _ = hold.tree().create(layout::OPEN, Access::Owner);
+                hold.leave_open()?;
             }
             Ok(count)
         }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::area::StorageArea;
+use super::area::{LOGGER, StorageArea};
 use super::files::{Bare, Unlistable, read_digest, read_entry};
 use super::indexed::OpenArea;
 use super::layout;
@@ -40,7 +40,7 @@ use crate::limits::{
     BACKGROUND_PATIENCE_MS, DOUBTFUL_FILES_MAX, DOUBTFUL_GRACE_MS, TOOL_BATCH_FILES,
     TOOL_COMMIT_ENTRIES, TOOL_PAGE_INSTANCES,
 };
-use crate::log::Logger;
+use crate::log::{Level as LogLevel, Logger};
 use crate::storage::backend::survey::{self, Met, facts_of};
 use crate::storage::backend::tree::DiskTree;
 use crate::storage::durability::Operation;
@@ -234,6 +234,7 @@ pub fn verify(
         old_rows: 0,
         doubtful: Vec::new(),
         repairs: Vec::new(),
+        queued: HashSet::new(),
         done: Verified::default(),
     };
     let outcome = check.all(watch).map_err(|error| match error {
@@ -300,6 +301,7 @@ pub(super) fn verify_beside(
         old_rows: 0,
         doubtful: Vec::new(),
         repairs: Vec::new(),
+        queued: HashSet::new(),
         done: Verified::default(),
     };
     let outcome = check.all(watch).map_err(|error| match error {
@@ -396,8 +398,9 @@ struct Check<'c> {
     /// How many there were.
     old_rows: u64,
     doubtful: Vec<Candidate>,
-    /// Changes of the index that wait for the next commit.
+    /// Changes of the index that wait for the next commit, and what they will list.
     repairs: Vec<IndexOp>,
+    queued: HashSet<UidText>,
     done: Verified,
 }
 
@@ -475,34 +478,51 @@ impl Check<'_> {
             return Ok(());
         }
         let is_without_file = matches!(problem, Problem::Missing | Problem::NotRegular);
-        let repairs = self.options.repairs && is_without_file;
         self.without_file += u64::from(is_without_file && self.is_old(&row.location));
-        if self.beside.is_some() && is_without_file && uid.is_some() {
-            // A file elsewhere may be on what is not mounted at present.
-            let is_ours = layout::below_area(&row.location).is_some();
-            // Nor is a link, or whatever stands in the file's place, for us to judge.
-            let is_missing = matches!(problem, Problem::Missing);
-            if is_ours && is_missing && self.missing.len() < DOUBTFUL_FILES_MAX {
-                self.missing.push((row, problem));
-            } else {
-                self.tell(row.location, uid, problem, false);
-            }
-            return Ok(());
+        // A link, or whatever stands in the file's place, is not for us to judge; and a row of a file
+        // elsewhere can be made again by nothing that is here.
+        let is_due = self.options.repairs
+            && matches!(problem, Problem::Missing)
+            && uid.is_some()
+            && self.is_below_or_surely_gone(&row.location)
+            && self.missing.len() < DOUBTFUL_FILES_MAX;
+        if is_due {
+            self.missing.push((row, problem));
+        } else {
+            self.tell(row.location, uid, problem, false);
         }
-        if let Some(sop_instance) = uid.filter(|_| repairs) {
-            let only_at = Some(row.location.clone());
-            self.repair(IndexOp::Remove { sop_instance, only_at })?;
-        }
-        self.tell(row.location, uid, problem, repairs && uid.is_some());
         Ok(())
     }
 
-    /// Takes rows without a file off the list while the area is served. If there is no file at all,
-    /// something is not mounted, and nothing is done.
+    /// True for a place in the area; and, where a person asks for repairs, for one whose directory is
+    /// there and holds something: an empty one may be that of a disk which is not mounted.
+    fn is_below_or_surely_gone(&self, location: &FileLocation) -> bool {
+        match location {
+            FileLocation::Absolute(path) => {
+                let above = Path::new(path).parent().filter(|_| self.beside.is_none());
+                above.is_some_and(|above| survey::is_occupied(above).unwrap_or(false))
+            }
+            _ => layout::below_area(location).is_some(),
+        }
+    }
+
+    /// Takes rows without a file off the list. If there is no file at all, something is not mounted, and
+    /// nothing is done.
     fn remove_missing(&mut self, watch: Watch<'_>) -> Result<(), ToolError> {
         let missing = core::mem::take(&mut self.missing);
         // What was stored since the start says nothing about the disk that the rest was on.
         let is_everything = self.without_file > 0 && self.without_file >= self.old_rows;
+        if is_everything && !missing.is_empty() {
+            self.options.logger.line(
+                LogLevel::Warn,
+                LOGGER,
+                format_args!(
+                    "no file that was listed in {} is there; nothing is taken off the list: is a disk not \
+                     mounted? `dcmfast index rebuild` lists what is there",
+                    self.directory.display()
+                ),
+            );
+        }
         let mut rest = missing.into_iter().peekable();
         while rest.peek().is_some() {
             let some: Vec<_> = rest.by_ref().take(TOOL_BATCH_FILES).collect();
@@ -673,31 +693,28 @@ impl Check<'_> {
             }
         };
         let uid = entry.sop_instance;
+        if self.queued.contains(&uid) {
+            // Another unlisted file of this UID: it is listed from here on.
+            self.commit()?;
+        }
         let reader = self.index.read()?;
         let listed = reader.instance_of(uid.as_bytes())?.map(|record| record.location());
         drop(reader);
         match listed {
             Some(listed) if listed == location => {}
-            // Its row goes with the next commit, for it has no file: this one takes its place.
-            Some(listed) if !self.is_removed(&uid) => {
+            Some(listed) => {
                 self.tell(location, Some(uid), Problem::Duplicate { listed }, false);
             }
-            _ => {
+            None => {
                 if self.options.repairs {
                     // Beside a server another object of its UID may have come meanwhile.
-                    let is_served = self.beside.is_some();
-                    let op = if is_served { IndexOp::PutMissing } else { IndexOp::Put };
-                    self.repair(op(entry))?;
+                    self.queued.insert(uid);
+                    self.repair(IndexOp::PutMissing(entry))?;
                 }
                 self.tell(location, Some(uid), Problem::Unlisted, self.options.repairs);
             }
         }
         Ok(())
-    }
-
-    fn is_removed(&self, uid: &UidText) -> bool {
-        let removes = |op: &IndexOp| matches!(op, IndexOp::Remove { sop_instance, .. } if sop_instance == uid);
-        self.repairs.iter().any(removes)
     }
 
     // ---- What was found -----------------------------------------------------------------------
@@ -722,6 +739,7 @@ impl Check<'_> {
     fn commit(&mut self) -> Result<(), ToolError> {
         self.commit_all(&self.repairs)?;
         self.repairs.clear();
+        self.queued.clear();
         Ok(())
     }
 

@@ -414,14 +414,21 @@ impl Environment {
         if self.is_doubtful.load(Ordering::Acquire) {
             return Err(IndexError::Halted(self.path.clone()));
         }
-        let txn = opened.env.write_txn().map_err(|error| self.error(error, "write"))?;
+        let txn = opened.env.write_txn().map_err(|error| {
+            let error = self.error(error, "write");
+            let is_halted = matches!(error, IndexError::Halted(_));
+            self.is_doubtful.fetch_or(is_halted, Ordering::AcqRel);
+            error
+        })?;
         let mut transaction = WriteTransaction { txn, tables: &opened.tables, environment: self };
         let result = work(&mut transaction)?;
         transaction.txn.commit().map_err(|error| {
             let error = self.error(error, "commit");
             // Pages whose sync failed count as clean all the same, and after a meta page LMDB stands
-            // still. A full disk is found before either.
-            self.is_doubtful.fetch_or(!error.is_no_room(), Ordering::AcqRel);
+            // still. A full disk is found before either, but not where blocks are never overwritten
+            // (Btrfs, ZFS) or promised without being there (thin volumes).
+            let is_found_before = matches!(error, IndexError::Full(_));
+            self.is_doubtful.fetch_or(!is_found_before, Ordering::AcqRel);
             error
         })?;
         Ok(result)

@@ -107,12 +107,17 @@ fn fold_with(value: &[u8], character_set: &[u8], delimiters: Delimiters) -> Vec<
     folded.into_bytes()
 }
 
-/// The text that stands before the first wildcard of a key, as stored text that it matches begins;
-/// blanks and separators at its end count, as something may follow.
+/// The text that stands before the first wildcard of a key, as the keys of stored text that it matches
+/// begin. They have no blanks and separators at their ends, and nothing may follow these: `doe^*` is to
+/// find `DOE^^^^`, whose key is `doe`. Empty where every key may match.
 pub fn fold_beginning(kind: SecondaryKey, value: &[u8], character_set: &[u8]) -> Vec<u8> {
     let is_name = kind == SecondaryKey::Name;
     let delimiters = if is_name { Delimiters::Components } else { Delimiters::Values };
-    fold_with(trimmed_start(value), character_set, delimiters)
+    let mut folded = fold_with(trimmed_start(value), character_set, delimiters);
+    let is_cut =
+        |byte: &u8| matches!(byte, b' ' | &FOLDED_NUL) || (is_name && b"^=".contains(byte));
+    folded.truncate(folded.len() - folded.iter().rev().take_while(|byte| is_cut(byte)).count());
+    folded
 }
 
 /// A person name as text, without the separators at its end that stand for nothing.
@@ -250,9 +255,11 @@ mod tests {
         assert_eq!(forms(SecondaryKey::Text, b"A\0\\ B"), ["a\u{1}\\ b", "a", "b", "a"]);
         assert_eq!(forms(SecondaryKey::Name, b"A^B= C^D"), ["a^b= c^d", "a^b", "c^d"]);
         assert_eq!(forms(SecondaryKey::Date, b"20240229\0x"), ["20240229"]);
-        for (beginning, folded) in [(&b" Ab\n"[..], &b"ab\n"[..]), (b"ab ", b"ab "), (b" \0", b"")]
-        {
+        for (beginning, folded) in [(&b" Ab\n"[..], &b"ab\n"[..]), (b"ab ", b"ab"), (b" \0", b"")] {
             assert_eq!(fold_beginning(SecondaryKey::Text, beginning, b""), folded);
+        }
+        for (beginning, folded) in [(&b"Doe^"[..], &b"doe"[..]), (b"A^B=", b"a^b"), (b"^=", b"")] {
+            assert_eq!(fold_beginning(SecondaryKey::Name, beginning, b""), folded);
         }
     }
 

@@ -445,6 +445,12 @@ impl<'k> StandardKey<'k> {
         matches!(self.rule, StandardRule::Universal)
     }
 
+    /// True for a list whose length does not matter to a record that is matched: a stored value is looked
+    /// up in it.
+    pub const fn is_looked_up(&self) -> bool {
+        matches!(self.rule, StandardRule::UidList(_))
+    }
+
     /// Does the stored `value`, of a record in `set`, match? Any of its values is enough.
     pub fn matches(&self, value: &[u8], set: CharacterSet) -> bool {
         match &self.rule {
@@ -522,13 +528,29 @@ impl NamePattern {
     fn matches(&self, name: &[String]) -> bool {
         match &self.groups[..] {
             // One group without `=`: it may be in any writing.
-            [only] => name.iter().any(|group| wildcard(only, group)),
+            [only] => name.iter().any(|group| group_matches(only, group)),
             groups => groups.iter().enumerate().all(|(at, wanted)| {
-                wanted.is_empty() || name.get(at).is_some_and(|group| wildcard(wanted, group))
+                wanted.is_empty() || name.get(at).is_some_and(|group| group_matches(wanted, group))
             }),
         }
     }
 }
+
+/// A group without separators at its end is the same as one with them (PS3.5 §6.2.1.2): `doe^*` is for
+/// both.
+fn group_matches(wanted: &str, group: &str) -> bool {
+    let carets = || group.bytes().filter(|byte| *byte == b'^').count();
+    wildcard(wanted, group)
+        || (wanted.contains('^')
+            && has_wildcard(wanted.as_bytes())
+            && wildcard(
+                wanted,
+                &format!("{group}{:^<1$}", "", NAME_CARETS.saturating_sub(carets())),
+            ))
+}
+
+/// Separators of the five components of a name.
+const NAME_CARETS: usize = 4;
 
 /// LT, ST, UT and UR have one value, in which `\` is a character (PS3.5 §6.2).
 const fn is_single_valued(vr: Vr) -> bool {
@@ -568,18 +590,20 @@ fn text_rule(vr: Vr, value: &[u8], set: CharacterSet) -> StandardRule<'_> {
             let text = set
                 .decode(raw, Delimiters::Components)
                 .unwrap_or_else(|_| raw.iter().map(|&byte| char::from(byte)).collect());
-            StandardRule::Name { patterns: text.split('\\').map(NamePattern::of).collect() }
+            // As everywhere: an empty value of several asks for nothing.
+            let names = text.split('\\').filter(|name| !name.trim_matches([' ', '\0']).is_empty());
+            StandardRule::Name { patterns: names.map(NamePattern::of).collect() }
         }
         _ => {
             let delimiters = Delimiters::of(vr);
             let patterns = raw_values_of(raw, vr)
+                .map(trimmed)
+                .filter(|raw| !raw.is_empty())
                 .map(|raw| {
-                    let raw = trimmed(raw);
                     let text =
                         if is_affected(vr) { set.decode(raw, delimiters).ok() } else { None };
                     Pattern { raw, text }
                 })
-                .filter(|pattern| !pattern.raw.is_empty())
                 .collect();
             StandardRule::Text { patterns, vr }
         }
@@ -642,9 +666,14 @@ fn date_time_interval(text: &[u8]) -> Option<Span> {
     let (text, offset_minutes) = match text.iter().rposition(|byte| matches!(byte, b'+' | b'-')) {
         Some(at) if text.len() - at == 5 && at >= 4 => {
             let zone = text.get(at + 1..)?;
-            let minutes = number(zone.get(..2)?)? * 60 + number(zone.get(2..)?)?;
-            let signed = i64::from(minutes) * if text.get(at) == Some(&b'-') { -1 } else { 1 };
-            (text.get(..at)?, signed)
+            let (hours, minutes) = (number(zone.get(..2)?)?, number(zone.get(2..)?)?);
+            let is_west = text.get(at) == Some(&b'-');
+            let minutes = Some(hours * 60 + minutes).filter(|_| minutes < 60)?;
+            // PS3.5 §6.2: -1200 to +1400. `2024-2025` is a range.
+            if minutes > if is_west { 12 * 60 } else { 14 * 60 } {
+                return None;
+            }
+            (text.get(..at)?, i64::from(minutes) * if is_west { -1 } else { 1 })
         }
         _ => (text, 0),
     };
@@ -836,6 +865,11 @@ mod tests {
             (b"PN", "Suzuki=山田*", "Yamada^Tarou=山田^太郎", false),
             (b"PN", "doe*\\roe*", "Roe^Richard", true),
             (b"PN", "doe", "Doe^Jane", false),
+            (b"PN", "doe^*", "Doe^^^^", true),
+            (b"PN", "doe^*", "Doe", true),
+            (b"PN", "doe^?", "Doe", false),
+            (b"PN", "doe^^^^^*", "Doe", false),
+            (b"PN", "doe^^^^", "Doe^", true),
             (b"LO", "abc", "ABC", false),
             (b"CS", "MR\\CT", "CT", true),
             (b"CS", "CT", "MR\\CT", true),
@@ -859,6 +893,10 @@ mod tests {
             (b"DT", "20240131-20240201", "20240131101500", true),
             (b"DT", "-20240131", "20240131101500", true),
             (b"DT", "20240201-", "20240131101500", false),
+            (b"DT", "2023-2025", "20240131101500", true),
+            (b"DT", "202401-2025", "20240131101500", true),
+            (b"DT", "2025-2026", "20240131101500", false),
+            (b"DT", "20240131-1200", "202401312330+0000", true),
             (b"DT", "20240131101500+0200", "20240131081500+0000", true),
             (b"DT", "20240131-0500-20240201-0500", "20240131120000-0500", true),
             (b"UI", "1.2\\1.3", "1.3", true),

@@ -14,6 +14,7 @@ use super::matching::{CombinedRange, DcmtkKey, StandardKey, has_wildcard, until_
 use crate::dataset::attributes::AttributesRef;
 use crate::dataset::character_set::CharacterSet;
 use crate::dataset::identifier::{Encoding, IdentifierError, Item};
+use crate::limits::{QUERY_KEY_BYTES_PER_ROW, QUERY_VALUES_MAX};
 use crate::tag::Tag;
 use crate::vr::{Vr, trimmed};
 
@@ -132,6 +133,8 @@ pub enum QueryError {
     NoUniqueKey(Level),
     /// What `--check-find`, `--check-move` or the standard does not allow.
     NotConforming(&'static str),
+    /// A key with more values than are compared with each row.
+    TooManyValues(Tag),
 }
 
 impl fmt::Display for QueryError {
@@ -147,11 +150,20 @@ impl fmt::Display for QueryError {
                 write!(formatter, "no unique key of level {}", level_text(*level))
             }
             Self::NotConforming(what) => formatter.write_str(what),
+            Self::TooManyValues(tag) => {
+                write!(formatter, "key {tag} has more than {QUERY_VALUES_MAX} values")
+            }
         }
     }
 }
 
 impl std::error::Error for QueryError {}
+
+/// True for more than [`QUERY_VALUES_MAX`] values that are not empty, in whatever a sequence holds, too.
+fn has_too_many_values(value: &[u8]) -> bool {
+    let values = value.split(|byte| *byte == b'\\').filter(|one| !trimmed(one).is_empty());
+    values.take(QUERY_VALUES_MAX + 1).count() > QUERY_VALUES_MAX
+}
 
 /// The defined term of a level.
 pub const fn level_text(level: Level) -> &'static str {
@@ -240,6 +252,8 @@ pub struct Query<'k> {
     /// Columns of lower levels, or keys of them, need an instance.
     pub(super) needs_instance: bool,
     pub(super) needs_levels: [bool; 4],
+    /// What a look at one row counts for in a page: more with long keys, each value of which is compared.
+    pub(super) row_cost: usize,
 }
 
 impl<'k> Query<'k> {
@@ -269,6 +283,7 @@ impl<'k> Query<'k> {
             is_void: false,
             needs_instance: false,
             needs_levels: [false; 4],
+            row_cost: 1,
         };
         match rules.set {
             RuleSet::Dcmtk => query.compile_dcmtk(item, model, purpose)?,
@@ -384,6 +399,10 @@ impl<'k> Query<'k> {
             {
                 continue;
             }
+            let is_list_of_uids = find_attribute(tag).is_some_and(|known| known.vr == Vr(*b"UI"));
+            if !is_list_of_uids && has_too_many_values(element.value) {
+                return Err(QueryError::TooManyValues(tag));
+            }
             if let Some(attribute) = find_attribute(tag) {
                 let (vr, level) = (attribute.vr, attribute.level);
                 if level > self.level && !self.rules.is_relational {
@@ -411,6 +430,12 @@ impl<'k> Query<'k> {
         if self.rules.combines_date_time {
             self.combine(item);
         }
+        let compared = |key: &&Key<'_>| match &key.rule {
+            KeyRule::Standard(rule) => !rule.is_looked_up(),
+            KeyRule::Dcmtk(_) | KeyRule::InPair => false,
+        };
+        let bytes: usize = self.keys.iter().filter(compared).map(|key| key.raw.len()).sum();
+        self.row_cost += bytes / QUERY_KEY_BYTES_PER_ROW;
         Ok(())
     }
 

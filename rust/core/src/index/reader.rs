@@ -45,20 +45,27 @@ impl KeyRange {
     }
 
     /// The values that fold as `value` does. `None` when the attribute has no secondary key, or
-    /// `value` is no date or time where one is wanted: then no key is equal to it.
+    /// `value` is no date or time where one is wanted: then no key is equal to it. `None`, too, for a
+    /// name of nothing but separators: such have no key.
     pub fn equal(tag: Tag, value: &[u8], character_set: &[u8]) -> Option<Self> {
         let folded = fold(find(tag)?.key, value, character_set)?;
+        if folded.is_empty() {
+            return None;
+        }
         let mut from = Vec::new();
         secondary_exact(&mut from, tag, &folded);
         Some(Self { prefix: from.clone(), from, last_value: None })
     }
 
     /// The text values that begin, folded, as `value` does: for what stands before the first
-    /// wildcard.
+    /// wildcard. `None` where that says nothing about the key.
     pub fn beginning(tag: Tag, value: &[u8], character_set: &[u8]) -> Option<Self> {
         let kind = find(tag)?.key;
         let (SecondaryKey::Text | SecondaryKey::Name) = kind else { return None };
         let folded = fold_beginning(kind, value, character_set);
+        if folded.is_empty() {
+            return None;
+        }
         let mut from = Vec::new();
         secondary_from(&mut from, tag, &folded);
         Some(Self { prefix: from.clone(), from, last_value: None })

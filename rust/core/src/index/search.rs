@@ -453,7 +453,7 @@ impl<'t, V: FnMut(&Match<'t>) -> bool> Walk<'_, '_, 't, V> {
     }
 
     fn look(&mut self) {
-        self.rows_left = self.rows_left.saturating_sub(1);
+        self.rows_left = self.rows_left.saturating_sub(self.query.row_cost);
     }
 
     fn roots(&mut self, roots: &Roots) -> Result<Flow, IndexError> {

@@ -82,9 +82,8 @@ pub const fn incomplete_store(request: &StoreRequest) -> Status {
 /// for all of them (PS3.4 Table C.4-1); DCMTK has C000H for some.
 pub const fn query_status(error: &QueryError, rules: Rules) -> Status {
     match error {
-        QueryError::Identifier(IdentifierError::TooLong | IdentifierError::TooManyElements) => {
-            Status::OUT_OF_RESOURCES
-        }
+        QueryError::Identifier(IdentifierError::TooLong | IdentifierError::TooManyElements)
+        | QueryError::TooManyValues(_) => Status::OUT_OF_RESOURCES,
         QueryError::Identifier(_) => Status::CANNOT_UNDERSTAND,
         QueryError::UnknownLevel
         | QueryError::LevelOutsideModel(_)

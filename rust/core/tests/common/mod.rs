@@ -34,6 +34,20 @@ impl Drop for Scratch {
     }
 }
 
+/// Copies a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("there") {
+        let entry = entry.expect("an entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).expect("copied");
+        }
+    }
+}
+
 /// An entry with the unique keys given and nothing else.
 pub fn entry_of(instance: &str, patient: &str, study: &str, series: &str) -> InstanceEntry {
     let mut attributes = Attributes::new();

@@ -142,6 +142,17 @@ pub fn rename_file(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// True when `path` belongs to the user whom this process acts for.
+pub fn is_ours(path: &Path) -> io::Result<bool> {
+    // proc(5): its directory there belongs to the effective user.
+    Ok(fs::metadata(path)?.uid() == fs::metadata("/proc/self")?.uid())
+}
+
+/// True when there is anything in the directory `path`.
+pub fn is_occupied(path: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(path)?.next().transpose()?.is_some())
+}
+
 /// Removes a directory of the tools' own with all that is in it; none is fine.
 pub fn remove_directory(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {

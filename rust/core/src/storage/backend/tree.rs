@@ -62,6 +62,9 @@ pub trait Tree: Send + Sync {
     /// True when syncing a new file makes its name survive, too.
     fn syncs_names_with_contents(&self) -> bool;
 
+    /// Which file system a directory is on, as a number.
+    fn file_system_of(&self, directory: &str) -> io::Result<u64>;
+
     /// True when syncing a new file in `directory` makes survive, too, what of a file in `other` was
     /// [written out](TreeFile::write_out) before and changed neither its length nor its place.
     fn shares_syncs(&self, directory: &str, other: &str) -> bool;
@@ -257,9 +260,13 @@ impl Tree for DiskTree {
         self.syncs_names_with_contents
     }
 
+    fn file_system_of(&self, directory: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path_of(directory))?.dev())
+    }
+
     fn shares_syncs(&self, directory: &str, other: &str) -> bool {
         // These file systems end every such sync with a flush of the device's whole cache.
-        let device = |name| fs::metadata(self.path_of(name)).map(|data| data.dev()).ok();
+        let device = |name| self.file_system_of(name).ok();
         let own = device(directory);
         self.syncs_names_with_contents && own.is_some() && own == device(other)
     }

@@ -92,6 +92,10 @@ impl Tree for FaultyTree {
         self.inner.syncs_names_with_contents()
     }
 
+    fn file_system_of(&self, directory: &str) -> io::Result<u64> {
+        self.inner.file_system_of(directory)
+    }
+
     fn shares_syncs(&self, directory: &str, other: &str) -> bool {
         self.inner.shares_syncs(directory, other)
     }

@@ -29,6 +29,8 @@ struct Contents {
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
     directories: BTreeSet<String>,
+    /// Directories that are on another file system.
+    mounted: BTreeMap<String, u64>,
     /// What of the names is safe.
     synced_names: BTreeMap<String, usize>,
     /// Changes of names since, in order. Directories are safe at once: what is made in one that is
@@ -187,6 +189,11 @@ impl MemoryTree {
         contents.synced_names.insert(name.to_owned(), inode);
     }
 
+    /// Puts a directory on a file system of its own, which has this number.
+    pub fn mount(&self, directory: &str, file_system: u64) {
+        self.lock().mounted.insert(directory.to_owned(), file_system);
+    }
+
     /// The same disk, seen by the next process: everything that was written is there.
     #[must_use]
     pub fn shared(&self) -> Self {
@@ -213,8 +220,10 @@ impl MemoryTree {
         };
         let inodes = before.inodes.iter().map(torn).collect();
         let directories = before.directories.clone();
+        let mounted = before.mounted.clone();
         drop(before);
         let after = Contents {
+            mounted,
             inodes,
             synced_names: names.clone(),
             names,
@@ -324,6 +333,10 @@ impl Tree for MemoryTree {
 
     fn syncs_names_with_contents(&self) -> bool {
         self.syncs_names_with_contents
+    }
+
+    fn file_system_of(&self, directory: &str) -> io::Result<u64> {
+        Ok(self.lock().mounted.get(directory).copied().unwrap_or_default())
     }
 
     fn shares_syncs(&self, _: &str, _: &str) -> bool {
