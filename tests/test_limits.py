@@ -89,6 +89,7 @@ EDGES = {
     "FETCHED_AHEAD_BYTES_MAX": (
         "tests/unit/requestor/test_objects.py::test_a_rest_that_is_too_long_is_not_kept"
     ),
+    "OWN_NUMBER_MAX": "rust/core/src/archive/layout.rs::own_names",
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
     "QUERY_VALUES_MAX": "rust/core/tests/query.rs::edge_of_values",
     "QUERY_KEY_BYTES_PER_ROW": "rust/core/tests/query.rs::edge_of_values",

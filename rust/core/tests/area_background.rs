@@ -279,7 +279,7 @@ fn an_index_between_two_names() {
 fn an_interrupted_rebuild_loses_nothing() {
     let (live, scratch) = (Scratch::new("background-live"), Scratch::new("background-rebuild"));
     let open = OpenArea::open(live.path(), options(Durability::None)).expect("opens");
-    for number in 1..=5 {
+    for number in 1..=5_usize {
         store(&open.area, &format!("1.{number}"), 30_000 * number, 1).expect("stored");
     }
     // What a process leaves that is killed now.
@@ -290,7 +290,7 @@ fn an_interrupted_rebuild_loses_nothing() {
     hold.new_index().expect("made");
     drop(hold);
     let (open, _) = checked(&scratch);
-    for number in 1..=5 {
+    for number in 1..=5_usize {
         let found = listed(&open, &format!("1.{number}"));
         assert_eq!(found, Some(FileLocation::Own(number as u64)));
     }

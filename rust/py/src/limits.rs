@@ -78,6 +78,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         QUERY_KEY_ITEMS_MAX,
         QUERY_ROWS_PER_PAGE,
         QUERY_MATCHES_PER_PAGE,
+        OWN_NUMBER_MAX,
         QUERY_CANDIDATES_MAX,
         QUERY_VALUES_MAX,
         QUERY_KEY_BYTES_PER_ROW,
