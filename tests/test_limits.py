@@ -131,6 +131,9 @@ EDGES = {
     "CAPTURE_STREAMS_MAX": "rust/core/src/recording/reassembly.rs::edges_over_all_connections",
     "REPLAY_COMPARED_BYTES_MAX": "rust/core/src/recording/replay.rs::edges_of_what_is_held",
     "REPLAY_NAMES_MAX": "rust/core/src/recording/replay.rs::edges_of_what_is_held",
+    "RECORDING_KEPT_VALUE_BYTES_MAX": (
+        "rust/core/src/recording/treat.rs::edges_of_what_is_kept"
+    ),
     "RECORDING_OPEN_MAX": "rust/core/src/recording/show.rs::edge_of_open_connections",
     "RECORDING_SHOWN_VALUE_BYTES": "rust/core/src/recording/show.rs::edge_of_a_shown_value",
     "INDEXED_VALUE_BYTES_MAX": "rust/core/tests/index_keys.rs::long_values",

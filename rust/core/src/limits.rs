@@ -488,6 +488,9 @@ pub const RECORDING_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 pub const RECORDING_OPEN_MAX: usize = 4096;
 /// First bytes of a value that a dump of a recording shows; what DCMTK's dumps show is less.
 pub const RECORDING_SHOWN_VALUE_BYTES: usize = 256;
+/// Longest value that stays in a recording whose data sets are replaced, of the few elements whose
+/// values say nothing of anybody: a few code strings, numbers or UIDs (PS3.5 §6.2).
+pub const RECORDING_KEPT_VALUE_BYTES_MAX: usize = 1024;
 /// Time without a byte after which a connection is ended once the recorder is asked to stop, in
 /// milliseconds.
 pub const RECORDING_QUIET_MS: u64 = 1000;

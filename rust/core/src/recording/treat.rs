@@ -5,7 +5,9 @@
 //! UIDs become others, the same ones everywhere, in commands too; titles likewise where names are
 //! masked. The key of both is made for one run and thrown away. User identities are always taken
 //! out then, and bytes that are no PDU become zeros. All lengths stay, so that such a recording is shown and
-//! played as any other. A data set that cannot be replaced (deflated, or broken) is left out. TLS passes.
+//! played as any other. A data set that cannot be replaced is left out: a deflated one, one whose
+//! transfer syntax is not known, and one that is not as its transfer syntax wants it, as what is taken for
+//! a header would stay in clear. TLS passes.
 //! Called by `recording::proxy` and `dcmfast._rust`.
 
 use std::collections::BTreeMap;
@@ -21,12 +23,14 @@ use super::source::Source;
 use super::{About, Entry, Moment, Notice, Side, What};
 use crate::dataset::transfer_syntax::{IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
 use crate::dataset::walk::{Place, Visitor, Walk};
+use crate::dictionary::vr_of;
 use crate::dimse::command_set::Field;
-use crate::limits::RECORDING_OPEN_MAX;
+use crate::limits::{RECORDING_KEPT_VALUE_BYTES_MAX, RECORDING_OPEN_MAX};
 use crate::tag::{SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, Tag};
-use crate::uid::Uid;
-use crate::ul::pdu::{AssociateAc, PDU_HEADER_BYTES, PduType, UidItem};
-use crate::ul::pdu_codec::decode_associate_ac;
+use crate::uid::{UID_BYTES_MAX, Uid};
+use crate::ul::pdu::{AssociateAc, PDU_HEADER_BYTES, PduType, PresentationResult, UidItem};
+use crate::ul::pdu_codec::{decode_associate_ac, decode_associate_rq};
+use crate::vr::Vr;
 
 /// What becomes of data sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,9 +82,12 @@ pub struct Treater {
 #[derive(Default)]
 struct Treats {
     sides: [SideState; 2],
+    /// Of accepted contexts, where it is one of the standard's.
     syntaxes: BTreeMap<u8, TransferSyntax>,
     is_tls: bool,
     has_begun: bool,
+    /// The requestor's first byte, as long as it is alone.
+    first: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -132,11 +139,17 @@ impl Treater {
                 let (requestor, acceptor) = ("masked".to_owned(), "masked".to_owned());
                 emit(What::Opened { requestor, acceptor });
             }
-            What::Bytes(side, bytes) => {
-                // A handshake begins with the client (RFC 8446 §4), at its first byte.
-                let is_first =
-                    side == Side::Requestor && !std::mem::replace(&mut treats.has_begun, true);
-                treats.is_tls |= is_first && is_tls(&bytes);
+            What::Bytes(side, mut bytes) => {
+                if side == Side::Requestor && !treats.has_begun {
+                    // A handshake begins with the client (RFC 8446 §4), and is told by two bytes.
+                    treats.first.append(&mut bytes);
+                    if treats.first.len() < 2 {
+                        return;
+                    }
+                    bytes = std::mem::take(&mut treats.first);
+                    treats.has_begun = true;
+                    treats.is_tls = is_tls(&bytes);
+                }
                 if treats.is_tls {
                     emit(What::Bytes(side, bytes));
                 } else {
@@ -144,19 +157,21 @@ impl Treater {
                 }
             }
             What::LeftOut(side, count) => {
-                treats.has_begun |= side == Side::Requestor;
+                treats.begin(side, rules, emit);
                 treats.skip(side, count, true, rules, emit);
             }
             What::Missing(side, count) => {
-                treats.has_begun |= side == Side::Requestor;
+                treats.begin(side, rules, emit);
                 treats.skip(side, count, false, rules, emit);
             }
             What::End(side, ending) => {
+                treats.begin(side, rules, emit);
                 treats.rest(side, emit);
                 emit(What::End(side, ending));
             }
             What::Over(reason, text) => {
                 for side in Side::BOTH {
+                    treats.begin(side, rules, emit);
                     treats.rest(side, emit);
                 }
                 self.open.remove(&connection);
@@ -168,6 +183,14 @@ impl Treater {
 }
 
 impl Treats {
+    /// What the side has sent so far is no handshake.
+    fn begin(&mut self, side: Side, rules: Rules, emit: &mut dyn FnMut(What)) {
+        if side == Side::Requestor && !std::mem::replace(&mut self.has_begun, true) {
+            let first = std::mem::take(&mut self.first);
+            self.bytes(side, &first, rules, emit);
+        }
+    }
+
     fn bytes(&mut self, side: Side, bytes: &[u8], rules: Rules, emit: &mut dyn FnMut(What)) {
         let mut framer = std::mem::take(&mut self.sides[side.index()].framer);
         let mut out = Out { side, bytes: Vec::with_capacity(bytes.len()), emit };
@@ -209,14 +232,26 @@ impl Treats {
                 let start = out.bytes.len();
                 out.bytes.extend_from_slice(raw);
                 let pdu = out.bytes.get_mut(start..).unwrap_or_default();
-                if matches!(header.pdu_type, PduType::AssociateRq | PduType::AssociateAc) {
-                    rules.associate(pdu);
-                }
-                if header.pdu_type == PduType::AssociateAc {
-                    let body = raw.get(PDU_HEADER_BYTES..).unwrap_or_default();
-                    if let Ok(accept) = decode_associate_ac(body) {
-                        self.learn(&accept);
+                let body = raw.get(PDU_HEADER_BYTES..).unwrap_or_default();
+                let is_right = match header.pdu_type {
+                    PduType::AssociateRq => decode_associate_rq(body).is_ok(),
+                    PduType::AssociateAc => match decode_associate_ac(body) {
+                        Ok(accept) if side == Side::Acceptor => {
+                            self.learn(&accept);
+                            true
+                        }
+                        accept => accept.is_ok(),
+                    },
+                    // Four bytes of body (PS3.8 §9.3); what else stands there is nobody's.
+                    _ => {
+                        pdu.get_mut(PDU_HEADER_BYTES + 4..).unwrap_or_default().fill(0);
+                        return;
                     }
+                };
+                rules.associate(pdu);
+                if !is_right {
+                    // Where its items are is not known; user identities are among them.
+                    pdu.get_mut(ASSOCIATE_ITEMS_AT..).unwrap_or_default().fill(0);
                 }
             }
             Part::Data { raw, .. } => out.bytes.extend_from_slice(&raw),
@@ -255,9 +290,13 @@ impl Treats {
 
     fn learn(&mut self, accept: &AssociateAc) {
         for context in &accept.contexts {
-            if let Some(uid) = UidItem::uid(&context.transfer_syntax) {
-                self.syntaxes.insert(context.id, TransferSyntax::of(&uid));
-            }
+            let uid = UidItem::uid(&context.transfer_syntax);
+            // How a private one encodes is not known.
+            let uid = uid.filter(|uid| uid.as_str().as_bytes().starts_with(STANDARD_ROOT));
+            match uid.filter(|_| context.result == PresentationResult::Acceptance) {
+                Some(uid) => self.syntaxes.insert(context.id, TransferSyntax::of(&uid)),
+                None => self.syntaxes.remove(&context.id),
+            };
         }
     }
 
@@ -283,8 +322,11 @@ impl Treats {
             DataSets::Keep => out.bytes.extend_from_slice(raw),
             DataSets::LeaveOut => out.leave_out(raw.len() as u64),
             DataSets::Replace => {
-                let syntax = self.syntaxes.get(&pdv.context_id).copied().unwrap_or_else(implicit);
-                let replacer = state.data_set.get_or_insert_with(|| Replacer::new(syntax, false));
+                let syntax = self.syntaxes.get(&pdv.context_id);
+                let replacer = state.data_set.get_or_insert_with(|| match syntax {
+                    Some(syntax) => Replacer::new(*syntax, false),
+                    None => Replacer::failed(),
+                });
                 match replacer.replaced(raw, rules) {
                     Some(bytes) => out.bytes.extend(bytes),
                     None => out.leave_out(raw.len() as u64),
@@ -363,6 +405,9 @@ enum Rule {
     Digits,
 }
 
+/// Where the items of an A-ASSOCIATE-RQ and -AC begin (PS3.8 §9.3.2).
+const ASSOCIATE_ITEMS_AT: usize = 74;
+
 /// Elements whose values say nothing of anybody, and are needed to understand the rest.
 const KEPT: &[Tag] = &[
     SPECIFIC_CHARACTER_SET,
@@ -389,21 +434,29 @@ const KEPT: &[Tag] = &[
 impl Rules {
     fn of(self, place: Place, is_command: bool) -> Rule {
         let tag = place.tag;
+        // What is longer is no such value, whatever else it is.
+        let is_short = place.length.is_some_and(|n| n as usize <= RECORDING_KEPT_VALUE_BYTES_MAX);
         if is_command {
             return match tag.element() {
                 0x1000 | 0x1001 if self.treatment.data_sets != DataSets::Keep => Rule::Uid,
                 0x0600 | 0x1030 if self.treatment.masks_names => Rule::Title,
                 // Texts of people; where any may be.
                 0x0902 => Rule::Text,
-                _ if tag.group() != 0 => Rule::Zero,
                 number if number == 0 || Field::ALL.iter().any(|f| f.element() == number) => {
-                    Rule::Keep
+                    if is_short {
+                        Rule::Keep
+                    } else {
+                        Rule::Zero
+                    }
                 }
                 // Retired ones (PS3.7 Annex E.2) hold texts, too.
                 _ => Rule::Text,
             };
         }
-        if tag.element() == 0 || KEPT.contains(&tag) {
+        if tag.element() == 0 {
+            return if place.length == Some(4) { Rule::Keep } else { Rule::Zero };
+        }
+        if KEPT.contains(&tag) && is_short {
             return Rule::Keep;
         }
         match &place.vr.0 {
@@ -431,8 +484,7 @@ impl Rules {
                 }
             }
         }
-        // PS3.8 §9.3.2: items begin behind the fixed fields.
-        for (kind, at, end) in items(pdu, 74, pdu.len()) {
+        for (kind, at, end) in items(pdu, ASSOCIATE_ITEMS_AT, pdu.len()) {
             if kind != 0x50 {
                 continue;
             }
@@ -477,13 +529,16 @@ struct Replacer {
     is_command: bool,
     is_failed: bool,
     value: Replacing,
+    /// The last tag of each level that is open.
+    last: Vec<Option<Tag>>,
 }
 
 impl Replacer {
     fn new(syntax: TransferSyntax, is_command: bool) -> Self {
-        let value = Replacing::new(Rule::Keep, 0);
+        let value = Replacing::new(Rule::Zero, 0);
         // A deflated one has no values that could be replaced in their places.
-        Self { walk: Walk::new(syntax), is_command, is_failed: syntax.is_deflated, value }
+        let is_failed = syntax.is_deflated;
+        Self { walk: Walk::new(syntax), is_command, is_failed, value, last: Vec::new() }
     }
 
     /// One that replaces nothing any more.
@@ -498,10 +553,10 @@ impl Replacer {
             return None;
         }
         let out = raw.to_vec();
-        let Self { walk, is_command, value, .. } = self;
-        let base = raw.as_ptr().addr();
-        let mut pass = Pass { rules, is_command: *is_command, value, base, out };
-        if walk.feed(raw, &mut pass).is_ok() {
+        let Self { walk, is_command, value, last, .. } = self;
+        let (base, is_command) = (raw.as_ptr().addr(), *is_command);
+        let mut pass = Pass { rules, is_command, value, last, is_right: true, base, out };
+        if walk.feed(raw, &mut pass).is_ok() && pass.is_right {
             return Some(pass.out);
         }
         self.is_failed = true;
@@ -513,13 +568,51 @@ struct Pass<'a> {
     rules: Rules,
     is_command: bool,
     value: &'a mut Replacing,
+    last: &'a mut Vec<Option<Tag>>,
+    /// Every header so far is one.
+    is_right: bool,
     /// Where the piece begins that is walked through.
     base: usize,
     out: Vec<u8>,
 }
 
+impl Pass<'_> {
+    /// True for a header that may stand here. Text that is taken for one, because a length lies or the
+    /// transfer syntax is another, is found by its tag, its VR or the order (PS3.5 §7.1).
+    fn may_stand_here(&mut self, place: Place) -> bool {
+        let Place { tag, vr, depth, .. } = place;
+        if self.is_command {
+            return tag.group() == 0;
+        }
+        let level = depth + usize::from(tag.group() == 0xFFFE);
+        self.last.truncate(level + 1);
+        if tag.group() == 0xFFFE {
+            // The elements of an item have their own order.
+            self.last.truncate(level);
+            return true;
+        }
+        self.last.resize(level + 1, None);
+        let before = self.last.get_mut(level).and_then(|last| last.replace(tag));
+        let is_private = tag.group() % 2 == 1;
+        before.is_none_or(|before| before < tag)
+            && tag.group() >= 8
+            && vr.is_known()
+            && (is_private || tag.element() == 0 || vr != Vr::UN || vr_of(tag).is_some())
+            && !is_vr_for_length(place)
+    }
+}
+
+/// True where the length is the VR that the tag has, which an explicit one would have there.
+fn is_vr_for_length(place: Place) -> bool {
+    let [a, b, ..] = place.length.unwrap_or_default().to_le_bytes();
+    let is_number = |vr: Vr| matches!(&vr.0, b"US" | b"SS" | b"OB" | b"OW");
+    let spelled = Vr([a, b]);
+    spelled == place.vr || is_number(spelled) && is_number(place.vr)
+}
+
 impl Visitor for Pass<'_> {
     fn header(&mut self, place: Place) {
+        self.is_right = self.is_right && self.may_stand_here(place);
         let rule = self.rules.of(place, self.is_command);
         *self.value = Replacing::new(rule, self.rules.key);
     }
@@ -581,10 +674,9 @@ impl Replacing {
             Rule::Keep => byte,
             Rule::Zero => 0,
             Rule::Uid => self.uid(byte),
-            Rule::Title => match byte {
-                b' ' | 0 => byte,
-                _ => b'A' + (self.state % 26) as u8,
-            },
+            // Blanks around a title are not significant (PS3.5 §6.2).
+            Rule::Title if matches!(byte, b' ' | 0) => return byte,
+            Rule::Title => self.title(byte),
             Rule::Text => match byte {
                 b' ' | b'^' | b'=' | b'*' | b'?' | 0 => byte,
                 _ => b'X',
@@ -606,6 +698,23 @@ impl Replacing {
         replaced
     }
 
+    /// Each character is moved among those of its class by what stands before it, so that different
+    /// titles stay different, and equal ones equal.
+    fn title(&self, byte: u8) -> u8 {
+        let is_mark = |byte: &u8| byte.is_ascii_punctuation() && *byte != b'\\';
+        let class: Vec<u8> = match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => {
+                (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z').collect()
+            }
+            byte if is_mark(&byte) => (b'!'..=b'~').filter(is_mark).collect(),
+            // No character of a title.
+            _ => return b'?',
+        };
+        let at = class.iter().position(|one| *one == byte).unwrap_or_default();
+        let moved = (at as u64 + self.state % 1024) % class.len().max(1) as u64;
+        class.get(moved as usize).copied().unwrap_or(b'?')
+    }
+
     /// Each digit is moved by what stands before it, so that different UIDs stay different, equal ones
     /// equal, and no component begins with a 0 that did not. Where an UID leaves the standard's root
     /// it does so afterwards, too.
@@ -613,7 +722,9 @@ impl Replacing {
         let mut avoided = 0;
         if self.is_standard {
             let standard = STANDARD_ROOT.get(self.count).copied();
-            if standard.is_none_or(|standard| standard == byte) {
+            // Behind the root as far as an UID goes (PS3.5 §9.1), and no further.
+            let goes_on = self.count < UID_BYTES_MAX && (byte == b'.' || byte.is_ascii_digit());
+            if standard.map_or(goes_on, |standard| standard == byte) {
                 self.is_first_digit = byte == b'.';
                 return byte;
             }
@@ -649,9 +760,56 @@ impl Replacing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::transfer_syntax::EXPLICIT_VR_LITTLE_ENDIAN;
     use proptest::prelude::*;
 
     const REPLACE: Treatment = Treatment { data_sets: DataSets::Replace, masks_names: true };
+    const IMPLICIT: &[u8] = IMPLICIT_VR_LITTLE_ENDIAN.as_bytes();
+    const EXPLICIT: &[u8] = EXPLICIT_VR_LITTLE_ENDIAN.as_bytes();
+
+    fn item(kind: u8, content: &[u8]) -> Vec<u8> {
+        [&[kind, 0][..], &(content.len() as u16).to_be_bytes(), content].concat()
+    }
+
+    /// An A-ASSOCIATE-RQ or -AC with these items.
+    fn associate(kind: u8, items: &[u8]) -> Vec<u8> {
+        let titles = b"ARCHIVE         MODALITY        ";
+        let body = [&[0, 1, 0, 0][..], titles, &[0; 32], items].concat();
+        [&[kind, 0][..], &(body.len() as u32).to_be_bytes(), &body].concat()
+    }
+
+    /// One that answers for context 1.
+    fn accept(result: u8, syntax: &[u8]) -> Vec<u8> {
+        let context = [&[1, 0, result, 0][..], &item(0x40, syntax)].concat();
+        let user = item(0x51, &[0, 0, 0x40, 0]);
+        let items = [
+            item(0x10, b"1.2.840.10008.3.1.1.1"),
+            item(0x21, &context),
+            item(0x50, &[user, item(0x52, b"1.2.3")].concat()),
+        ];
+        associate(2, &items.concat())
+    }
+
+    /// A P-DATA-TF with a data set on context 1.
+    fn data(data_set: &[u8]) -> Vec<u8> {
+        let length = data_set.len() as u32;
+        let lengths = [(length + 6).to_be_bytes(), (length + 2).to_be_bytes()].concat();
+        [&[4, 0][..], &lengths, &[1, 2], data_set].concat()
+    }
+
+    /// What is written of some bytes, in clear, and how many are left out.
+    fn treated(treatment: Treatment, talk: &[(Side, &[u8])]) -> (Vec<u8>, u64) {
+        let mut treater = Treater::new(treatment);
+        let (mut out, mut left_out) = (Vec::new(), 0);
+        for (side, bytes) in talk {
+            treater.take(1, What::Bytes(*side, bytes.to_vec()), &mut |what| match what {
+                What::Bytes(_, bytes) => out.extend(bytes),
+                What::LeftOut(_, count) => left_out += count,
+                _ => {}
+            });
+        }
+        (out, left_out)
+    }
 
     fn replaced(rule: Rule, text: &[u8]) -> Vec<u8> {
         let mut value = Replacing::new(rule, 7);
@@ -674,7 +832,126 @@ mod tests {
         assert_eq!(replaced(Rule::Uid, class), class);
     }
 
+    /// What cannot be understood for sure is left out to its end, so that nothing of it is in clear.
+    #[test]
+    fn data_sets_that_are_not_as_they_should_be() {
+        let element = |tag: [u16; 2], vr: &[u8], value: &[u8]| {
+            let tag = tag.map(u16::to_le_bytes).concat();
+            [&tag, vr, &(value.len() as u16).to_le_bytes(), value].concat()
+        };
+        let plain = |tag: [u16; 2], value: &[u8]| {
+            let tag = tag.map(u16::to_le_bytes).concat();
+            [&tag[..], &(value.len() as u32).to_le_bytes(), value].concat()
+        };
+        let name = element([0x10, 0x10], b"PN", b"Doe^Jane");
+        let level = element([8, 0x52], b"CS", b"STUDY ");
+        let explicit = [level.clone(), name.clone()].concat();
+        let implicit = [plain([8, 0x52], b"STUDY "), plain([0x10, 0x10], b"Doe^Jane")].concat();
+        let behind = |first: Vec<u8>| [first, name.clone()].concat();
+        let rows: [(&str, &[u8], Vec<u8>); 13] = [
+            ("explicit under implicit", IMPLICIT, explicit.clone()),
+            ("the same, of numbers", IMPLICIT, behind(element([0x28, 0x10], b"US", &[1, 2]))),
+            ("the same, of modalities", IMPLICIT, behind(element([8, 0x61], b"CS", b"CT"))),
+            ("the same, a text", IMPLICIT, [name.clone(), level.clone()].concat()),
+            ("implicit under explicit", EXPLICIT, implicit.clone()),
+            ("another order", EXPLICIT, [name.clone(), level.clone()].concat()),
+            ("an element twice", EXPLICIT, [name.clone(), name.clone()].concat()),
+            ("no such VR", EXPLICIT, behind(element([8, 0x60], b"JA", b"Doe^"))),
+            ("no such tag", IMPLICIT, plain([0x4F44, 0x5E44], b"Jane")),
+            ("no data set's group", EXPLICIT, behind(element([2, 0x13], b"SH", b"Doe^"))),
+            ("a private syntax", b"1.2.840.113619.5.2", explicit.clone()),
+            ("deflated", b"1.2.840.10008.1.2.1.99", explicit.clone()),
+            ("no syntax", b"", explicit.clone()),
+        ];
+        for (why, syntax, data_set) in rows {
+            let (accept, data) = (accept(0, syntax), data(&data_set));
+            let talk = [(Side::Acceptor, &accept[..]), (Side::Requestor, &data[..])];
+            let (_, left_out) = treated(REPLACE, &talk);
+            assert_eq!(left_out, data_set.len() as u64, "{why}");
+        }
+        // Not accepted, not captured, and not the acceptor's.
+        let data = data(&explicit);
+        let (refused, other) = (accept(3, EXPLICIT), accept(0, EXPLICIT));
+        let sent = (Side::Requestor, &data[..]);
+        for talk in [
+            vec![(Side::Acceptor, &refused[..]), sent],
+            vec![sent],
+            vec![(Side::Requestor, &other), sent],
+        ] {
+            assert_eq!(treated(REPLACE, &talk).1, explicit.len() as u64);
+        }
+        let (out, left_out) = treated(REPLACE, &[(Side::Acceptor, &other), sent]);
+        assert_eq!(left_out, 0);
+        let replaced = [level, element([0x10, 0x10], b"PN", b"XXX^XXXX")].concat();
+        assert!(out.ends_with(&replaced));
+    }
+
+    /// limits::RECORDING_KEPT_VALUE_BYTES_MAX: what stays is short, whatever its tag.
+    #[test]
+    fn edges_of_what_is_kept() {
+        let of = |tag: [u16; 2], length| {
+            let vr = Vr(*b"CS");
+            let tag = Tag::new(tag[0], tag[1]);
+            let length = Some(length);
+            let place =
+                Place { tag, vr, length, depth: 0, is_opening: false, is_big_endian: false };
+            let rules = Rules { treatment: REPLACE, key: 0 };
+            [false, true].map(|is_command| rules.of(place, is_command))
+        };
+        let most = RECORDING_KEPT_VALUE_BYTES_MAX as u32;
+        assert_eq!([most, most + 1].map(|n| of([8, 0x60], n)[0]), [Rule::Keep, Rule::Text]);
+        assert_eq!([most, most + 1].map(|n| of([0, 2], n)[1]), [Rule::Keep, Rule::Zero]);
+        assert_eq!([4, 6].map(|n| of([0x10, 0], n)[0]), [Rule::Keep, Rule::Zero]);
+        // An UID of the standard's stays, and what stands behind one does not.
+        let uid = b"1.2.840.10008.1.20.1.1\0\x10\0\x20\0LO\x08\0DOE.JANE1961";
+        let out = replaced(Rule::Uid, uid);
+        assert!(out.starts_with(b"1.2.840.10008.1.20.1.1\0"));
+        assert!(!out.windows(3).any(|part| part == b"DOE" || part == b"196"));
+        let long = [b"1.2.840.10008.".as_slice(), &[b'7'; 200]].concat();
+        assert!(!replaced(Rule::Uid, &long)[64..].starts_with(b"777777"));
+    }
+
+    /// A handshake is told by its first two bytes, however they come; what is none is no TLS.
+    #[test]
+    fn a_handshake_cut_anywhere() {
+        let hello = b"\x16\x03\x01\0\x05secret";
+        for (first, rest) in [(1, 1), (1, 3), (2, 2), (5, 5)] {
+            let talk = [&hello[..first], &hello[first..rest], &hello[rest..]];
+            let talk = talk.map(|bytes| (Side::Requestor, bytes));
+            assert_eq!(treated(REPLACE, &talk).0, hello);
+        }
+        let talk = [(Side::Requestor, &b"\x16"[..]), (Side::Requestor, b"secret of Jane")];
+        let out = treated(REPLACE, &talk).0;
+        assert_eq!((out.len(), out.windows(4).any(|part| part == b"Jane")), (15, false));
+    }
+
+    /// Bodies longer than the standard has them, and items that lie, hide nothing.
+    #[test]
+    fn pdus_with_more_than_they_should_have() {
+        let abort = [b"\x07\0\0\0\0\x0c\0\0\x02\x01".as_slice(), b"Doe^Jane"].concat();
+        assert_eq!(
+            treated(REPLACE, &[(Side::Requestor, &abort)]).0,
+            [&abort[..10], &[0; 8]].concat()
+        );
+        let mut lying = associate(1, &item(0x50, b"\x58\0\0\x20\x01\0\0\x08Doe^Jane"));
+        lying[76..78].copy_from_slice(&[0xFF, 0xFF]);
+        let out = treated(REPLACE, &[(Side::Requestor, &lying)]).0;
+        assert_eq!(out.len(), lying.len());
+        assert!(!out.windows(3).any(|part| part == b"Doe"));
+    }
+
     proptest! {
+        /// Titles stay titles: equal ones equal, whatever blanks are around them, others different.
+        #[test]
+        fn titles(one in "[A-Z0-9_a-z-]{1,4}", other in "[A-Z0-9_a-z-]{1,4}", blanks in 0..4_usize) {
+            let padded = format!("{}{other}{}", " ".repeat(blanks), " ".repeat(4 - blanks));
+            let [one_out, out, padded] =
+                [&one, &other, &padded].map(|text| replaced(Rule::Title, text.as_bytes()));
+            prop_assert!(one_out.iter().all(u8::is_ascii_graphic));
+            prop_assert_eq!(one == other, one_out == out);
+            prop_assert_eq!(padded.trim_ascii(), &out[..]);
+        }
+
         /// UIDs stay UIDs, equal ones equal, different ones different.
         #[test]
         fn uids(one in "(0|[1-9][0-9]{0,6})(\\.(0|[1-9][0-9]{0,6})){1,6}",
@@ -721,21 +998,15 @@ mod tests {
     /// PS3.7 Annex D.3.3.7: no user name and no passcode stays; nor a title, where they are masked.
     #[test]
     fn identities_and_titles() {
-        let mut pdu = vec![1, 0, 0, 0, 0, 0, 0, 1, 0, 0];
-        pdu.extend(b"ARCHIVE         MODALITY        ");
-        pdu.extend([0; 32]);
         let identity = b"\x58\0\0\x12\x02\x01\0\x05alice\0\x07sekret!";
-        pdu.extend([0x50, 0, 0, identity.len() as u8]);
-        pdu.extend(identity);
-        let length = pdu.len() as u32 - 6;
-        pdu[2..6].copy_from_slice(&length.to_be_bytes());
-        let mut treater = Treater::new(REPLACE);
-        let mut out = Vec::new();
-        treater.take(1, What::Bytes(Side::Requestor, pdu.clone()), &mut |what| {
-            if let What::Bytes(_, bytes) = what {
-                out.extend(bytes);
-            }
-        });
+        let context = [&[1, 0, 0, 0][..], &item(0x30, b"1.2"), &item(0x40, b"1.2")].concat();
+        let items = [
+            item(0x10, b"1.2.840.10008.3.1.1.1"),
+            item(0x20, &context),
+            item(0x50, &[&item(0x51, &[0, 0, 0x40, 0]), &identity[..]].concat()),
+        ];
+        let pdu = associate(1, &items.concat());
+        let out = treated(REPLACE, &[(Side::Requestor, &pdu)]).0;
         assert_eq!(out.len(), pdu.len());
         let text = String::from_utf8_lossy(&out);
         for gone in ["ARCHIVE", "MODALITY", "alice", "sekret"] {
