@@ -188,8 +188,12 @@ def faulty_archive(
     store: Callable[[int], int] = lambda _: 0,
     finds: bool = True,
     gets: bool = True,
+    lists: int = 1000,
 ) -> Iterator[int]:
-    """An archive that keeps what `keep` makes of each object, and answers with `store`'s status."""
+    """An archive that keeps what `keep` makes of each object, and answers with `store`'s status.
+
+    It lists no more than `lists` objects of a series, and ends as if those were all.
+    """
     kept: list[Any] = []
     count = 0
 
@@ -203,14 +207,14 @@ def faulty_archive(
         return status
 
     def on_find(event: evt.Event) -> Iterator[tuple[int, Any]]:
-        for one in kept:
-            if one.SeriesInstanceUID == event.identifier.SeriesInstanceUID:
-                answer = pydicom.Dataset()
-                answer.QueryRetrieveLevel = "IMAGE"
-                answer.StudyInstanceUID = one.StudyInstanceUID
-                answer.SeriesInstanceUID = one.SeriesInstanceUID
-                answer.SOPInstanceUID = one.SOPInstanceUID
-                yield 0xFF00, answer
+        wanted = event.identifier.SeriesInstanceUID
+        for one in [one for one in kept if wanted == one.SeriesInstanceUID][:lists]:
+            answer = pydicom.Dataset()
+            answer.QueryRetrieveLevel = "IMAGE"
+            answer.StudyInstanceUID = one.StudyInstanceUID
+            answer.SeriesInstanceUID = one.SeriesInstanceUID
+            answer.SOPInstanceUID = one.SOPInstanceUID
+            yield 0xFF00, answer
 
     def on_get(event: evt.Event) -> Iterator[Any]:
         found = [one for one in kept if one.SeriesInstanceUID == event.identifier.SeriesInstanceUID]
@@ -306,6 +310,21 @@ def test_what_was_refused_is_not_called_lost(tmp_path: Path) -> None:
     assert report["audit"]["lost"] == 0
     assert "contents are not compared" in report["audit"]["incomplete"][0]
     assert report["code"] == 2
+
+
+def test_an_audit_that_lacks_something_still_says_what_is_lost(tmp_path: Path) -> None:
+    """Without C-GET, of what is not listed; and what a list of some answers hides is told."""
+    gone = {"whole": 0, "lost": 2, "not_listed": 0, "not_compared": 7}
+    hidden = {"whole": 8, "lost": 0, "not_listed": 1, "not_compared": 0}
+    for options, expected in (
+        ({"keep": lambda n, data: [] if n < 3 else [data], "gets": False}, gone),
+        ({"keep": lambda _, data: [data], "lists": 8}, hidden),
+    ):
+        with faulty_archive(**options) as port:  # type: ignore[arg-type]
+            report = loaded(port, "store", *SMALL, "-n", "9", "--audit", folder=tmp_path)
+        assert {name: report["audit"][name] for name in expected} == expected, report["text"]
+        assert report["code"] == 2
+        assert "all is well" not in report["text"]
 
 
 # ---- Time

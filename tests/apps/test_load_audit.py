@@ -165,7 +165,7 @@ def test_what_is_gone_or_odd_is_told(
     here = ("127.0.0.1", str(archive.port))
     report = reported(tmp_path / "r.json", "audit", written, *here)
     assert (report["code"], counts(report)) == (2, {"acknowledged": 1, "lost": 1})
-    assert "1 objects acknowledged and lost" in report["text"]
+    assert "1 object acknowledged and lost" in report["text"]
     cut = tmp_path / "cut.txt"
     cut.write_bytes(written.read_bytes() + b"2.25.1\t00")
     report = reported(tmp_path / "r.json", "audit", cut, *here)

@@ -16,9 +16,15 @@ REPORT_BYTES_MAX = 64 * 1024 * 1024
 _TAIL_OPERATIONS_MIN = 100
 
 _NUMBER = (int, float)
+
+
+class _Above:
+    """A number above zero: something is divided by it, or it is a count of something there."""
+
+
 _TIMES: dict[str, Any] = {
     **dict.fromkeys(("count", "min", "mean", "p50", "p90", "p99", "p999", "p9999", "max"), _NUMBER),
-    "buckets": [(_NUMBER, _NUMBER)],
+    "buckets": [(_NUMBER, _Above)],
 }
 #: What a report has: a type, a dictionary of fields, ``{"*": …}`` for any names, a list of rows.
 _SHAPE: dict[str, Any] = {
@@ -50,18 +56,25 @@ _SHAPE: dict[str, Any] = {
     },
     "associations": {"failed": int, "latency_us": _TIMES},
     "errors": {"*": int},
-    "timeline": {"width_s": _NUMBER, "rows": [(_NUMBER,) * 5]},
+    "timeline": {"width_s": _Above, "rows": [(_NUMBER,) * 5]},
     "ledger": dict.fromkeys(
         ("stores", "stored", "warned", "refused", "no_answer", "not_sent"), int
     ),
 }
-_AUDIT_COUNTS = (
-    *("acknowledged", "whole", "lost", "not_sent", "altered", "duplicated", "unacknowledged"),
-    *("unknown", "retrieved", "retrieved_bytes"),
-)
+#: What is wrong with an acknowledged object, and the words for it.
+_FAULTS = {
+    "lost": "acknowledged and lost",
+    "not_sent": "listed, but not sent by a get",
+    "not_listed": "sent by a get, but not listed",
+    "altered": "altered",
+    "duplicated": "duplicated",
+    "not_compared": "acknowledged and not compared",
+}
 _AUDIT: dict[str, Any] = {
-    **dict.fromkeys(_AUDIT_COUNTS, int),
+    **dict.fromkeys(("acknowledged", "whole", *_FAULTS, "unacknowledged"), int),
+    **dict.fromkeys(("unknown", "retrieved", "retrieved_bytes"), int),
     "incomplete": list,
+    "remarks": list,
     "findings": list,
     "elapsed_s": _NUMBER,
 }
@@ -96,8 +109,8 @@ def read(path: str) -> dict[str, Any]:
     if report.get("format_version") != 1:
         raise NotAReportError(f"{path}: a report of another version of dcmfast")
     wrong = _misshapen(report, _SHAPE, "")
-    if not wrong and report.get("audit") is not None:
-        wrong = _misshapen(report["audit"], _AUDIT, "audit") or _misnamed(report["audit"])
+    if not wrong:
+        wrong = _misshapen_choices(report)
     for action, figures in {} if wrong else report["operations"].items():
         if "service_us" in figures and not wrong:
             wrong = _misshapen(figures["service_us"], _TIMES, f"operations.{action}.service_us")
@@ -106,9 +119,25 @@ def read(path: str) -> dict[str, Any]:
     return report
 
 
+def _misshapen_choices(report: dict[str, Any]) -> str:
+    """Return the name of the first thing that may be there or not, and is not as it should be."""
+    for table, name, kind in (
+        (report["plan"], "rate", _Above),
+        (report["plan"], "is_auditing", bool),
+        (report, "gave_up", str),
+        (report, "ledger_trouble", str),
+    ):
+        if table.get(name) is not None and _misshapen(table[name], kind, name):
+            return name
+    if "audit" not in report:
+        return "audit"
+    audit = report["audit"]
+    return "" if audit is None else _misshapen(audit, _AUDIT, "audit") or _misnamed(audit)
+
+
 def _misnamed(audit: dict[str, Any]) -> str:
     """Return the name of a list whose rows are no texts; nothing if they are."""
-    rows = [*audit["findings"], audit["incomplete"]]
+    rows = [*audit["findings"], audit["incomplete"], audit["remarks"]]
     is_right = all(
         isinstance(row, list) and all(isinstance(one, str) for one in row) for row in rows
     ) and all(len(row) in (2, 3) for row in audit["findings"])
@@ -140,10 +169,12 @@ def _misshapen(value: Any, shape: Any, place: str) -> str:
             for one in value
         )
         return "" if is_right else place
-    is_number = shape in (_NUMBER, int)
-    is_right = isinstance(value, shape) and not (is_number and isinstance(value, bool))
+    is_number = shape in (_NUMBER, int, _Above)
+    kind = _NUMBER if shape is _Above else shape
+    is_right = isinstance(value, kind) and not (is_number and isinstance(value, bool))
     # What counts or measures is never negative, and JSON's numbers may be beyond any float.
-    return "" if is_right and (not is_number or 0 <= value < 1e30) else place
+    least = 1e-30 if shape is _Above else 0
+    return "" if is_right and (not is_number or least <= value < 1e30) else place
 
 
 # ---- Judgement
@@ -152,6 +183,8 @@ def _misshapen(value: Any, shape: Any, place: str) -> str:
 def findings(report: dict[str, Any]) -> list[str]:
     """Return what is wrong with what the peer did, in sentences; nothing if all is well."""
     found = []
+    if report["is_interrupted"]:
+        found.append("it was interrupted: what is told is what was done by then")
     if report["ended_by"] == "gave-up":
         found.append(f"the run gave up: {report.get('gave_up') or 'nothing but failures'}")
     for action, figures in report["operations"].items():
@@ -160,17 +193,16 @@ def findings(report: dict[str, Any]) -> list[str]:
             found.append(f"{figures['failed']} of {count} {action} operations failed")
     if report["associations"]["failed"]:
         found.append(f"{report['associations']['failed']} associations failed")
+    if report.get("ledger_trouble"):
+        found.append(f"the ledger is not whole: {report['ledger_trouble']}")
     audit = report["audit"]
     if audit is None:
+        if report["plan"].get("is_auditing"):
+            found.append("the audit that was asked for was not made")
         return found
-    for name, words in (
-        ("lost", "acknowledged and lost"),
-        ("not_sent", "listed, but not sent by a get"),
-        ("altered", "altered"),
-        ("duplicated", "duplicated"),
-    ):
-        if audit[name]:
-            found.append(f"{audit[name]} objects {words}")
+    found += [
+        f"{_count(audit[name], 'object')} {words}" for name, words in _FAULTS.items() if audit[name]
+    ]
     found += [f"the audit is incomplete: {why}" for why in audit["incomplete"]]
     return found
 
@@ -233,9 +265,10 @@ def text(report: dict[str, Any]) -> str:
 def _audit_lines(audit: dict[str, Any] | None) -> list[str]:
     if audit is None:
         return []
-    counts = ("acknowledged", "whole", "lost", "not_sent", "altered", "duplicated")
+    counts = ("acknowledged", "whole", *_FAULTS)
     told = ", ".join(f"{audit[name]} {name.replace('_', ' ')}" for name in counts)
     lines = ["", f"audit: {told}"]
+    lines += [f"  {_plain(remark)}" for remark in audit["remarks"]]
     if audit["unacknowledged"]:
         lines.append(f"  {audit['unacknowledged']} are there that were not acknowledged")
     if audit["unknown"]:
@@ -347,9 +380,10 @@ def compare(first: dict[str, Any], second: dict[str, Any], tolerance_percent: in
             result.lines.append(f"only in the {where}: {', '.join(alone)}")
     if not both:
         result.worse.append("the reports have no operation in common")
-    new = len(findings(second)) > 0 and len(findings(first)) == 0
+    _compare_audits(result, first, second)
+    new = [one for one in findings(second) if not findings(first)]
     if new:
-        result.worse.append("the second run found faults: " + "; ".join(findings(second)))
+        result.worse.append("the second run found faults: " + "; ".join(new))
     result.lines.append("")
     if result.worse:
         result.lines += [f"WORSE: {_plain(why)}" for why in result.worse]
@@ -358,6 +392,30 @@ def compare(first: dict[str, Any], second: dict[str, Any], tolerance_percent: in
     if not result.worse and not result.better:
         result.lines.append(f"the same, within {tolerance_percent} %")
     return result
+
+
+def _compare_audits(result: Comparison, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Compare what the archives kept: more that is wrong, of as many objects, is worse."""
+    before, after = first["audit"], second["audit"]
+    if before is None and after is None:
+        return
+    if before is None or after is None:
+        where = "second" if before is None else "first"
+        result.lines.append(f"only in the {where}: audit")
+        return
+    of_all = [max(audit["acknowledged"], 1) for audit in (before, after)]
+    for name in _FAULTS:
+        one, other = before[name], after[name]
+        if one or other:
+            words = name.replace("_", " ")
+            result.lines.append(f"{'audit':10} {words:12} {one:>10} {other:>12}")
+        if other * of_all[0] > one * of_all[1]:
+            result.worse.append(
+                f"audit: {other} of {after['acknowledged']} {_FAULTS[name]}, "
+                f"where {one} of {before['acknowledged']} were"
+            )
+    if after["incomplete"] and not before["incomplete"]:
+        result.worse.append(f"the second audit is incomplete: {after['incomplete'][0]}")
 
 
 def _compare_action(

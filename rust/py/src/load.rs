@@ -388,6 +388,8 @@ fn report_of<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDic
         ("whole", report.whole),
         ("lost", report.lost),
         ("not_sent", report.not_sent),
+        ("not_listed", report.not_listed),
+        ("not_compared", report.not_compared),
         ("altered", report.altered),
         ("duplicated", report.duplicated),
         ("unacknowledged", report.unacknowledged),
@@ -398,6 +400,7 @@ fn report_of<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDic
         table.set_item(name, count)?;
     }
     table.set_item("incomplete", PyList::new(py, &report.incomplete)?)?;
+    table.set_item("remarks", PyList::new(py, &report.remarks)?)?;
     table.set_item("findings", PyList::new(py, &report.findings)?)?;
     table.set_item("elapsed_s", report.elapsed.as_secs_f64())?;
     Ok(table)

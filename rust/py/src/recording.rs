@@ -15,7 +15,7 @@ use dcmfast_core::recording::proxy::{Figures, Plan, Proxy, wall_ns};
 use dcmfast_core::recording::replay::{self, Aspect, Peer, ReplayError};
 use dcmfast_core::recording::show::{Options, Show};
 use dcmfast_core::recording::source::{OpenError, Source};
-use dcmfast_core::recording::treat::{DataSets, Treatment, copy};
+use dcmfast_core::recording::treat::{CopyError, DataSets, Treatment, copy};
 use dcmfast_core::recording::{About, Notice, Side};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -258,10 +258,22 @@ pub fn copy_recording(
         let about = treatment.about(source.about());
         let writer = Writer::create(&out, may_replace, about, u64::MAX)
             .map_err(|error| with_path(&error, &out))?;
-        let notices = copy(&mut source, &writer, treatment, connection).map_err(|error| {
+        let mut interrupt = None;
+        let mut is_wanted = || {
+            interrupt = Python::attach(|py| py.check_signals()).err();
+            interrupt.is_none()
+        };
+        let notices = copy(&mut source, &writer, treatment, connection, &mut is_wanted);
+        let notices = notices.map_err(|error| {
             // A copy that is cut looks like a recording that is whole; what was read is still there.
             remove_if_a_file(&out);
-            with_path(&error, &out)
+            match error {
+                CopyError::Read(error) => with_path(&error, &path),
+                CopyError::Write(error) => with_path(&error, &out),
+                CopyError::Stopped => interrupt
+                    .take()
+                    .unwrap_or_else(|| pyo3::exceptions::PyKeyboardInterrupt::new_err(())),
+            }
         })?;
         Ok(notices.iter().map(|notice| (notice.is_damage(), notice.to_string())).collect())
     })

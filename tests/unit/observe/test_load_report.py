@@ -23,7 +23,7 @@ def times(middle_us: float, count: int = 1000) -> dict[str, Any]:
         "p999": middle_us * 4,
         "p9999": middle_us * 4,
         "max": middle_us * 5,
-        "buckets": [[middle_us / 2, count - 1], [middle_us * 5, 1]],
+        "buckets": [one for one in ([middle_us / 2, count - 1], [middle_us * 5, 1]) if one[1]],
     }
 
 
@@ -83,13 +83,16 @@ AUDIT = {
     "whole": 7,
     "lost": 1,
     "not_sent": 0,
+    "not_listed": 0,
     "altered": 1,
     "duplicated": 1,
+    "not_compared": 0,
     "unacknowledged": 0,
     "unknown": 0,
     "retrieved": 10,
     "retrieved_bytes": 10,
     "incomplete": [],
+    "remarks": ["release: late"],
     "findings": [["lost", "2.25.1"], ["altered", "2.25.2"], ["duplicated", "2.25.3"]],
     "elapsed_s": 0.1,
 }
@@ -150,14 +153,48 @@ def test_faults_are_told_in_words() -> None:
     wrong = load_report.findings({**report(failed=2), "audit": AUDIT})
     assert wrong == [
         "2 of 1000 store operations failed",
-        "1 objects acknowledged and lost",
-        "1 objects altered",
-        "1 objects duplicated",
+        "1 object acknowledged and lost",
+        "1 object altered",
+        "1 object duplicated",
     ]
     text = load_report.text({**report(failed=2), "audit": AUDIT})
-    assert "WRONG: 1 objects altered" in text
+    assert "WRONG: 1 object altered" in text
     assert "altered: 2.25.2" in text
+    assert "  release: late\n" in text
     assert "all is well" in load_report.text(report())
+
+
+def test_what_was_not_done_is_not_well() -> None:
+    for name, value, words in (
+        ("is_interrupted", True, "it was interrupted"),
+        ("ledger_trouble", "No space left on device", "the ledger is not whole: No space"),
+        ("plan", {**report()["plan"], "is_auditing": True}, "the audit that was asked for was not"),
+        ("audit", {**AUDIT, "lost": 0, "altered": 0, "duplicated": 0, "not_listed": 2},
+         "2 objects sent by a get, but not listed"),
+    ):  # fmt: skip
+        (wrong,) = load_report.findings({**report(), name: value})
+        assert words in wrong
+        assert "all is well" not in load_report.text({**report(), name: value})
+
+
+def test_what_the_archives_kept_is_compared() -> None:
+    def kept(**figures: object) -> dict[str, Any]:
+        return {**report(), "audit": {**AUDIT, "acknowledged": 1000, **figures}}
+
+    for worse, words in (
+        ({"lost": 1000}, "audit: 1000 of 1000 acknowledged and lost, where 1 of 1000 were"),
+        ({"not_sent": 1}, "listed, but not sent by a get"),
+        ({"not_listed": 1}, "but not listed"),
+        ({"acknowledged": 10, "altered": 2}, "altered"),
+        ({"duplicated": 9}, "duplicated"),
+        ({"not_compared": 1}, "not compared"),
+        ({"incomplete": ["why"]}, "the second audit is incomplete: why"),
+    ):
+        told = load_report.compare(kept(), kept(**worse), 10).worse
+        assert any(words in one for one in told), (worse, told)
+        assert not load_report.compare(kept(**worse), kept(**worse), 10).worse
+    # As many of more objects is less.
+    assert not load_report.compare(kept(acknowledged=10), kept(), 10).worse
 
 
 def test_a_report_is_read_back(tmp_path: Path) -> None:
@@ -198,12 +235,23 @@ def altered(place: str, value: object) -> dict[str, Any]:
         ('{"format": "dcmfast-load", "format_version": 2}', "another version"),
         (json.dumps(without("operations")), "operations is missing"),
         (json.dumps(without("plan.host")), "plan.host is missing"),
+        (json.dumps(without("audit")), "audit is missing"),
+        (json.dumps(altered("audit", {})), "audit.acknowledged is missing"),
+        (json.dumps(altered("plan.rate", "5")), "rate is missing or wrong"),
+        (json.dumps(altered("plan.rate", 0)), "rate is missing or wrong"),
+        (json.dumps(altered("plan.is_auditing", 1)), "is_auditing is missing or wrong"),
+        (json.dumps(altered("ledger_trouble", [])), "ledger_trouble is missing or wrong"),
+        (json.dumps(altered("gave_up", {})), "gave_up is missing or wrong"),
+        (json.dumps(altered("timeline.width_s", 0)), "timeline.width_s is missing or wrong"),
+        (
+            json.dumps(altered("operations.store.latency_us.buckets", [[1, 0]])),
+            "operations.store.latency_us.buckets is missing or wrong",
+        ),
         (json.dumps(altered("elapsed_s", "1")), "elapsed_s is missing or wrong"),
         (json.dumps(altered("elapsed_s", -1)), "elapsed_s is missing or wrong"),
         (json.dumps(altered("elapsed_s", True)), "elapsed_s is missing or wrong"),
         (json.dumps(altered("timeline.rows", [[1, 2]])), "timeline.rows is missing or wrong"),
         (json.dumps(altered("operations.store", 5)), "operations.store is missing or wrong"),
-        (json.dumps(altered("audit", {})), "audit.acknowledged is missing"),
         (json.dumps(altered("elapsed_s", float("inf"))), "no JSON"),
     ],
 )

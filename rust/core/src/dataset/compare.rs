@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::scan::{ScanError, Scanner};
 use super::transfer_syntax::TransferSyntax;
-use super::walk::{Place, Visitor, Walk};
+use super::walk::{Order, Place, Visitor, Walk};
 use crate::dictionary::keyword_of;
 use crate::limits::{COMPARED_BLOCK_BYTES, COMPARED_TEXT_BYTES_MAX};
 use crate::tag::{ITEM_DELIMITATION, SEQUENCE_DELIMITATION, Tag};
@@ -62,6 +62,9 @@ pub enum CompareError {
     Io(io::Error),
     /// The first data set is none.
     Expected(ScanError),
+    /// They differ, and the elements of the first one are not in the order of their tags, which an archive
+    /// puts right (PS3.5 §7.1), so that nothing can be said; the first tag that is out of it.
+    Disorder(Tag),
 }
 
 /// Bytes that are a data set, or inflate to one.
@@ -89,6 +92,8 @@ fn is_passed_over(place: &Place) -> bool {
 /// at its end.
 struct Value {
     is_text: bool,
+    /// Text that is too long for its blanks to be held: the last one alone is no part of it.
+    is_long_text: bool,
     /// Bytes of one number, where they change places.
     unit: usize,
     digest: Xxh3,
@@ -98,9 +103,9 @@ struct Value {
 }
 
 impl Value {
-    fn new(place: &Place, is_text: bool) -> Self {
+    fn new(place: &Place, (is_text, is_long_text): (bool, bool)) -> Self {
         let unit = if place.is_big_endian { number_bytes(place.vr) } else { 1 };
-        Self { is_text, unit, digest: Xxh3::new(), bytes: 0, held: Vec::new() }
+        Self { is_text, is_long_text, unit, digest: Xxh3::new(), bytes: 0, held: Vec::new() }
     }
 
     fn feed(&mut self, mut bytes: &[u8]) {
@@ -113,6 +118,16 @@ impl Value {
             }
             // No more than COMPARED_TEXT_BYTES_MAX: longer values are compared as they are.
             self.held.extend_from_slice(blanks);
+            return;
+        }
+        if self.is_long_text {
+            let Some((last, text)) = bytes.split_last() else { return };
+            self.take_held();
+            self.take(text);
+            match last {
+                0 | b' ' => self.held.push(*last),
+                _ => self.take(&[*last]),
+            }
             return;
         }
         if self.unit > 1 {
@@ -144,7 +159,7 @@ impl Value {
     }
 
     fn finish(mut self) -> (u64, u64) {
-        if !self.is_text {
+        if !self.is_text && !self.is_long_text {
             self.take_held();
             // PS3.5 §7.1.1: of even length; who stores an odd one may have filled it up.
             if self.bytes % 2 == 1 {
@@ -165,6 +180,9 @@ struct Expected<R> {
     is_over: bool,
     /// The element of the last header is empty: its value was given out with it.
     is_empty: bool,
+    order: Order,
+    /// The first tag that stands behind one that it belongs before.
+    misplaced: Option<Tag>,
 }
 
 /// What one step brings.
@@ -202,7 +220,10 @@ impl<R: Read> Expected<R> {
             self.block.resize(COMPARED_BLOCK_BYTES, 0);
             let count = match self.input.read(&mut self.block) {
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.block.clear();
+                    continue;
+                }
                 Err(error) => {
                     self.block.clear();
                     return Err(CompareError::Io(error));
@@ -239,6 +260,11 @@ impl<R: Read> Expected<R> {
             let mut latest = Latest { wants_sequence, ..Latest::default() };
             if !self.step(&mut latest)? {
                 return Ok(None);
+            }
+            if let Some(place) = &latest.header {
+                if !self.order.take(place) {
+                    self.misplaced.get_or_insert(place.tag);
+                }
             }
             if let Some(place) = latest.header.filter(|place| !is_passed_over(place)) {
                 self.is_empty = latest.has_ended;
@@ -329,7 +355,7 @@ impl<R: Read> Visitor for Judge<R> {
             (false, true) => expected.vr == Vr::UN,
             (false, false) => false,
         };
-        let is_text = is_text && is_short;
+        let is_text = (is_text && is_short, is_text && !is_short);
         self.pair = Some((place.tag, Value::new(&expected, is_text), Value::new(&place, is_text)));
     }
 
@@ -373,6 +399,8 @@ impl<R: Read> Comparison<R> {
             at: 0,
             is_over: false,
             is_empty: false,
+            order: Order::default(),
+            misplaced: None,
         };
         let judge = Judge { expected, ahead: None, pair: None, difference: None, error: None };
         Self { judge, came: Opened::new(came_in) }
@@ -415,10 +443,21 @@ impl<R: Read> Comparison<R> {
                 self.judge.differs(Difference::Missing(missing.tag));
             }
         }
-        match self.judge.error {
-            Some(error) => Err(error),
-            None => Ok(self.judge.difference),
+        if let Some(error) = self.judge.error {
+            return Err(error);
         }
+        let expected = &mut self.judge.expected;
+        let is_about_order = matches!(
+            self.judge.difference,
+            Some(Difference::Missing(_) | Difference::Extra(_) | Difference::Structure(_))
+        );
+        if is_about_order {
+            while expected.misplaced.is_none() && expected.header(false)?.is_some() {}
+            if let Some(tag) = expected.misplaced {
+                return Err(CompareError::Disorder(tag));
+            }
+        }
+        Ok(self.judge.difference)
     }
 }
 
@@ -679,6 +718,63 @@ mod tests {
         assert!(found(COMPARED_TEXT_BYTES_MAX + 2).is_some());
         let long = text(COMPARED_TEXT_BYTES_MAX + 2);
         assert_eq!(compared((EXPLICIT, &long), (EXPLICIT, &long), 777), None);
+        // The byte that makes it even may be a blank or NUL (PS3.5 §6.2); another byte is none.
+        let odd = |padding: &[u8]| {
+            let value = [&[b'x'; COMPARED_TEXT_BYTES_MAX + 1], padding].concat();
+            element(8, 0x300A, b"UC", &value)
+        };
+        for (one, other, is_same) in
+            [("", " ", true), ("", "\0", true), (" ", "\0", true), ("", "y", false)]
+        {
+            let found = compared(
+                (EXPLICIT, &odd(one.as_bytes())),
+                (EXPLICIT, &odd(other.as_bytes())),
+                4096,
+            );
+            assert_eq!(found.is_none(), is_same, "{one:?} {other:?}");
+        }
+    }
+
+    /// PS3.5 §7.1: an archive puts elements in order, and keeps the first of two; that is no alteration,
+    /// and what else differs then cannot be told.
+    #[test]
+    fn what_was_not_in_order() {
+        let [one, two, three] = [0x20, 0x30, 0x40].map(|n| element(0x10, n, b"LO", b"x "));
+        let ordered = [one.clone(), two.clone(), three.clone()].concat();
+        for sent in [
+            [one.clone(), three.clone(), two.clone()].concat(),
+            [one.clone(), one.clone(), two.clone(), three.clone()].concat(),
+            element(8, 0x1110, b"SQ", &item(&[two.clone(), one.clone()].concat())),
+        ] {
+            let mut comparison = Comparison::new(&sent[..], syntax(EXPLICIT), syntax(EXPLICIT));
+            comparison.feed(&ordered);
+            assert!(matches!(comparison.finish(), Err(CompareError::Disorder(_))));
+            assert_eq!(compared((EXPLICIT, &sent), (EXPLICIT, &sent), 9), None);
+        }
+        let lacking = [one, three].concat();
+        let found = compared((EXPLICIT, &ordered), (EXPLICIT, &lacking), 9);
+        assert_eq!(found, Some(Difference::Missing(Tag::new(0x10, 0x30))));
+    }
+
+    /// A signal in the middle of a read is not the end of what was sent.
+    #[test]
+    fn interrupted_reads() {
+        struct Interrupted<'a>(&'a [u8], bool);
+        impl Read for Interrupted<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let room = buffer.len().min(7);
+                self.0.read(&mut buffer[..room])
+            }
+        }
+        let original = sent();
+        let input = Interrupted(&original, false);
+        let mut comparison = Comparison::new(input, syntax(EXPLICIT), syntax(EXPLICIT));
+        comparison.feed(&original);
+        assert!(matches!(comparison.finish(), Ok(None)));
     }
 
     proptest! {

@@ -32,6 +32,27 @@ pub struct Place {
     pub is_big_endian: bool,
 }
 
+/// Watches whether elements stand in the order of their tags, each once (PS3.5 §7.1).
+#[derive(Debug, Default)]
+pub struct Order {
+    /// The last tag of each level that is open.
+    last: Vec<Option<Tag>>,
+}
+
+impl Order {
+    /// Takes the next header; false for one that belongs before the last.
+    pub fn take(&mut self, place: &Place) -> bool {
+        if place.tag.group() == 0xFFFE {
+            // The elements of an item, one level below it, have an order of their own.
+            self.last.truncate(place.depth + 1);
+            return true;
+        }
+        self.last.resize(place.depth + 1, None);
+        let last = self.last.get_mut(place.depth).and_then(|last| last.replace(place.tag));
+        last.is_none_or(|last| last < place.tag)
+    }
+}
+
 /// Who looks at a data set.
 pub trait Visitor {
     /// A header; where it does not open anything, its value follows.

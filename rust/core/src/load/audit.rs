@@ -1,12 +1,15 @@
 //! The audit: what the peer has, compared with the ledger, object by object.
 //!
 //! Every series of which an object was acknowledged is listed with a C-FIND and retrieved with a C-GET.
-//! An object that the peer acknowledged and does not list, or lists and does not send, is lost; one
-//! whose data set has an element with another value than was sent (`dataset::compare` says what an
-//! archive may encode otherwise) is altered; one that is listed or sent twice is duplicated. Objects are made or read again to be compared; of what comes nothing is kept but
-//! a few bits for each object. Called through [`Audit::start`].
+//! An object that the peer acknowledged and neither lists nor sends is lost; one that it only lists is
+//! not sent, one that it only sends is not listed; one whose data set has an element with another value
+//! than was sent (`dataset::compare` says what an archive may encode otherwise) is altered; one that is
+//! listed or sent twice is duplicated. That something did not come is said of each series whose list, or
+//! C-GET, ended well: trouble with one series hides nothing of another. Objects are made or read again to
+//! be compared; of what comes nothing is kept but a few bits for each object. Called through
+//! [`Audit::start`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +25,8 @@ use crate::dataset::identifier::Encoding;
 use crate::dimse::service::QueryService;
 use crate::dimse::status::{Operation, Status, StatusClass};
 use crate::limits::{
-    LOAD_AUDIT_S_MAX, LOAD_COUNT_MAX, LOAD_FINDINGS_MAX, PRESENTATION_CONTEXTS_MAX,
+    LOAD_AUDIT_S_MAX, LOAD_COUNT_MAX, LOAD_FAILURES_IN_A_ROW_MAX, LOAD_FINDINGS_MAX,
+    PRESENTATION_CONTEXTS_MAX,
 };
 use crate::uid::{Uid, UidText};
 use crate::ul::pdu::RoleSelection;
@@ -36,7 +40,17 @@ mod bit {
     pub const CAME: u8 = 16;
     pub const ALTERED: u8 = 32;
     pub const CAME_TWICE: u8 = 64;
+    pub const NOT_COMPARED: u8 = 128;
 }
+
+/// What is known of a series, in bits.
+mod ended_well {
+    pub const LIST: u8 = 1;
+    pub const GET: u8 = 2;
+}
+
+/// Texts that say what kept an audit from its end.
+const TEXTS_MAX: usize = 20;
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -45,10 +59,14 @@ pub struct Report {
     pub acknowledged: u64,
     /// Of these: listed once, sent once, as they were.
     pub whole: u64,
-    /// Acknowledged and not listed.
+    /// Acknowledged, and neither listed nor sent.
     pub lost: u64,
     /// Listed and not sent.
     pub not_sent: u64,
+    /// Sent and not listed.
+    pub not_listed: u64,
+    /// Acknowledged, and it cannot be said what became of them.
+    pub not_compared: u64,
     /// The data set that came is another.
     pub altered: u64,
     /// Listed or sent more than once.
@@ -61,6 +79,8 @@ pub struct Report {
     pub retrieved: (u64, u64),
     /// What kept the audit from its end, in words; nothing when all was compared.
     pub incomplete: Vec<String>,
+    /// What the peer did wrong when all was compared.
+    pub remarks: Vec<String>,
     /// What is wrong, the SOP Instance UID, and of an altered object where; no more than
     /// [`LOAD_FINDINGS_MAX`].
     pub findings: Vec<(&'static str, String, String)>,
@@ -109,12 +129,22 @@ impl Audit {
     }
 }
 
+/// An association of an audit, and its contexts.
+struct Peer {
+    requestor: Requestor,
+    find: (u8, Encoding),
+    get: Option<(u8, Encoding)>,
+}
+
 struct Auditor<'s> {
     shared: &'s Shared,
     progress: &'s [AtomicU64; 2],
     /// The object that the first of `objects` is.
     first: u32,
     objects: Vec<u8>,
+    /// The series of each object that was tried.
+    series_of: Vec<u32>,
+    series: Vec<u8>,
     /// What of an altered object differs.
     where_altered: HashMap<u32, String>,
     report: Report,
@@ -150,6 +180,8 @@ impl<'s> Auditor<'s> {
             shared,
             progress,
             first,
+            series_of: vec![0; objects.len()],
+            series: Vec::new(),
             objects,
             where_altered: HashMap::new(),
             report: Report::default(),
@@ -158,22 +190,21 @@ impl<'s> Auditor<'s> {
 
     fn work(mut self) -> Report {
         let source = &self.shared.plan.source;
-        let mut seen = HashSet::new();
+        let mut seen = HashMap::new();
         let mut series = Vec::new();
-        for (object, _) in (self.first..).zip(&self.objects).filter(|(_, bits)| **bits != 0) {
+        let objects = (self.first..).zip(&self.objects).zip(&mut self.series_of);
+        for ((object, _), series_of) in objects.filter(|((_, bits), _)| **bits != 0) {
             let names = source.names(object);
-            if seen.insert((names.study, names.series)) {
+            *series_of = *seen.entry((names.study, names.series)).or_insert_with(|| {
                 series.push(names);
-            }
+                // No more than there are objects.
+                series.len() as u32 - 1
+            });
         }
         drop(seen);
+        self.series = vec![0; series.len()];
         self.progress[1].store(series.len() as u64, Ordering::Relaxed);
-        if !series.is_empty() {
-            match Requestor::associate(&self.shared.plan.addresses, &self.proposal()) {
-                Ok(requestor) => self.compare(requestor, &series),
-                Err(error) => self.report.incomplete.push(words(&error)),
-            }
-        }
+        self.compare(&series);
         self.sum_up();
         self.report
     }
@@ -203,46 +234,80 @@ impl<'s> Auditor<'s> {
         Proposal { contexts, roles, ..plan.proposal.clone() }
     }
 
-    /// Lists and retrieves each series.
-    fn compare(&mut self, mut requestor: Requestor, series: &[Names]) {
-        let (find, get) =
-            (context_of(&requestor, STUDY_ROOT[0]), context_of(&requestor, STUDY_ROOT[2]));
+    fn incomplete(&mut self, why: String) {
+        let texts = &mut self.report.incomplete;
+        if texts.len() < TEXTS_MAX && !texts.contains(&why) {
+            texts.push(why);
+        }
+    }
+
+    /// An association that can list.
+    fn associated(&mut self) -> Result<Peer, String> {
+        let associated = Requestor::associate(&self.shared.plan.addresses, &self.proposal());
+        let requestor = associated.map_err(|error| words(&error))?;
+        let [find, _, get] = STUDY_ROOT.map(|model| context_of(&requestor, model));
         let Some(find) = find else {
-            self.report.incomplete.push("the peer does not accept C-FIND of study root".into());
             let _ = requestor.release();
-            return;
+            return Err("the peer does not accept C-FIND of study root".into());
         };
         if get.is_none() {
             let why = "the peer does not accept C-GET of study root: contents are not compared";
-            self.report.incomplete.push(why.into());
+            self.incomplete(why.into());
         }
-        for names in series {
+        Ok(Peer { requestor, find, get })
+    }
+
+    /// Lists and retrieves each series, over an association that lasts as long as nothing goes wrong.
+    fn compare(&mut self, series: &[Names]) {
+        let mut associated: Option<Peer> = None;
+        let mut failures = 0;
+        for (number, names) in series.iter().enumerate() {
             if self.shared.stop.is_raised() {
-                self.report.incomplete.push("it was stopped".into());
+                self.incomplete("it was stopped".into());
                 break;
             }
-            let listed = match self.list(&mut requestor, find, names) {
-                Ok(unknown) => unknown,
-                Err(why) => {
-                    self.report.incomplete.push(why);
-                    return;
-                }
+            let mut peer = match associated.take().map_or_else(|| self.associated(), Ok) {
+                Ok(peer) => peer,
+                Err(why) => return self.incomplete(why),
             };
-            self.report.unknown += listed;
-            if let Some(get) = get {
-                match self.retrieve(&mut requestor, get, names) {
-                    // The same objects, as far as they were listed.
-                    Ok(unknown) => self.report.unknown += unknown.saturating_sub(listed),
-                    Err(why) => {
-                        self.report.incomplete.push(why);
-                        return;
+            match self.one(&mut peer, number, names) {
+                Ok(()) => {
+                    failures = 0;
+                    associated = Some(peer);
+                }
+                Err(why) => {
+                    self.incomplete(why);
+                    failures += 1;
+                    if failures >= LOAD_FAILURES_IN_A_ROW_MAX {
+                        return self.incomplete("nothing but failures: it gave up".into());
                     }
                 }
             }
             self.progress[0].fetch_add(1, Ordering::Relaxed);
         }
-        if let Err(error) = requestor.release() {
-            self.report.incomplete.push(format!("release: {}", words(&error)));
+        if let Some(Err(error)) = associated.map(|peer| peer.requestor.release()) {
+            self.report.remarks.push(format!("release: {}", words(&error)));
+        }
+    }
+
+    /// Lists and retrieves a series; an error where the association is of no more use.
+    fn one(&mut self, peer: &mut Peer, number: usize, names: &Names) -> Result<(), String> {
+        let (listed, wrong) = self.list(&mut peer.requestor, peer.find, names)?;
+        self.report.unknown += listed;
+        self.series_ended(number, ended_well::LIST, wrong);
+        let Some(get) = peer.get else { return Ok(()) };
+        let (came, wrong) = self.retrieve(&mut peer.requestor, get, names)?;
+        // The same objects, as far as they were listed.
+        self.report.unknown += came.saturating_sub(listed);
+        self.series_ended(number, ended_well::GET, wrong);
+        Ok(())
+    }
+
+    fn series_ended(&mut self, number: usize, what: u8, wrong: Option<String>) {
+        match (wrong, self.series.get_mut(number)) {
+            (Some(why), _) => self.incomplete(why),
+            (None, Some(bits)) => *bits |= what,
+            (None, None) => {}
         }
     }
 
@@ -251,7 +316,7 @@ impl<'s> Auditor<'s> {
         requestor: &mut Requestor,
         (context_id, encoding): (u8, Encoding),
         names: &Names,
-    ) -> Result<u64, String> {
+    ) -> Result<(u64, Option<String>), String> {
         let source = &self.shared.plan.source;
         let asked = identifier(Level::Image, names, Asking::List, encoding);
         let (first, objects) = (self.first, &mut self.objects);
@@ -265,7 +330,7 @@ impl<'s> Auditor<'s> {
         let last = requestor
             .operate(QueryService::Find, context_id, None, &asked, &mut answers)
             .map_err(|error| format!("find: {}", words(&error)))?;
-        successful(last.status, Operation::Find, "find").map(|()| unknown)
+        Ok((unknown, unsuccessful(last.status, Operation::Find, "find")))
     }
 
     fn retrieve(
@@ -273,7 +338,7 @@ impl<'s> Auditor<'s> {
         requestor: &mut Requestor,
         (context_id, encoding): (u8, Encoding),
         names: &Names,
-    ) -> Result<u64, String> {
+    ) -> Result<(u64, Option<String>), String> {
         let source = &self.shared.plan.source;
         let asked = identifier(Level::Series, names, Asking::Retrieve, encoding);
         let (first, objects) = (self.first, &mut self.objects);
@@ -300,7 +365,10 @@ impl<'s> Auditor<'s> {
                         altered.push((object, what));
                     }
                 }
-                (Verdict::NotCompared(why), _) => not_compared = not_compared.take().or(why),
+                (Verdict::NotCompared(why), Some(bits)) => {
+                    *bits |= bit::NOT_COMPARED;
+                    not_compared = not_compared.take().or(why);
+                }
                 _ => {}
             }
         };
@@ -313,19 +381,25 @@ impl<'s> Auditor<'s> {
         self.report.retrieved.1 += bytes;
         let room = LOAD_FINDINGS_MAX.saturating_sub(self.where_altered.len());
         self.where_altered.extend(altered.into_iter().take(room));
-        self.report.incomplete.extend(not_compared.filter(|_| self.report.incomplete.len() < 20));
-        match last.status.class() {
-            // What did not come is missed below, by its name.
-            StatusClass::Warning => Ok(unknown),
-            _ => successful(last.status, Operation::Get, "get").map(|()| unknown),
+        if let Some(why) = not_compared {
+            self.incomplete(why);
         }
+        Ok((
+            unknown,
+            match last.status.class() {
+                // What did not come is missed below, by its name.
+                StatusClass::Warning => None,
+                _ => unsuccessful(last.status, Operation::Get, "get"),
+            },
+        ))
     }
 
     /// Turns bits into counts.
     fn sum_up(&mut self) {
-        let is_complete = self.report.incomplete.is_empty();
-        let is_compared = self.report.retrieved.0 > 0 || is_complete;
-        for (object, bits) in (self.first..).zip(&self.objects) {
+        let objects = (self.first..).zip(&self.objects).zip(&self.series_of);
+        for ((object, bits), series) in objects {
+            let ended = self.series.get(*series as usize).copied().unwrap_or_default();
+            let has_ended = |what: u8| ended & what != 0;
             let has = |what: u8| bits & what != 0;
             let is_acknowledged = has(bit::ACKNOWLEDGED);
             let report = &mut self.report;
@@ -339,13 +413,29 @@ impl<'s> Auditor<'s> {
                 }
             };
             let is_there = has(bit::LISTED | bit::CAME);
+            let faults = bit::ALTERED | bit::TWICE | bit::CAME_TWICE;
             // What was not asked for to the end is not called lost.
-            if is_acknowledged && !is_there && is_complete {
-                report.lost += 1;
-                wrong("lost");
-            } else if is_acknowledged && has(bit::LISTED) && !has(bit::CAME) && is_complete {
-                report.not_sent += 1;
-                wrong("not sent");
+            let count = match (has(bit::LISTED), has(bit::CAME)) {
+                _ if !is_acknowledged => None,
+                (false, false) if has_ended(ended_well::LIST) => {
+                    wrong("lost");
+                    Some(&mut report.lost)
+                }
+                (true, false) if has_ended(ended_well::GET) => {
+                    wrong("not sent");
+                    Some(&mut report.not_sent)
+                }
+                (false, true) if has_ended(ended_well::LIST) => {
+                    wrong("not listed");
+                    Some(&mut report.not_listed)
+                }
+                // Told below.
+                (true, true) if has(faults) => None,
+                (true, true) if !has(bit::NOT_COMPARED) => Some(&mut report.whole),
+                _ => Some(&mut report.not_compared),
+            };
+            if let Some(count) = count {
+                *count += 1;
             }
             if has(bit::ALTERED) {
                 report.altered += 1;
@@ -355,19 +445,15 @@ impl<'s> Auditor<'s> {
                 report.duplicated += 1;
                 wrong("duplicated");
             }
-            let faults = bit::ALTERED | bit::TWICE | bit::CAME_TWICE;
-            let is_whole = has(bit::LISTED) && has(bit::CAME) && !has(faults) && is_compared;
-            report.whole += u64::from(is_acknowledged && is_whole);
             report.unacknowledged += u64::from(!is_acknowledged && is_there);
         }
     }
 }
 
-fn successful(status: Status, operation: Operation, what: &str) -> Result<(), String> {
-    match status.class() {
-        StatusClass::Success => Ok(()),
-        _ => Err(format!("{what}: status {:04X}H: {}", status.0, status.text(operation))),
-    }
+/// What is wrong with a final status.
+fn unsuccessful(status: Status, operation: Operation, what: &str) -> Option<String> {
+    let is_wrong = status.class() != StatusClass::Success;
+    is_wrong.then(|| format!("{what}: status {:04X}H: {}", status.0, status.text(operation)))
 }
 
 #[cfg(test)]
@@ -387,6 +473,7 @@ mod tests {
             }
             let progress = Default::default();
             let mut auditor = Auditor::new(&shared, &progress);
+            auditor.series = vec![ended_well::LIST];
             auditor.sum_up();
             assert_eq!(
                 (auditor.report.lost, auditor.report.acknowledged),
@@ -395,5 +482,55 @@ mod tests {
             assert_eq!(auditor.report.findings.len(), named);
             assert!(auditor.report.findings.iter().all(|(what, ..)| *what == "lost"));
         }
+    }
+
+    /// What an object lacks is said where its own series was asked for to the end, whatever became of
+    /// others; everything that was acknowledged is counted once, or has a fault of its own.
+    #[test]
+    fn each_series_is_judged_by_itself() {
+        use bit::{ALTERED, CAME, LISTED, NOT_COMPARED};
+        use ended_well::{GET, LIST};
+        // By what came: whole, lost, not sent, not listed, not compared, altered.
+        let rows = [
+            (LIST | GET, LISTED | CAME, [1, 0, 0, 0, 0, 0]),
+            (LIST | GET, 0, [0, 1, 0, 0, 0, 0]),
+            (LIST | GET, LISTED, [0, 0, 1, 0, 0, 0]),
+            (LIST | GET, CAME, [0, 0, 0, 1, 0, 0]),
+            (LIST | GET, LISTED | CAME | NOT_COMPARED, [0, 0, 0, 0, 1, 0]),
+            (LIST | GET, LISTED | CAME | ALTERED, [0, 0, 0, 0, 0, 1]),
+            // The C-GET failed, or there is none.
+            (LIST, 0, [0, 1, 0, 0, 0, 0]),
+            (LIST, LISTED, [0, 0, 0, 0, 1, 0]),
+            (LIST, LISTED | CAME, [1, 0, 0, 0, 0, 0]),
+            // The list failed.
+            (GET, 0, [0, 0, 0, 0, 1, 0]),
+            (GET, CAME, [0, 0, 0, 0, 1, 0]),
+            (GET, LISTED, [0, 0, 1, 0, 0, 0]),
+            (0, 0, [0, 0, 0, 0, 1, 0]),
+        ];
+        let shared = shared_of(rows.len() as u32);
+        let progress = Default::default();
+        let mut sums = [0; 6];
+        let counts = |report: &Report| {
+            let Report { whole, lost, not_sent, not_listed, not_compared, altered, .. } = *report;
+            [whole, lost, not_sent, not_listed, not_compared, altered]
+        };
+        let mut all = Auditor::new(&shared, &progress);
+        for (place, (ended, bits, expected)) in rows.into_iter().enumerate() {
+            let mut auditor = Auditor::new(&shared, &progress);
+            auditor.series = vec![ended];
+            auditor.objects[0] = bit::ACKNOWLEDGED | bits;
+            auditor.sum_up();
+            assert_eq!(counts(&auditor.report), expected, "{ended} {bits}");
+            assert_eq!((auditor.report.acknowledged, expected.iter().sum()), (1, 1_u64));
+            all.series.push(ended);
+            all.series_of[place] = place as u32;
+            all.objects[place] = bit::ACKNOWLEDGED | bits;
+            (0..6).for_each(|at| sums[at] += expected[at]);
+        }
+        all.incomplete("something".into());
+        all.incomplete("something".into());
+        all.sum_up();
+        assert_eq!((counts(&all.report), all.report.incomplete.len()), (sums, 1));
     }
 }

@@ -250,6 +250,8 @@ impl Figures {
 /// What was counted.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
+    /// Operations begun.
+    pub begun: u64,
     /// Of each action that was done.
     pub actions: BTreeMap<Action, Figures>,
     /// Associations: from connecting to the peer's answer.
@@ -272,6 +274,7 @@ impl Tally {
     }
 
     fn add(&mut self, other: Self) {
+        self.begun += other.begun;
         for (action, figures) in &other.actions {
             self.actions.entry(*action).or_default().add(figures);
         }
@@ -363,7 +366,7 @@ impl Run {
                 Err(_) => tally.error("a thread of ours broke down".into(), 1),
             }
         }
-        let begun = u64::from(self.shared.next.load(Ordering::Acquire).min(self.shared.plan.count));
+        let begun = tally.begun;
         let elapsed = tally.timeline.end();
         let ended_by = if begun >= u64::from(self.shared.plan.count) {
             EndedBy::Count

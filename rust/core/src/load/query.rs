@@ -223,6 +223,9 @@ impl Beside {
             Ok(None) => Verdict::Same,
             Ok(Some(difference)) => Verdict::Differs(difference.to_string()),
             Err(CompareError::Io(error)) => unreadable(&error),
+            Err(CompareError::Disorder(tag)) => Verdict::NotCompared(Some(format!(
+                "an object that was sent is not in the order of tags at {tag}, and came in another"
+            ))),
             Err(CompareError::Expected(error)) => {
                 let digest = source.map(|source| source.digest(self.object, &self.syntax));
                 match digest {

@@ -185,15 +185,10 @@ impl Worker {
             });
             let Ok(number) = taken else { break };
             if !self.wait_until_due(number) {
-                // Given back as well as can be: it counts as overdue, not as begun.
-                let _ = shared.next.compare_exchange(
-                    number + 1,
-                    number,
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                );
+                // Taken, and not begun.
                 break;
             }
+            self.tally.begun += 1;
             self.operate(number);
             if self.failures_in_a_row >= LOAD_FAILURES_IN_A_ROW_MAX {
                 // The others go on: a peer may serve fewer associations than there are.

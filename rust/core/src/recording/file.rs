@@ -5,9 +5,9 @@
 //! error, and only its owner may read it: patients stand in it. It never grows beyond its bound.
 //! Called by `recording::{proxy, source, treat}`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -59,11 +59,19 @@ impl Writer {
         let mut options = OpenOptions::new();
         options.write(true).mode(0o600);
         if may_replace {
-            options.create(true).truncate(true);
+            // A file of its own: whoever may read the old one, by its mode, another name of it or because
+            // it is open, cannot read this one.
+            remove_if_a_file(path);
+            options.create(true);
         } else {
             options.create_new(true);
         }
         let mut file = options.open(path)?;
+        if file.metadata()?.is_file() {
+            // One that could not be taken away, or that a link leads to; nothing is in it so far.
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.set_len(0)?;
+        }
         if let Err(error) = file.write_all(&format::encode_file_header(about)) {
             // A disk that is full keeps an empty file, which is nobody's recording.
             remove_if_a_file(path);

@@ -6,7 +6,9 @@
 //! ends. The directions are put in order by what their senders acknowledged: nothing is given out before
 //! what it may answer, also where a capture has swapped them; what was acknowledged and does not come is
 //! missing. A connection is an association when the first bytes of one side are an A-ASSOCIATE-RQ
-//! (PS3.8 §9.3.2), whatever the port; all others are forgotten at once. Called by `recording::capture`.
+//! (PS3.8 §9.3.2), whatever the port; of all others, and of what is over, nothing but the ends are
+//! remembered, as long as there is room, so that what comes late is no connection. Called by
+//! `recording::capture`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -50,7 +52,7 @@ enum Kind {
     Unknown,
     /// An association: its number, and whether the first end of the key is the requestor.
     Association { number: u64, is_first: bool },
-    /// Something else.
+    /// Something else, or over.
     Other,
 }
 
@@ -88,6 +90,8 @@ struct Flow {
     streams: [Stream; 2],
     /// The ends of the key.
     ends: [SocketAddr; 2],
+    /// The first bytes that came, and of which end of the key, while they are too few to say what they are.
+    head: (usize, Vec<u8>),
 }
 
 /// Follows all connections of a capture.
@@ -97,15 +101,33 @@ pub struct Reassembly {
     numbers: u64,
     clock: u64,
     ahead_bytes: usize,
-    others: u64,
-    tls: u64,
-    midway: u64,
+    others: Others,
     missing: u64,
+}
+
+/// Connections that are none of ours.
+#[derive(Debug, Default)]
+struct Others {
+    all: u64,
+    tls: u64,
+    /// Associations that had begun before the capture.
+    midway: u64,
+}
+
+impl Others {
+    /// Counts one by its first bytes.
+    fn count(&mut self, bytes: &[u8]) {
+        self.all += 1;
+        self.tls += u64::from(is_tls(bytes));
+        self.midway += u64::from(matches!(bytes.first(), Some(2..=7)));
+    }
 }
 
 /// Segments of a connection that may come between one and what its sender had acknowledged in it; a
 /// capture of several interfaces or queues swaps a few.
 const SWAPPED_MAX: u64 = 64;
+/// What a segment that waits costs beside its bytes: its place among the others, and its allocation.
+const WAITING_BYTES: usize = 128;
 /// Segments so far ahead are none of this connection.
 const AHEAD_MAX: u64 = 1 << 30;
 
@@ -132,24 +154,32 @@ impl Reassembly {
         if is_new {
             self.close(key, None, at, emit);
         }
+        let is_over = self.flows.get(&key).is_some_and(|flow| flow.kind == Kind::Other);
+        if is_over && segment.is_syn {
+            self.flows.remove(&key);
+        }
         if !self.flows.contains_key(&key) {
-            if segment.is_rst
-                || self.flows.len() >= CAPTURE_STREAMS_MAX && !self.make_room(at, emit)
-            {
+            // What neither begins a connection nor carries anything is the last of one.
+            let is_nothing = segment.is_rst || segment.bytes.is_empty() && !segment.is_syn;
+            if is_nothing || self.flows.len() >= CAPTURE_STREAMS_MAX && !self.make_room(at, emit) {
                 return;
             }
             let streams = Default::default();
-            let ends = [key.0, key.1];
-            let flow = Flow { kind: Kind::Unknown, begun: at, last: 0, segments: 0, streams, ends };
+            let flow = Flow {
+                kind: Kind::Unknown,
+                begun: at,
+                last: 0,
+                segments: 0,
+                streams,
+                ends: [key.0, key.1],
+                head: (0, Vec::new()),
+            };
             self.flows.insert(key, flow);
         }
         let Some(flow) = self.flows.get_mut(&key) else { return };
         flow.last = self.clock;
         flow.segments += 1;
         if flow.kind == Kind::Other {
-            if segment.is_rst {
-                self.close(key, None, at, emit);
-            }
             return;
         }
         let had = flow.streams.get(1 - index).map_or(0, |other| other.place_of(segment));
@@ -179,23 +209,29 @@ impl Reassembly {
     /// What there is to say of the rest.
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
-        if self.others > 0 {
+        let Others { all, tls, midway } = self.others;
+        if all > 0 {
             notices.push(format!(
-                "{} TCP connections are no associations, {} of them TLS, {} begun before the capture",
-                self.others, self.tls, self.midway
+                "{all} TCP connections are no associations, {tls} of them TLS, {midway} begun before the \
+                 capture"
             ));
         }
         notices
     }
 
-    /// Forgets the connection that was silent longest; false where there is none.
+    /// Forgets what is over or none of ours, or else the connection that was silent longest, one of which
+    /// nothing has come first; false where there is none.
     fn make_room(&mut self, at: Moment, emit: &mut dyn FnMut(Entry)) -> bool {
-        // What is none of ours is remembered only so that it is counted once.
-        let rank = |flow: &Flow| (flow.kind != Kind::Other, flow.last);
+        let before = self.flows.len();
+        self.flows.retain(|_, flow| flow.kind != Kind::Other);
+        if self.flows.len() < before {
+            return true;
+        }
+        let rank = |flow: &Flow| (flow.kind != Kind::Unknown, flow.last);
         let oldest = self.flows.iter().min_by_key(|(_, flow)| rank(flow)).map(|(key, _)| *key);
         let Some(key) = oldest else { return false };
         self.close(key, None, at, emit);
-        true
+        self.flows.remove(&key).is_some()
     }
 
     /// Gives out what is in order.
@@ -239,8 +275,22 @@ impl Reassembly {
         emit: &mut dyn FnMut(Entry),
     ) -> bool {
         let Some(flow) = self.flows.get_mut(&key) else { return false };
+        let mut piece = piece;
         if flow.kind == Kind::Unknown {
+            let (side, mut head) = std::mem::take(&mut flow.head);
+            if let Piece::Bytes(bytes) = &mut piece {
+                if head.is_empty() || side == index {
+                    head.append(bytes);
+                    if may_be_request(&head) {
+                        flow.head = (index, head);
+                        return true;
+                    }
+                    *bytes = std::mem::take(&mut head);
+                }
+            }
             let bytes: &[u8] = match &piece {
+                // The other end speaks before the first one has said what it wants.
+                Piece::Bytes(_) | Piece::Missing(_) if !head.is_empty() => &head,
                 Piece::Bytes(bytes) => bytes,
                 Piece::Missing(_) => &[],
             };
@@ -257,9 +307,7 @@ impl Reassembly {
                 });
                 Kind::Association { number: self.numbers, is_first: index == 0 }
             } else {
-                self.others += 1;
-                self.tls += u64::from(is_tls(bytes));
-                self.midway += u64::from(matches!(bytes.first(), Some(2..=7)));
+                self.others.count(bytes);
                 Kind::Other
             };
         }
@@ -296,9 +344,15 @@ impl Reassembly {
                 break;
             }
         }
-        let Some(flow) = self.flows.remove(&key) else { return };
+        let Some(flow) = self.flows.get_mut(&key) else { return };
         self.ahead_bytes -= flow.ahead_bytes();
-        let Kind::Association { number, is_first } = flow.kind else { return };
+        flow.streams = Default::default();
+        let head = std::mem::take(&mut flow.head.1);
+        let kind = std::mem::replace(&mut flow.kind, Kind::Other);
+        if !head.is_empty() {
+            self.others.count(&head);
+        }
+        let Kind::Association { number, is_first } = kind else { return };
         if let Some(index) = reset {
             let what = What::End(side_of(is_first, index), Ending::Reset);
             emit(Entry { connection: number, at, what });
@@ -366,6 +420,15 @@ fn is_request(bytes: &[u8]) -> bool {
         && rest.get(1).is_none_or(|version| version & 1 == 1)
 }
 
+/// True for bytes that are too few to be told from the begin of an A-ASSOCIATE-RQ, or of TLS.
+fn may_be_request(bytes: &[u8]) -> bool {
+    match bytes.first() {
+        Some(1) => bytes.len() < 6,
+        Some(0x16) => bytes.len() < 2,
+        _ => bytes.is_empty(),
+    }
+}
+
 /// What comes out of a direction.
 enum Piece {
     Bytes(Vec<u8>),
@@ -408,7 +471,11 @@ impl Stream {
         }
         // Of what came twice the first bytes count, and the first time.
         let known = self.ahead.entry(place);
-        let known = known.or_insert_with(|| Waiting { bytes: Vec::new(), had, number });
+        let ahead_bytes = &mut self.ahead_bytes;
+        let known = known.or_insert_with(|| {
+            *ahead_bytes += WAITING_BYTES;
+            Waiting { bytes: Vec::new(), had, number }
+        });
         if let Some(more) = bytes.get(known.bytes.len()..) {
             self.ahead_bytes += more.len();
             known.bytes.extend_from_slice(more);
@@ -426,7 +493,7 @@ impl Stream {
     fn pop(&mut self) -> Option<Vec<u8>> {
         let (&place, _) = self.ahead.first_key_value()?;
         let mut bytes = self.ahead.remove(&place)?.bytes;
-        self.ahead_bytes -= bytes.len();
+        self.ahead_bytes -= bytes.len() + WAITING_BYTES;
         let late = usize::try_from(self.given.saturating_sub(place)).unwrap_or(usize::MAX);
         bytes.drain(..late.min(bytes.len()));
         self.advance(bytes.len() as u64);
@@ -548,10 +615,96 @@ mod tests {
             reassembly.take(&segment(10_000 + port, 0, b"GET / HTTP/1.1"), at, &mut count);
             reassembly.take(&segment(10_000 + port, 14, b"more"), at, &mut count);
         }
-        assert_eq!(reassembly.others, 2 * CAPTURE_STREAMS_MAX as u64);
-        assert_eq!((reassembly.flows.len(), reassembly.ahead_bytes), (CAPTURE_STREAMS_MAX, 0));
+        assert_eq!(reassembly.others.all, 2 * CAPTURE_STREAMS_MAX as u64);
+        assert!(reassembly.flows.len() <= CAPTURE_STREAMS_MAX);
+        assert_eq!(reassembly.ahead_bytes, 0);
         reassembly.take(&segment(1, RQ.len() as u32, b"goes on"), at, &mut count);
         assert_eq!(bytes.get(), RQ.len() + 7);
+    }
+
+    /// What comes behind the end of a connection is none, and costs no association that is quiet; the
+    /// same ends may meet again.
+    #[test]
+    fn what_comes_late_is_no_connection() {
+        let mut reassembly = Reassembly::default();
+        let at = Moment::default();
+        let (opened, bytes, over) = Default::default();
+        let (opened, bytes, over): (std::cell::Cell<_>, std::cell::Cell<_>, std::cell::Cell<_>) =
+            (opened, bytes, over);
+        let mut count = |entry: Entry| match entry.what {
+            What::Opened { .. } => opened.set(opened.get() + 1),
+            What::Bytes(_, more) => bytes.set(bytes.get() + more.len()),
+            What::Over(..) => over.set(over.get() + 1),
+            _ => {}
+        };
+        let syn = |one: Segment<'static>| Segment { is_syn: true, ..one };
+        let fin = |one: Segment<'static>| Segment { is_fin: true, ..one };
+        reassembly.take(&segment(1, 0, RQ), at, &mut count);
+        let all = 2 * CAPTURE_STREAMS_MAX as u16;
+        for port in 10_000..10_000 + all {
+            for one in [
+                syn(segment(port, 99, b"")),
+                syn(answer(port, 499, b"")),
+                segment(port, 100, RQ),
+                fin(segment(port, 110, b"")),
+                fin(answer(port, 500, b"")),
+                // The last acknowledgement, and bytes that came twice.
+                segment(port, 111, b""),
+                segment(port, 100, RQ),
+                answer(port, 501, b""),
+            ] {
+                reassembly.take(&one, at, &mut count);
+            }
+        }
+        assert_eq!((opened.get(), over.get()), (u32::from(all) + 1, u32::from(all)));
+        assert_eq!((reassembly.others.all, reassembly.notices().len()), (0, 0));
+        assert!(reassembly.flows.len() <= CAPTURE_STREAMS_MAX);
+        let before: usize = bytes.get();
+        reassembly.take(&segment(1, RQ.len() as u32, b"goes on"), at, &mut count);
+        assert_eq!(bytes.get(), before + 7);
+        let again = 10_000 + all - 1;
+        reassembly.take(&syn(segment(again, 7000, b"")), at, &mut count);
+        reassembly.take(&segment(again, 7001, RQ), at, &mut count);
+        assert_eq!(opened.get(), u32::from(all) + 2);
+    }
+
+    /// However its first bytes are cut, an A-ASSOCIATE-RQ begins an association; less than that does not.
+    #[test]
+    fn first_bytes_cut_anywhere() {
+        for cut in 1..RQ.len() {
+            let mut reassembly = Reassembly::default();
+            let (mut bytes, at) = (Vec::new(), Moment::default());
+            let mut keep = |entry: Entry| {
+                if let What::Bytes(_, more) = entry.what {
+                    bytes.extend(more);
+                }
+            };
+            for at_once in [1, cut] {
+                let mut sequence = 0;
+                for piece in RQ.chunks(at_once) {
+                    let port = 1 + at_once as u16;
+                    reassembly.take(&segment(port, sequence, piece), at, &mut keep);
+                    sequence += piece.len() as u32;
+                }
+                if cut == 1 {
+                    break;
+                }
+            }
+            reassembly.finish(at, &mut keep);
+            let times = if cut == 1 { 1 } else { 2 };
+            assert_eq!((bytes.len(), reassembly.others.all), (times * RQ.len(), 0), "{cut}");
+        }
+        for (begin, answered) in [(&RQ[..5], false), (&RQ[..5], true), (b"\x16", false)] {
+            let mut reassembly = Reassembly::default();
+            let at = Moment::default();
+            let mut none = |entry: Entry| panic!("{entry:?}");
+            reassembly.take(&segment(1, 0, begin), at, &mut none);
+            if answered {
+                reassembly.take(&answer(1, 0, b"220 hello"), at, &mut none);
+            }
+            reassembly.finish(at, &mut none);
+            assert_eq!((reassembly.others.all, reassembly.ahead_bytes), (1, 0));
+        }
     }
 
     /// limits::CAPTURE_AHEAD_BYTES_MAX: beyond it what is awaited is given up.
@@ -566,7 +719,7 @@ mod tests {
         };
         let at = Moment::default();
         reassembly.take(&segment(1, 0, RQ), at, &mut count);
-        let block = vec![0; CAPTURE_AHEAD_BYTES_MAX / 4];
+        let block = vec![0; CAPTURE_AHEAD_BYTES_MAX / 4 - WAITING_BYTES];
         let mut sequence = RQ.len() as u32 + 7;
         for _ in 0..4 {
             reassembly.take(&segment(1, sequence, &block), at, &mut count);
@@ -575,7 +728,7 @@ mod tests {
         assert_eq!(reassembly.ahead_bytes, CAPTURE_AHEAD_BYTES_MAX);
         reassembly.take(&segment(1, sequence, b"x"), at, &mut count);
         assert_eq!(reassembly.ahead_bytes, 0);
-        assert_eq!((missing, bytes), (7, RQ.len() + CAPTURE_AHEAD_BYTES_MAX + 1));
+        assert_eq!((missing, bytes), (7, RQ.len() + 4 * block.len() + 1));
     }
 
     /// limits::CAPTURE_AHEAD_BYTES_ALL_MAX and CAPTURE_STREAMS_MAX, over all connections.
@@ -583,7 +736,7 @@ mod tests {
     fn edges_over_all_connections() {
         let mut reassembly = Reassembly::default();
         let at = Moment::default();
-        let block = vec![0; CAPTURE_AHEAD_BYTES_MAX];
+        let block = vec![0; CAPTURE_AHEAD_BYTES_MAX - WAITING_BYTES];
         for port in 1000..1100 {
             reassembly.take(&segment(port, 0, RQ), at, &mut |_| {});
             reassembly.take(&segment(port, 100, &block), at, &mut |_| {});
@@ -594,6 +747,7 @@ mod tests {
         }
         assert_eq!(reassembly.flows.len(), CAPTURE_STREAMS_MAX);
         reassembly.finish(at, &mut |_| {});
-        assert_eq!((reassembly.ahead_bytes, reassembly.flows.len()), (0, 0));
+        assert_eq!(reassembly.ahead_bytes, 0);
+        assert!(reassembly.flows.values().all(|flow| flow.kind == Kind::Other));
     }
 }

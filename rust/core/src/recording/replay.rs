@@ -1138,11 +1138,41 @@ impl<'a> Play<'a> {
             }
         }
         let roles = |information: &UserInformation| format!("{:?}", information.roles);
-        differing("SCP/SCU Role Selection", &roles(expected), &roles(came)).or_else(|| {
-            let extended =
-                |information: &UserInformation| format!("{:?}", information.extended_negotiation);
-            differing("SOP Class Extended Negotiation", &extended(expected), &extended(came))
-        })
+        differing("SCP/SCU Role Selection", &roles(expected), &roles(came))
+            .or_else(|| {
+                let extended = |information: &UserInformation| {
+                    format!("{:?}", information.extended_negotiation)
+                };
+                differing("SOP Class Extended Negotiation", &extended(expected), &extended(came))
+            })
+            .or_else(|| {
+                let common =
+                    |one: &UserInformation| format!("{:?}", one.common_extended_negotiation);
+                let name = "SOP Class Common Extended Negotiation";
+                differing(name, &common(expected), &common(came))
+            })
+            .or_else(|| {
+                let window = |information: &UserInformation| {
+                    information.asynchronous_operations.map_or_else(
+                        || "absent".into(),
+                        |window| {
+                            format!("{} invoked, {} performed", window.invoked, window.performed)
+                        },
+                    )
+                };
+                differing("Asynchronous Operations Window", &window(expected), &window(came))
+            })
+            .or_else(|| {
+                differing("User Identity Negotiation", &identity(expected), &identity(came))
+            })
+            .or_else(|| {
+                let response = |information: &UserInformation| {
+                    let response = information.user_identity_response.as_ref();
+                    response.map_or("absent", |_| "present")
+                };
+                let name = "User Identity Negotiation, response";
+                differing(name, response(expected), response(came))
+            })
     }
 
     fn commands(&mut self, expected: &[u8], came: &[u8]) -> Option<String> {
@@ -1364,6 +1394,22 @@ const fn is_text(field: Field) -> bool {
             | Field::RequestedSopClassUid
             | Field::AffectedSopInstanceUid
             | Field::RequestedSopInstanceUid
+    )
+}
+
+/// A user identity without what it says, which no recording that is shared has (`treat`) and which may be
+/// another each time (a token): its type, what is asked for, and which fields are there.
+fn identity(information: &UserInformation) -> String {
+    information.user_identity.as_ref().map_or_else(
+        || "absent".into(),
+        |identity| {
+            let asks =
+                if identity.positive_response_requested { "a response" } else { "no response" };
+            let [one, other] = [&identity.primary_field, &identity.secondary_field]
+                .map(|field| if field.is_empty() { "empty" } else { "present" });
+            let kind = identity.identity_type;
+            format!("type {kind}, {asks} requested, fields {one} and {other}")
+        },
     )
 }
 

@@ -22,7 +22,7 @@ use super::proxy::is_tls;
 use super::source::Source;
 use super::{About, Entry, Moment, Notice, Side, What};
 use crate::dataset::transfer_syntax::{IMPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
-use crate::dataset::walk::{Place, Visitor, Walk};
+use crate::dataset::walk::{Order, Place, Visitor, Walk};
 use crate::dictionary::vr_of;
 use crate::dimse::command_set::Field;
 use crate::limits::{RECORDING_KEPT_VALUE_BYTES_MAX, RECORDING_OPEN_MAX};
@@ -339,21 +339,39 @@ impl Treats {
     }
 }
 
-/// Writes what `source` has, treated, and gives what there was to say of it.
+/// Why there is no copy.
+#[derive(Debug)]
+pub enum CopyError {
+    /// The source cannot be read.
+    Read(io::Error),
+    /// The copy cannot be written.
+    Write(io::Error),
+    /// It is not wanted any more.
+    Stopped,
+}
+
+/// Entries between two questions whether a copy is still wanted.
+const STEPS_AT_ONCE: u64 = 256;
+
+/// Writes what `source` has, treated, as long as it `is_wanted`, and gives what there was to say of it.
 ///
 /// # Errors
 ///
-/// The system's.
+/// See [`CopyError`].
 pub fn copy(
     source: &mut Source,
     writer: &Writer,
     treatment: Treatment,
     connection: Option<u64>,
-) -> io::Result<Vec<Notice>> {
+    is_wanted: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Notice>, CopyError> {
     let mut treater = Treater::new(treatment);
     let (mut notices, mut at) = (Vec::new(), Moment::default());
-    loop {
-        match source.step()? {
+    for step in 0_u64.. {
+        if step % STEPS_AT_ONCE == 0 && !is_wanted() {
+            return Err(CopyError::Stopped);
+        }
+        match source.step().map_err(CopyError::Read)? {
             Step::Entry(entry) if connection.is_none_or(|wanted| wanted == entry.connection) => {
                 at = entry.at;
                 let number = entry.connection;
@@ -370,7 +388,7 @@ pub fn copy(
                     write(entry.what);
                 }
                 if let Some(error) = failed {
-                    return Err(error);
+                    return Err(CopyError::Write(error));
                 }
             }
             Step::Notice(notice) if notices.len() < NOTICES_KEPT => notices.push(notice),
@@ -378,7 +396,7 @@ pub fn copy(
             Step::End => break,
         }
     }
-    writer.finish(at)?;
+    writer.finish(at).map_err(CopyError::Write)?;
     Ok(notices)
 }
 
@@ -529,8 +547,7 @@ struct Replacer {
     is_command: bool,
     is_failed: bool,
     value: Replacing,
-    /// The last tag of each level that is open.
-    last: Vec<Option<Tag>>,
+    order: Order,
 }
 
 impl Replacer {
@@ -538,7 +555,7 @@ impl Replacer {
         let value = Replacing::new(Rule::Zero, 0);
         // A deflated one has no values that could be replaced in their places.
         let is_failed = syntax.is_deflated;
-        Self { walk: Walk::new(syntax), is_command, is_failed, value, last: Vec::new() }
+        Self { walk: Walk::new(syntax), is_command, is_failed, value, order: Order::default() }
     }
 
     /// One that replaces nothing any more.
@@ -553,9 +570,9 @@ impl Replacer {
             return None;
         }
         let out = raw.to_vec();
-        let Self { walk, is_command, value, last, .. } = self;
+        let Self { walk, is_command, value, order, .. } = self;
         let (base, is_command) = (raw.as_ptr().addr(), *is_command);
-        let mut pass = Pass { rules, is_command, value, last, is_right: true, base, out };
+        let mut pass = Pass { rules, is_command, value, order, is_right: true, base, out };
         if walk.feed(raw, &mut pass).is_ok() && pass.is_right {
             return Some(pass.out);
         }
@@ -568,7 +585,7 @@ struct Pass<'a> {
     rules: Rules,
     is_command: bool,
     value: &'a mut Replacing,
-    last: &'a mut Vec<Option<Tag>>,
+    order: &'a mut Order,
     /// Every header so far is one.
     is_right: bool,
     /// Where the piece begins that is walked through.
@@ -580,21 +597,16 @@ impl Pass<'_> {
     /// True for a header that may stand here. Text that is taken for one, because a length lies or the
     /// transfer syntax is another, is found by its tag, its VR or the order (PS3.5 §7.1).
     fn may_stand_here(&mut self, place: Place) -> bool {
-        let Place { tag, vr, depth, .. } = place;
+        let Place { tag, vr, .. } = place;
         if self.is_command {
             return tag.group() == 0;
         }
-        let level = depth + usize::from(tag.group() == 0xFFFE);
-        self.last.truncate(level + 1);
+        let is_ordered = self.order.take(&place);
         if tag.group() == 0xFFFE {
-            // The elements of an item have their own order.
-            self.last.truncate(level);
             return true;
         }
-        self.last.resize(level + 1, None);
-        let before = self.last.get_mut(level).and_then(|last| last.replace(tag));
         let is_private = tag.group() % 2 == 1;
-        before.is_none_or(|before| before < tag)
+        is_ordered
             && tag.group() >= 8
             && vr.is_known()
             && (is_private || tag.element() == 0 || vr != Vr::UN || vr_of(tag).is_some())
