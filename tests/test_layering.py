@@ -177,10 +177,11 @@ def test_only_command_file_settings_and_config_read_files() -> None:
 
 #: What each module of dcmfast-core may name of the others: everything in the layers below it, and
 #: within a layer what stands here. `client` does not know `server`, which uses it.
-VALUES = {"uid", "ae_title", "tag", "vr", "limits", "log"}
+VALUES = {"uid", "ae_title", "tag", "vr", "limits", "log", "mixing"}
 #: `console` is a sink that the front ends hand to the engine; no layer of the engine names it.
 RUST_MAY_USE: dict[str, set[str]] = {
     "limits": set(),
+    "mixing": set(),
     "tag": set(),
     "vr": set(),
     "uid": {"limits"},
@@ -315,6 +316,7 @@ def test_sockets_files_and_python_have_their_places() -> None:
             f"{core}/log/syslog.rs",
             f"{core}/recording/proxy.rs",
             f"{core}/recording/replay.rs",
+            f"{core}/recording/replay",
             "py/src",
         },
     )

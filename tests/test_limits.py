@@ -113,7 +113,7 @@ EDGES = {
     "COMPARED_BLOCK_BYTES": "rust/core/src/dataset/compare.rs::edge_of_held_text",
     "CAPTURE_FRAGMENTED_PACKETS_MAX": "rust/core/src/recording/fragments.rs::edges_of_what_waits",
     "CAPTURE_FRAGMENTED_BYTES_MAX": "rust/core/src/recording/fragments.rs::edges_of_what_waits",
-    "REPLAY_REAL_TIME_S_MAX": "rust/core/src/recording/replay.rs::edge_of_real_time",
+    "REPLAY_REAL_TIME_S_MAX": "rust/core/src/recording/replay/play.rs::edge_of_real_time",
     "LOAD_FINDINGS_MAX": "rust/core/src/load/audit.rs::edge_of_findings",
     "LOAD_AUDIT_S_MAX": "rust/core/src/load/mod.rs::time_is_bounded",
     "CONFIGURED_ASSOCIATIONS_MAX": (
@@ -129,11 +129,9 @@ EDGES = {
         "rust/core/src/recording/reassembly.rs::edges_over_all_connections"
     ),
     "CAPTURE_STREAMS_MAX": "rust/core/src/recording/reassembly.rs::edges_over_all_connections",
-    "REPLAY_COMPARED_BYTES_MAX": "rust/core/src/recording/replay.rs::edges_of_what_is_held",
-    "REPLAY_NAMES_MAX": "rust/core/src/recording/replay.rs::edges_of_what_is_held",
-    "RECORDING_KEPT_VALUE_BYTES_MAX": (
-        "rust/core/src/recording/treat.rs::edges_of_what_is_kept"
-    ),
+    "REPLAY_COMPARED_BYTES_MAX": "rust/core/src/recording/replay/happened.rs::edge_of_what_is_held",
+    "REPLAY_NAMES_MAX": "rust/core/src/recording/replay/play.rs::edge_of_names",
+    "RECORDING_KEPT_VALUE_BYTES_MAX": ("rust/core/src/recording/treat.rs::edges_of_what_is_kept"),
     "RECORDING_OPEN_MAX": "rust/core/src/recording/show.rs::edge_of_open_connections",
     "RECORDING_SHOWN_VALUE_BYTES": "rust/core/src/recording/show.rs::edge_of_a_shown_value",
     "INDEXED_VALUE_BYTES_MAX": "rust/core/tests/index_keys.rs::long_values",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -385,6 +386,141 @@ def test_data_sets_that_break_off(tmp_path: Path) -> None:
         outcome = replayed(path, server.port)
         assert outcome["code"] == 2
         assert outcome["difference"]["differs"].startswith("Data Set: ")
+
+
+# ---- Several connections, and several operations, at once
+
+
+def test_connections_that_overlap_are_played_overlapping(tmp_path: Path) -> None:
+    """Each peer answers when the other one has asked, as it was; a third comes behind both."""
+    plain: Talk = [
+        (REQUESTOR, FIND_RQ), (ACCEPTOR, AC), (REQUESTOR, ASK), (ACCEPTOR, response(FIND, 0)),
+        (REQUESTOR, RELEASE), (ACCEPTOR, RELEASED),
+    ]  # fmt: skip
+    path = capture(tmp_path / "two.pcap", plain, plain, at_once=True)
+    both = threading.Barrier(2, timeout=10)
+
+    def meets(*end: bytes | int) -> Callable[[Conversation], None]:
+        def script(peer: Conversation) -> None:
+            for steps in ((1, AC), (2, *end)):
+                plays_only(peer, *[one for one in steps if isinstance(one, int)])
+                both.wait()
+                plays_only(peer, *[one for one in steps if isinstance(one, bytes)])
+            plays_only(peer, *END)
+            with suppress(OSError):
+                peer.socket.recv(100)
+
+        return script
+
+    def fails(peer: Conversation) -> None:
+        with suppress(AssertionError, OSError):
+            meets(response(FIND, 0xA700))(peer)
+
+    with ScriptedServer(*[meets(response(FIND, 0))] * 2, at_once=True) as server:
+        outcome = replayed(path, server.port, "-te", "10")
+        assert (outcome["code"], outcome["connections"]) == (0, 2), outcome
+        assert outcome["matched"] == 6
+    with ScriptedServer(fails, fails, at_once=True) as server:
+        outcome = replayed(path, server.port, "-te", "10")
+        assert (outcome["code"], outcome["difference"]["association"]) == (2, 1), outcome
+
+
+def test_asynchronous_operations_are_answered_in_any_order(tmp_path: Path) -> None:
+    """PS3.7 Annex D.3.3.3: with a window; without one the order is that of the requests."""
+
+    def recorded(window: bytes) -> tuple[Path, bytes]:
+        user = pdu.user_information(extra=window)
+        accept = pdu.pdu(pdu.ASSOCIATE_AC, pdu.associate_body(
+            pdu.item(0x10, pdu.APPLICATION_CONTEXT)
+            + pdu.item(0x21, bytes([1, 0, 0, 0]) + pdu.item(0x40, pdu.text(pdu.IMPLICIT)))
+            + user
+        ))  # fmt: skip
+        offer = pdu.associate_rq([(1, pdu.STUDY_ROOT_FIND, [pdu.IMPLICIT])], user=user)
+        talk: Talk = [
+            (REQUESTOR, offer),
+            (ACCEPTOR, accept),
+            (REQUESTOR, request(FIND, pdu.STUDY_ROOT_FIND, key(""), message_id=1)),
+            (REQUESTOR, request(FIND, pdu.STUDY_ROOT_FIND, key(""), message_id=2)),
+            *((ACCEPTOR, one) for one in (*answers(1), *answers(2))),
+            (REQUESTOR, RELEASE),
+            (ACCEPTOR, RELEASED),
+        ]
+        return capture(tmp_path / f"async{len(window)}.pcap", talk), accept
+
+    def answers(number: int) -> list[bytes]:
+        return [
+            response(FIND, 0xFF00, key(f"1.2.{number}"), message_id=number),
+            response(FIND, 0, message_id=number),
+        ]
+
+    one, other = answers(1), answers(2)
+    alone = other[0][: -len(pdu.p_data(pdu.pdv(1, key("1.2.2"))))]
+    path, accept = recorded(b"\x53\0\0\4\0\2\0\2")
+    right = {
+        "in order": [*one, *other],
+        "the other way": [*other, *one],
+        "mixed": [other[0], one[0], other[1], one[1]],
+    }
+    wrong = {
+        "twice": ([*other, *other], "nothing within 2 s"),
+        "of nothing": ([response(FIND, 0, message_id=3)], "C-FIND-RSP"),
+        "without its data set": ([alone, RELEASED], "A-RELEASE-RP"),
+        "another": ([*other, response(FIND, 0xFF00, key("1.2.7"), message_id=1)], "Data Set"),
+    }
+    scripts = [plays(1, accept, 4, *steps, *END) for steps in right.values()]
+    scripts += [plays(1, accept, 4, *steps) for steps, _ in wrong.values()]
+    with ScriptedServer(*scripts) as server:
+        for name in right:
+            outcome = replayed(path, server.port)
+            assert (outcome["code"], outcome["matched"]) == (0, 8), (name, outcome)
+        for name, (_, came) in wrong.items():
+            outcome = replayed(path, server.port)
+            assert outcome["code"] == 2, (name, outcome)
+            assert came in outcome["difference"]["came"], (name, outcome)
+    path, accept = recorded(b"")
+    with ScriptedServer(plays(1, accept, 4, *other, *one)) as server:
+        outcome = replayed(path, server.port)
+        assert "MessageIDBeingRespondedTo" in outcome["difference"]["differs"], outcome
+
+
+def test_what_an_association_asks_for_is_compared(tmp_path: Path) -> None:
+    """User identity by its kind, asynchronous operations by their numbers: as acceptor."""
+    identity = b"\x58\0\0\x0b\1\0\0\5alice\0\0"
+    window = b"\x53\0\0\4\0\2\0\2"
+
+    def offer(extra: bytes) -> bytes:
+        user = pdu.user_information(extra=extra)
+        return pdu.associate_rq([(1, pdu.STUDY_ROOT_FIND, [pdu.IMPLICIT])], user=user)
+
+    talk: Talk = [
+        (REQUESTOR, offer(window + identity)), (ACCEPTOR, AC),
+        (REQUESTOR, RELEASE), (ACCEPTOR, RELEASED),
+    ]  # fmt: skip
+    path = capture(tmp_path / "asks.pcap", talk)
+    for extra, words in (
+        (window + identity.replace(b"alice", b"other"), ""),
+        (window, "User Identity Negotiation: expected type 1, no response requested"),
+        (window + identity.replace(b"\1\0", b"\1\1"), "a response requested"),
+        (identity, "Asynchronous Operations Window: expected 2 invoked, 2 performed, came absent"),
+    ):
+        port = free_port()
+        child = process.subprocess.Popen(
+            [*process.command("dcmfast", "replay"), "-te", "2", "acceptor", str(path), str(port)],
+            stdin=process.subprocess.DEVNULL, stdout=process.subprocess.PIPE,
+            stderr=process.subprocess.PIPE, env=process.child_environment(),
+        )  # fmt: skip
+        try:
+            process.wait_until(lambda port=port: process.is_listening(port), within_s=20)
+            with ScriptedPeer(port) as peer, suppress(AssertionError, OSError):
+                peer.send(offer(extra))
+                peer.expect_associate_ac()
+                peer.send(RELEASE)
+                peer.expect_pdu(pdu.RELEASE_RP)
+            out, _ = child.communicate(timeout=20)
+        finally:
+            child.kill()
+            child.wait()
+        assert (child.returncode, words in out.decode()) == (2 if words else 0, True), out
 
 
 def test_as_json(cancelled: Path) -> None:

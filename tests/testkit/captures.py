@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
 #: Who sends: the requestor, the acceptor.
@@ -12,10 +13,16 @@ REQUESTOR, ACCEPTOR = 0, 1
 _SYN, _ACK, _FIN = 2, 16, 1
 
 
-def capture(path: Path, *conversations: Sequence[tuple[int, bytes]], interval_s: float = 0) -> Path:
+def capture(
+    path: Path,
+    *conversations: Sequence[tuple[int, bytes]],
+    interval_s: float = 0,
+    at_once: bool = False,
+) -> Path:
     """Write conversations, each a list of who sent what, one after the other.
 
-    `interval_s` is the time between two packets.
+    `interval_s` is the time between two packets; with `at_once` each conversation has a step in
+    turn.
     """
     out = bytearray(struct.pack("<LHHlLLL", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
     clock = 0.0
@@ -36,14 +43,19 @@ def capture(path: Path, *conversations: Sequence[tuple[int, bytes]], interval_s:
         numbers[side] += len(data) + (1 if flags & (_SYN | _FIN) else 0)
         clock += interval_s
 
-    for client, talk in enumerate(conversations):
+    def steps(client: int, talk: Sequence[tuple[int, bytes]]) -> Iterator[None]:
         numbers = [1000, 5000]
         packet(client, REQUESTOR, _SYN, numbers, b"")
         packet(client, ACCEPTOR, _SYN | _ACK, numbers, b"")
         for side, data in talk:
+            yield
             for at in range(0, len(data), 60_000):
                 packet(client, side, _ACK, numbers, data[at : at + 60_000])
         packet(client, REQUESTOR, _FIN | _ACK, numbers, b"")
         packet(client, ACCEPTOR, _FIN | _ACK, numbers, b"")
+
+    played = [steps(client, talk) for client, talk in enumerate(conversations)]
+    for _ in zip_longest(*played) if at_once else chain(*played):
+        pass
     path.write_bytes(out)
     return path

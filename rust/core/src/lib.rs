@@ -23,6 +23,7 @@ pub mod index;
 pub mod limits;
 pub mod load;
 pub mod log;
+pub mod mixing;
 pub mod net;
 pub mod policy;
 pub mod recording;

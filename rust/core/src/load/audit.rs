@@ -294,8 +294,10 @@ impl<'s> Auditor<'s> {
     fn one(&mut self, peer: &mut Peer, number: usize, names: &Names) -> Result<(), String> {
         let (listed, wrong) = self.list(&mut peer.requestor, peer.find, names)?;
         self.report.unknown += listed;
+        let is_listed = wrong.is_none();
         self.series_ended(number, ended_well::LIST, wrong);
-        let Some(get) = peer.get else { return Ok(()) };
+        // Beside a list that is not whole nothing can be said of what comes.
+        let Some(get) = peer.get.filter(|_| is_listed) else { return Ok(()) };
         let (came, wrong) = self.retrieve(&mut peer.requestor, get, names)?;
         // The same objects, as far as they were listed.
         self.report.unknown += came.saturating_sub(listed);

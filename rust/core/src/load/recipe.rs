@@ -10,6 +10,7 @@ use std::io::{self, Read};
 
 use crate::dataset::identifier::{Encoding, Writer};
 use crate::dataset::transfer_syntax::ByteOrder;
+use crate::mixing::mixed;
 use crate::tag::Tag;
 use crate::uid::Uid;
 use crate::vr::Vr;
@@ -74,14 +75,6 @@ pub struct Recipe {
     pub studies: u32,
     /// Series of each study.
     pub series: u32,
-}
-
-/// SplitMix64's output function: every bit of the result depends on every bit of `value`.
-pub const fn mixed(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    value ^ (value >> 31)
 }
 
 const VERSION_8: u64 = 8 << 12;

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Entry;
 use super::query::{Answers, Asking, Came, Objects, STUDY_ROOT, context_of, entity_of, identifier};
-use super::recipe::mixed;
 use super::source::Source;
 use super::{Action, Plan, Shared, Tally};
 use crate::client::send::DataSet;
@@ -23,6 +22,7 @@ use crate::dimse::status::{Operation, Status, StatusClass};
 use crate::limits::{
     LOAD_FAILURES_IN_A_ROW_MAX, LOAD_HELD_OBJECT_BYTES, LOAD_OPERATION_OBJECTS_MAX,
 };
+use crate::mixing::mixed;
 use crate::uid::Uid;
 use crate::ul::pdu::RoleSelection;
 

@@ -360,7 +360,7 @@ fn connect(shared: &Shared) -> io::Result<(TcpStream, SocketAddr)> {
 }
 
 /// Connects, until the timeout or the stop.
-fn connect_to(
+pub fn connect_to(
     address: SocketAddr,
     timeout: Option<Duration>,
     stop: &StopFlag,

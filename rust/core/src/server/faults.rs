@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::shared_numbers::SharedNumbers;
 use crate::ae_title::AeTitle;
 use crate::dimse::status::Status;
+use crate::mixing::mixed;
 use crate::net::tcp::{SLICE, StopFlag};
 use crate::uid::UidText;
 use crate::ul::pdu::AssociateRj;
@@ -203,14 +204,6 @@ pub fn pause(stop: &StopFlag, wait: Duration) {
 /// How long `bytes` take at `pace` bytes a second.
 pub fn time_for(bytes: usize, pace: NonZeroU32) -> Duration {
     Duration::from_micros(bytes as u64 * 1_000_000 / u64::from(pace.get()))
-}
-
-/// SplitMix64's step: every bit of the number decides every bit of what comes out.
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ mixed >> 31
 }
 
 #[cfg(test)]

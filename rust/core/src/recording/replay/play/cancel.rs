@@ -4,7 +4,7 @@
 //! the other side shall stop, not how far that has come. So where our side cancels, the peer may give
 //! more or fewer pending responses (or sub-operations of a C-GET) than it gave, and end with success when
 //! it was done before; what both gave is compared. Where the peer cancels, its C-CANCEL may come at
-//! any time before our final response. Called by `recording::replay`.
+//! any time before our final response. Called by `recording::replay::play`.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
@@ -43,7 +43,7 @@ pub struct Cancel {
 }
 
 /// A response to an operation: its message ID, and whether more follow.
-fn response_of(happened: &Happened) -> Option<(u16, bool, bool)> {
+pub fn response_of(happened: &Happened) -> Option<(u16, bool, bool)> {
     let Happened::Command { bytes, .. } = happened else { return None };
     let set = CommandSet::decode(bytes).ok()?;
     if set.us(Field::CommandField)? & RESPONSE_BIT == 0 {
