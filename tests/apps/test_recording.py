@@ -113,8 +113,23 @@ def _profile(folder: Path) -> tuple[str, str]:
     return str(path), "Ct"
 
 
-def test_a_recording_is_its_owners(conversation: Path) -> None:
+def test_a_recording_is_its_owners(conversation: Path, tmp_path: Path) -> None:
+    """Also one that replaces a file: who could read that, by its mode or its other name, cannot."""
     assert conversation.stat().st_mode & 0o777 == 0o600
+    there, other, link = (tmp_path / name for name in ("there.rec", "other", "link"))
+    for out in (there, link):
+        there.write_bytes(b"before")
+        there.chmod(0o644)
+        other.unlink(missing_ok=True)
+        other.hardlink_to(there)
+        link.unlink(missing_ok=True)
+        link.symlink_to(there)
+        done = show(conversation, "--write", str(out), "--overwrite")
+        assert done.code == 0, done.stderr
+        assert out.stat().st_mode & 0o777 == 0o600
+        assert show(out).stdout == show(conversation).stdout
+        if out == there:
+            assert other.read_bytes() == b"before"
 
 
 def test_what_is_shown_is_what_was_said(conversation: Path) -> None:
@@ -705,6 +720,27 @@ def test_a_shared_recording_names_nobody_and_plays(
         assert set(found.PixelData) == {0}
         del original[0xFFFCFFFC]
         assert [e.tag for e in found] == [e.tag for e in original]
+
+
+def test_a_query_whose_encoding_was_not_captured_is_left_out(tmp_path: Path) -> None:
+    """Explicit VR read as implicit, its first element would swallow the patient, in clear."""
+    identifier = b"\x08\0\x52\0CS\6\0STUDY \x10\0\x10\0PN\x08\0Doe^Jane"
+    elements = [
+        (pdu.SOP_CLASS, pdu.ui(pdu.STUDY_ROOT_FIND)),
+        (pdu.COMMAND_FIELD, pdu.us(0x0020)),
+        (pdu.MESSAGE_ID, pdu.us(1)),
+        (pdu.PRIORITY, pdu.us(0)),
+        (pdu.DATA_SET_TYPE, pdu.us(1)),
+    ]
+    talk = [
+        (REQUESTOR, pdu.associate_rq([(1, pdu.STUDY_ROOT_FIND, [pdu.EXPLICIT])])),
+        (REQUESTOR, pdu.p_data(pdu.pdv(1, pdu.command_set(elements), command=True))),
+        (REQUESTOR, pdu.p_data(pdu.pdv(1, identifier))),
+    ]
+    path, out = capture(tmp_path / "query.pcap", talk), tmp_path / "shared.rec"
+    assert show(path, "--write", str(out), "--replace-data-sets").code == 0
+    assert b"Jane" not in out.read_bytes()
+    assert "C-FIND-RQ" in show(out).stdout
 
 
 def test_treated_while_it_is_recorded(running_scp: StartReceiver, tmp_path: Path) -> None:

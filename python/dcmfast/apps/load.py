@@ -80,7 +80,7 @@ def _show(what: ReportSettings) -> int:
     _say(load_report.text(report))
     if trouble:
         raise StartupFailure(*(("F", line) for line in trouble))
-    return 0
+    return FINDINGS if load_report.findings(report) else 0
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -12,14 +12,7 @@ from dcmfast.limits import LOAD_PIXEL_BYTES_MAX, LOAD_RATE_MAX
 from dcmfast.options import amounts
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
-from dcmfast.options.settings import (
-    SECONDS_MAX,
-    built,
-    number,
-    parse,
-    refuse_unavailable,
-    tcp_environment,
-)
+from dcmfast.options.settings import SECONDS_MAX, number, read, tcp_environment
 from dcmfast.options.specs.load import ACTIONS, ONLY_WITH
 from dcmfast.options.tls_settings import TlsSettings, tls
 from dcmfast.types import AETitle, PeerAddress, Record
@@ -97,24 +90,20 @@ class ReportSettings(LoadTask):
 
 def load(front_end: FrontEnd, arguments: list[str]) -> LoadTask | ParsedOptions:
     """Read load's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
-    parsed = parse(front_end, arguments, {})
-    if parsed.exclusive:
-        return parsed
+    return read(front_end, arguments, _task)
 
-    def build() -> LoadTask:
-        refuse_unavailable(parsed)
-        command = parsed.parameters[0]
-        if command not in (*ACTIONS, *_OTHERS):
-            names = ", ".join((*ACTIONS, *_OTHERS))
-            raise CommandLineError(f"Unknown command {command}; there are {names}")
-        for field, chosen in parsed.chosen.items():
-            commands = ONLY_WITH.get(field)
-            if commands is not None and command not in commands:
-                raise CommandLineError(f"{chosen.option.long} not allowed with {command}")
-        is_report = command in ("compare", "show")
-        return _report(parsed, command) if is_report else _load(parsed, command)
 
-    return built(parsed, build)
+def _task(parsed: ParsedOptions) -> LoadTask:
+    command = parsed.parameters[0]
+    if command not in (*ACTIONS, *_OTHERS):
+        names = ", ".join((*ACTIONS, *_OTHERS))
+        raise CommandLineError(f"Unknown command {command}; there are {names}")
+    for field, chosen in parsed.chosen.items():
+        commands = ONLY_WITH.get(field)
+        if commands is not None and command not in commands:
+            raise CommandLineError(f"{chosen.option.long} not allowed with {command}")
+    is_report = command in ("compare", "show")
+    return _report(parsed, command) if is_report else _load(parsed, command)
 
 
 def _report(parsed: ParsedOptions, command: str) -> ReportSettings:

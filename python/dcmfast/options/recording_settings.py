@@ -9,15 +9,7 @@ from dcmfast.errors import CommandLineError
 from dcmfast.options import amounts
 from dcmfast.options.option import FrontEnd
 from dcmfast.options.parsed import ParsedOptions
-from dcmfast.options.settings import (
-    GeneralSettings,
-    built,
-    general,
-    number,
-    parse,
-    refuse_unavailable,
-    seconds,
-)
+from dcmfast.options.settings import GeneralSettings, general, number, read, seconds
 from dcmfast.options.specs.replay import ASPECTS
 from dcmfast.types import AETitle, PeerAddress
 
@@ -90,93 +82,79 @@ class ReplaySettings(GeneralSettings):
 
 def record(front_end: FrontEnd, arguments: list[str]) -> RecorderSettings | ParsedOptions:
     """Read record's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
-    parsed = parse(front_end, arguments, {})
-    if parsed.exclusive:
-        return parsed
+    return read(front_end, arguments, _record)
 
-    def build() -> RecorderSettings:
-        refuse_unavailable(parsed)
-        path, listen, host, port = parsed.parameters
-        return RecorderSettings(
-            **general(parsed),
-            recording_file=path,
-            is_replacing=parsed.flag("overwrite"),
-            bind=_address(parsed.text("bind")),
-            port=0 if listen == "0" else amounts.port(listen),
-            peer=PeerAddress(host=host, port=amounts.port(port)),
-            connection_timeout_s=seconds(parsed, "connection_timeout_s"),
-            connections_max=number(parsed, "connections_max"),
-            count=number(parsed, "count") if parsed.flag("count") else None,
-            bytes_max=_size(parsed.text("max_size")),
-            **_treatment(parsed),
-        )
 
-    return built(parsed, build)
+def _record(parsed: ParsedOptions) -> RecorderSettings:
+    path, listen, host, port = parsed.parameters
+    return RecorderSettings(
+        **general(parsed),
+        recording_file=path,
+        is_replacing=parsed.flag("overwrite"),
+        bind=_address(parsed.text("bind")),
+        port=0 if listen == "0" else amounts.port(listen),
+        peer=PeerAddress(host=host, port=amounts.port(port)),
+        connection_timeout_s=seconds(parsed, "connection_timeout_s"),
+        connections_max=number(parsed, "connections_max"),
+        count=number(parsed, "count") if parsed.flag("count") else None,
+        bytes_max=_size(parsed.text("max_size")),
+        **_treatment(parsed),
+    )
 
 
 def show(front_end: FrontEnd, arguments: list[str]) -> ShowSettings | ParsedOptions:
     """Read show's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
-    parsed = parse(front_end, arguments, {})
-    if parsed.exclusive:
-        return parsed
+    return read(front_end, arguments, _show)
 
-    def build() -> ShowSettings:
-        refuse_unavailable(parsed)
-        return ShowSettings(
-            **general(parsed),
-            recording_file=parsed.parameters[0],
-            is_json=parsed.flag("json"),
-            has_data_sets=not parsed.flag("no_data_sets"),
-            association=_association(parsed),
-            out_file=parsed.text("write") if parsed.flag("write") else "",
-            is_replacing=parsed.flag("overwrite"),
-            **_treatment(parsed),
-        )
 
-    return built(parsed, build)
+def _show(parsed: ParsedOptions) -> ShowSettings:
+    return ShowSettings(
+        **general(parsed),
+        recording_file=parsed.parameters[0],
+        is_json=parsed.flag("json"),
+        has_data_sets=not parsed.flag("no_data_sets"),
+        association=_association(parsed),
+        out_file=parsed.text("write") if parsed.flag("write") else "",
+        is_replacing=parsed.flag("overwrite"),
+        **_treatment(parsed),
+    )
 
 
 def replay(front_end: FrontEnd, arguments: list[str]) -> ReplaySettings | ParsedOptions:
     """Read replay's command line; `ParsedOptions` comes back for ``--help`` and its kind."""
-    parsed = parse(front_end, arguments, {})
-    if parsed.exclusive:
-        return parsed
+    return read(front_end, arguments, _replay)
 
-    def build() -> ReplaySettings:
-        refuse_unavailable(parsed)
-        side, path, *place = parsed.parameters
-        if side not in ("requestor", "acceptor"):
-            raise CommandLineError(f"Unknown side {side}; there are requestor and acceptor")
-        is_requestor = side == "requestor"
-        if len(place) < (2 if is_requestor else 1):
-            raise CommandLineError("Missing parameter port")
-        if len(place) > (2 if is_requestor else 1):
-            raise CommandLineError("Too many parameters: an acceptor takes the port to listen on")
-        only = (
-            ("bind",) if is_requestor else ("ae_title", "called_ae_title", "connection_timeout_s")
-        )
-        for field in only:
-            if field in parsed.chosen:
-                long = parsed.chosen[field].option.long
-                raise CommandLineError(f"{long} not allowed with {side}")
-        return ReplaySettings(
-            **general(parsed),
-            side=side,
-            recording_file=path,
-            host=place[0] if is_requestor else "",
-            bind=_address(parsed.text("bind")),
-            port=0 if place[-1] == "0" and not is_requestor else amounts.port(place[-1]),
-            ae_title=_title(parsed, "ae_title"),
-            called_ae_title=_title(parsed, "called_ae_title"),
-            connection_timeout_s=seconds(parsed, "connection_timeout_s"),
-            event_timeout_s=number(parsed, "event_timeout_s"),
-            association=_association(parsed),
-            ignored=_ignored(parsed),
-            speed=_speed(parsed),
-            is_json=parsed.flag("json"),
-        )
 
-    return built(parsed, build)
+def _replay(parsed: ParsedOptions) -> ReplaySettings:
+    side, path, *place = parsed.parameters
+    if side not in ("requestor", "acceptor"):
+        raise CommandLineError(f"Unknown side {side}; there are requestor and acceptor")
+    is_requestor = side == "requestor"
+    if len(place) < (2 if is_requestor else 1):
+        raise CommandLineError("Missing parameter port")
+    if len(place) > (2 if is_requestor else 1):
+        raise CommandLineError("Too many parameters: an acceptor takes the port to listen on")
+    only = ("bind",) if is_requestor else ("ae_title", "called_ae_title", "connection_timeout_s")
+    for field in only:
+        if field in parsed.chosen:
+            long = parsed.chosen[field].option.long
+            raise CommandLineError(f"{long} not allowed with {side}")
+    return ReplaySettings(
+        **general(parsed),
+        side=side,
+        recording_file=path,
+        host=place[0] if is_requestor else "",
+        bind=_address(parsed.text("bind")),
+        port=0 if place[-1] == "0" and not is_requestor else amounts.port(place[-1]),
+        ae_title=_title(parsed, "ae_title"),
+        called_ae_title=_title(parsed, "called_ae_title"),
+        connection_timeout_s=seconds(parsed, "connection_timeout_s"),
+        event_timeout_s=number(parsed, "event_timeout_s"),
+        association=_association(parsed),
+        ignored=_ignored(parsed),
+        speed=_speed(parsed),
+        is_json=parsed.flag("json"),
+    )
 
 
 def _association(parsed: ParsedOptions) -> int | None:

@@ -460,6 +460,24 @@ def refuse_unavailable(parsed: ParsedOptions) -> None:
         raise NotAvailableYet(parsed.unavailable[0])
 
 
+def read(
+    front_end: FrontEnd, arguments: list[str], build: Callable[[ParsedOptions], Settings]
+) -> Settings | ParsedOptions:
+    """Return what `build` makes of a command line that nothing but its options' checks looks at.
+
+    `ParsedOptions` comes back for ``--help`` and its kind.
+    """
+    parsed = parse(front_end, arguments, {})
+    if parsed.exclusive:
+        return parsed
+
+    def checked() -> Settings:
+        refuse_unavailable(parsed)
+        return build(parsed)
+
+    return built(parsed, checked)
+
+
 def general(parsed: ParsedOptions) -> dict[str, Any]:
     """Return the fields of `GeneralSettings`."""
     warnings: list[str] = []

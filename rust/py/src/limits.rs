@@ -186,6 +186,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         RECORDING_BLOCK_BYTES,
         RECORDING_TEXT_BYTES_MAX,
         RECORDING_BYTES_DEFAULT,
+        RECORDING_KEPT_VALUE_BYTES_MAX,
         RECORDING_OPEN_MAX,
         RECORDING_SHOWN_VALUE_BYTES,
         RECORDING_QUIET_MS,
