@@ -260,7 +260,7 @@ pub fn copy_recording(
             .map_err(|error| with_path(&error, &out))?;
         let mut interrupt = None;
         let mut is_wanted = || {
-            interrupt = Python::attach(|py| py.check_signals()).err();
+            interrupt = Python::attach(|py| py.check_signals().err());
             interrupt.is_none()
         };
         let notices = copy(&mut source, &writer, treatment, connection, &mut is_wanted);

@@ -720,7 +720,7 @@ mod tests {
         assert_eq!(compared((EXPLICIT, &long), (EXPLICIT, &long), 777), None);
         // The byte that makes it even may be a blank or NUL (PS3.5 §6.2); another byte is none.
         let odd = |padding: &[u8]| {
-            let value = [&[b'x'; COMPARED_TEXT_BYTES_MAX + 1], padding].concat();
+            let value = [&vec![b'x'; COMPARED_TEXT_BYTES_MAX + 1][..], padding].concat();
             element(8, 0x300A, b"UC", &value)
         };
         for (one, other, is_same) in
