@@ -460,8 +460,7 @@ fn connected(plan: &Plan, stop: &StopFlag) -> Result<Connection, ReplayError> {
             }
         },
     };
-    let mut connection =
-        Connection::new(stream, plan.transport).map_err(ReplayError::Connect)?;
+    let mut connection = Connection::new(stream, plan.transport).map_err(ReplayError::Connect)?;
     // A peer that does not read keeps nobody who asks us to stop.
     let stop = stop.clone();
     connection.interrupted_by(Interrupt::new(move || stop.is_raised()));
