@@ -302,3 +302,27 @@ def test_files_are_rotated_while_peers_store(
     text = "".join(path.read_text() for path in files)
     assert all(re.fullmatch(r"<[A-Z]+ [\w.]+ .*>", line) for line in text.splitlines())
     assert text.count("Received Echo Request") == rounds * len(peers)
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("kind", ["", "Rolling", "DailyRolling"])
+def test_what_a_start_does_to_an_older_log(kind: str, tmp_path: Path) -> None:
+    """Only a plain file begins anew; the lines of the others are still there, in it or set aside."""
+    kept = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        where = tmp_path / implementation
+        where.mkdir()
+        text = "log4cplus.rootLogger = INFO, a" + FILE.format(kind)
+        (where / "l.cfg").write_text(text + "\n")
+        (log := where / _log_name(text)).write_text("before\n")
+        run_tool(implementation, "echoscu", ["-lc", "l.cfg", "localhost", "1"], cwd=where)
+        texts = [path.read_text() for path in where.glob(f"{log.name}*")]
+        assert any("Association Request Failed" in text for text in texts)
+        kept[implementation] = any("before" in text for text in texts)
+    assert kept["dcmfast"] == kept["dcmtk"] == (kind != "")
+
+
+def _log_name(configuration: str) -> str:
+    found = re.search(r"\.File = (\S+)", configuration)
+    assert found
+    return found[1]

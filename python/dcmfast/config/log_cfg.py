@@ -386,7 +386,8 @@ class _Reader:
             self._fail(key, "a file appender needs a File")
         fields: dict[str, Any] = {
             "path": self._text(f"{key}.File"),
-            "is_appended": self._bool(f"{key}.Append", default=kind == "rolling"),
+            # log4cplus: what is set aside by and by is never begun anew.
+            "is_appended": self._bool(f"{key}.Append", default=kind != "file"),
         }
         if kind == "rolling":
             fields["bytes_max"] = self._size(f"{key}.MaxFileSize")

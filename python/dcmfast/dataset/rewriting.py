@@ -153,6 +153,8 @@ def rewrite_as(
     overwrite: bool = True,
 ) -> Rewritten:
     """Do what `rewrite` does, with the encoding as one value."""
+    if source_format not in _FORMATS:
+        raise ValueError(f"no format of a source: {source_format!r}; known are {sorted(_FORMATS)}")
     transfer_syntax, length, is_changed, data, oddities = _rust.rewrite(
         source if isinstance(source, bytes) else os.fspath(source),
         None if target is None else os.fspath(target),

@@ -77,11 +77,13 @@ def test_file_appenders(tmp_path: Path) -> None:
         rolling = only(tmp_path, FILE.format("Rolling") + size.format(text, 0))
         assert (rolling.bytes_max, rolling.backups) == (bytes_max, 1)
     daily = only(tmp_path, FILE.format("DailyRolling"))
-    assert (daily.schedule, daily.backups, daily.is_appended) == ("daily", 10, False)
+    assert (daily.schedule, daily.backups, daily.is_appended) == ("daily", 10, True)
     daily = only(
-        tmp_path, FILE.format("DailyRolling") + "log4cplus.appender.a.Schedule = Twice_Daily\n"
+        tmp_path,
+        FILE.format("DailyRolling")
+        + "log4cplus.appender.a.Schedule = Twice_Daily\nlog4cplus.appender.a.Append = false\n",
     )
-    assert daily.schedule == "twice_daily"
+    assert (daily.schedule, daily.is_appended) == ("twice_daily", False)
 
 
 def test_syslog(tmp_path: Path) -> None:

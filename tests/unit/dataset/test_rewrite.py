@@ -133,3 +133,8 @@ def test_an_error_of_the_system_names_its_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         dcmfast.rewrite(real_files()[0].path, target)
     assert caught.value.filename == str(target)
+
+
+def test_a_format_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no format of a source: 'x'.*dataset"):
+        dcmfast.rewrite(real_files()[0].path, None, source_format="x")

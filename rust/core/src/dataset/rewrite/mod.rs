@@ -1100,6 +1100,17 @@ mod tests {
             assert_eq!(found.bytes, expected.len() as u64);
             assert_eq!(found.is_changed, blanks > 1);
         }
+        // DCMTK 3.6.7 makes an odd length even first: by NUL, behind blanks, too; dcmrecv by a blank.
+        for (text, blanks) in [(70_001, 0), (65_535, 0), (65_533, 0), (70_000, 1), (69_998, 3)] {
+            let value = [vec![b'x'; text], vec![b' '; blanks]].concat();
+            let source = explicit((0x0040, 0xA160), *b"UT", &value);
+            for (encoding, pad) in [(OutputEncoding::STORESCP, 0), (OutputEncoding::DCMRECV, b' ')]
+            {
+                let padded = [&value[..], &[pad]].concat();
+                let expected = explicit((0x0040, 0xA160), *b"UT", &padded);
+                assert_eq!(written(encoding, &source), expected, "{text} {blanks}");
+            }
+        }
     }
 
     /// Fragments leave as they are, within their transfer syntax.

@@ -732,7 +732,9 @@ impl Recoder {
             let unit = if is_swapped { vr.number_bytes() } else { 1 };
             self.out.put_header(to, tag, vr_out, u32::try_from(length_out).unwrap_or(UNDEFINED));
             self.value.begin(tag, vr, length, Kind::Numbers(unit));
-            self.value.pad = pad.then(|| if is_text { pad_of(vr) } else { 0 });
+            // Where blanks are taken away DCMTK makes the length even by NUL, whatever the length.
+            let has_blank = is_text && rules.text == TextPadding::Even;
+            self.value.pad = pad.then(|| if has_blank { pad_of(vr) } else { 0 });
             self.is_changed |= pad;
             Kind::Numbers(unit)
         };

@@ -19,7 +19,7 @@ use super::details::details;
 use super::fault::{Evidence, Story, TlsFault, subject_and_issuer};
 use super::sessions::Sessions;
 use super::{Role, Terms, TlsContext};
-use crate::limits::{TLS_RECORD_BYTES_MAX, TLS_WRITE_BYTES};
+use crate::limits::{TLS_READ_BYTES, TLS_RECORD_BYTES_MAX, TLS_WRITE_BYTES};
 use crate::net::tcp::{SLICE, receive_now};
 
 /// Why there is no secure connection.
@@ -57,26 +57,76 @@ struct Transport {
     /// What the peer said first.
     first_bytes: [u8; 8],
     first_count: usize,
+    /// What was received and OpenSSL has not asked for yet: it asks for five bytes of a record, then
+    /// for the rest, and each would be a system call.
+    ahead: Ahead,
 }
 
-impl Read for Transport {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = loop {
+/// Bytes received ahead of what was asked for. No memory is held while a peer is silent.
+#[derive(Debug, Default)]
+struct Ahead {
+    bytes: Vec<u8>,
+    given: usize,
+    received: usize,
+}
+
+impl Ahead {
+    /// Moves what there is into `buffer`.
+    fn give(&mut self, buffer: &mut [u8]) -> usize {
+        let ready = self.bytes.get(self.given..self.received).unwrap_or_default();
+        let count = ready.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ready[..count]);
+        self.given += count;
+        count
+    }
+
+    /// Receives as much as there is, by one call of `receive`.
+    fn fill(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+        self.bytes.resize(TLS_READ_BYTES, 0);
+        (self.given, self.received) = (0, 0);
+        self.received = receive(&mut self.bytes)?;
+        Ok(())
+    }
+}
+
+impl Transport {
+    /// Receives what the peer sent, as much as there is.
+    fn receive(&mut self) -> io::Result<()> {
+        loop {
+            let Self { stream, ahead, .. } = self;
             let result = match self.until {
                 // A peer that drips bytes must not keep the library from coming back.
                 Some(until) if Instant::now() >= until => Err(io::ErrorKind::WouldBlock.into()),
-                Some(_) => (&*self.stream).read(buffer),
-                None => receive_now(&self.stream, buffer),
+                Some(_) => ahead.fill(|buffer| (&**stream).read(buffer)),
+                None => ahead.fill(|buffer| receive_now(stream, buffer)),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What an expired slice is called differs by system.
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+                    ) =>
+                {
+                    if self.until.is_some() {
+                        self.ahead = Ahead::default();
+                    }
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                result => break result?,
+                result => return result,
             }
-        };
+        }
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = self.ahead.give(buffer);
+        if count == 0 {
+            self.receive()?;
+            count = self.ahead.give(buffer);
+        }
         if self.first_count < self.first_bytes.len() {
             let room = &mut self.first_bytes[self.first_count..];
             let taken = room.len().min(count);
@@ -162,8 +212,14 @@ impl TlsStream {
                 }
             }
         }
-        let transport =
-            Transport { stream, until: None, gathered: None, first_bytes: [0; 8], first_count: 0 };
+        let transport = Transport {
+            stream,
+            until: None,
+            gathered: None,
+            first_bytes: [0; 8],
+            first_count: 0,
+            ahead: Ahead::default(),
+        };
         Ok(Self {
             ssl: SslStream::new(ssl, transport)?,
             story: context.story,
