@@ -23,6 +23,7 @@ EDGES = {
     "MAX_PDU_BYTES_MIN": "tests/test_limits.py::test_the_range_of_max_pdu",
     "INFLATED_RATIO_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
     "INFLATED_BYTES_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
+    "OWN_NUMBER_MAX": "rust/core/src/archive/layout.rs::own_names",
     "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer.rs::edge_of_what_is_held",
     "REWRITE_HELD_BYTES_MAX": (
         "rust/core/src/storage/writer/encoding.rs::held_until_the_lengths_are_known"
@@ -89,7 +90,6 @@ EDGES = {
     "FETCHED_AHEAD_BYTES_MAX": (
         "tests/unit/requestor/test_objects.py::test_a_rest_that_is_too_long_is_not_kept"
     ),
-    "OWN_NUMBER_MAX": "rust/core/src/archive/layout.rs::own_names",
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
     "QUERY_VALUES_MAX": "rust/core/tests/query.rs::edge_of_values",
     "QUERY_KEY_BYTES_PER_ROW": "rust/core/tests/query.rs::edge_of_values",
@@ -150,6 +150,7 @@ WITHOUT_EDGE = {
         INFLATE_BUFFER_BYTES REWRITE_BLOCK_BYTES CHECK_BLOCK_BYTES ASSOCIATION_STACK_BYTES
         IDLE_READ_BUFFER_BYTES MESSAGE_READ_BUFFER_BYTES OPERATION_OUTPUT_BYTES
         JOURNAL_SEGMENT_BYTES JOURNAL_SMALL_SEGMENT_BYTES TLS_RECORD_BYTES_MAX TLS_WRITE_BYTES
+        TLS_READ_BYTES
         LOAD_HELD_OBJECT_BYTES RECORDING_BLOCK_BYTES
     """,
     "how much is done at a time; what is left over comes next": """

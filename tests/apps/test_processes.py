@@ -275,11 +275,15 @@ class Inetd:
         peer = ScriptedPeer(self.port)
         accepted, _ = self.listener.accept()
         with accepted:
-            server = subprocess.Popen(
-                self.command, stdin=accepted, stdout=accepted, stderr=accepted,
-                env=process.child_environment(),
-            )  # fmt: skip
+            server = self.serve(accepted)
         return peer, server
+
+    def serve(self, accepted: socket.socket) -> subprocess.Popen[bytes]:
+        """The process that serves what is connected."""
+        return subprocess.Popen(
+            self.command, stdin=accepted, stdout=accepted, stderr=accepted,
+            env=process.child_environment(),
+        )  # fmt: skip
 
 
 def inetd(implementation: str, *options: str | Path) -> Inetd:
@@ -298,6 +302,36 @@ def test_inetd(spelling: str, implementation: str, archive_dir: Path) -> None:
     peer.release()
     assert started.wait(10) == 0
     assert len(list(archive_dir.iterdir())) == 1
+
+
+def test_inetd_on_a_descriptor_that_does_not_wait(archive_dir: Path) -> None:
+    """O_NONBLOCK belongs to the open file: a super server that has it hands it on."""
+    server = inetd("dcmfast", "-id", "-od", archive_dir)
+    peer = ScriptedPeer(server.port)
+    accepted, _ = server.listener.accept()
+    with accepted:
+        accepted.setblocking(False)
+        started = server.serve(accepted)
+        peer.associate()
+        assert os.get_blocking(accepted.fileno())
+    peer.release()
+    assert started.wait(10) == 0
+
+
+def test_inetd_on_a_socket_that_is_not_tcps(archive_dir: Path, tmp_path: Path) -> None:
+    """Nothing is served, and the log says why."""
+    log, config = tmp_path / "log", tmp_path / "logger.cfg"
+    config.write_text(
+        "log4cplus.rootLogger = INFO, out\nlog4cplus.appender.out = log4cplus::FileAppender\n"
+        f"log4cplus.appender.out.File = {log}\n"
+    )
+    ours, its = socket.socketpair()
+    with ours, its:
+        started = inetd("dcmfast", "-id", "-lc", config, "-od", archive_dir).serve(its)
+        its.close()
+        started.wait(10)
+        assert ours.recv(100) == b""
+    assert "TCP Initialization Error" in log.read_text()
 
 
 @BOTH

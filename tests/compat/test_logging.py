@@ -307,7 +307,7 @@ def test_files_are_rotated_while_peers_store(
 @pytest.mark.dcmtk
 @pytest.mark.parametrize("kind", ["", "Rolling", "DailyRolling"])
 def test_what_a_start_does_to_an_older_log(kind: str, tmp_path: Path) -> None:
-    """Only a plain file begins anew; the lines of the others are still there, in it or set aside."""
+    """Only a plain file begins anew; the lines of others are still there, in it or set aside."""
     kept = {}
     for implementation in ("dcmtk", "dcmfast"):
         where = tmp_path / implementation

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,65 @@ def test_what_is_not_parsed_or_not_stored(option: str, running_scp: StartReceive
     assert len(ours) == _count("storescp", [option])
 
 
+def _refused() -> list[tuple[str, make.SyntheticObject]]:
+    """Odd objects, each with the UID of its command: three are refused, the second is cut."""
+    cut = make.ct(22, tail=_late())
+    head = _late() + _element(0x0010, 0x0020, "LO", "ID") + _element(0x0010, 0x0010, "PN", "A^B ")
+    return [
+        ("1.2.3", make.ct(21, tail=_late() * 2)),
+        (cut.sop_instance_uid, replace(cut, data_set=cut.data_set + b"\x20\0\x10\0CS\x10\0AB")),
+        ("1.2.4", replace(make.ct(23), data_set=head)),
+        (make.ct(24).sop_instance_uid, make.ct(24, tail=_late())),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tool", "option"),
+    [
+        ("storescp", "-B"),
+        ("dcmrecv", "-B"),
+        ("dcmqrscp", "-B"),
+        ("dcmqrscp", "+B"),
+        ("dcmqrscp", "--ignore"),
+    ],
+)
+def test_what_is_refused(
+    tool: str, option: str, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """Other UIDs, a cut element, no UIDs: each is read to its end, and told like the others.
+
+    With ``+B`` DCMTK's archive reads files of cut objects, and of those that it stores, twice, and
+    it has its own meaning of a cut one with ``--ignore`` (DIFFERENCES.md A4).
+    """
+    objects = _refused()
+    if option in ("+B", "--ignore"):
+        del objects[1]
+    if option == "+B":
+        del objects[-1]
+    told = {}
+    for implementation in _IMPLEMENTATIONS:
+        if tool == "dcmqrscp":
+            folder = tmp_path / implementation
+            server = start_archive(
+                running_scp, folder, *[option] * (option != "-B"),
+                implementation=implementation, quota="400, 1024mb",
+            ).server  # fmt: skip
+        else:
+            profile = ["-xf", "/etc/dcmtk/storescp.cfg", "AllDICOM"]
+            options = profile if tool == "dcmrecv" else []
+            server = running_scp(tool, *options, implementation=implementation)
+        for instance, made in objects:
+            with ScriptedPeer(server.port) as peer:
+                peer.associate([(1, make.CT, [pdu.EXPLICIT])], called="QR")
+                peer.send_store(1, make.CT, instance, made.data_set)
+                # DCMTK aborts over the cut one (A4).
+                peer.expect_pdu()
+        server.stop()
+        told[implementation] = _odd_lines(server.stderr.text)
+    assert told["dcmfast"] == told["dcmtk"]
+    assert len(told["dcmtk"]) >= len(objects)
+
+
 def test_senders_and_dcmconv(running_scp: StartReceiver, tmp_path: Path) -> None:
     """A file that is odd in the same ways, read from disk; DCMTK's receiver takes what is sent."""
     sink = running_scp("storescp", implementation="dcmtk")
@@ -194,6 +254,19 @@ def test_senders_and_dcmconv(running_scp: StartReceiver, tmp_path: Path) -> None
         assert told[0]
         # PS3.5 §7.1.1: a value of odd length gets its padding on the way.
         assert kept[0] == kept[1]
+    # One that is streamed, where only a dictionary finds the sequence, behind long pixels, too.
+    inside = _sequence(_disordered(_IMPLICIT), write=_IMPLICIT)
+    behind = _IMPLICIT.sequence((0xFFFA, 0xFFFA), [_disordered(_IMPLICIT)])
+    long = make.ct(
+        4, rows=800, columns=800, middle=inside, tail=behind, transfer_syntax_uid=pdu.IMPLICIT
+    )
+    (path := tmp_path / "long.dcm").write_bytes(make.part10(long))
+    told = [
+        _odd_lines(run_tool(one, "storescu", ["-xi", "localhost", str(sink.port), path]).stderr)
+        for one in _IMPLEMENTATIONS
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) >= 2
     # An element that is longer than its item is no oddity: such a file is not sent.
     longer = _WRITE.item(_WRITE.header((0x0008, 0x0100), "SH", 100) + b"CODE")
     paths[0].write_bytes(make.part10(make.ct(3, middle=_sequence(longer))))

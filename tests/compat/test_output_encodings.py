@@ -597,6 +597,22 @@ def test_the_tool_beside_dcmconv(tmp_path: Path) -> None:
         assert not (tmp_path / "out.dcm").exists()
 
 
+def test_what_is_deflated_is_deflated_anew(tmp_path: Path) -> None:
+    """Where nothing changes, too: at the level of the option, or the default one."""
+    source = next(file.path for file in real_files() if file.name == "CT_small.dcm")
+    fast = tmp_path / "fast.dcm"
+    dcmfast.rewrite(source, fast, transfer_syntax="deflated", deflate_level=1)
+    sizes: dict[str, list[int]] = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        for options in ([], ["+td", "+cl", "9"]):
+            done = run_tool(implementation, "dcmconv", [*options, fast, tmp_path / "out.dcm"])
+            assert done.code == 0, done.lines
+            sizes.setdefault(implementation, []).append((tmp_path / "out.dcm").stat().st_size)
+    for ours, theirs in zip(sizes["dcmfast"], sizes["dcmtk"], strict=True):
+        assert abs(ours - theirs) < 0.03 * theirs
+        assert ours < 0.99 * fast.stat().st_size
+
+
 def test_a_file_may_be_converted_into_itself(tmp_path: Path) -> None:
     path = tmp_path / "odd.dcm"
     path.write_bytes(odd_file())

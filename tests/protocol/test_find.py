@@ -139,6 +139,34 @@ def test_cancelled_before_the_first_match(peer: ScriptedPeer) -> None:
     peer.echo(101)
 
 
+def test_half_close_after_a_complete_request(peer: ScriptedPeer) -> None:
+    """PROMISES.md §2.1: matches are not thrown away because the end of stream is seen first."""
+    peer.send(find_rq(studies(), 5))
+    peer.half_close()
+    assert answers(peer) == (0, STUDIES)
+    peer.drain()
+
+
+def test_a_cancel_for_another_message_takes_nothing_back(peer: ScriptedPeer) -> None:
+    """Two that are seen at once: the request in hand was cancelled all the same."""
+    peer.send(find_rq(studies(), 5) + cancel_rq(ROOT_CONTEXT, 5) + cancel_rq(ROOT_CONTEXT, 6))
+    assert answers(peer) == (0xFE00, 0)
+
+
+def test_an_answer_that_nobody_asked_for(peer: ScriptedPeer) -> None:
+    """A C-STORE-RSP in the middle of a C-FIND: A-ABORT (PROMISES.md §2.3)."""
+    response = pdu.command_set(
+        [
+            (pdu.COMMAND_FIELD, pdu.us(0x8001)),
+            (pdu.RESPONDED_ID, pdu.us(6)),
+            (pdu.DATA_SET_TYPE, pdu.us(0x0101)),
+            (pdu.STATUS, pdu.us(0)),
+        ]
+    )
+    peer.send(find_rq(studies(), 5) + pdu.p_data(pdu.pdv(ROOT_CONTEXT, response, command=True)))
+    peer.expect_pdu(pdu.ABORT)
+
+
 def test_cancelled_in_the_middle(peer: ScriptedPeer) -> None:
     """FE00H within a page or two of what was on its way (PROMISES.md §2.6)."""
     peer.send(find_rq(studies(description=b"*a*a*a*a*"), 5))

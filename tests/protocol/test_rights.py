@@ -32,6 +32,7 @@ WAYS: dict[str, tuple[list[pdu.Context], bytes, int]] = {
     "FIND": ([(1, FIND, [pdu.IMPLICIT])], b"", 1),
     "GET": ([(1, GET, [pdu.IMPLICIT])], b"", 1),
     "SCP role only": ([(1, pdu.CT, [pdu.IMPLICIT])], CT_ROLE, 1),
+    "both roles": ([(1, pdu.CT, [pdu.IMPLICIT])], CT_ROLE[:-2] + b"\1\1", 1),
     "no role": ([(1, pdu.CT, [pdu.IMPLICIT])], CT_ROLE[:-2] + b"\0\0", 1),
     "another class of SCP role": (
         [(1, pdu.CT, [pdu.IMPLICIT]), (3, pdu.MR, [pdu.IMPLICIT])],
@@ -71,11 +72,26 @@ def test_a_read_only_title_is_not_stored_to(
 ) -> None:
     """Access R: whatever context was accepted, it does not carry an object in."""
     peer = scripted_peer(archive.server)
-    # Who proposes neither role proposes both, as with DCMTK, and is refused at once.
-    wanted = None if way == "no role" else SOP_CLASS_NOT_SUPPORTED
-    assert stored_over(peer, way, "READ") == wanted
+    assert stored_over(peer, way, "READ") == SOP_CLASS_NOT_SUPPORTED
     peer.release()
     assert not objects(archive)
+
+
+@pytest.mark.parametrize("way", ["both roles", "no role"])
+def test_who_may_only_read_still_receives(
+    way: str, archive: Archive, scripted_peer: Connect
+) -> None:
+    """PS3.7 §D.3.3.4: of the roles proposed SCU is turned off, and C-GET has its context.
+
+    Who proposes neither role proposes both, as with DCMTK.
+    """
+    contexts, roles, _ = WAYS[way]
+    peer = scripted_peer(archive.server)
+    user = pdu.user_information(extra=roles)
+    ac = peer.associate(contexts, called="READ", user=user)
+    assert ac.contexts[1].result == 0
+    assert ac.other_items[0x54] == CT_ROLE[4:-2] + b"\0\1"
+    peer.release()
 
 
 @pytest.mark.parametrize("way", WAYS)

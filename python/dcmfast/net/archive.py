@@ -112,7 +112,7 @@ def plan(
         "tcp_buffer_bytes": settings.tcp_buffer_bytes,
         "mode": mode,
         "output_encoding": settings.output_encoding.as_dict()
-        if mode == "normal" and settings.output_encoding is not None
+        if settings.output_encoding is not None
         else None,
         "write_file_meta": settings.is_meta_written,
         "durability": settings.durability,

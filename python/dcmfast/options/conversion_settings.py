@@ -68,7 +68,7 @@ def dcmconv(front_end: FrontEnd, arguments: list[str]) -> ConversionSettings | P
             source_transfer_syntax=_SOURCES[parsed.choice("input_transfer_syntax")],
             file_meta=_META[parsed.choice("file_format")],
             # A data set that is written alone keeps its padding, whatever the usage says (as run).
-            output_encoding=output_encoding(parsed),
+            output_encoding=output_encoding(parsed, deflates_anew=True),
         )
 
     return built(parsed, build)

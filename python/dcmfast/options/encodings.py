@@ -32,8 +32,14 @@ _TRANSFER_SYNTAXES = {
 _PADDINGS = {"retain": "keep", "off": "remove"}
 
 
-def output_encoding(parsed: ParsedOptions) -> OutputEncoding:
+def output_encoding(parsed: ParsedOptions, *, deflates_anew: bool = False) -> OutputEncoding:
     """Return how the options say that data sets are written.
+
+    Parameters
+    ----------
+    deflates_anew
+        What is deflated and stays so is made anew where no level is asked for, too, as by DCMTK;
+        else the stream is kept where nothing in it changes.
 
     Raises
     ------
@@ -54,7 +60,7 @@ def output_encoding(parsed: ParsedOptions) -> OutputEncoding:
         new_vrs=parsed.choice("new_vr") == "enable",
         unknown="convert" if is_converting else "keep",
         deflate_level=parsed.number("compression_level")
-        if parsed.flag("compression_level")
+        if deflates_anew or parsed.flag("compression_level")
         else None,
     )
 

@@ -59,7 +59,8 @@ DCMFAST_CALLED_TITLE, DCMFAST_PEER. Control characters in titles become _.
 
 A second interpreter is not the shell's business: with sh -c 'echo #a', eval, ssh or awk the title
 becomes part of a program that is parsed once more, and a peer chooses its title. Such a command
-takes the variable itself: sh -c 'echo "$DCMFAST_CALLING_TITLE"'."""
+takes the variable itself: sh -c 'echo "$DCMFAST_CALLING_TITLE"'. In arithmetic, $((#a + 1)), there
+is 0 in the place of a value, because some shells look for commands in it."""
 
 #: For findscu.
 _JSON = """\

@@ -116,6 +116,8 @@ struct Collector {
     log: Arc<Mutex<Log>>,
     cancel_after: usize,
     gone_after: usize,
+    /// So often it is asked in vain whether it has cancelled.
+    patience: usize,
 }
 
 impl Asker for Collector {
@@ -141,7 +143,9 @@ impl Asker for Collector {
     }
 
     fn is_cancelled(&mut self) -> Result<bool, ()> {
-        Ok(self.log.lock().unwrap().answers.len() >= self.cancel_after)
+        let is_impatient = self.patience == 0;
+        self.patience = self.patience.saturating_sub(1);
+        Ok(is_impatient || self.log.lock().unwrap().answers.len() >= self.cancel_after)
     }
 
     fn tell(&self, text: fmt::Arguments<'_>) {
@@ -343,6 +347,7 @@ fn serve(mut stream: TcpStream, script: &Script, received: &Mutex<Received>) {
 
 struct Move {
     listed: Vec<&'static str>,
+    asks: usize,
     cancel_after: usize,
     gone_after: usize,
     patience: Duration,
@@ -356,6 +361,7 @@ impl Default for Move {
     fn default() -> Self {
         Self {
             listed: vec![EXPLICIT, BIG, IMPLICIT],
+            asks: usize::MAX,
             cancel_after: usize::MAX,
             gone_after: usize::MAX,
             patience: Duration::from_secs(20),
@@ -378,6 +384,7 @@ impl Move {
             log: Arc::clone(&log),
             cancel_after: self.cancel_after,
             gone_after: self.gone_after,
+            patience: self.asks,
         };
         let destinations = Destinations {
             table: vec![Destination {
@@ -503,6 +510,27 @@ fn cancel() {
     let scp = destination(Script { statuses: vec![0, 0xA700], ..Script::good() });
     let (_, log) = cancelled.run(&shelf(5), scp.port);
     assert_eq!(log.answers.last(), Some(&answer(0xB000, None, [1, 1, 0], "1.2.3.2")));
+}
+
+/// C-CANCEL is seen while the destination owes an answer, which may take long: what became of the
+/// object is not known, and it remains. The destination is told by A-ABORT.
+#[test]
+fn cancel_while_the_destination_is_silent() {
+    let scp = destination(Script { instead: Some((1, Fault::Silence)), ..Script::good() });
+    let started = Instant::now();
+    let (_, log) = Move { asks: 5, ..Move::default() }.run(&shelf(5), scp.port);
+    assert_eq!(log.answers.last(), Some(&answer(0xFE00, Some(4), [1, 0, 0], "")));
+    assert!(started.elapsed() < Duration::from_secs(10), "the answer was waited for");
+}
+
+/// Instances that are gone take no place where nobody looks for a C-CANCEL.
+#[test]
+fn cancel_among_deleted_instances() {
+    let scp = destination(Script::good());
+    let mut shelf = shelf(50);
+    shelf.0.iter_mut().skip(1).for_each(|object| *object = None);
+    let (_, log) = Move { cancel_after: 6, ..Move::default() }.run(&shelf, scp.port);
+    assert_eq!(log.answers.len(), 7, "{:?}", log.answers);
 }
 
 /// A requestor that is gone ends the move, and nothing more is sent.
@@ -692,6 +720,13 @@ fn edges_of_pages_and_of_what_is_held() {
     assert_eq!(log.answers.last(), Some(&answer(0x0000, None, [3, 0, 0], "")));
     let received = scp.received.lock().unwrap();
     for (at, (_, _, bytes)) in received.objects.iter().enumerate() {
-        assert_eq!(*bytes, data_set(RETRIEVE_HELD_BYTES_MAX - 1 + at - around));
+        let pixels = RETRIEVE_HELD_BYTES_MAX - 1 + at - around;
+        let mut expected = data_set(pixels);
+        if pixels % 2 == 1 {
+            // PS3.8 §9.3.5.1: a fragment has an even length.
+            expected[8..12].copy_from_slice(&(pixels as u32 + 1).to_le_bytes());
+            expected.push(0);
+        }
+        assert!(*bytes == expected, "{pixels}");
     }
 }

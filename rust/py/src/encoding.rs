@@ -79,6 +79,7 @@ impl EncodingTable {
                 other => return Err(unknown("treatment of UN", other)),
             },
             deflate_level: self.deflate_level,
+            pads_words: false,
             is_normalised: true,
         })
     }

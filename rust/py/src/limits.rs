@@ -160,6 +160,7 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         TLS_SESSION_AGE_S,
         TLS_RECORD_BYTES_MAX,
         TLS_WRITE_BYTES,
+        TLS_READ_BYTES,
         TLS_SUITES_SHOWN_MAX,
         TLS_FILE_BYTES_MAX,
         LOAD_COUNT_MAX,

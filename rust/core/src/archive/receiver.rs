@@ -1,9 +1,11 @@
 //! One instance from its first fragment to the journal.
 //!
 //! Small objects gather in memory, right where the journal record will have them; one that outgrows
-//! [`JOURNALED_OBJECT_BYTES_MAX`] moves to a spool file, and fragments go there uncopied. Scanner and
-//! digest see each byte as it passes. Everything is checked in every mode but `--ignore`, also with
-//! `+B` (DIFFERENCES.md A4): an archive lists what it stores, so it must understand it.
+//! [`JOURNALED_OBJECT_BYTES_MAX`] moves to a spool file, and fragments go there uncopied; one that is
+//! certain to be re-encoded does so beyond [`REWRITE_HELD_BYTES_MAX`]. Scanner and
+//! digest see each byte as it passes. Everything is checked in every mode, also with `+B`
+//! (DIFFERENCES.md A4): an archive lists what it stores, so it must understand it. With `--ignore`
+//! the structure alone is.
 //!
 //! ```text
 //! structure is not whole                       C000H
@@ -15,7 +17,7 @@
 //!
 //! A receiver that fails or is dropped leaves nothing. Called by `server::store`.
 
-use std::io::{self, Cursor, IoSlice, Read, Seek, SeekFrom};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,7 +31,7 @@ use crate::dataset::scan::{ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dictionary::uids::storage_prefix;
 use crate::index::{FileLocation, InstanceEntry, attributes};
-use crate::limits::{JOURNALED_OBJECT_BYTES_MAX, WRITE_SLICES_MAX};
+use crate::limits::{JOURNALED_OBJECT_BYTES_MAX, REWRITE_HELD_BYTES_MAX, WRITE_SLICES_MAX};
 use crate::storage::backend::tree::{Access, Tree, TreeFile};
 use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
@@ -163,17 +165,18 @@ impl Drop for Spool {
 
 impl Receiver {
     pub(super) fn new(area: &Arc<StorageArea>, request: &InstanceRequest) -> Self {
-        let mode = area.options().mode;
-        let is_scanned = mode != StoreMode::Ignore;
-        let transfer_syntax = TransferSyntax::of(&request.transfer_syntax);
-        let encoding = area.options().encoding.filter(|_| mode == StoreMode::Normal);
-        let way = encoding.map(|encoding| Way::new(request.transfer_syntax, encoding));
+        let from = request.transfer_syntax;
+        let transfer_syntax = TransferSyntax::of(&from);
+        let way = match (area.options().encoding, area.options().mode) {
+            (None, _) => Ok(None),
+            (Some(encoding), StoreMode::Normal) => Way::new(from, encoding).map(Some),
+            (Some(_), StoreMode::BitPreserving | StoreMode::Ignore) => Ok(Way::watching(from)),
+        };
         Self {
-            way: way.transpose(),
+            way,
             area: Arc::clone(area),
             request: *request,
-            scanner: is_scanned
-                .then(|| Scanner::with_index_keys(transfer_syntax, &WANTED, &attributes::WANTED)),
+            scanner: Some(Scanner::with_index_keys(transfer_syntax, &WANTED, &attributes::WANTED)),
             digest: Xxh3::new(),
             has_checked_uids: false,
             content: Content::Memory(Vec::new()),
@@ -189,14 +192,33 @@ impl Receiver {
     /// can be read off the association.
     pub fn append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
         if self.is_abandoned {
+            self.look_on(fragments);
             return Ok(());
         }
+        let has_no_way = self.way.is_err();
         let result = self.try_append(fragments);
-        if result.is_err() {
+        if let Err(error) = &result {
             self.is_abandoned = true;
             self.content = Content::Memory(Vec::new());
+            if !has_no_way && !error.is_about_uids() {
+                self.scanner = None;
+            }
         }
         result
+    }
+
+    /// What is odd about the bytes that came, also where they are not stored; it is told once.
+    pub fn take_oddities(&mut self) -> Oddities {
+        let way = self.way.as_mut().ok().and_then(Option::as_mut);
+        way.map(Way::take_oddities).unwrap_or_default()
+    }
+
+    /// DCMTK reads an object to its end before it refuses it, and tells what is odd about all of it.
+    fn look_on(&mut self, fragments: &[&[u8]]) {
+        let (Some(scanner), Ok(Some(way))) = (&mut self.scanner, &mut self.way) else { return };
+        if !way.look_on(scanner, fragments) {
+            self.scanner = None;
+        }
     }
 
     /// The data set is complete: checks it and stores it.
@@ -220,6 +242,11 @@ impl Receiver {
     fn try_append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
         let bytes: usize = fragments.iter().map(|fragment| fragment.len()).sum();
         self.data_set_bytes += bytes as u64;
+        if let Err(from) = self.way {
+            self.way = Ok(Way::watching(from));
+            self.look_on(fragments);
+            return Err(StoreError::Unconvertible(from));
+        }
         let Some(scanner) = &mut self.scanner else { return Ok(()) };
         let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?;
         for fragment in fragments {
@@ -228,6 +255,9 @@ impl Receiver {
                 None => scanner.feed(fragment)?,
             }
             self.digest.update(fragment);
+        }
+        if self.area.options().mode == StoreMode::Ignore {
+            return Ok(());
         }
         self.check_uids(false)?;
         if matches!(&self.content, Content::Memory(record) if record.is_empty()) {
@@ -269,15 +299,25 @@ impl Receiver {
         record
     }
 
-    /// Keeps the fragments in memory, or moves to a spool file.
+    /// Keeps the fragments in memory, or moves to a spool file. What will not stay as it is waits
+    /// longer: it is written once then, and not read back.
     fn gather(&mut self, fragments: &[&[u8]], bytes: usize) -> Result<(), StoreError> {
+        let will_change = matches!(&self.way, Ok(Some(way)) if way.will_change());
+        let bytes_max =
+            if will_change { REWRITE_HELD_BYTES_MAX } else { JOURNALED_OBJECT_BYTES_MAX };
         let Content::Memory(record) = &mut self.content else { return Ok(()) };
-        if record.len() - FILE_AT + bytes <= JOURNALED_OBJECT_BYTES_MAX {
-            for fragment in fragments {
-                record.extend_from_slice(fragment);
-            }
-            return Ok(());
+        if record.len() - FILE_AT + bytes > bytes_max {
+            return self.spool(fragments);
         }
+        for fragment in fragments {
+            record.extend_from_slice(fragment);
+        }
+        Ok(())
+    }
+
+    /// Moves what is in memory to a spool file, and `fragments` behind it.
+    fn spool(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
+        let Content::Memory(record) = &self.content else { return Ok(()) };
         let mut spool = Spool::create(&self.area)?;
         write(&mut spool, &record[FILE_AT..], fragments)?;
         self.content = Content::Spool(spool);
@@ -328,19 +368,20 @@ impl Receiver {
     }
 
     fn try_finish(mut self) -> Result<Stored, StoreError> {
-        let Some(scanner) = &mut self.scanner else {
-            return Ok(Stored::nothing(self.data_set_bytes));
-        };
+        let Some(scanner) = &mut self.scanner else { return Err(StoreError::Abandoned) };
+        let is_ignored = self.area.options().mode == StoreMode::Ignore;
         if self.data_set_bytes == 0 {
-            return Err(StoreError::Empty);
+            let nothing = Stored::nothing(0, ScanWarnings::default());
+            return if is_ignored { Ok(nothing) } else { Err(StoreError::Empty) };
         }
         scanner.finish()?;
         let scan_warnings = scanner.warnings();
+        if is_ignored {
+            return Ok(Stored::nothing(self.data_set_bytes, scan_warnings));
+        }
         self.check_uids(true)?;
         let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?.take();
-        let mut oddities = Oddities::default();
-        if let Some(mut way) = way {
-            oddities = way.take_oddities();
+        if let Some(way) = way {
             self.re_encode(way)?;
         }
         let entry = self.entry();
@@ -369,7 +410,6 @@ impl Receiver {
             study: None,
             duplicate,
             name_warning: None,
-            oddities,
             scan_warnings,
             evicted,
         })
@@ -390,7 +430,9 @@ impl Receiver {
         });
         let Some(change) = decided? else {
             self.head_bytes = head_bytes;
-            return Ok(());
+            let is_too_long = matches!(&self.content, Content::Memory(record)
+                if record.len() - FILE_AT > JOURNALED_OBJECT_BYTES_MAX);
+            return if is_too_long { self.spool(&[]) } else { Ok(()) };
         };
         if record.is_empty() {
             record = self.new_record(self.data_set_bytes as usize);
@@ -405,7 +447,7 @@ impl Receiver {
         let result = match &arrived {
             Content::Memory(record) => {
                 let data_set = record.get(FILE_AT + head_bytes..).unwrap_or_default();
-                change.apply(Cursor::new(data_set), &mut append)
+                change.apply_to(data_set, &mut append)
             }
             Content::Spool(spool) => {
                 let base = head_bytes as u64;
@@ -490,7 +532,7 @@ pub(crate) fn is_storage_class(uid: &[u8]) -> bool {
 
 impl Stored {
     /// `--ignore`: nothing is written.
-    fn nothing(data_set_bytes: u64) -> Self {
+    fn nothing(data_set_bytes: u64, scan_warnings: ScanWarnings) -> Self {
         Self {
             path: None,
             file_name: String::new(),
@@ -499,8 +541,7 @@ impl Stored {
             study: None,
             duplicate: Duplicate::None,
             name_warning: None,
-            oddities: Oddities::default(),
-            scan_warnings: ScanWarnings::default(),
+            scan_warnings,
             evicted: Vec::new(),
         }
     }

@@ -234,9 +234,9 @@ impl Scanner {
         }
         let walker = &mut self.walker;
         let mut walk = |bytes: &[u8]| {
-            walker.walk(bytes)?;
+            // What stands before a fault is shown, too.
             show(bytes);
-            Ok(())
+            walker.walk(bytes)
         };
         let result = match &mut self.inflater {
             None => walk(fragment),

@@ -181,6 +181,8 @@ impl Connection {
     /// Takes over an accepted or connected stream and sets its options.
     pub fn new(stream: TcpStream, options: TransportOptions) -> io::Result<Self> {
         let peer = canonical(stream.peer_addr()?);
+        // A super-server may hand on a descriptor that does not wait; the loops here would spin on it.
+        stream.set_nonblocking(false)?;
         stream.set_nodelay(options.no_delay)?;
         stream.set_read_timeout(Some(SLICE))?;
         stream.set_write_timeout(Some(SLICE))?;

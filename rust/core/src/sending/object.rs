@@ -12,12 +12,14 @@ use std::path::Path;
 use super::invent::Identity;
 use crate::dataset::oddities::Oddities;
 use crate::dataset::rewrite::{
-    GroupLengths, OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, Slots,
+    GroupLengths, OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, Slots, Surveyor,
     is_convertible, rewrite, survey,
 };
 use crate::dataset::substitute::substitute;
 use crate::dataset::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, long_name};
-use crate::limits::{FILE_META_BYTES_MAX, INVENTED_HEAD_BYTES_MAX, RETRIEVE_HELD_BYTES_MAX};
+use crate::limits::{
+    FILE_META_BYTES_MAX, INVENTED_HEAD_BYTES_MAX, RETRIEVE_HELD_BYTES_MAX, REWRITE_BLOCK_BYTES,
+};
 use crate::log::{escaped, system_text};
 use crate::storage::backend::{StoredFile, open_for_reading};
 use crate::storage::reader::{
@@ -198,6 +200,43 @@ fn oddities_of(data_set: impl Read, transfer_syntax: &Uid) -> Oddities {
     found.map(|found| found.oddities).unwrap_or_default()
 }
 
+/// The same for a data set of `length` that begins where `file` stands; the inside of long values is
+/// passed over.
+fn oddities_of_large(
+    file: &mut StoredFile,
+    length: u64,
+    transfer_syntax: &Uid,
+) -> io::Result<Oddities> {
+    if TransferSyntax::of(transfer_syntax).is_deflated {
+        return Ok(oddities_of(file.take(length), transfer_syntax));
+    }
+    let hints = PixelHints::default();
+    let Some(way) = Rewriting::of(transfer_syntax, OutputEncoding::STORESCP, hints) else {
+        return Ok(Oddities::default());
+    };
+    let (mut surveyor, mut left) = (Surveyor::new(&way), length);
+    let mut block = vec![0; REWRITE_BLOCK_BYTES];
+    while left > 0 {
+        let wanted = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
+        let count = match file.read(&mut block[..wanted]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        };
+        if count == 0 {
+            break;
+        }
+        surveyor.feed(&block[..count]);
+        left -= count as u64;
+        let ahead = surveyor.value_bytes_ahead().min(left);
+        if ahead > block.len() as u64 {
+            surveyor.pass_over(ahead);
+            file.seek_relative(ahead.try_into().unwrap_or(i64::MAX))?;
+            left -= ahead;
+        }
+    }
+    Ok(surveyor.take_oddities())
+}
+
 /// An object with a new identity. It is streamed whatever its size: group lengths go, the values are
 /// replaced in what has no deflate around it, and what the peer takes is made of the result.
 fn renamed(
@@ -325,9 +364,10 @@ fn large(mut file: StoredFile, wanted: &Wanted<'_>) -> Result<Object, Fault> {
             if let Some(cut) = seen.cut {
                 return Err(Fault::Cut(cut));
             }
-            if seen.is_odd {
+            let syntax = TransferSyntax::of(&instance.transfer_syntax);
+            if seen.is_odd || !syntax.is_explicit {
                 file.seek(SeekFrom::Start(offset))?;
-                oddities_of((&mut file).take(length), &instance.transfer_syntax)
+                oddities_of_large(&mut file, length, &instance.transfer_syntax)?
             } else {
                 Oddities::default()
             }

@@ -23,7 +23,7 @@ use crate::dimse::service::QueryService;
 use crate::index::query::Rules;
 use crate::net::tcp::IpAddr;
 use crate::uid::Uid;
-use crate::ul::pdu::{AssociateRq, PresentationResult};
+use crate::ul::pdu::{AssociateRq, PresentationResult, UidItem};
 
 /// DCMTK's private SOP class: whoever proposes it asks the server to end (`--allow-shutdown`).
 const SHUTDOWN_SOP_CLASS: &str = "1.2.276.0.7230010.3.4.1915765545.18030.917282194.0";
@@ -193,7 +193,16 @@ impl Archive {
             .filter_map(|decision| decision.abstract_syntax.uid())
             .collect();
         for decision in &mut negotiation.decisions {
-            let rule = if may_store(decision) { storage_rule } else { None };
+            let mut rule = if may_store(decision) { storage_rule } else { None };
+            // PS3.7 §D.3.3.4: who proposed to receive, too, keeps that; only storing is taken away.
+            if rule.is_some() && decision.roles.scp {
+                decision.roles.scu = false;
+                let class = decision.abstract_syntax;
+                for answer in &mut negotiation.roles {
+                    answer.scu &= UidItem::Given(answer.sop_class_uid) != class;
+                }
+                rule = None;
+            }
             let rule = rule.or_else(|| {
                 (self.is_find_required && lacks_find(decision, &finds))
                     .then_some(Rule::FindNotAccepted)

@@ -651,7 +651,7 @@ impl<'s> Link<'s> {
         let Operation { context, request, identifier } = operation;
         let syntax = TransferSyntax::of(&context.transfer_syntax);
         self.narrator.query_identifiers(request.service, syntax, identifier);
-        let mut peer = Peer::new(self, exchange);
+        let mut peer = Peer::new(self, exchange, operation);
         let result = match (&service.objects, operation.request.service) {
             (Objects::Directory(_), _) => Ok(()),
             (Objects::Areas(archive), QueryService::Find) => {

@@ -121,8 +121,12 @@ impl Compiler<'_> {
     /// Writes the expansion that takes the place of a placeholder.
     fn expand(&mut self, placeholder: &Placeholder) {
         let Placeholder { variable, mark, .. } = placeholder;
+        let is_arithmetic = self.is_arithmetic();
         let out = &mut self.out;
-        if self.is_comment {
+        if is_arithmetic {
+            // A shell may evaluate what a variable holds, and commands in it: no value gets there.
+            out.push(b'0');
+        } else if self.is_comment {
             // Nothing of a value is needed there, nor a line end in it wanted.
         } else if self.is_single {
             out.extend_from_slice(format!("{mark}'\"${{{variable}}}\"'{mark}").as_bytes());
@@ -180,6 +184,9 @@ impl Compiler<'_> {
             b'(' if before == Some(b'(') && self.before(3) == Some(b'$') => {
                 self.nesting.push(Context::Arithmetic);
             }
+            b'(' if before != Some(b'$') && self.is_in(Context::Arithmetic) => {
+                self.nesting.push(Context::Arithmetic);
+            }
             b'(' if !is_text || before == Some(b'$') => self.nesting.push(Context::Parenthesis),
             b'{' if before == Some(b'$') => self.nesting.push(Context::Brace),
             b')' if self.is_in(Context::Parenthesis) || self.is_in(Context::Arithmetic) => {
@@ -188,6 +195,12 @@ impl Compiler<'_> {
             b'}' if self.is_in(Context::Brace) => self.close(),
             _ => {}
         }
+    }
+
+    /// True where the shell calculates, whatever quotes and braces stand around in there.
+    fn is_arithmetic(&self) -> bool {
+        let is_around = |context: &&Context| !matches!(context, Context::Double | Context::Brace);
+        self.nesting.iter().rev().find(is_around) == Some(&Context::Arithmetic)
     }
 
     fn close(&mut self) {

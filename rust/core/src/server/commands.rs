@@ -407,6 +407,9 @@ mod tests {
                 "echo $((1 << 2)) #f\necho '<<E' \"<<E\" # <<E\necho '#f'",
                 "4 CT.1.2.3\n<<E <<E\nCT.1.2.3\n",
             ),
+            // Where the shell calculates there is 0: bash would run what a title says there.
+            ("echo $((#a + 1)) $(( (#a) + 2 )) ${NONE:-$((#c))} #f", "1 2 0 CT.1.2.3\n"),
+            ("echo \"$((#a))\" $(( $(echo #a | wc -c) * 2 )) #a", "0 18 TEST SCU\n"),
         ] {
             assert_eq!(printed(text, b"TEST SCU"), shown, "{text}");
         }

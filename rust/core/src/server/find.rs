@@ -62,6 +62,7 @@ pub fn find(
     index: &Index,
     settings: &FindSettings,
 ) -> Result<(), Ended> {
+    peer.outlast_input();
     let status = answer(peer, operation, area, index, settings)?;
     respond(peer, operation, status, None)
 }
@@ -115,7 +116,6 @@ fn answer(
     }
     let pending =
         if query.has_unsupported_keys() { Status::PENDING_WITH_WARNING } else { Status::PENDING };
-    let message_id = operation.request.message_id;
     let title = peer.called_ae_title();
     let mut answerer = Answerer::new(&query, title, encoding, &settings.character_set);
     let (mut cursor, mut page) = (Cursor::default(), Page::default());
@@ -131,7 +131,7 @@ fn answer(
             }
         };
         let has_more = !page.ends.is_empty() || progress == Progress::More;
-        if has_more && peer.is_cancelled(message_id)? {
+        if has_more && peer.is_cancelled()? {
             return Ok(Status::CANCEL);
         }
         for identifier in page.identifiers() {

@@ -536,8 +536,10 @@ impl Server {
         let number = stream.as_raw_fd();
         let connection = match Connection::new(stream, self.shared.service.transport) {
             Ok(connection) => connection,
-            // What inetd gave us is no connection.
-            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+            // The peer is gone already.
+            Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => return,
+            // What inetd gave us is no connection of TCP.
+            Err(error) => {
                 let code = "Receiving Association failed: 0006:031c TCP Initialization Error";
                 let why = system_text(&error);
                 self.shared.service.logger.line(
@@ -547,8 +549,6 @@ impl Server {
                 );
                 return;
             }
-            // The peer is gone already.
-            Err(_) => return,
         };
         self.shared.register(id, connection.handle());
         let shared = Arc::clone(&self.shared);

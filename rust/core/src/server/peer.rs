@@ -11,7 +11,6 @@
 //!
 //! Called by `server::{find, retrieve}`.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::areas::OpenArea;
@@ -26,7 +25,7 @@ use crate::dimse::service::{Command, QueryRequest, Response, command_field, comm
 use crate::dimse::status::Status;
 use crate::limits::{CANCEL_LOOK_BYTES_MAX, OPERATION_OUTPUT_BYTES, STOP_GRACE_S};
 use crate::net::tcp::{Connection, ReadEnd, SocketAddr, StopFlag};
-use crate::ul::pdu::Abort;
+use crate::ul::pdu::{Abort, PDU_HEADER_BYTES};
 use crate::ul::pdv::{FragmentKind, Fragmenter, Pdv, split_first};
 use crate::ul::provider::{Indication, Reaction};
 
@@ -48,24 +47,23 @@ pub struct Ended(());
 /// The only response that a peer has to give, to a sub-operation of its C-GET.
 const C_STORE_RSP: u16 = command_field::C_STORE_RQ | command_field::RESPONSE_BIT;
 
-/// A C-STORE-RSP of the peer's, in a C-GET.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreAnswer {
-    /// Message ID being responded to.
-    pub message_id: u16,
-    /// Status.
-    pub status: Status,
-}
-
 /// The association as an operation sees it.
 pub struct Peer<'p, 's> {
     link: &'p mut Link<'s>,
     exchange: &'p mut Exchange,
     /// Messages that are not sent yet.
     out: Vec<u8>,
-    /// Message IDs that C-CANCEL-RQs named; only the one in hand is ever asked for.
-    cancelled: Option<u16>,
-    answers: VecDeque<StoreAnswer>,
+    /// The request in hand.
+    message_id: u16,
+    /// A C-CANCEL-RQ named it.
+    is_cancelled: bool,
+    /// The C-STORE request of ours that is not answered yet.
+    awaited: Option<u16>,
+    /// The answer to the last one that was.
+    answer: Option<Status>,
+    /// The end of the peer's stream does not end the operation.
+    outlasts_input: bool,
+    is_input_at_end: bool,
     /// Responses to the operation so far.
     responses: u64,
     end: Option<End>,
@@ -73,16 +71,26 @@ pub struct Peer<'p, 's> {
 
 impl<'p, 's> Peer<'p, 's> {
     /// The peer of `link`; `left_over` of the exchange is what came with the request itself.
-    pub(super) fn new(link: &'p mut Link<'s>, exchange: &'p mut Exchange) -> Self {
+    pub(super) fn new(
+        link: &'p mut Link<'s>,
+        exchange: &'p mut Exchange,
+        operation: &Operation,
+    ) -> Self {
         // The buffer is the response's before; its bytes are sent already.
         let mut out = std::mem::take(&mut exchange.pdu);
         out.clear();
+        // Of the message behind the request nothing was looked at.
+        exchange.wanted_bytes = PDU_HEADER_BYTES;
         Self {
             link,
             exchange,
             out,
-            cancelled: None,
-            answers: VecDeque::new(),
+            message_id: operation.request.message_id,
+            is_cancelled: false,
+            awaited: None,
+            answer: None,
+            outlasts_input: false,
+            is_input_at_end: false,
             responses: 0,
             end: None,
         }
@@ -213,13 +221,19 @@ impl<'p, 's> Peer<'p, 's> {
         self.ended(end)
     }
 
-    /// Looks, without waiting, whether the peer cancelled the request `message_id`.
-    pub fn is_cancelled(&mut self, message_id: u16) -> Result<bool, Ended> {
+    /// Whoever sends nothing more and still reads is answered to the end: whether it reads is found
+    /// out when it is written to.
+    pub fn outlast_input(&mut self) {
+        self.outlasts_input = true;
+    }
+
+    /// Looks, without waiting, whether the peer cancelled the request in hand.
+    pub fn is_cancelled(&mut self) -> Result<bool, Ended> {
         self.take_left_over()?;
         self.take_input()?;
         // Whoever sends without end is looked at again after the next portion of answers.
         let mut looked_at = 0;
-        while looked_at < CANCEL_LOOK_BYTES_MAX {
+        while looked_at < CANCEL_LOOK_BYTES_MAX && !self.is_input_at_end {
             let (wanted, link) = (self.exchange.wanted_bytes, &mut *self.link);
             match link.connection.read_now(link.buffer.space(wanted)) {
                 Ok(0) => break,
@@ -227,6 +241,7 @@ impl<'p, 's> Peer<'p, 's> {
                     looked_at += count;
                     link.buffer.filled(count);
                 }
+                Err(ReadEnd::Closed) if self.outlasts_input => self.is_input_at_end = true,
                 Err(end) => return Err(self.read_ended(&end)),
             }
             self.take_input()?;
@@ -235,24 +250,22 @@ impl<'p, 's> Peer<'p, 's> {
         if self.link.shared.stop.is_raised_since(patience) {
             return Err(self.read_ended(&ReadEnd::Stopped));
         }
-        Ok(self.cancelled == Some(message_id))
+        Ok(self.is_cancelled)
     }
 
-    /// Waits for the peer's response to the C-STORE request `message_id` that the operation sent.
-    pub fn store_answer(&mut self, message_id: u16) -> Result<Status, Ended> {
+    /// The C-STORE request `message_id` goes out: from now on it may be answered.
+    pub fn await_answer(&mut self, message_id: u16) {
+        (self.awaited, self.answer) = (Some(message_id), None);
+    }
+
+    /// Waits for the peer's response to the C-STORE request that the operation sent last.
+    pub fn store_answer(&mut self) -> Result<Status, Ended> {
         self.flush()?;
         self.take_left_over()?;
         loop {
             self.take_input()?;
-            if let Some(answer) = self.answers.pop_front() {
-                if answer.message_id == message_id {
-                    return Ok(answer.status);
-                }
-                let why = format!(
-                    "response to message {}, where {message_id} was sent",
-                    answer.message_id
-                );
-                return Err(self.abort(Abort::USER, &why));
+            if let Some(status) = self.answer.take() {
+                return Ok(status);
             }
             let wanted = self.exchange.wanted_bytes;
             if let Err(end) = self.link.read(wanted, Waiting::RestOfMessage) {
@@ -279,6 +292,10 @@ impl<'p, 's> Peer<'p, 's> {
 
     /// Takes every complete PDU in the buffer.
     fn take_input(&mut self) -> Result<(), Ended> {
+        // A PDU that drips is looked at when it is whole, and not copied with every byte.
+        if self.link.buffer.unread().len() < self.exchange.wanted_bytes {
+            return Ok(());
+        }
         // Copied, because the link changes meanwhile: a C-CANCEL or a response is a hundred bytes.
         let unread = self.link.buffer.unread().to_vec();
         let (consumed, result) = self.take_pdus(&unread);
@@ -344,7 +361,8 @@ impl<'p, 's> Peer<'p, 's> {
             Ok(Step::Progress | Step::DataSet { .. }) => return Ok(()),
             Ok(Step::Command { set, .. }) => match Command::of(&set) {
                 Ok(Command::Cancel(cancel)) => {
-                    self.cancelled = Some(cancel.message_id_being_responded_to);
+                    // One for another request means nothing, and takes nothing back.
+                    self.is_cancelled |= cancel.message_id_being_responded_to == self.message_id;
                     return Ok(());
                 }
                 Ok(Command::Response(response)) if response.command_field != C_STORE_RSP => {
@@ -352,15 +370,17 @@ impl<'p, 's> Peer<'p, 's> {
                     (Abort::USER, format!("{came}, where only C-STORE was asked"))
                 }
                 Ok(Command::Response(response)) => {
-                    self.answers.push_back(StoreAnswer {
-                        message_id: response.message_id_being_responded_to,
-                        status: response.status,
-                    });
+                    let came = response.message_id_being_responded_to;
                     // One is waited for at a time.
-                    if self.answers.len() == 1 {
-                        return Ok(());
-                    }
-                    (Abort::USER, "a response that nobody asked for".to_owned())
+                    let why = match self.awaited {
+                        Some(sent) if sent == came => {
+                            (self.awaited, self.answer) = (None, Some(response.status));
+                            return Ok(());
+                        }
+                        Some(sent) => format!("response to message {came}, where {sent} was sent"),
+                        None => "a response that nobody asked for".to_owned(),
+                    };
+                    (Abort::USER, why)
                 }
                 Ok(Command::Echo(_)) => busy("C-ECHO RQ"),
                 Ok(Command::Store(_)) => busy("C-STORE RQ"),

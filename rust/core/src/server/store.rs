@@ -26,6 +26,7 @@ use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
 use crate::archive::receiver::Receiver;
 use crate::client::query::Reply;
+use crate::dataset::oddities::Oddities;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
     Command, DataSetType, EchoRequest, OtherRequest, QueryRequest, QueryService, Response,
@@ -128,8 +129,8 @@ enum InHand {
 struct StoreInHand {
     request: StoreRequest,
     context_id: u8,
-    writer: Option<ObjectWriter>,
-    /// The first failure; the rest of the data set is swallowed, then its status is sent.
+    writer: ObjectWriter,
+    /// The first failure; the writer swallows the rest of the data set, then its status is sent.
     failure: Option<StoreError>,
     /// What fault rules make of it.
     effects: Option<Box<Effects>>,
@@ -153,6 +154,13 @@ impl ObjectWriter {
         match self {
             Self::File(writer) => writer.append(fragments),
             Self::Area(receiver) => receiver.append(fragments),
+        }
+    }
+
+    fn take_oddities(&mut self) -> Oddities {
+        match self {
+            Self::File(writer) => writer.take_oddities(),
+            Self::Area(receiver) => receiver.take_oddities(),
         }
     }
 
@@ -231,16 +239,18 @@ impl Exchange {
 
     /// The association ends in the middle of a message: says so, and forgets the object.
     pub fn tell_cut(&mut self, narrator: &Narrator) {
-        if let Some(InHand::Store(_)) = self.in_hand.take() {
+        if let Some(InHand::Store(mut store)) = self.in_hand.take() {
             narrator.progress_end();
+            narrator.oddities(&store.writer.take_oddities());
             narrator.store_broken(&"0006:0317 Peer aborted Association (or never connected)");
         }
     }
 
     /// The peer is silent in the middle of a message: says so, and forgets the object.
     pub fn tell_late(&mut self, narrator: &Narrator) {
-        if let Some(InHand::Store(store)) = self.in_hand.take() {
+        if let Some(InHand::Store(mut store)) = self.in_hand.take() {
             narrator.progress_end();
+            narrator.oddities(&store.writer.take_oddities());
             narrator.store_late(store.context_id);
         }
     }
@@ -362,17 +372,13 @@ impl<'b> Block<'_, 'b> {
         match &mut self.exchange.in_hand {
             Some(InHand::Store(store)) => {
                 self.narrator.progress_dots(self.fragments.len());
-                if store.writer.is_some() {
+                if store.failure.is_none() {
                     let bytes: usize = self.fragments.iter().map(|fragment| fragment.len()).sum();
                     self.shared.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
                 }
-                let appended = match &mut store.writer {
-                    Some(writer) if !self.fragments.is_empty() => writer.append(&self.fragments),
-                    _ => Ok(()),
-                };
-                if let Err(error) = appended {
-                    store.failure = Some(error);
-                    store.writer = None;
+                if !self.fragments.is_empty() {
+                    let appended = store.writer.append(&self.fragments);
+                    store.failure = store.failure.take().or(appended.err());
                 }
             }
             Some(InHand::Query { operation, is_too_long }) => {
@@ -596,7 +602,7 @@ impl<'b> Block<'_, 'b> {
         let store = StoreInHand {
             request,
             context_id,
-            writer: Some(writer),
+            writer,
             failure: None,
             expected_name,
             effects,
@@ -634,8 +640,9 @@ impl<'b> Block<'_, 'b> {
 
     fn finish_store(&mut self, store: StoreInHand) -> Outcome {
         panic_point("store");
-        let StoreInHand { request, context_id, writer, failure, expected_name, effects, .. } =
-            store;
+        let StoreInHand {
+            request, context_id, mut writer, failure, expected_name, effects, ..
+        } = store;
         let effects = effects.map_or_else(Effects::default, |effects| *effects);
         pause(&self.shared.stop, effects.fragment);
         let status_asked_for = match effects.response.ending {
@@ -659,10 +666,11 @@ impl<'b> Block<'_, 'b> {
             let stored = (None, expected_name);
             return self.answer_store(&request, context_id, status, &effects, stored);
         }
-        let result = match (failure, writer) {
-            (Some(error), _) => Err(error),
-            (None, Some(writer)) => writer.finish(),
-            (None, None) => Err(StoreError::Abandoned),
+        let oddities = writer.take_oddities();
+        self.narrator.oddities(&oddities);
+        let result = match failure {
+            Some(error) => Err(error),
+            None => writer.finish(),
         };
         let (dialect, mode) = (self.service.dialect, self.service.mode);
         let counters = &self.shared.counters;
@@ -670,7 +678,7 @@ impl<'b> Block<'_, 'b> {
         let status = match &result {
             Ok(stored) => {
                 counters.stored.fetch_add(1, Ordering::Relaxed);
-                self.tell_stored(stored, mode);
+                self.tell_stored(stored, mode, oddities.is_empty());
                 Status::SUCCESS
             }
             Err(error) => {
@@ -756,8 +764,8 @@ impl<'b> Block<'_, 'b> {
         self.narrator.study_folder(&study.folder.display(), begun.is_new);
     }
 
-    fn tell_stored(&self, stored: &Stored, mode: StoreMode) {
-        self.narrator.oddities(&stored.oddities);
+    /// What is odd and has no line of DCMTK's is told if `nothing_is_told` about it yet.
+    fn tell_stored(&self, stored: &Stored, mode: StoreMode, nothing_is_told: bool) {
         let Some(path) = &stored.path else { return self.narrator.not_stored() };
         if let Some(study) = &stored.study {
             self.tell_study(study);
@@ -780,7 +788,7 @@ impl<'b> Block<'_, 'b> {
                 "another object is stored as {path} and stays (--duplicate keep)"
             )),
         }
-        if stored.oddities.is_empty() && !stored.scan_warnings.is_empty() {
+        if nothing_is_told && !stored.scan_warnings.is_empty() {
             self.narrator.explain(format_args!("{path}: {}", stored.scan_warnings));
         }
         self.narrator.stored(&path);

@@ -15,6 +15,7 @@ use crate::dataset::rewrite::{
     OutputEncoding, Padding, PixelHints, RewriteError, Rewriter, Rewriting, SecondPass, Slots,
     Survey, Surveyor, Unknown, order, survey,
 };
+use crate::dataset::scan::Scanner;
 use crate::limits::{REWRITE_BLOCK_BYTES, REWRITE_FOLLOWED_BYTES_MIN};
 use crate::storage::durability::IoFailure;
 use crate::storage::writer::StoreError;
@@ -22,6 +23,8 @@ use crate::uid::Uid;
 
 /// From the encoding that comes to the one that is written.
 pub(crate) struct Way {
+    /// False for one that only looks.
+    is_taken: bool,
     rewriting: Rewriting,
     to: Uid,
     surveyor: Surveyor,
@@ -37,7 +40,14 @@ impl Way {
     pub fn new(from: Uid, encoding: OutputEncoding) -> Result<Self, Uid> {
         let rewriting = Rewriting::of(&from, encoding, PixelHints::default()).ok_or(from)?;
         let to = encoding.target(&from).ok_or(from)?;
-        Ok(Self { surveyor: Surveyor::new(&rewriting), rewriting, to, second: None })
+        let surveyor = Surveyor::new(&rewriting);
+        Ok(Self { is_taken: true, surveyor, rewriting, to, second: None })
+    }
+
+    /// One that looks at a data set in `from`, for what is odd about it, and lets it stay as it is.
+    pub fn watching(from: Uid) -> Option<Self> {
+        let way = Self::new(from, OutputEncoding::STORESCP).ok()?;
+        Some(Self { is_taken: false, ..way })
     }
 
     /// The transfer syntax that is written.
@@ -50,9 +60,15 @@ impl Way {
         self.surveyor.feed(bytes);
     }
 
+    /// Looks at fragments of an object that is refused already; false when nothing more can be read.
+    pub fn look_on(&mut self, scanner: &mut Scanner, fragments: &[&[u8]]) -> bool {
+        let mut fragments = fragments.iter();
+        fragments.all(|fragment| scanner.feed_and_show(fragment, |bytes| self.look(bytes)).is_ok())
+    }
+
     /// True once it is certain that the bytes will not stay.
     pub fn will_change(&self) -> bool {
-        self.surveyor.sees_change()
+        self.is_taken && self.surveyor.sees_change()
     }
 
     /// What was odd about them; it is told once.
@@ -166,6 +182,9 @@ impl Way {
         mut self,
         head_bytes: impl FnOnce() -> u64,
     ) -> Result<Option<Change>, ReEncodeError> {
+        if !self.is_taken {
+            return Ok(None);
+        }
         if matches!(self.rewriting.encoding.padding, Padding::Aligned { .. }) {
             self.align_to(head_bytes());
         }

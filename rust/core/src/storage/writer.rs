@@ -179,8 +179,6 @@ pub struct Stored {
     pub duplicate: Duplicate,
     /// The name is not made of the UID as it came.
     pub name_warning: Option<NameWarning>,
-    /// What was odd in the data set, in DCMTK's words.
-    pub oddities: Oddities,
     /// What was odd in the data set, as the scanner counts it.
     pub scan_warnings: ScanWarnings,
     /// What an archive removed to make room for it, for its log.
@@ -300,6 +298,21 @@ pub enum StoreError {
     Journal(JournalError),
     /// The index could not be asked.
     Index(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// True for what is found while the data set is read, which can go on.
+    pub(crate) const fn is_about_uids(&self) -> bool {
+        matches!(
+            self,
+            Self::MissingUid(_)
+                | Self::SeveralUids(_)
+                | Self::SopClassMismatch(_)
+                | Self::SopInstanceMismatch(_)
+                | Self::NotAStorageClass(_)
+                | Self::NotListable(_)
+        )
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -533,7 +546,7 @@ impl Store {
         let encoding = encoding.filter(|_| mode != StoreMode::BitPreserving);
         let way = encoding.map(|encoding| Way::new(request.transfer_syntax, encoding));
         match way.transpose() {
-            Err(_) if mode == StoreMode::Ignore => Ok(None),
+            Err(from) if mode == StoreMode::Ignore => Ok(Way::watching(from).map(Box::new)),
             way => Ok(way?.map(Box::new)),
         }
     }
@@ -621,13 +634,21 @@ impl InstanceWriter {
     /// that the rest of the message can be read off the association.
     pub fn append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
         if self.is_abandoned {
+            self.look_on(fragments);
             return Ok(());
         }
+        let has_no_way = self.way.is_err();
         let result = self.try_append(fragments);
-        if result.is_err() {
-            self.abandon();
+        if let Err(error) = &result {
+            self.abandon(has_no_way || error.is_about_uids());
         }
         result
+    }
+
+    /// What is odd about the bytes that came, also where they are not stored; it is told once.
+    pub fn take_oddities(&mut self) -> Oddities {
+        let way = self.way.as_mut().ok().and_then(Option::as_mut);
+        way.map(|way| way.take_oddities()).unwrap_or_default()
     }
 
     /// The data set is complete: checks it, makes it durable and gives it its name.
@@ -649,10 +670,22 @@ impl InstanceWriter {
         self.data_set_bytes
     }
 
-    fn abandon(&mut self) {
+    /// Gives up; all that came was looked at where `looks_on`.
+    fn abandon(&mut self, looks_on: bool) {
         self.is_abandoned = true;
         (self.part, self.spilled) = (None, None);
         self.held = Vec::new();
+        if !looks_on {
+            self.scanner = None;
+        }
+    }
+
+    /// DCMTK reads an object to its end before it refuses it, and tells what is odd about all of it.
+    fn look_on(&mut self, fragments: &[&[u8]]) {
+        let (Some(scanner), Ok(Some(way))) = (&mut self.scanner, &mut self.way) else { return };
+        if !way.look_on(scanner, fragments) {
+            self.scanner = None;
+        }
     }
 
     fn try_append(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
@@ -661,6 +694,11 @@ impl InstanceWriter {
             return Ok(());
         }
         self.data_set_bytes += bytes as u64;
+        if let Err(from) = self.way {
+            self.way = Ok(Way::watching(from).map(Box::new));
+            self.look_on(fragments);
+            return Err(StoreError::Unconvertible(from));
+        }
         let way = self.way.as_mut().map_err(|from| StoreError::Unconvertible(*from))?;
         if let Some(way) = way.take_if(|way| way.follows()) {
             return self.take_on(way, fragments);
@@ -826,10 +864,6 @@ impl InstanceWriter {
             scan_warnings = scanner.warnings();
         }
         self.check_uids(true)?;
-        let mut oddities = Oddities::default();
-        if let Ok(Some(way)) = &mut self.way {
-            oddities = way.take_oddities();
-        }
         if mode == StoreMode::Ignore {
             return Ok(Stored {
                 path: None,
@@ -839,7 +873,6 @@ impl InstanceWriter {
                 file_bytes: 0,
                 duplicate: Duplicate::None,
                 name_warning: None,
-                oddities,
                 scan_warnings,
                 evicted: Vec::new(),
             });
@@ -865,7 +898,6 @@ impl InstanceWriter {
             file_bytes: self.file_bytes,
             duplicate,
             name_warning,
-            oddities,
             scan_warnings,
             evicted: Vec::new(),
         })
@@ -1112,7 +1144,7 @@ mod tests {
         assert_eq!(stored.file_name, "CT.1.2.3");
         assert_eq!(stored.path.unwrap(), PathBuf::from("memory/CT.1.2.3"));
         assert_eq!(stored.duplicate, Duplicate::None);
-        assert!(stored.name_warning.is_none() && stored.oddities.is_empty());
+        assert!(stored.name_warning.is_none());
         let file = &memory.files()["CT.1.2.3"];
         assert_eq!(stored.file_bytes, file.len() as u64);
         assert_eq!(stored.data_set_bytes, data.len() as u64);

@@ -249,6 +249,17 @@ impl Surveyor {
         self.recoder.value_bytes_ahead()
     }
 
+    /// The next `bytes`, at most [`Surveyor::value_bytes_ahead`], are not shown: nothing but what is odd
+    /// about the data set is known afterwards.
+    pub fn pass_over(&mut self, mut bytes: u64) {
+        static ZEROS: [u8; REWRITE_BLOCK_BYTES] = [0; REWRITE_BLOCK_BYTES];
+        while bytes > 0 {
+            let count = usize::try_from(bytes).map_or(ZEROS.len(), |bytes| bytes.min(ZEROS.len()));
+            self.feed(&ZEROS[..count]);
+            bytes -= count as u64;
+        }
+    }
+
     /// What was odd so far; it is told once.
     pub fn take_oddities(&mut self) -> Oddities {
         core::mem::take(&mut self.recoder.oddities)

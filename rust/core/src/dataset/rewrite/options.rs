@@ -93,6 +93,8 @@ pub struct OutputEncoding {
     /// Level of a deflate stream, 0 to 9; `None` is [`OutputEncoding::DEFLATE_LEVEL_DEFAULT`], and a
     /// deflated data set that needs no other change is then left as it is.
     pub deflate_level: Option<u32>,
+    /// Words of odd length get a byte more, too, which DCMTK does not do.
+    pub pads_words: bool,
     /// As DCMTK parses and writes: elements in ascending order, of two with one tag the first, unknown
     /// VRs as UN, UN of undefined length as SQ.
     pub is_normalised: bool,
@@ -112,6 +114,7 @@ impl OutputEncoding {
         has_new_vrs: true,
         unknown: Unknown::Kept,
         deflate_level: None,
+        pads_words: false,
         is_normalised: false,
     };
 
@@ -137,7 +140,8 @@ impl OutputEncoding {
     #[must_use]
     pub fn with_even_values(self) -> Self {
         let Self { transfer_syntax, has_new_vrs, unknown, deflate_level, .. } = self;
-        Self { transfer_syntax, has_new_vrs, unknown, deflate_level, ..Self::STORESCP }
+        let pads_words = true;
+        Self { transfer_syntax, has_new_vrs, unknown, deflate_level, pads_words, ..Self::STORESCP }
     }
 
     /// The transfer syntax that a data set in `from` gets; `None` when there is no way from one to
@@ -174,7 +178,7 @@ impl OutputEncoding {
         match self.text {
             TextPadding::Kept => false,
             TextPadding::Even => is_text(vr) || matches!(vr, Vr::OB | Vr::UN),
-            TextPadding::Minimal => vr != Vr::OW,
+            TextPadding::Minimal => vr != Vr::OW || self.pads_words,
         }
     }
 

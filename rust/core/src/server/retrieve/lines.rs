@@ -14,14 +14,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::object::{Body, Held};
 use super::{FailedUids, Failure, Line, Way};
 use crate::ae_title::AeTitle;
 use crate::client::send::{DataSet, SendError, send_message};
-use crate::client::{ClientError, NegotiatedContext, Proposal, Requestor};
+use crate::client::{ClientError, Interrupt, NegotiatedContext, Proposal, Requestor};
 use crate::dataset::identifier::{Encoding, Writer, deflated};
 use crate::dataset::rewrite::is_convertible;
 use crate::dataset::transfer_syntax::{
@@ -33,7 +34,7 @@ use crate::dimse::service::{DataSetType, Priority, Response, StoreRequest, SubOp
 use crate::dimse::status::Status;
 use crate::limits::{
     MOVE_ASSOCIATIONS_MAX, MOVE_CONNECT_TIMEOUT_S, OPERATION_OUTPUT_BYTES,
-    PRESENTATION_CONTEXTS_MAX,
+    PRESENTATION_CONTEXTS_MAX, STOP_GRACE_S,
 };
 use crate::log::system_text;
 use crate::net::tcp::{SLICE, StopFlag, TransportOptions};
@@ -104,7 +105,7 @@ impl Asker for PeerAsker<'_, '_, '_> {
     }
 
     fn is_cancelled(&mut self) -> Result<bool, Ended> {
-        self.peer.is_cancelled(self.operation.request.message_id)
+        self.peer.is_cancelled()
     }
 
     fn tell(&self, text: fmt::Arguments<'_>) {
@@ -168,6 +169,8 @@ pub struct MoveLine<'d, A> {
     requestor: Option<Requestor>,
     /// Class and stored transfer syntax of what this association was asked for.
     wanted: Vec<(Uid, Uid)>,
+    /// True while the requestor is looked at between reads.
+    is_waiting: Arc<AtomicBool>,
     /// Why nothing more can be sent.
     lost: Option<String>,
     spare: Vec<u8>,
@@ -192,6 +195,7 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             turn: None,
             requestor: None,
             wanted: Vec::new(),
+            is_waiting: Arc::default(),
             lost: None,
             spare: Vec::new(),
         }
@@ -206,6 +210,14 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             }
         }
         self.turn = None;
+    }
+
+    /// Nobody waits for the object any more: the association with the destination is aborted.
+    fn give_up(&mut self) {
+        if let Some(requestor) = self.requestor.take() {
+            requestor.abort();
+        }
+        self.lost = Some("the requestor does not wait for it".into());
     }
 
     fn failed(&mut self, what: &str, error: &ClientError) -> String {
@@ -255,7 +267,10 @@ impl<'d, A: Asker> MoveLine<'d, A> {
             dimse_timeout: self.options.dimse_timeout,
             socket_timeout: self.options.socket_timeout.or(Some(self.options.answer_timeout)),
             stop: Some(self.options.stop.clone()),
-            interrupted: None,
+            interrupted: Some(Interrupt::new({
+                let is_waiting = Arc::clone(&self.is_waiting);
+                move || is_waiting.load(Ordering::Relaxed)
+            })),
             is_shown_in_detail: false,
         };
         self.asker.tell_step(SubOperation::Associating);
@@ -362,15 +377,40 @@ impl<A: Asker> Line for MoveLine<'_, A> {
     }
 
     fn answer(&mut self, message_id: u16) -> Result<Status, Failure<A::Ended>> {
-        let Some(requestor) = &mut self.requestor else {
-            return Err(Failure::Object(self.lost.clone().unwrap_or_default()));
-        };
-        match requestor.store_status(message_id) {
-            Ok(status) => {
-                self.asker.tell_step(SubOperation::Answered(status));
-                Ok(status)
-            }
-            Err(error) => Err(Failure::Object(self.lose("lost move destination", &error))),
+        let MoveOptions { dimse_timeout, socket_timeout, answer_timeout, .. } = self.options;
+        let patience = dimse_timeout.or(socket_timeout).unwrap_or(answer_timeout);
+        let deadline = Instant::now() + patience;
+        let grace = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
+        loop {
+            let Some(requestor) = &mut self.requestor else {
+                return Err(Failure::Object(self.lost.clone().unwrap_or_default()));
+            };
+            self.is_waiting.store(true, Ordering::Relaxed);
+            let answered = requestor.store_status(message_id);
+            self.is_waiting.store(false, Ordering::Relaxed);
+            let error = match answered {
+                Ok(status) => {
+                    self.asker.tell_step(SubOperation::Answered(status));
+                    return Ok(status);
+                }
+                // A slice has passed in silence, unless the server stops.
+                Err(ClientError::Interrupted)
+                    if Instant::now() < deadline && !self.options.stop.is_raised_since(grace) =>
+                {
+                    match self.asker.is_cancelled() {
+                        Ok(false) => continue,
+                        Ok(true) => self.give_up(),
+                        Err(ended) => {
+                            self.give_up();
+                            return Err(Failure::Ended(ended));
+                        }
+                    }
+                    return Err(Failure::Cancelled);
+                }
+                Err(ClientError::Interrupted) => ClientError::TimedOut,
+                Err(error) => error,
+            };
+            return Err(Failure::Object(self.lose("lost move destination", &error)));
         }
     }
 
@@ -447,6 +487,7 @@ impl Line for GetLine<'_, '_, '_> {
         };
         let peer = &mut *self.asker.peer;
         let pdvs = pdvs(&body, held, *peer.wire().1);
+        peer.await_answer(self.message_id);
         let result = match &body {
             // Together with the pending response before it, in one write.
             Body::Memory { bytes, start } if bytes.len() <= OPERATION_OUTPUT_BYTES => {
@@ -484,8 +525,8 @@ impl Line for GetLine<'_, '_, '_> {
         Ok(message_id)
     }
 
-    fn answer(&mut self, message_id: u16) -> Result<Status, Failure<Ended>> {
-        let status = self.asker.peer.store_answer(message_id).map_err(Failure::Ended)?;
+    fn answer(&mut self, _message_id: u16) -> Result<Status, Failure<Ended>> {
+        let status = self.asker.peer.store_answer().map_err(Failure::Ended)?;
         self.asker.tell_step(SubOperation::Answered(status));
         Ok(status)
     }

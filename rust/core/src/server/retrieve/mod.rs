@@ -427,19 +427,26 @@ impl Run<'_, '_> {
             let held = match self.pages.next() {
                 Ok(Next::Here(held)) => held,
                 Ok(Next::Gone) => {
-                    self.settle(line)?;
+                    if self.settle(line)? {
+                        return Ok(Reached::Cancel);
+                    }
                     let reason = "the instance was deleted meanwhile".to_owned();
                     self.tally.note(line, None, Err(reason));
                     self.pending(line)?;
+                    if line.is_cancelled()? {
+                        return Ok(Reached::Cancel);
+                    }
                     continue;
                 }
                 Ok(Next::End) => {
-                    self.settle(line)?;
-                    return Ok(Reached::End);
+                    let is_cancelled = self.settle(line)?;
+                    return Ok(if is_cancelled { Reached::Cancel } else { Reached::End });
                 }
                 Err(reason) => {
                     // No status says that the list itself broke off: what is left has failed.
-                    self.settle(line)?;
+                    if self.settle(line)? {
+                        return Ok(Reached::Cancel);
+                    }
                     let left = self.tally.remaining();
                     self.tally.note(line, None, Err(reason));
                     self.tally.failed += left.saturating_sub(1);
@@ -449,7 +456,9 @@ impl Run<'_, '_> {
             match self.send_one(line, &held) {
                 Ok(()) => {}
                 Err(Stop::Object(reason)) => {
-                    self.settle(line)?;
+                    if self.settle(line)? {
+                        return Ok(Reached::Cancel);
+                    }
                     self.tally.note(line, Some(&held.sop_instance), Err(reason));
                     self.pending(line)?;
                     if line.is_cancelled()? {
@@ -470,8 +479,7 @@ impl Run<'_, '_> {
         let stock = self.pages.stock;
         let body = load(held, &syntax, line.spare(), &mut || stock.open(held))
             .map_err(|error| Stop::Object(error.to_string()))?;
-        self.settle(line).map_err(Stop::Ended)?;
-        if line.is_cancelled().map_err(Stop::Ended)? {
+        if self.settle(line).map_err(Stop::Ended)? || line.is_cancelled().map_err(Stop::Ended)? {
             return Err(Stop::Cancel);
         }
         // The answer just waited for may have been the end of the association.
@@ -496,7 +504,9 @@ impl Run<'_, '_> {
         if let Way::Context(id, syntax) = line.way(held).map_err(Stop::Object)? {
             return Ok((id, syntax));
         }
-        self.settle(line).map_err(Stop::Ended)?;
+        if self.settle(line).map_err(Stop::Ended)? {
+            return Err(Stop::Cancel);
+        }
         let is_first = self.tally.remaining() == self.tally.total;
         match line.associate(&self.pages.wanted(held)) {
             Ok(()) => {}
@@ -511,17 +521,19 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Waits for the answer that is due, if one is, and queues its pending response.
-    fn settle<L: Line>(&mut self, line: &mut L) -> Result<(), L::Ended> {
-        let Some(UnderWay { message_id, uid }) = self.under_way.take() else { return Ok(()) };
+    /// Waits for the answer that is due, if one is, and queues its pending response. True when the
+    /// requestor has cancelled meanwhile: what became of the object is not known, and it remains.
+    fn settle<L: Line>(&mut self, line: &mut L) -> Result<bool, L::Ended> {
+        let Some(UnderWay { message_id, uid }) = self.under_way.take() else { return Ok(false) };
         let result = match line.answer(message_id) {
             Ok(status) => Ok(status),
             Err(Failure::Object(reason)) => Err(reason),
-            Err(Failure::Cancelled) => Err("cancelled".into()),
+            Err(Failure::Cancelled) => return Ok(true),
             Err(Failure::Ended(ended)) => return Err(ended),
         };
         self.tally.note(line, Some(&uid), result);
-        self.pending(line)
+        self.pending(line)?;
+        Ok(false)
     }
 
     fn pending<L: Line>(&mut self, line: &mut L) -> Result<(), L::Ended> {

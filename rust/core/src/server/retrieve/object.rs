@@ -13,7 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::dataset::rewrite::{
-    OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, rewrite,
+    OutputEncoding, PixelHints, RewriteError, Rewriter, Rewriting, rewrite, survey,
 };
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::index::FileLocation;
@@ -124,12 +124,10 @@ pub fn load(
     spare: Vec<u8>,
     open: &mut dyn FnMut() -> io::Result<Box<dyn StoredFile>>,
 ) -> Result<Body, ObjectError> {
-    let rewriting = if held.transfer_syntax == target.text() {
-        None
-    } else {
-        let stored = held.transfer_syntax.to_uid().ok_or(ObjectError::Record)?;
-        Some((stored, *target))
-    };
+    let is_as_stored = held.transfer_syntax == target.text();
+    let from = held.transfer_syntax.to_uid().or(is_as_stored.then_some(*target));
+    let from = from.ok_or(ObjectError::Record)?;
+    let is_deflated = TransferSyntax::of(target).is_deflated;
     let offset = u64::from(held.data_set_offset);
     let data_set_bytes = held.file_bytes.checked_sub(offset).ok_or(ObjectError::Record)?;
     let mut file = open()?;
@@ -140,8 +138,19 @@ pub fn load(
         }
         file.seek(SeekFrom::Start(offset))?;
         let stored = Checked::new(file, data_set_bytes, held.digest);
-        let Some(way) = rewriting else { return Ok(Body::Stream(Box::new(stored))) };
-        return convert_stream(stored, way, (data_set_bytes, held.digest, offset), open);
+        let is_even = data_set_bytes % 2 == 0;
+        if is_as_stored && (is_even || is_deflated) {
+            // PS3.5 §A.5: a NUL behind a deflated data set.
+            let padding: &'static [u8] = if is_even { &[] } else { &[0] };
+            return Ok(Body::Stream(Box::new(stored.chain(padding))));
+        }
+        let mut again = || {
+            // A file again, and not the same one rewound: `Checked` begins anew with it.
+            let mut file = open()?;
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(Checked::new(file, data_set_bytes, held.digest))
+        };
+        return convert_stream(stored, (from, *target), is_as_stored, &mut again);
     }
     let bytes = read_whole(&mut *file, held.file_bytes as usize, spare)?;
     let start = held.data_set_offset as usize;
@@ -149,25 +158,31 @@ pub fn load(
     if held.digest != 0 && xxh3_128(data_set) != held.digest {
         return Err(ObjectError::Digest);
     }
-    // A value of odd length, kept as it came (`+B`), would make the last fragment odd, over which DCMTK's
-    // receivers abort (PS3.8 §9.3.5.1).
-    let is_odd = data_set.len() % 2 == 1 && !TransferSyntax::of(target).is_deflated;
-    let (from, to) = match rewriting {
-        None if is_odd => (*target, *target),
-        None => return Ok(Body::Memory { bytes, start }),
-        Some(way) => way,
-    };
+    if is_as_stored && (data_set.len() % 2 == 0 || is_deflated) {
+        let mut bytes = bytes;
+        if data_set_bytes % 2 == 1 {
+            bytes.push(0);
+        }
+        return Ok(Body::Memory { bytes, start });
+    }
     let hints = PixelHints::of_head(data_set, TransferSyntax::of(&from));
-    let way = Rewriting::between(&from, &to, hints);
-    let way = if is_odd {
-        let encoding = OutputEncoding { transfer_syntax: Some(to), ..OutputEncoding::CONVERSION };
-        Rewriting::of(&from, encoding.with_even_values(), hints)
-    } else {
-        way
-    };
-    let way = way.ok_or(ObjectError::Record)?;
+    if !is_as_stored {
+        let way = Rewriting::between(&from, target, hints).ok_or(ObjectError::Record)?;
+        let bytes = rewrite(data_set, &way).map_err(ObjectError::Conversion)?;
+        if bytes.len() % 2 == 0 {
+            return Ok(Body::Memory { bytes, start: 0 });
+        }
+    }
+    let way = even_way(from, *target, hints)?;
     let bytes = rewrite(data_set, &way).map_err(ObjectError::Conversion)?;
     Ok(Body::Memory { bytes, start: 0 })
+}
+
+/// The way of a data set with values of odd length, kept as they came (`+B`): they would make the last
+/// fragment odd, over which DCMTK's receivers abort (PS3.8 §9.3.5.1).
+fn even_way(from: Uid, to: Uid, hints: PixelHints) -> Result<Rewriting, ObjectError> {
+    let encoding = OutputEncoding { transfer_syntax: Some(to), ..OutputEncoding::CONVERSION };
+    Rewriting::of(&from, encoding.with_even_values(), hints).ok_or(ObjectError::Record)
 }
 
 /// Reads a file of `stored` bytes, in one read as a rule.
@@ -199,28 +214,42 @@ fn read_whole(
     Ok(bytes)
 }
 
-/// A large object in another transfer syntax: through once to see that it can be done, then again
-/// while it is sent.
+/// A stored file's data set, from its beginning.
+type Source = Checked<Box<dyn StoredFile>>;
+
+/// A large object in another form: through once to see that it can be done, then again while it is
+/// sent. One that would be odd in the end gets even values, which takes a third time.
 fn convert_stream(
-    mut stored: Checked<Box<dyn StoredFile>>,
+    mut stored: Source,
     (from, to): (Uid, Uid),
-    (data_set_bytes, digest, offset): (u64, u128, u64),
-    open: &mut dyn FnMut() -> io::Result<Box<dyn StoredFile>>,
+    is_known_odd: bool,
+    again: &mut dyn FnMut() -> Result<Source, ObjectError>,
 ) -> Result<Body, ObjectError> {
     let mut head = vec![0; COMPARE_BLOCK_BYTES];
     let count = stored.read(&mut head)?;
     let hints = PixelHints::of_head(&head[..count], TransferSyntax::of(&from));
+    if is_known_odd {
+        return even_stream((&head[..count]).chain(stored), even_way(from, to, hints)?, again);
+    }
     let way = Rewriting::between(&from, &to, hints).ok_or(ObjectError::Record)?;
     // What is checked is the source, so that the costly half, deflating, is done once.
     let check = Rewriting { to: TransferSyntax { is_deflated: false, ..way.to }, ..way };
     let mut checked = Rewriter::new((&head[..count]).chain(&mut stored), &check);
     while checked.next_block().map_err(ObjectError::Conversion)?.is_some() {}
-    drop(checked);
-    // A file again, and not the same one rewound: `Checked` begins anew with it.
-    let mut file = open()?;
-    file.seek(SeekFrom::Start(offset))?;
-    let stored = Checked::new(file, data_set_bytes, digest);
-    Ok(Body::Stream(Box::new(Rewriter::new(stored, &way))))
+    if checked.bytes_out() % 2 == 1 && !way.to.is_deflated {
+        return even_stream(again()?, even_way(from, to, hints)?, again);
+    }
+    Ok(Body::Stream(Box::new(Rewriter::new(again()?, &way))))
+}
+
+/// The same with values of even length, whose lengths stand before them and are found first.
+fn even_stream(
+    stored: impl Read,
+    way: Rewriting,
+    again: &mut dyn FnMut() -> Result<Source, ObjectError>,
+) -> Result<Body, ObjectError> {
+    let found = survey(stored, &way).map_err(ObjectError::Conversion)?;
+    Ok(Body::Stream(Box::new(Rewriter::second_pass(again()?, &way, found.slots))))
 }
 
 /// A data set that ends where it should and with the digest that it should, or in an error.
@@ -263,7 +292,9 @@ impl<F: Read> Read for Checked<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::transfer_syntax::{EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN};
+    use crate::dataset::transfer_syntax::{
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN,
+    };
     use std::io::Cursor;
 
     const OFFSET: u32 = 300;
@@ -315,6 +346,60 @@ mod tests {
             assert_eq!((big.len(), &big[12..14]), (data_set.len(), &[1, 0][..]));
             let unknown = Held { digest: 0, ..held };
             assert_eq!(sent(&file, &unknown, EXPLICIT_VR_LITTLE_ENDIAN).unwrap(), data_set);
+        }
+    }
+
+    /// PS3.8 §9.3.5.1: what leaves has an even length, held or streamed, as it is or converted.
+    #[test]
+    fn odd_objects() {
+        for pixels in SIZES.map(|pixels| pixels + 1) {
+            let (file, held) = stored(pixels);
+            let data_set = &file[OFFSET as usize..];
+            let plain = sent(&file, &held, EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+            assert_eq!(plain.len(), data_set.len() + 1);
+            assert_eq!(plain[8..12], (pixels as u32 + 1).to_le_bytes());
+            assert_eq!((&plain[12..data_set.len()], plain.last()), (&data_set[12..], Some(&0)));
+            let big = sent(&file, &held, EXPLICIT_VR_BIG_ENDIAN).unwrap();
+            assert_eq!(big.len(), plain.len());
+            assert_eq!(big[8..12], (pixels as u32 + 1).to_be_bytes());
+            assert!(
+                big[12..].chunks(2).eq(plain[12..].chunks(2).map(|pair| [pair[1], pair[0]])),
+                "{pixels}"
+            );
+            let mut damaged = file.clone();
+            *damaged.last_mut().unwrap() ^= 1;
+            assert!(
+                sent(&damaged, &held, EXPLICIT_VR_LITTLE_ENDIAN).unwrap_err().contains("digest")
+            );
+        }
+    }
+
+    /// A deflated data set of odd length gets its NUL (PS3.5 §A.5), and what is in it even values.
+    #[test]
+    fn odd_deflated_objects() {
+        for pixels in SIZES.map(|pixels| pixels + 1) {
+            let (plain, known) = stored(pixels);
+            let to = Uid::known(DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN);
+            let from = Uid::known(EXPLICIT_VR_LITTLE_ENDIAN);
+            let way = Rewriting::between(&from, &to, PixelHints::default()).unwrap();
+            let mut file = plain[..OFFSET as usize].to_vec();
+            file.extend(rewrite(&plain[OFFSET as usize..], &way).unwrap());
+            assert_eq!(file.len() % 2, 0);
+            for count in [file.len(), file.len() + 1] {
+                // Some writers end with the stream, some with a byte too many.
+                file.resize(count, 0);
+                let held = Held {
+                    transfer_syntax: to.text(),
+                    file_bytes: count as u64,
+                    digest: xxh3_128(&file[OFFSET as usize..]),
+                    ..known.clone()
+                };
+                let as_stored = sent(&file, &held, to.as_str()).unwrap();
+                assert_eq!(as_stored.len() % 2, 0);
+                assert!(as_stored.starts_with(&file[OFFSET as usize..]));
+                let inflated = sent(&file, &held, EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+                assert_eq!(inflated.len(), plain.len() - OFFSET as usize + 1);
+            }
         }
     }
 

@@ -93,7 +93,7 @@ fn matches(
                 return Ok(Err(answers::index_status(operation.request.service, &error)));
             }
         }
-        if peer.is_cancelled(operation.request.message_id)? {
+        if peer.is_cancelled()? {
             return Ok(Err(Status::CANCEL));
         }
     }
