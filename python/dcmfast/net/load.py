@@ -62,9 +62,11 @@ def run(settings: LoadSettings) -> dict[str, Any]:
         log = Log(settings.log_level, tool="load")
         security = tls.context(settings.tls, role="requestor", log=log)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        work = _start(settings, security)
-        tls.write_seed(settings.tls, log)
         is_wanted = is_shown("W", settings.log_level)
+        tls.write_seed(settings.tls, log)
+        interrupts.take_sigterm_as_interrupt()
+        # As little as can be between the begin and who waits: an interrupt there has no report.
+        work = _start(settings, security)
         entries = _Entries(work, ledger if settings.ledger_file else None)
         is_stopped = False
         if settings.audited_ledger:
@@ -207,7 +209,6 @@ def _each_file(inputs: tuple[str, ...]) -> Iterator[str]:
 def _watched(work: _rust.LoadRun, look: Callable[[], None]) -> bool:
     """Wait for the end; return True if the user asked for it, once for in order, twice for now."""
     is_stopped = False
-    interrupts.take_sigterm_as_interrupt()
     while True:
         try:
             is_over = work.wait(_LOOK_S)
