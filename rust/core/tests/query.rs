@@ -542,7 +542,7 @@ fn hostile_lists_of_uids() {
 /// them a page has few records (limits::QUERY_KEY_BYTES_PER_ROW), so that whoever asks can stop it.
 #[test]
 fn edge_of_values() {
-    const STUDIES: usize = 300;
+    const STUDIES: usize = 60;
     let (_scratch, index) = filled(STUDIES as u32, 1);
     let rules = Rules { set: RuleSet::Standard, ..Rules::default() };
     for key in ["PatientWeight", "PatientName", "EthnicGroup", "StudyDate", "ModalitiesInStudy"] {
