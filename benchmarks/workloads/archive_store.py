@@ -15,8 +15,8 @@ from workloads import Workload
 from workloads.store import store_workload
 
 _FIRST = (
-    "Orthanc and DCMTK's dcmqrscp are measured on the first 2,000 objects (dcmqrscp's rate falls with "
-    "each; parallel ones lose some), pynetdicom's qrscp on the first 100."
+    "Orthanc and DCMTK's dcmqrscp are measured on the first 2,000 objects (dcmqrscp's rate falls "
+    "with each; parallel ones lose some), pynetdicom's qrscp on the first 100."
 )
 _SYNC_REMARK = (
     "The disk's flush decides, and it varies; compare within this table only. Orthanc syncs files, "

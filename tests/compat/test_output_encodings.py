@@ -609,7 +609,7 @@ def test_what_is_deflated_is_deflated_anew(tmp_path: Path) -> None:
             assert done.code == 0, done.lines
             sizes.setdefault(implementation, []).append((tmp_path / "out.dcm").stat().st_size)
     for ours, theirs in zip(sizes["dcmfast"], sizes["dcmtk"], strict=True):
-        assert abs(ours - theirs) < 0.03 * theirs
+        assert abs(ours - theirs) < 0.02 * theirs
         assert ours < 0.99 * fast.stat().st_size
 
 
