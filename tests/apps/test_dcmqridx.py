@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
+import dcmfast
 from testkit.objects import write_object
 from testkit.process import Finished, run_tool
 
@@ -86,6 +87,23 @@ def test_nothing_is_ever_deleted(tmp_path: Path) -> None:
     assert first.exists()
     assert second.exists()
     assert re.findall(r"Filename: (.*)", run("-p", area).stdout) == [str(outside)]
+
+
+def test_a_file_that_another_object_has_taken_over_stays(tmp_path: Path) -> None:
+    """Both are listed there; when one is replaced over the network, the other keeps its file."""
+    area = tmp_path / "area"
+    path = write_object(area / "x.dcm", 1)
+    assert run(area, path).code == 0
+    write_object(path, 2)
+    assert run(area, path).code == 0
+    again = write_object(tmp_path / "again.dcm", 1, comment="received anew")
+    with dcmfast.ArchiveServer(area, 0) as server:
+        sent = run_tool("dcmfast", "storescu", ["127.0.0.1", str(server.port), again])
+        assert sent.code == 0, sent.stderr
+    names = re.findall(r"Filename: (.*)", run("-p", area).stdout)
+    assert "x.dcm" in names
+    assert len(names) == 2
+    assert path.exists()
 
 
 def test_what_the_archive_keeps_for_itself_is_no_object(tmp_path: Path) -> None:

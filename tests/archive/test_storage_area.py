@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -113,6 +115,29 @@ def test_a_closed_archive_says_so(area: Path) -> None:
     archive.close()
     with pytest.raises(ValueError, match="closed"):
         archive.counts()
+
+
+_FORKED = """
+import os, sys
+import dcmfast
+
+archive = dcmfast.Archive(sys.argv[1])
+begun = archive.instances()
+first = next(begun).sop_instance_uid
+child = os.fork()
+if not child:
+    other = dcmfast.Archive(sys.argv[1])
+    uids = {one.sop_instance_uid for one in (*begun, *other)}
+    os._exit(not (len(archive) == len(other) == len(uids) == int(sys.argv[2])))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert len([first, *begun]) == len(archive) == int(sys.argv[2])
+"""
+
+
+def test_a_forked_process_reads_on(area: Path) -> None:
+    """LMDB knows readers by their process: a child has an index of its own."""
+    command = [sys.executable, "-c", _FORKED, str(area), str(len(FILES))]
+    subprocess.run(command, check=True, timeout=60)
 
 
 def test_a_server_that_cannot_start_says_why(area: Path) -> None:

@@ -45,10 +45,44 @@ static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 /// The index of one storage area, for all objects of this process that read it.
 struct Shared {
     directory: PathBuf,
-    /// The index, and how many were open before it. `None` where opening it anew failed.
-    opened: RwLock<(Option<Arc<Index>>, u64)>,
+    /// `None` in it where opening it anew failed.
+    opened: RwLock<Opened>,
     /// How the index of that number stands to the journal.
     beside: Mutex<Option<(Beside, u64)>>,
+}
+
+/// An index, and whose it is: LMDB knows readers by their process, so a forked one opens its own.
+struct Opened {
+    index: Option<Arc<Index>>,
+    /// Another index has another number; what was opened anew in a forked process is the same.
+    number: u64,
+    process: u32,
+}
+
+impl Opened {
+    fn of(index: Arc<Index>) -> Self {
+        Self { index: Some(index), number: 0, process: std::process::id() }
+    }
+
+    /// The index, unless another has taken its place, or it was opened before a fork.
+    fn usable(&self) -> Option<&Arc<Index>> {
+        self.index.as_ref().filter(|index| !self.is_forked() && index.is_in_place())
+    }
+
+    fn is_forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    /// Opens the index anew, after `between`. All work is done under the lock, so nobody else has the
+    /// old one, which is closed before: a process opens an index once.
+    fn renew(&mut self, directory: &Path, between: impl FnOnce()) -> Result<(), IndexError> {
+        let is_same = self.is_forked() && self.index.as_ref().is_some_and(|own| own.is_in_place());
+        self.index = None;
+        between();
+        let number = self.number + u64::from(!is_same);
+        *self = Self { number, ..Self::of(open_index(directory)?) };
+        Ok(())
+    }
 }
 
 impl Shared {
@@ -70,14 +104,11 @@ impl Shared {
                 return Ok(());
             }
             let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-            let (slot, number) = &mut *opened;
-            // A process opens an index once.
-            *slot = None;
-            settle(&self.directory);
-            *slot = Some(open_index(&self.directory)?);
-            *number += 1;
+            opened.renew(&self.directory, || {
+                settle(&self.directory);
+            })?;
             // The area is the same.
-            *known = *number;
+            *known = opened.number;
         }
     }
 
@@ -87,22 +118,16 @@ impl Shared {
         work: impl FnOnce(&Arc<Index>, u64) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(index), number) = &*opened {
-            if index.is_in_place() {
-                return work(index, *number);
-            }
+        if let Some(index) = opened.usable() {
+            return work(index, opened.number);
         }
         drop(opened);
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        let (slot, number) = &mut *opened;
-        if slot.as_ref().is_none_or(|index| !index.is_in_place()) {
-            // The old one is closed before: nobody else has it, for all work is done in here.
-            *slot = None;
-            *slot = Some(open_index(&self.directory)?);
-            *number += 1;
+        if opened.usable().is_none() {
+            opened.renew(&self.directory, || ())?;
         }
-        match slot {
-            Some(index) => work(index, *number),
+        match &opened.index {
+            Some(index) => work(index, opened.number),
             None => Err(IndexError::Missing(self.directory.clone())),
         }
     }
@@ -131,7 +156,7 @@ fn opened(directory: &Path) -> Result<Arc<Shared>, IndexError> {
     if let Some(shared) = known {
         return Ok(shared);
     }
-    let opened = RwLock::new((Some(open_index(directory)?), 0));
+    let opened = RwLock::new(Opened::of(open_index(directory)?));
     let beside = Mutex::default();
     let shared = Arc::new(Shared { directory: directory.to_owned(), opened, beside });
     open.push(Arc::downgrade(&shared));

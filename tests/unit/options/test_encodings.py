@@ -36,7 +36,7 @@ def test_defaults_of_each_tool() -> None:
         "unknown": "keep",
         "deflate_level": None,
     }
-    assert dcmconv("").output_encoding == OutputEncoding(padding="keep")
+    assert dcmconv("").output_encoding == OutputEncoding(padding="keep", deflate_level=6)
     assert (
         OutputEncoding(lengths="undefined", padding="keep", values="keep") == encodings.OF_DCMRECV
     )

@@ -20,7 +20,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::area::{LOGGER, Shared};
-use super::files::digest_from;
+use super::files::{Bare, digest_from, read_entry};
 use super::layout;
 use super::listing::ListingError;
 use super::progress::Job;
@@ -148,12 +148,16 @@ impl Applier {
             outcomes = self.shared.listing.commit(&changes).map_err(Fault::Index)?;
             crash_point("after_index_commit");
         }
-        let previous: Vec<FileLocation> = outcomes.into_iter().filter_map(previous_of).collect();
+        let previous: Vec<Listed> = changes
+            .iter()
+            .zip(outcomes)
+            .filter_map(|(change, came)| previous_of(change, came))
+            .collect();
         let living = if previous.is_empty() { HashSet::new() } else { last_puts(&changes) };
         // Should something fail below, the batch is committed again: what it listed last is then found
         // in the place of what it listed before.
-        for location in previous.iter().filter(|location| !living.contains(location)) {
-            self.delete(location);
+        for instance in previous.iter().filter(|instance| !living.contains(&instance.location)) {
+            self.delete(instance);
         }
         // What was lost has replaced nothing: the file before it stays.
         let is_done = |job: &&Job| job.is_recovered && !self.lost.contains(&job.sequence);
@@ -331,14 +335,29 @@ impl Applier {
     fn delete_unlisted(&self, instance: &Listed) -> Result<(), ListingError> {
         let listed = self.shared.listing.find(&instance.sop_instance)?;
         if listed.is_none_or(|listed| listed.location != instance.location) {
-            self.delete(&instance.location);
+            self.delete(instance);
         }
         Ok(())
     }
 
-    /// Deletes a file that nothing lists any more. When that fails, `dcmfast index verify` finds it.
-    fn delete(&self, location: &FileLocation) {
-        let Some(name) = layout::deletable(location) else { return };
+    /// True when the file that was registered for `instance` has another object by now: who put that
+    /// there may have registered it, too.
+    fn is_of_another(&self, instance: &Listed, name: &str) -> bool {
+        if matches!(instance.location, FileLocation::Own(_)) {
+            return false;
+        }
+        let path = self.shared.tree.path_of(name);
+        let found = read_entry(&path, instance.location.clone(), Bare::Any, &mut Vec::new());
+        found.is_ok_and(|found| found.sop_instance != instance.sop_instance)
+    }
+
+    /// Deletes the file of an instance that is not listed any more. When that fails, `dcmfast index
+    /// verify` finds it.
+    fn delete(&self, instance: &Listed) {
+        let Some(name) = layout::deletable(&instance.location) else { return };
+        if self.is_of_another(instance, &name) {
+            return;
+        }
         match self.shared.tree.remove(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let path = self.shared.tree.path_of(&name);
@@ -366,12 +385,16 @@ impl Applier {
     }
 }
 
-/// Where the file lies that a change has made useless.
-fn previous_of(outcome: Outcome) -> Option<FileLocation> {
-    match outcome {
-        Outcome::Replaced { previous } | Outcome::Removed { previous } => Some(previous),
-        _ => None,
-    }
+/// The instance whose file a change has made useless.
+fn previous_of(change: &IndexOp, outcome: Outcome) -> Option<Listed> {
+    let (sop_instance, location) = match (change, outcome) {
+        (IndexOp::Put(entry), Outcome::Replaced { previous }) => (entry.sop_instance, previous),
+        (IndexOp::Remove { sop_instance, .. }, Outcome::Removed { previous }) => {
+            (*sop_instance, previous)
+        }
+        _ => return None,
+    };
+    Some(Listed { sop_instance, location })
 }
 
 /// Where the files lie that `changes`, made in order, leave listed.

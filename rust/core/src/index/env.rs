@@ -543,8 +543,8 @@ impl Opened {
         }
         // SAFETY: LMDB maps this file, so nothing but LMDB may write it while it is open. The
         // directory is our own and of mode 0700, no network file system (checked by our caller), not
-        // open in this process (heed's register, and the look at our own maps), and `fork` is never
-        // called by a process that opens an index.
+        // open in this process (heed's register, and the look at our own maps), and whoever may be
+        // forked with an index closes and opens it in the child (`query.rs` of the Python layer).
         let env = unsafe { open.open(path) }.map_err(|error| convert(error, "open", path))?;
         env.clear_stale_readers().map_err(|error| convert(error, "open", path))?;
         complete_file(&env, path)?;
