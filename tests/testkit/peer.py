@@ -50,7 +50,7 @@ class ScriptedPeer:
     def send_tolerant(self, *data: bytes) -> None:
         """Send bytes to a peer that may have given up in the meantime."""
         with contextlib.suppress(ConnectionError):
-            self.socket.sendall(b"".join(data))
+            self.send(*data)
 
     def half_close(self) -> None:
         """Say that no more bytes will come, and keep listening."""

@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -49,6 +50,10 @@ class Proposed:
     roles: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
+class ClientLeft(ConnectionError):
+    """The client has closed before a script was at its end: why, its own words and code tell."""
+
+
 class Conversation(ScriptedPeer):
     """One connection, seen from the server."""
 
@@ -60,8 +65,11 @@ class Conversation(ScriptedPeer):
         self.proposed = Proposed(b"", b"")
 
     def send(self, *data: bytes) -> None:
-        """Send bytes; a client that has left already has its reason, which the test asks for."""
-        self.send_tolerant(*data)
+        """Send bytes; `ClientLeft` where nobody takes them any more."""
+        try:
+            super().send(*data)
+        except ConnectionError as error:
+            raise ClientLeft(*error.args) from error
 
     def expect_associate_rq(self) -> Proposed:
         """Receive an A-ASSOCIATE-RQ."""
@@ -182,7 +190,7 @@ class ScriptedServer:
         try:
             for script in scripts:
                 opened, _ = self._listener.accept()
-                with Conversation(opened) as conversation:
+                with Conversation(opened) as conversation, suppress(ClientLeft):
                     script(conversation)
         except BaseException as fault:  # whatever it is, the test has to hear of it
             self._fault = fault
