@@ -50,7 +50,7 @@ class Proposed:
     roles: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-class ClientLeft(ConnectionError):
+class ClientLeftError(ConnectionError):
     """The client has closed before a script was at its end: why, its own words and code tell."""
 
 
@@ -65,11 +65,11 @@ class Conversation(ScriptedPeer):
         self.proposed = Proposed(b"", b"")
 
     def send(self, *data: bytes) -> None:
-        """Send bytes; `ClientLeft` where nobody takes them any more."""
+        """Send bytes; `ClientLeftError` where nobody takes them any more."""
         try:
             super().send(*data)
         except ConnectionError as error:
-            raise ClientLeft(*error.args) from error
+            raise ClientLeftError(*error.args) from error
 
     def expect_associate_rq(self) -> Proposed:
         """Receive an A-ASSOCIATE-RQ."""
@@ -190,7 +190,7 @@ class ScriptedServer:
         try:
             for script in scripts:
                 opened, _ = self._listener.accept()
-                with Conversation(opened) as conversation, suppress(ClientLeft):
+                with Conversation(opened) as conversation, suppress(ClientLeftError):
                     script(conversation)
         except BaseException as fault:  # whatever it is, the test has to hear of it
             self._fault = fault
