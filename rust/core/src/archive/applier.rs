@@ -598,7 +598,6 @@ const SEGMENT_RETRY_ROUNDS: u32 = 25;
 
 /// Makes everything that is applied safe without the journal, and frees the space of its records.
 pub(super) fn checkpoint(shared: &Shared) -> Result<(), JournalError> {
-    // A sync that passes after one that failed says nothing about what the first should have saved.
     shared.journal.check()?;
     let Some(applied) = shared.progress.applied_whole() else {
         // After a power cut the index is ahead of the files until all is written again.
@@ -606,20 +605,29 @@ pub(super) fn checkpoint(shared: &Shared) -> Result<(), JournalError> {
     };
     crash_point("before_checkpoint");
     if shared.options.durability.is_durable() {
-        shared.tree.sync_everything().map_err(|source| {
-            // The system may show contents that are not on the device, and takes them for safe.
-            // The next start must write them anew; after a power cut it would see what is missing.
-            let _ = shared.tree.create(layout::UNSAVED, Access::Owner);
-            let failure =
-                IoFailure { operation: Operation::Sync, path: shared.tree.path_of(""), source };
-            shared.journal.fail(failure)
-        })?;
-        if shared.writes_anew.swap(false, Ordering::AcqRel) {
-            // Should it stay, the next start does too much.
-            let _ = shared.tree.remove(layout::UNSAVED);
-        }
+        save_everything(shared)?;
     }
     crash_point("after_checkpoint");
     shared.journal.release(applied);
+    Ok(())
+}
+
+/// Brings all that was written to the device: everything that was found at start has been applied.
+pub(super) fn save_everything(shared: &Shared) -> Result<(), JournalError> {
+    // A sync that passes after one that failed says nothing about what the first should have saved.
+    shared.journal.check()?;
+    shared.tree.sync_everything().map_err(|source| {
+        // The system may show contents that are not on the device, and takes them for safe.
+        // The next start must write them anew; after a power cut it would see what is missing.
+        let _ = shared.tree.create(layout::UNSAVED, Access::Owner);
+        let failure =
+            IoFailure { operation: Operation::Sync, path: shared.tree.path_of(""), source };
+        shared.journal.fail(failure)
+    })?;
+    shared.is_past_safe.store(true, Ordering::Release);
+    if shared.writes_anew.swap(false, Ordering::AcqRel) {
+        // Should it stay, the next start does too much.
+        let _ = shared.tree.remove(layout::UNSAVED);
+    }
     Ok(())
 }

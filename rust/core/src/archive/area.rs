@@ -20,6 +20,7 @@ use super::record::{self, Change, StoreChange};
 use crate::dataset::rewrite::OutputEncoding;
 use crate::index::{EntryError, FileLocation};
 use crate::log::{Level, Logger};
+use crate::storage::backend::survey::sync_file;
 use crate::storage::backend::tree::{Access, DiskTree, Tree, TreeLock, remove_if_there};
 use crate::storage::backend::{NameSource, StoredFile, SystemNameSource, open_for_reading};
 use crate::storage::crash_point::crash_point;
@@ -125,6 +126,8 @@ pub struct StorageArea {
     spool_count: AtomicU64,
     clock: Arc<dyn NameSource>,
     ledger: Ledger,
+    /// Held while what an earlier process left is synced: one sync is enough.
+    saving: Mutex<()>,
     lock: Mutex<Option<TreeLock>>,
     /// The last record found at start, and the first number given since. Those between were torn, or
     /// are taken by files: there is nothing to apply.
@@ -145,6 +148,8 @@ pub(super) struct Shared {
     shares_syncs: bool,
     /// Files found at start are written again even if they look right: see [`layout::UNSAVED`].
     pub(super) writes_anew: AtomicBool,
+    /// All that an earlier process left is on the device, whatever it promised.
+    pub(super) is_past_safe: AtomicBool,
 }
 
 impl StorageArea {
@@ -283,6 +288,7 @@ impl StorageArea {
             options,
             shares_syncs,
             writes_anew,
+            is_past_safe: AtomicBool::new(false),
         });
         let was_interrupted = was_left_open || has_recovered || damaged > 0;
         let mut threads = vec![Applier::start(&shared, applied)];
@@ -301,6 +307,7 @@ impl StorageArea {
             ),
             clock: Arc::new(SystemNameSource),
             ledger: Ledger::default(),
+            saving: Mutex::default(),
             lock: Mutex::new(lock),
             numbers,
             was_interrupted,
@@ -432,6 +439,7 @@ impl StorageArea {
         if let Some(found) = &listed {
             if let Some(outcome) = self.settle_duplicate(&change, found)? {
                 if self.is_kept(&change, found)? {
+                    self.secure_listed(found)?;
                     return Ok((found.location.clone(), outcome, Vec::new()));
                 }
                 listed = None;
@@ -483,6 +491,45 @@ impl StorageArea {
                 Err(StoreError::DuplicateRejected { path: self.path_of(&listed.location) })
             }
         }
+    }
+
+    /// Makes a listed object as durable as a new one would be, of which success is said without storing
+    /// anything. What this process has stored is so; what an earlier one left may have been
+    /// acknowledged under `none`, or not at all.
+    fn secure_listed(&self, listed: &ListedInstance) -> Result<(), StoreError> {
+        let shared = &*self.shared;
+        if !shared.options.durability.is_durable() {
+            return Ok(());
+        }
+        let FileLocation::Own(number) = listed.location else {
+            return self.sync_foreign(&listed.location).map_err(StoreError::Io);
+        };
+        if number >= self.first_given() || shared.is_past_safe.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.is_past_safe.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // What a sync that failed had left is written anew first.
+        shared.progress.recovered().map_err(StoreError::Stalled)?;
+        applier::save_everything(shared).map_err(StoreError::Journal)
+    }
+
+    /// Syncs a file that the archive did not write, and its name.
+    fn sync_foreign(&self, location: &FileLocation) -> Result<(), IoFailure> {
+        let path = self.path_of(location);
+        let synced = match layout::below_area(location) {
+            None => sync_file(&path),
+            Some(name) => {
+                let tree = &*self.shared.tree;
+                let directory = name.rsplit_once('/').map_or(".", |(directory, _)| directory);
+                tree.open(&name, false)
+                    .and_then(|file| file.sync_data())
+                    .and_then(|()| tree.sync_directory(directory))
+            }
+        };
+        synced.map_err(|source| IoFailure { operation: Operation::Sync, path, source })
     }
 
     /// Takes note that the study of a listed instance was received to again. False when the instance

@@ -392,6 +392,18 @@ impl Progress {
         (state.open_recovered == 0 && !state.is_recovering).then_some(state.applied)
     }
 
+    /// Waits until all that was found at start is in its place.
+    pub fn recovered(&self) -> Result<(), Stalled> {
+        let mut state = self.lock();
+        while state.open_recovered > 0 || state.is_recovering {
+            if let Some(stalled) = state.standstill() {
+                return Err(Arc::clone(stalled));
+            }
+            state = self.wait(state);
+        }
+        Ok(())
+    }
+
     /// Gives no claim any more, waits until those that were given are back, and lets the applier end
     /// when it has done what has come.
     pub fn stop(&self) {

@@ -205,9 +205,20 @@ impl NewFile {
         self.file.sync_all()?;
         fs::rename(part, name)?;
         self.is_whole = true;
-        let directory = name.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        sync_directory_of(name)
     }
+}
+
+/// Brings the regular file at `path` and its name to the device.
+pub fn sync_file(path: &Path) -> io::Result<()> {
+    let (file, _) = open_regular(path)?;
+    file.sync_all()?;
+    sync_directory_of(path)
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 impl io::Write for NewFile {
