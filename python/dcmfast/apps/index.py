@@ -156,10 +156,11 @@ def _rebuild(what: IndexSettings) -> int:
         f"{done.instances} instances listed, of {done.files} files"
         f"{f'; {done.damaged} damaged' if done.damaged else ''}"
         f"{f'; {done.duplicates} with the UID of a newer one' if done.duplicates else ''}"
+        f"{f'; {done.undeleted} to be deleted' if done.undeleted else ''}"
         f"{f'; {done.others} other files' if done.others else ''}"
     )
     _say(what, text, {"command": "rebuild", "directory": what.directory, **done.as_dict()})
-    return FINDINGS if done.damaged or done.duplicates else 0
+    return FINDINGS if done.damaged or done.duplicates or done.undeleted else 0
 
 
 def _export(what: IndexSettings) -> int:

@@ -71,7 +71,7 @@ class Verified(Record):
 class LeftOut(Record):
     """A file that a rebuilt index does not list."""
 
-    #: damaged, duplicate or directory.
+    #: damaged, duplicate, undeleted or directory.
     reason: str
     path: str
     text: str
@@ -84,6 +84,8 @@ class Rebuilt(Record):
     instances: int
     duplicates: int
     damaged: int
+    #: Files off the list that could not be deleted yet.
+    undeleted: int
     others: int
 
 

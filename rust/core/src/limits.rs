@@ -224,7 +224,10 @@ pub const RETRIEVE_WINDOW_INSTANCES: usize = 10_000;
 /// Memory for the places of matched instances, two to four bytes each as a rule: some ten million.
 /// More is refused with A701H.
 pub const RETRIEVE_KEYS_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Matched instances that are put in order of arrival, which takes 16 bytes each for a moment.
+/// Memory for the UIDs of matched instances, half a million or more: those that are gone when their turn
+/// comes are named. A failed list has room for some thousand.
+pub const RETRIEVE_UIDS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Matched instances that are put in order of arrival, which takes 32 bytes each for a moment.
 pub const RETRIEVE_SORTED_INSTANCES_MAX: u64 = 1_000_000;
 /// Longest Failed SOP Instance UID List: what an explicit UI value may hold, a thousand UIDs.
 pub const FAILED_UIDS_BYTES_MAX: usize = 0xFFFE;
@@ -315,6 +318,11 @@ pub const CHECKPOINT_INTERVAL_MS: u64 = 200;
 /// Time after which slots of index readers that died are given back, in seconds: until then the index
 /// keeps the pages that they saw.
 pub const STALE_READERS_INTERVAL_S: u64 = 60;
+/// Bytes of the note of files that could not be deleted: some ten thousand of them. Beyond, `index verify`
+/// finds them.
+pub const UNDELETED_BYTES_MAX: usize = 1024 * 1024;
+/// Time between two attempts to delete them, in seconds.
+pub const UNDELETED_RETRY_S: u64 = 30;
 /// Length from which a removal record takes no further instance; more take several records.
 pub const REMOVAL_RECORD_BYTES: usize = 64 * 1024;
 /// Names of one directory that are sorted at once when an area's files are looked through: some

@@ -24,7 +24,7 @@ use dcmfast_core::limits::{
 use dcmfast_core::net::tcp::{StopFlag, TransportOptions};
 use dcmfast_core::policy::{AcceptorEntry, AcceptorTable};
 use dcmfast_core::server::destinations::{Destination, Destinations};
-use dcmfast_core::server::retrieve::keys::MatchKeys;
+use dcmfast_core::server::retrieve::keys::{MatchKeys, Matched};
 use dcmfast_core::server::retrieve::lines::{Asker, MoveLine, MoveOptions, Originator};
 use dcmfast_core::server::retrieve::object::{Held, StoredFile};
 use dcmfast_core::server::retrieve::{FailedUids, Selection, Stock, send_all};
@@ -67,7 +67,9 @@ impl Shelf {
 
     fn keys(&self) -> MatchKeys {
         let mut keys = MatchKeys::default();
-        keys.extend((1..=self.0.len() as u64).map(|number| InstanceKey { series: 1, number }));
+        for number in 1..=self.0.len() as u64 {
+            keys.push(InstanceKey { series: 1, number }, format!("1.2.3.{number}").as_bytes());
+        }
         keys
     }
 }
@@ -81,12 +83,12 @@ fn data_set(pixels: usize) -> Vec<u8> {
 }
 
 impl Stock for Shelf {
-    fn look_up(&self, keys: &[InstanceKey], found: &mut Vec<Option<Held>>) -> Result<(), String> {
-        let held = |key: &InstanceKey| {
-            let object = self.0.get(key.number as usize - 1)?.as_ref();
+    fn look_up(&self, wanted: &[Matched], found: &mut Vec<Option<Held>>) -> Result<(), String> {
+        let held = |matched: &Matched| {
+            let object = self.0.get(matched.key.number as usize - 1)?.as_ref();
             object.map(|(held, _)| held.clone())
         };
-        found.extend(keys.iter().map(held));
+        found.extend(wanted.iter().map(held));
         Ok(())
     }
 
@@ -533,6 +535,24 @@ fn cancel_among_deleted_instances() {
     assert_eq!(log.answers.len(), 7, "{:?}", log.answers);
 }
 
+/// PS3.4 §C.4.2.1.4.2: (0008,0058) names each failed sub-operation, also one whose instance was deleted
+/// between its match and its turn.
+#[test]
+fn deleted_instances_are_named() {
+    let scp = destination(Script::good());
+    let mut some = shelf(4);
+    some.0[1] = None;
+    some.0[3] = None;
+    let (_, log) = Move::default().run(&some, scp.port);
+    let failed = "1.2.3.2\\1.2.3.4";
+    assert_eq!(log.answers.last(), Some(&answer(0xB000, None, [2, 2, 0], failed)));
+    // And where nobody can be reached.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_, log) = Move::default().run(&some, closed);
+    let all = "1.2.3.1\\1.2.3.2\\1.2.3.3\\1.2.3.4";
+    assert_eq!(log.answers.last(), Some(&answer(0xA702, None, [0, 4, 0], all)));
+}
+
 /// A requestor that is gone ends the move, and nothing more is sent.
 #[test]
 fn a_requestor_that_vanishes() {
@@ -672,7 +692,7 @@ fn damaged_objects() {
         let scp = destination(Script::good());
         let (result, log) = Move::default().run(&shelf, scp.port);
         assert_eq!(result, Ok(()));
-        let failed = r"1.2.3.2\1.2.3.3\1.2.3.4";
+        let failed = r"1.2.3.2\1.2.3.3\1.2.3.4\1.2.3.6";
         assert_eq!(log.answers.last(), Some(&answer(0xB000, None, [2, 4, 0], failed)));
         assert!(log.told[0].contains("digest"), "{}", log.told[0]);
         assert!(log.told[1].contains("bytes, not"), "{}", log.told[1]);

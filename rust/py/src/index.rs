@@ -237,6 +237,7 @@ pub fn rebuild_index<'py>(
         ("instances", done.instances),
         ("duplicates", done.duplicates),
         ("damaged", done.damaged),
+        ("undeleted", done.undeleted),
         ("others", done.others),
     ] {
         counts.set_item(name, count)?;

@@ -28,6 +28,7 @@ use super::record::{self, Change, FileSource, Listed, StoreChange};
 use crate::index::{FileLocation, IndexOp, Outcome};
 use crate::limits::{
     APPLY_RETRY_MS, CHECK_BLOCK_BYTES, CHECKPOINT_INTERVAL_MS, STALE_READERS_INTERVAL_S,
+    UNDELETED_RETRY_S,
 };
 use crate::log::Level;
 use crate::storage::backend::tree::{Access, Place, Tree, TreeFile, remove_if_there};
@@ -157,13 +158,15 @@ impl Applier {
         // Should something fail below, the batch is committed again: what it listed last is then found
         // in the place of what it listed before.
         for instance in previous.iter().filter(|instance| !living.contains(&instance.location)) {
-            self.delete(instance);
+            delete(&self.shared, instance);
         }
         // What was lost has replaced nothing: the file before it stays.
         let is_done = |job: &&Job| job.is_recovered && !self.lost.contains(&job.sequence);
         for job in jobs.iter().filter(is_done) {
             self.clean_up(job).map_err(Fault::Index)?;
         }
+        // Before the journal may forget that they were to go.
+        note_undeleted(&self.shared);
         crash_point("after_file_removal");
         self.shared.progress.committed(last.sequence, jobs);
         Ok(())
@@ -335,53 +338,94 @@ impl Applier {
     fn delete_unlisted(&self, instance: &Listed) -> Result<(), ListingError> {
         let listed = self.shared.listing.find(&instance.sop_instance)?;
         if listed.is_none_or(|listed| listed.location != instance.location) {
-            self.delete(instance);
+            delete(&self.shared, instance);
         }
         Ok(())
     }
+}
 
-    /// True when the file that was registered for `instance` has another object by now: who put that
-    /// there may have registered it, too.
-    fn is_of_another(&self, instance: &Listed, name: &str) -> bool {
-        if matches!(instance.location, FileLocation::Own(_)) {
-            return false;
-        }
-        let path = self.shared.tree.path_of(name);
-        let found = read_entry(&path, instance.location.clone(), Bare::Any, &mut Vec::new());
-        found.is_ok_and(|found| found.sop_instance != instance.sop_instance)
+/// True when the file that was registered for `instance` has another object by now: who put that
+/// there may have registered it, too.
+fn is_of_another(shared: &Shared, instance: &Listed, name: &str) -> bool {
+    if matches!(instance.location, FileLocation::Own(_)) {
+        return false;
     }
+    let path = shared.tree.path_of(name);
+    let found = read_entry(&path, instance.location.clone(), Bare::Any, &mut Vec::new());
+    found.is_ok_and(|found| found.sop_instance != instance.sop_instance)
+}
 
-    /// Deletes the file of an instance that is not listed any more. When that fails, `dcmfast index
-    /// verify` finds it.
-    fn delete(&self, instance: &Listed) {
-        let Some(name) = layout::deletable(&instance.location) else { return };
-        if self.is_of_another(instance, &name) {
-            return;
+/// Deletes the file of an instance that is not listed any more. When that fails, it is noted, and tried
+/// again.
+fn delete(shared: &Shared, instance: &Listed) {
+    let Some(name) = layout::deletable(&instance.location) else { return };
+    if is_of_another(shared, instance, &name) {
+        return;
+    }
+    if let Err(error) = remove(shared, &name) {
+        let hint = if shared.undeleted.add(instance) {
+            "it is tried again"
+        } else {
+            "`dcmfast index verify` finds it"
+        };
+        let path = shared.tree.path_of(&name);
+        shared.options.logger.line(
+            Level::Warn,
+            LOGGER,
+            format_args!("cannot delete {}: {error}; {hint}", path.display()),
+        );
+    }
+}
+
+fn remove(shared: &Shared, name: &str) -> io::Result<()> {
+    match shared.tree.remove(name) {
+        // It was deleted before.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let path = shared.tree.path_of(name);
+            // DCMTK's words, under the logger of the tool that it belongs to.
+            shared.options.logger.line(
+                Level::Warn,
+                "dcmtk.apps.dcmqrscp",
+                format_args!(
+                    "Deleting file: {} due to quota or duplicate SOP instance UID",
+                    path.display()
+                ),
+            );
+            Ok(())
         }
-        match self.shared.tree.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let path = self.shared.tree.path_of(&name);
-                self.shared.options.logger.line(
-                    Level::Warn,
-                    LOGGER,
-                    format_args!("cannot delete {}: {error}", path.display()),
-                );
-            }
-            Ok(()) => {
-                let path = self.shared.tree.path_of(&name);
-                // DCMTK's words, under the logger of the tool that it belongs to.
-                self.shared.options.logger.line(
-                    Level::Warn,
-                    "dcmtk.apps.dcmqrscp",
-                    format_args!(
-                        "Deleting file: {} due to quota or duplicate SOP instance UID",
-                        path.display()
-                    ),
-                );
-            }
-            // It was deleted before.
-            Err(_) => {}
+    }
+}
+
+/// Tries again to delete what could not be deleted.
+pub(super) fn delete_again(shared: &Shared) {
+    for instance in shared.undeleted.all() {
+        // While that cannot be told, it stays.
+        let Ok(listed) = shared.listing.find(&instance.sop_instance) else { return };
+        let is_listed = listed.is_some_and(|listed| listed.location == instance.location);
+        let name = layout::deletable(&instance.location).filter(|_| !is_listed);
+        let is_done = name.is_none_or(|name| {
+            is_of_another(shared, &instance, &name) || remove(shared, &name).is_ok()
+        });
+        if is_done {
+            shared.undeleted.forget(&instance);
         }
+    }
+    note_undeleted(shared);
+}
+
+/// Writes the note of what could not be deleted, if it has changed.
+fn note_undeleted(shared: &Shared) {
+    if let Err(error) = shared.undeleted.save(&*shared.tree) {
+        shared.options.logger.line(
+            Level::Warn,
+            LOGGER,
+            format_args!(
+                "cannot write {}: {error}",
+                shared.tree.path_of(layout::UNDELETED).display()
+            ),
+        );
     }
 }
 
@@ -542,6 +586,7 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> J
     let shared = Arc::clone(shared);
     let mut pause = 0_u32;
     let mut tidied = Instant::now();
+    let mut deleted = None;
     spawn(&Arc::clone(&shared), "dcmfast-checkpoint", move || {
         while !shared.progress.is_stopping() {
             if let Some(place) = &place {
@@ -551,6 +596,14 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> J
                 // An error is found by whoever reads or writes next.
                 let _ = shared.listing.tidy();
                 tidied = Instant::now();
+            }
+            // Not before the records that were found at start have had their say.
+            let is_whole = shared.progress.applied_whole().is_some();
+            let is_due = deleted
+                .is_none_or(|at: Instant| at.elapsed() >= Duration::from_secs(UNDELETED_RETRY_S));
+            if is_due && is_whole {
+                delete_again(&shared);
+                deleted = Some(Instant::now());
             }
             if shared.journal.full_count() > 0 {
                 // A failed sync has been noted by the journal, which refuses everything now.

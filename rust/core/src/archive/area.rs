@@ -17,6 +17,7 @@ use super::progress::{Ahead, Progress};
 use super::quota::{Ledger, Room};
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
+use super::undeleted::Undeleted;
 use crate::dataset::rewrite::OutputEncoding;
 use crate::index::{EntryError, FileLocation};
 use crate::log::{Level, Logger};
@@ -150,6 +151,8 @@ pub(super) struct Shared {
     pub(super) writes_anew: AtomicBool,
     /// All that an earlier process left is on the device, whatever it promised.
     pub(super) is_past_safe: AtomicBool,
+    /// Files that are off the list and still there.
+    pub(super) undeleted: Undeleted,
 }
 
 impl StorageArea {
@@ -280,6 +283,7 @@ impl StorageArea {
         };
         let writes_anew = AtomicBool::new(writes_anew);
         let shares_syncs = tree.shares_syncs(layout::SPOOL, layout::JOURNAL);
+        let undeleted = Undeleted::load(&*tree);
         let shared = Arc::new(Shared {
             tree,
             listing,
@@ -289,6 +293,7 @@ impl StorageArea {
             shares_syncs,
             writes_anew,
             is_past_safe: AtomicBool::new(false),
+            undeleted,
         });
         let was_interrupted = was_left_open || has_recovered || damaged > 0;
         let mut threads = vec![Applier::start(&shared, applied)];
@@ -386,6 +391,7 @@ impl StorageArea {
         if shared.progress.applied_whole() < Some(last.unwrap_or(last_found)) {
             return Err(AreaError::NotApplied("the applier ended early".into()));
         }
+        applier::delete_again(shared);
         applier::checkpoint(shared)?;
         crash_point("before_journal_clear");
         shared.journal.clear()?;
@@ -401,6 +407,11 @@ impl StorageArea {
     /// deletion.
     pub(super) fn written_and_applied(&self) -> (u64, u64) {
         self.shared.progress.written_and_applied()
+    }
+
+    /// True for a file that is to be deleted, and could not be yet.
+    pub(super) fn is_undeleted(&self, location: &FileLocation) -> bool {
+        self.shared.undeleted.has(location)
     }
 
     /// The first number that this process may give to a file.

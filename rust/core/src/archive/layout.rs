@@ -8,6 +8,7 @@
 //! DIR/.dcmfast/quarantine/            journal records that could not be understood, and what a crash
 //!                                     left of large objects that were not acknowledged yet
 //! DIR/.dcmfast/unsaved                there after a sync that failed
+//! DIR/.dcmfast/undeleted              files off the list that the system did not let go yet
 //! DIR/.dcmfast/open                   there while a process has the area, and after it was killed
 //! DIR/.dcmfast/lock                   held by the process that serves the area
 //! DIR/.dcmfast/asked                  written by a reader who wants the index to be committed now
@@ -36,6 +37,8 @@ pub const SPOOL: &str = ".dcmfast/spool";
 pub const QUARANTINE: &str = ".dcmfast/quarantine";
 /// There while the system may show contents of files that are not on the device: a sync failed.
 pub const UNSAVED: &str = ".dcmfast/unsaved";
+/// Files that are to be deleted and could not be.
+pub const UNDELETED: &str = ".dcmfast/undeleted";
 /// There from the opening of the area to its end in order.
 pub const OPEN: &str = ".dcmfast/open";
 /// Held by the process that serves the area.

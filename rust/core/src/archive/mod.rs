@@ -41,4 +41,5 @@ pub mod receiver;
 pub mod record;
 pub mod register;
 pub mod remake;
+mod undeleted;
 pub mod verify;

@@ -18,6 +18,7 @@ use super::files::{Bare, Unlistable, read_entry};
 use super::layout;
 use super::maintenance::{Hold, Step, ToolError, Watch, index_error, tell};
 use super::parallel;
+use super::undeleted::Undeleted;
 use crate::index::{FileLocation, Index, IndexOp, InstanceEntry, Outcome};
 use crate::limits::{TOOL_BATCH_FILES, TOOL_COMMIT_ENTRIES};
 use crate::log::{Level, Logger};
@@ -64,6 +65,8 @@ pub enum LeftOutReason {
     },
     /// Its directory cannot be read.
     Unreadable(std::io::Error),
+    /// It was taken off the list, and could not be deleted yet.
+    Undeleted,
 }
 
 impl LeftOutReason {
@@ -73,6 +76,7 @@ impl LeftOutReason {
             Self::Unlistable(_) => "damaged",
             Self::Duplicate { .. } => "duplicate",
             Self::Unreadable(_) => "directory",
+            Self::Undeleted => "undeleted",
         }
     }
 }
@@ -87,6 +91,7 @@ impl fmt::Display for LeftOutReason {
                 sop_instance.as_bytes().escape_ascii()
             ),
             Self::Unreadable(error) => write!(formatter, "the directory cannot be read: {error}"),
+            Self::Undeleted => formatter.write_str(UNDELETED),
         }
     }
 }
@@ -102,9 +107,14 @@ pub struct Rebuilt {
     pub duplicates: u64,
     /// Damaged or unreadable objects.
     pub damaged: u64,
+    /// Files that were taken off the list, and could not be deleted yet.
+    pub undeleted: u64,
     /// Files that are no objects.
     pub others: u64,
 }
+
+/// What is said of a file that is off the list and still there.
+pub(super) const UNDELETED: &str = "taken off the list, but it could not be deleted yet";
 
 /// Makes the index of the area in `directory` anew. `left_out` is shown every file that is not
 /// listed, but for those that never were objects.
@@ -192,8 +202,14 @@ fn fill(
     watch: Watch<'_>,
 ) -> Result<Rebuilt, ToolError> {
     let directory = hold.directory();
-    let mut list =
-        Listing { index, directory, batch: Vec::new(), left_out, done: Rebuilt::default() };
+    let mut list = Listing {
+        index,
+        directory,
+        undeleted: Undeleted::load(hold.tree()),
+        batch: Vec::new(),
+        left_out,
+        done: Rebuilt::default(),
+    };
     parallel::in_order(
         options.threads,
         |hand_over| produce(directory, &options.outside, hand_over),
@@ -233,6 +249,7 @@ pub(super) fn path_of(directory: &Path, location: &FileLocation) -> std::path::P
 struct Listing<'l> {
     index: &'l Index,
     directory: &'l Path,
+    undeleted: Undeleted,
     batch: Vec<InstanceEntry>,
     left_out: &'l mut dyn FnMut(LeftOut),
     done: Rebuilt,
@@ -256,6 +273,10 @@ impl Listing<'_> {
         for (location, entry) in read {
             self.done.files += 1;
             match entry {
+                Ok(_) if self.undeleted.has(&location) => {
+                    self.done.undeleted += 1;
+                    (self.left_out)(LeftOut { location, why: LeftOutReason::Undeleted });
+                }
                 Ok(entry) => self.batch.push(entry),
                 Err(error) if error.is_gone() && !matches!(location, FileLocation::Absolute(_)) => {
                 }

@@ -32,7 +32,8 @@ use super::maintenance::{
     tell, tool_options,
 };
 use super::parallel;
-use super::rebuild::path_of;
+use super::rebuild::{UNDELETED, path_of};
+use super::undeleted::Undeleted;
 use crate::index::{
     FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord,
 };
@@ -109,6 +110,8 @@ pub enum Problem {
         /// That file.
         listed: FileLocation,
     },
+    /// Not listed, and to be deleted, which was not possible yet.
+    Undeleted,
     /// Not listed, and no whole object.
     Damaged(Unlistable),
     /// A directory that cannot be read.
@@ -134,6 +137,7 @@ impl Problem {
             Self::Unreadable(_) => "unreadable",
             Self::Unlisted => "unlisted",
             Self::Duplicate { .. } => "duplicate",
+            Self::Undeleted => "undeleted",
             Self::Damaged(_) => "damaged",
             Self::Directory(_) => "directory",
             Self::Count { .. } => "count",
@@ -158,6 +162,7 @@ impl fmt::Display for Problem {
                 "not listed, for {} has the same SOP Instance UID",
                 layout::display_name(listed)
             ),
+            Self::Undeleted => formatter.write_str(UNDELETED),
             Self::Damaged(error) => write!(formatter, "not listed, and no whole object: {error}"),
             Self::Directory(error) => write!(formatter, "a directory that cannot be read: {error}"),
             Self::Count { counted, listed } => {
@@ -226,6 +231,7 @@ pub fn verify(
         tree: &tree,
         options,
         beside: None,
+        undeleted: Undeleted::load(&tree),
         report,
         applied,
         known: Known::default(),
@@ -293,6 +299,7 @@ pub(super) fn verify_beside(
         tree: &tree,
         options: &options,
         beside: Some(&open.area),
+        undeleted: Undeleted::default(),
         report,
         applied,
         known: Known::default(),
@@ -387,6 +394,8 @@ struct Check<'c> {
     options: &'c VerifyOptions,
     /// The area, where this process serves it meanwhile.
     beside: Option<&'c Arc<StorageArea>>,
+    /// What could not be deleted when the tool began.
+    undeleted: Undeleted,
     report: &'c mut dyn FnMut(&Finding),
     /// What the journal had in the index when the tool began.
     applied: u64,
@@ -705,6 +714,9 @@ impl Check<'_> {
             Some(listed) => {
                 self.tell(location, Some(uid), Problem::Duplicate { listed }, false);
             }
+            None if self.is_undeleted(&location) => {
+                self.tell(location, Some(uid), Problem::Undeleted, false);
+            }
             None => {
                 if self.options.repairs {
                     // Beside a server another object of its UID may have come meanwhile.
@@ -715,6 +727,10 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_undeleted(&self, location: &FileLocation) -> bool {
+        self.undeleted.has(location) || self.beside.is_some_and(|area| area.is_undeleted(location))
     }
 
     // ---- What was found -----------------------------------------------------------------------

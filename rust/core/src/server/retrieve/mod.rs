@@ -26,7 +26,6 @@ use super::destinations::Destinations;
 use super::peer::{Ended, Operation, Peer};
 use crate::dimse::service::{QueryRequest, QueryService, Response, SubOperations};
 use crate::dimse::status::{Status, StatusClass};
-use crate::index::InstanceKey;
 use crate::limits::{
     FAILED_UIDS_BYTES_MAX, MOVE_ANSWER_TIMEOUT_S, RETRIEVE_PAGE_INSTANCES,
     RETRIEVE_WINDOW_INSTANCES,
@@ -39,7 +38,7 @@ pub mod object;
 pub mod select;
 pub mod stock;
 
-use self::keys::{Iter, MatchKeys};
+use self::keys::{Iter, MatchKeys, Matched};
 use self::lines::{GetLine, MoveLine, MoveOptions, Originator, PeerAsker};
 use self::object::{Body, Held, StoredFile, load};
 
@@ -48,12 +47,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(MOVE_ANSWER_TIMEOUT_S as u6
 
 /// Where matched instances are: an archive's index and files.
 pub trait Stock {
-    /// Looks up `keys` in one short read transaction; `None` for one that is gone.
+    /// Looks up `wanted` in one short read transaction; `None` for one that is gone.
     ///
     /// # Errors
     ///
     /// The index cannot be read; in words for the log.
-    fn look_up(&self, keys: &[InstanceKey], found: &mut Vec<Option<Held>>) -> Result<(), String>;
+    fn look_up(&self, wanted: &[Matched], found: &mut Vec<Option<Held>>) -> Result<(), String>;
 
     /// Opens the file of `held`.
     ///
@@ -280,6 +279,8 @@ impl Tally {
 struct Pages<'k, 's> {
     stock: &'s dyn Stock,
     keys: Iter<'k>,
+    /// What was looked up last, and what was found.
+    wanted: Vec<Matched>,
     page: Vec<Option<Held>>,
     at: usize,
 }
@@ -288,30 +289,46 @@ struct Pages<'k, 's> {
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Next {
     Here(Held),
-    /// It was deleted since it matched.
-    Gone,
+    /// It was deleted since it matched; its UID, where that is known.
+    Gone(Option<UidText>),
     End,
 }
 
 impl<'k, 's> Pages<'k, 's> {
     fn new(stock: &'s dyn Stock, keys: Iter<'k>) -> Self {
-        Self { stock, keys, page: Vec::new(), at: 0 }
+        Self { stock, keys, wanted: Vec::new(), page: Vec::new(), at: 0 }
     }
 
     fn next(&mut self) -> Result<Next, String> {
-        if self.at == self.page.len() {
-            let keys: Vec<_> = self.keys.by_ref().take(RETRIEVE_PAGE_INSTANCES).collect();
+        if self.at == self.wanted.len() {
+            self.wanted.clear();
+            self.wanted.extend(self.keys.by_ref().take(RETRIEVE_PAGE_INSTANCES));
             self.page.clear();
             self.at = 0;
-            if keys.is_empty() {
+            if self.wanted.is_empty() {
                 return Ok(Next::End);
             }
-            self.stock.look_up(&keys, &mut self.page)?;
-            self.page.resize(keys.len(), None);
+            self.stock.look_up(&self.wanted, &mut self.page)?;
+            self.page.resize(self.wanted.len(), None);
         }
-        let next = self.page[self.at].take();
+        let next = self.page.get_mut(self.at).and_then(Option::take);
+        let uid = self.wanted.get(self.at).and_then(|matched| matched.sop_instance);
         self.at += 1;
-        Ok(next.map_or(Next::Gone, Next::Here))
+        Ok(next.map_or(Next::Gone(uid), Next::Here))
+    }
+
+    /// What has taken the place of `held`, the last that was given, since it was looked up.
+    fn newer(&self, held: &Held) -> Option<Held> {
+        let matched = self.wanted.get(self.at.checked_sub(1)?)?;
+        let mut found = Vec::new();
+        self.stock.look_up(core::slice::from_ref(matched), &mut found).ok()?;
+        found.pop().flatten().filter(|newer| newer.location != held.location)
+    }
+
+    /// The UIDs of all that were not given yet.
+    fn left(&mut self) -> impl Iterator<Item = Option<UidText>> {
+        let looked = self.wanted.get(self.at..).unwrap_or_default().iter().copied();
+        looked.chain(self.keys.by_ref()).map(|matched| matched.sop_instance)
     }
 
     /// What the next association has to carry, `first` ahead: of as many objects as a window holds,
@@ -397,10 +414,11 @@ fn fail_all<L: Line>(
     while !tally.uids.is_full() {
         match pages.next() {
             Ok(Next::Here(held)) => tally.uids.push(&held.sop_instance),
-            Ok(Next::Gone) => {}
+            Ok(Next::Gone(uid)) => uid.iter().for_each(|uid| tally.uids.push(uid)),
             Ok(Next::End) => break,
             Err(reason) => {
-                line.tell(format_args!("the list of failed instances is cut: {reason}"));
+                line.tell(format_args!("{reason}"));
+                pages.left().flatten().for_each(|uid| tally.uids.push(&uid));
                 break;
             }
         }
@@ -426,12 +444,12 @@ impl Run<'_, '_> {
         loop {
             let held = match self.pages.next() {
                 Ok(Next::Here(held)) => held,
-                Ok(Next::Gone) => {
+                Ok(Next::Gone(uid)) => {
                     if self.settle(line)? {
                         return Ok(Reached::Cancel);
                     }
                     let reason = "the instance was deleted meanwhile".to_owned();
-                    self.tally.note(line, None, Err(reason));
+                    self.tally.note(line, uid.as_ref(), Err(reason));
                     self.pending(line)?;
                     if line.is_cancelled()? {
                         return Ok(Reached::Cancel);
@@ -450,10 +468,19 @@ impl Run<'_, '_> {
                     let left = self.tally.remaining();
                     self.tally.note(line, None, Err(reason));
                     self.tally.failed += left.saturating_sub(1);
+                    let uids = &mut self.tally.uids;
+                    self.pages.left().flatten().for_each(|uid| uids.push(&uid));
                     return Ok(Reached::End);
                 }
             };
-            match self.send_one(line, &held) {
+            let mut sent = self.send_one(line, &held);
+            if let Err(Stop::Object(_)) = sent {
+                // Replaced since its page was looked up: the file is gone, and another one is there.
+                if let Some(newer) = self.pages.newer(&held) {
+                    sent = self.send_one(line, &newer);
+                }
+            }
+            match sent {
                 Ok(()) => {}
                 Err(Stop::Object(reason)) => {
                     if self.settle(line)? {

@@ -109,7 +109,7 @@ fn page(
     let reader = open.index.read()?;
     query.page(&reader, cursor, |found| {
         if let Some(instance) = found.instance() {
-            keys.push(instance.key());
+            keys.push(instance.key(), instance.sop_instance());
         }
         true
     })
@@ -123,15 +123,11 @@ impl MatchKeys {
 
     /// In the order in which they arrived, where they are not too many to be put into it.
     fn in_order_of_arrival(self) -> Self {
-        let is_ordered = self.iter().is_sorted_by_key(|key| key.number);
+        let is_ordered = self.iter().is_sorted_by_key(|matched| matched.key.number);
         if is_ordered || self.len() > RETRIEVE_SORTED_INSTANCES_MAX {
             return self;
         }
-        let mut all: Vec<_> = self.iter().collect();
-        all.sort_unstable_by_key(|key| key.number);
-        let mut ordered = Self::default();
-        ordered.extend(all);
-        ordered
+        self.sorted()
     }
 }
 
@@ -145,8 +141,15 @@ mod tests {
     fn order_of_arrival() {
         let key = |series, number| InstanceKey { series, number };
         let mut keys = MatchKeys::default();
-        keys.extend([key(1, 1), key(1, 3), key(2, 2), key(2, 4)]);
-        let ordered: Vec<_> = keys.in_order_of_arrival().iter().collect();
+        for key in [key(1, 1), key(1, 3), key(2, 2), key(2, 4)] {
+            keys.push(key, format!("1.{}", key.number).as_bytes());
+        }
+        let keys = keys.in_order_of_arrival();
+        for matched in &keys {
+            let uid = format!("1.{}", matched.key.number);
+            assert_eq!(matched.sop_instance.unwrap().as_bytes(), uid.as_bytes());
+        }
+        let ordered: Vec<_> = keys.iter().map(|matched| matched.key).collect();
         assert_eq!(ordered, [key(1, 1), key(2, 2), key(1, 3), key(2, 4)]);
     }
 
@@ -159,22 +162,22 @@ mod tests {
         let mut at = InstanceKey::default();
         while keys.bytes() < RETRIEVE_KEYS_BYTES_MAX - 40 {
             at = if at == far { InstanceKey::default() } else { far };
-            keys.push(at);
+            keys.push(at, b"");
         }
         while keys.bytes() < RETRIEVE_KEYS_BYTES_MAX - 3 {
             at.number = at.number.wrapping_add(1);
-            keys.push(at);
+            keys.push(at, b"");
         }
         if keys.bytes() == RETRIEVE_KEYS_BYTES_MAX - 3 {
             // A difference of two bytes and one of one.
             at.number = at.number.wrapping_add(100);
-            keys.push(at);
+            keys.push(at, b"");
         } else {
-            keys.push(at);
+            keys.push(at, b"");
         }
         assert_eq!(keys.bytes(), RETRIEVE_KEYS_BYTES_MAX);
         assert!(!keys.are_too_many());
-        keys.push(at);
+        keys.push(at, b"");
         assert!(keys.are_too_many());
     }
 
@@ -184,10 +187,12 @@ mod tests {
         for (count, is_sorted) in [(-1, true), (0, true), (1, false)] {
             let count = RETRIEVE_SORTED_INSTANCES_MAX.saturating_add_signed(count);
             let mut keys = MatchKeys::default();
-            keys.extend((1..=count).rev().map(|number| InstanceKey { series: 1, number }));
+            for number in (1..=count).rev() {
+                keys.push(InstanceKey { series: 1, number }, b"");
+            }
             let keys = keys.in_order_of_arrival();
             assert_eq!(keys.len(), count);
-            assert_eq!(keys.iter().is_sorted_by_key(|key| key.number), is_sorted, "{count}");
+            assert_eq!(keys.iter().is_sorted_by_key(|one| one.key.number), is_sorted, "{count}");
         }
     }
 }

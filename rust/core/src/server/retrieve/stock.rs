@@ -6,16 +6,17 @@
 use std::io;
 
 use super::Stock;
+use super::keys::Matched;
 use super::object::{Held, StoredFile};
 use crate::archive::indexed::OpenArea;
-use crate::index::{InstanceKey, InstanceRecord};
+use crate::index::{IndexError, InstanceRecord, Reader};
 use crate::uid::UidText;
 
 impl Stock for OpenArea {
-    fn look_up(&self, keys: &[InstanceKey], found: &mut Vec<Option<Held>>) -> Result<(), String> {
+    fn look_up(&self, wanted: &[Matched], found: &mut Vec<Option<Held>>) -> Result<(), String> {
         let reader = self.index.read().map_err(|error| error.to_string())?;
-        for key in keys {
-            let record = reader.instance(*key).map_err(|error| error.to_string())?;
+        for matched in wanted {
+            let record = look_up(&reader, matched).map_err(|error| error.to_string())?;
             found.push(record.and_then(|record| held(&record)));
         }
         Ok(())
@@ -24,6 +25,18 @@ impl Stock for OpenArea {
     fn open(&self, held: &Held) -> io::Result<Box<dyn StoredFile>> {
         Ok(Box::new(self.area.open_instance(&held.location)?))
     }
+}
+
+/// The instance that matched, or the one that has taken its place: of the same UID in the same series,
+/// it is what was asked for.
+fn look_up<'r>(
+    reader: &'r Reader<'r>,
+    matched: &Matched,
+) -> Result<Option<InstanceRecord<'r>>, IndexError> {
+    let found = reader.instance(matched.key)?;
+    let (None, Some(uid)) = (&found, &matched.sop_instance) else { return Ok(found) };
+    let newer = reader.instance_of(uid.as_bytes())?;
+    Ok(newer.filter(|record| record.key().series == matched.key.series))
 }
 
 /// What a record says of its object; `None` for one whose UIDs are none, which no store lists.
