@@ -25,7 +25,7 @@ use crate::limits::UNDELETED_BYTES_MAX;
 use crate::storage::backend::tree::{Access, Tree, remove_if_there};
 use crate::storage::journal::frame::RECORD_HEADER_BYTES;
 
-/// Where the note is while it is written.
+/// Where the note is until the one before it is gone.
 const PART: &str = ".dcmfast/undeleted.part";
 /// Bytes of the checksum at its end.
 const SUM_BYTES: usize = 8;
@@ -51,7 +51,8 @@ impl Undeleted {
     /// has is noted again.
     pub fn load(tree: &dyn Tree) -> Self {
         let undeleted = Self::default();
-        for listed in read(tree).unwrap_or_default() {
+        let noted = read(tree, layout::UNDELETED).or_else(|| read(tree, PART));
+        for listed in noted.unwrap_or_default() {
             undeleted.insert(&listed);
         }
         undeleted
@@ -117,6 +118,7 @@ impl Undeleted {
 
 fn write(tree: &dyn Tree, files: Vec<Listed>) -> io::Result<()> {
     if files.is_empty() {
+        remove_if_there(tree, PART)?;
         return remove_if_there(tree, layout::UNDELETED);
     }
     let note = record::encode(&Change::Remove(files));
@@ -126,11 +128,13 @@ fn write(tree: &dyn Tree, files: Vec<Listed>) -> io::Result<()> {
     let sum = xxh3_64(note).to_be_bytes();
     file.append(&mut [IoSlice::new(note), IoSlice::new(&sum)])?;
     file.close()?;
+    // No rename replaces anything. Whoever comes in between finds the new one.
+    remove_if_there(tree, layout::UNDELETED)?;
     tree.rename(PART, layout::UNDELETED)
 }
 
-fn read(tree: &dyn Tree) -> Option<Vec<Listed>> {
-    let file = tree.open(layout::UNDELETED, false).ok()?;
+fn read(tree: &dyn Tree, name: &str) -> Option<Vec<Listed>> {
+    let file = tree.open(name, false).ok()?;
     // An entry is never longer than what it is counted for.
     let bytes = usize::try_from(file.bytes().ok()?).ok()?;
     if bytes > UNDELETED_BYTES_MAX + SUM_BYTES + 1 {
@@ -193,6 +197,10 @@ mod tests {
         undeleted.add(&listed(FileLocation::Own(7)));
         undeleted.save(&tree).unwrap();
         let whole = tree.read(layout::UNDELETED).unwrap();
+        // A crash came before the last step.
+        tree.rename(layout::UNDELETED, PART).unwrap();
+        assert_eq!(Undeleted::load(&tree).all().len(), 1);
+        tree.remove(PART).unwrap();
         for length in 0..whole.len() {
             tree.put(layout::UNDELETED, &whole[..length]);
             assert_eq!(Undeleted::load(&tree).all(), []);
