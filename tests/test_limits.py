@@ -93,6 +93,10 @@ EDGES = {
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
     "QUERY_VALUES_MAX": "rust/core/tests/query.rs::edge_of_values",
     "QUERY_KEY_BYTES_PER_ROW": "rust/core/tests/query.rs::edge_of_values",
+    "RETRIEVE_UIDS_BYTES_MAX": (
+        "rust/core/src/server/retrieve/keys.rs::a_million_keys_are_small"
+    ),
+    "UNDELETED_BYTES_MAX": "rust/core/src/archive/undeleted.rs::the_edge",
     "RETRIEVE_KEYS_BYTES_MAX": "rust/core/src/server/retrieve/select.rs::edge_of_memory",
     "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",
     "DISCARD_BYTES_MAX": "rust/core/src/net/tcp.rs::edge_of_what_is_discarded",
@@ -173,8 +177,8 @@ WITHOUT_EDGE = {
         CHECKPOINT_INTERVAL_MS DOUBTFUL_GRACE_MS STOP_WAIT_MS HOST_NAME_AGE_S TLS_SESSION_AGE_S
         COMMAND_LOOK_MS
         COMMAND_REAP_MS FOLDER_CLOCK_WAITS_MAX
-        STALE_READERS_INTERVAL_S BACKGROUND_REST_IDLE BACKGROUND_REST_BUSY BACKGROUND_REST_MS_MAX
-        BACKGROUND_PATIENCE_MS
+        STALE_READERS_INTERVAL_S UNDELETED_RETRY_S BACKGROUND_REST_IDLE BACKGROUND_REST_BUSY
+        BACKGROUND_REST_MS_MAX BACKGROUND_PATIENCE_MS
     """,
     "the number of what our own code asks for, cut there": """
         WANTED_TAGS_MAX

@@ -286,7 +286,6 @@ struct Pages<'k, 's> {
 }
 
 /// The next matched instance.
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Next {
     Here(Held),
     /// It was deleted since it matched; its UID, where that is known.
