@@ -93,9 +93,7 @@ EDGES = {
     "QUERY_CANDIDATES_MAX": "rust/core/tests/query.rs::edge_of_candidates",
     "QUERY_VALUES_MAX": "rust/core/tests/query.rs::edge_of_values",
     "QUERY_KEY_BYTES_PER_ROW": "rust/core/tests/query.rs::edge_of_values",
-    "RETRIEVE_UIDS_BYTES_MAX": (
-        "rust/core/src/server/retrieve/keys.rs::a_million_keys_are_small"
-    ),
+    "RETRIEVE_UIDS_BYTES_MAX": ("rust/core/src/server/retrieve/keys.rs::a_million_keys_are_small"),
     "UNDELETED_BYTES_MAX": "rust/core/src/archive/undeleted.rs::the_edge",
     "RETRIEVE_KEYS_BYTES_MAX": "rust/core/src/server/retrieve/select.rs::edge_of_memory",
     "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",
