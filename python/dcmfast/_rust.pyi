@@ -20,6 +20,7 @@ __all__ = [
     "ElementDictionary",
     "EventLog",
     "FileInstance",
+    "GivingUp",
     "HostRuleError",
     "IndexReader",
     "IndexToolError",
@@ -171,6 +172,11 @@ class FileInstance:
     def data_set_bytes(self) -> int: ...
 
 @final
+class GivingUp:
+    def __new__(cls) -> GivingUp: ...
+    def set(self) -> None: ...
+
+@final
 class Association:
     def __new__(
         cls,
@@ -195,6 +201,7 @@ class Association:
         extended_negotiation: Sequence[tuple[str, bytes]] = ...,
         user_identity: tuple[int, bool, bytes, bytes] | None = None,
         is_shown_in_detail: bool = False,
+        giving_up: GivingUp | None = None,
     ) -> Association: ...
     def contexts(self) -> list[tuple[int, str, int, str | None]]: ...
     def roles(self) -> list[tuple[bool, bool] | None]: ...

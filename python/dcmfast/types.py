@@ -91,6 +91,31 @@ class Record:
         return f"{type(self).__name__}({fields})"
 
 
+class Closing:
+    """What is closed at the end of ``with``."""
+
+    def close(self) -> None:
+        """End it; once it has ended this does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_ending: object) -> None:
+        self.close()
+
+
+class Forgettable(Closing):
+    """The same, closed as well when nobody has it any more: a loop was left by ``break``."""
+
+    def __del__(self) -> None:
+        try:  # noqa: SIM105
+            self.close()
+        except Exception:
+            # Whoever forgot it cannot be told.
+            pass
+
+
 class AETitle(str):
     """An application entity title: at most 16 characters, no backslash, no control character.
 

@@ -241,3 +241,32 @@ def test_a_sender_ends_within_an_object_that_nobody_reads(
     assert process.returncode == 128 + signal.SIGINT, said
     assert took < 5, took
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("tool", ["storescu", "dcmsend"])
+def test_a_sender_of_several_associations_ends_while_it_asks_for_them(
+    tool: str, tmp_path: Path
+) -> None:
+    """Nobody answers its requests: Ctrl-C ends it at once, and not after ``--acse-timeout``."""
+    for at in range(2):
+        (tmp_path / f"{at}.dcm").write_bytes(make.part10(make.ct(at)))
+    asked, ended = threading.Semaphore(0), threading.Event()
+
+    def play(peer: Conversation) -> None:
+        peer.expect_associate_rq()
+        asked.release()
+        assert ended.wait(SOON_S)
+
+    with ScriptedServer(play, play, at_once=True) as server:
+        line = ["--associations", "2", "-ta", "600", "127.0.0.1", str(server.port)]
+        process = started(tool, [*line, *tmp_path.glob("*.dcm")], tmp_path)
+        for _ in range(2):
+            assert asked.acquire(timeout=SOON_S)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SOON_S)
+        took = time.monotonic() - began
+        ended.set()
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert took < 5, took
+    assert b"Traceback" not in said

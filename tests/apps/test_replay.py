@@ -425,6 +425,72 @@ def test_connections_that_overlap_are_played_overlapping(tmp_path: Path) -> None
         assert (outcome["code"], outcome["difference"]["association"]) == (2, 1), outcome
 
 
+def asked(value: str) -> bytes:
+    return request(FIND, pdu.STUDY_ROOT_FIND, key(value))
+
+
+def race(port: int, asks: list[tuple[bytes, bytes]]) -> list[int]:
+    """Connect in this order, then talk all at once; return the status that each was answered."""
+    statuses = [-1] * len(asks)
+
+    def talk(at: int, peer: ScriptedPeer, wanted: tuple[bytes, bytes]) -> None:
+        with suppress(AssertionError, OSError):
+            peer.send(wanted[0])
+            peer.expect_associate_ac()
+            peer.send(wanted[1])
+            _, body = peer.expect_pdu()
+            statuses[at] = pdu.value_us(pdu.read_command(body[6:]), pdu.STATUS)
+            peer.send(RELEASE)
+            peer.expect_pdu(pdu.RELEASE_RP)
+
+    with ExitStack() as stack:
+        threads = []
+        for at, wanted in enumerate(asks):
+            peer = stack.enter_context(ScriptedPeer(port))
+            threads.append(threading.Thread(target=talk, args=(at, peer, wanted)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return statuses
+
+
+def test_clients_that_race_are_known_by_what_they_ask(tmp_path: Path) -> None:
+    """As acceptor: by request, by first message where requests are alike; else in their order."""
+    other = pdu.associate_rq([(1, pdu.STUDY_ROOT_FIND, [pdu.IMPLICIT])], calling="OTHER")
+    statuses = {"A": 0x0000, "B": 0xA700, "C": 0xC001}
+    asks = {"A": (FIND_RQ, asked("A")), "B": (FIND_RQ, asked("B")), "C": (other, asked("C"))}
+
+    def talk(name: str) -> Talk:
+        ask, final = asks[name], response(FIND, statuses[name])
+        return [
+            (REQUESTOR, ask[0]), (ACCEPTOR, AC), (REQUESTOR, ask[1]), (ACCEPTOR, final),
+            (REQUESTOR, RELEASE), (ACCEPTOR, RELEASED),
+        ]  # fmt: skip
+
+    path = capture(tmp_path / "race.pcap", talk("A"), talk("B"), talk("C"), at_once=True)
+    for names, code in (("CBA", 0), ("ABC", 0), ("BAD", 2)):
+        asks["D"] = (FIND_RQ, asked("D"))
+        port = free_port()
+        with ExitStack() as stack:
+            line = [*process.command("dcmfast", "replay"), "-te", "10", "acceptor"]
+            child = process.subprocess.Popen(
+                [*line, str(path), str(port)],
+                stdin=process.subprocess.DEVNULL, stdout=process.subprocess.PIPE,
+                stderr=process.subprocess.PIPE, env=process.child_environment(),
+            )  # fmt: skip
+            stack.callback(child.wait)
+            stack.callback(child.kill)
+            process.wait_until(lambda port=port: process.is_listening(port), within_s=20)
+            answered = race(port, [asks[name] for name in names])
+            out, _ = child.communicate(timeout=20)
+        assert child.returncode == code, (names, out)
+        if code:
+            assert b"Calling-AE-title: expected OTHER, came" in out
+        else:
+            assert answered == [statuses[name] for name in names]
+
+
 def test_asynchronous_operations_are_answered_in_any_order(tmp_path: Path) -> None:
     """PS3.7 Annex D.3.3.3: with a window; without one the order is that of the requests."""
 

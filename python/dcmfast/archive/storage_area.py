@@ -27,11 +27,10 @@ from pydicom.uid import UID
 
 from dcmfast import _rust
 from dcmfast.dataset.files import read
-from dcmfast.types import Record
+from dcmfast.types import Closing, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
     from pydicom import FileDataset
 
@@ -104,7 +103,7 @@ class Counts(Record):
     file_bytes: int
 
 
-class Archive:
+class Archive(Closing):
     """A storage area of `dcmqrscp` or `serve`, open for reading.
 
     Parameters
@@ -138,17 +137,6 @@ class Archive:
     def close(self) -> None:
         """Let go of the index; iterators that were begun keep it until they end."""
         self._index = None
-
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def counts(self) -> Counts:
         """Return how many patients, studies, series and instances there are."""
@@ -265,7 +253,7 @@ class _Reader(threading.Thread):
         return (self.first_line(0) or "") + self._kept
 
 
-class ArchiveServer:
+class ArchiveServer(Closing):
     """``dcmfast serve`` as a process of its own: started here, stopped by `stop` or ``with``.
 
     Parameters
@@ -307,6 +295,10 @@ class ArchiveServer:
             complaint += f"\nthe server did not listen within {_START_S} seconds"
         raise RuntimeError(complaint.strip() or "the server ended without a word")
 
+    def close(self) -> None:
+        """Stop the server in order."""
+        self.stop()
+
     def stop(self) -> int:
         """Stop the server in order, and return its exit code; what is in hand is finished."""
         if self._process.poll() is None:
@@ -317,17 +309,6 @@ class ArchiveServer:
             self._process.kill()
             self._process.wait()
         return self._process.returncode
-
-    def __enter__(self) -> ArchiveServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _identifier(

@@ -50,6 +50,7 @@ def request(
     scp_roles: Sequence[str] = (),
     extras: Extras | None = None,
     is_shown_in_detail: bool = False,
+    giving_up: _rust.GivingUp | None = None,
 ) -> _rust.Association:
     """Connect and associate as `settings` say.
 
@@ -69,6 +70,8 @@ def request(
         What else the request carries.
     is_shown_in_detail
         The association's `details` are to be kept.
+    giving_up
+        Ends every wait, for who is not in the main thread.
 
     Raises
     ------
@@ -102,6 +105,7 @@ def request(
             extended_negotiation=list(extras.extended_negotiation),
             user_identity=extras.identity,
             is_shown_in_detail=is_shown_in_detail,
+            giving_up=giving_up,
         )
     except _rust.AssociationError as error:
         raise translated(error, is_upper_layer=True) from None

@@ -74,6 +74,7 @@ def associate(
     security: _rust.TlsContext | None = None,
     scp_roles: Sequence[str] = (),
     extras: association.Extras | None = None,
+    giving_up: _rust.GivingUp | None = None,
 ) -> _rust.Association:
     """Associate, and tell it; at least one context is accepted.
 
@@ -99,6 +100,7 @@ def associate(
             scp_roles=scp_roles,
             extras=extras,
             is_shown_in_detail=log.shows("D"),
+            giving_up=giving_up,
         )
     except AssociationRejected as error:
         _tell_request(settings, log)

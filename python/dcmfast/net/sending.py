@@ -548,6 +548,8 @@ class _Run:
         self._extras = extras
         #: Open associations: whoever is told to end aborts them, in whichever thread they are.
         self._links: list[_rust.Association] = []
+        #: Ends those that are still asked for, which no signal comes to in their threads.
+        self._giving_up = _rust.GivingUp()
 
     def over_one(
         self,
@@ -567,6 +569,7 @@ class _Run:
                 max_send_pdu_bytes=self._settings.max_send_pdu_bytes,
                 security=self._security,
                 extras=self._extras,
+                giving_up=self._giving_up,
             )
         except NetworkError as error:
             is_empty = isinstance(error, ContextNotAccepted)
@@ -599,6 +602,7 @@ class _Run:
         import contextlib
 
         self._job.end()
+        self._giving_up.set()
         for link in list(self._links):
             # Its own thread may have ended it.
             with contextlib.suppress(RuntimeError):

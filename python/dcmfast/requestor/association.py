@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from dcmfast.requestor.contexts import AnsweredContext, Context
+    from dcmfast.requestor.contexts import AnsweredContext, Context, Roles
     from dcmfast.requestor.security import Tls
 
     Result = TypeVar("Result")
@@ -90,6 +90,12 @@ class Association:
         or with transfer syntaxes, or pynetdicom's presentation contexts; `contexts_of` gives those
         that files need.  None proposes Verification, C-FIND, C-MOVE and C-GET of Study Root and
         Patient Root, Modality Worklist, and 120 storage SOP classes, which are most of them.
+    roles
+        What is proposed for SOP classes of `contexts` (PS3.7 §D.3.3.4): ``{"CTImageStorage":
+        "scp"}`` with ``scu``, ``scp`` or ``both``, or what pynetdicom's `build_role` gives.  None
+        proposes nothing, unless one of the contexts is for a C-GET, whose objects come only where
+        this side is SCP: then both roles for the storage SOP classes, so that `store` works, too.
+        ``{}`` proposes nothing whatever the contexts.
     connection_timeout_s
         Longest wait for the transport connection; None is the system's.
     acse_timeout_s
@@ -139,6 +145,7 @@ class Association:
         ae_title: str = "DCMFAST",
         called_ae_title: str = "ANY-SCP",
         contexts: Iterable[Context] | None = None,
+        roles: Roles | None = None,
         connection_timeout_s: float | None = None,
         acse_timeout_s: float = 30,
         dimse_timeout_s: float | None = None,
@@ -156,7 +163,11 @@ class Association:
         if not 4096 <= max_pdu_bytes <= 131_072:
             raise ValueError(f"max_pdu_bytes is not within 4096 to 131072: {max_pdu_bytes}")
         asked = context_of.default() if contexts is None else context_of.proposed(contexts)
-        both = context_of.received(asked)
+        asked_roles = context_of.proposed_roles(roles, asked)
+
+        def classes(word: str) -> list[str]:
+            return [uid for uid, role in asked_roles.items() if role == context_of.ROLES[word]]
+
         self.acse_timeout_s = _seconds(acse_timeout_s, "acse_timeout_s")
         self.dimse_timeout_s = _seconds(dimse_timeout_s, "dimse_timeout_s")
         self.socket_timeout_s = _seconds(socket_timeout_s, "socket_timeout_s")
@@ -185,14 +196,16 @@ class Association:
                 dimse_timeout_s=self.dimse_timeout_s,
                 socket_timeout_s=self.socket_timeout_s,
                 tls=None if tls is None else tls.context("requestor"),
-                both_roles=both,
+                scp_roles=classes("scp"),
+                both_roles=classes("both"),
+                scu_roles=classes("scu"),
             )
         except _rust.AssociationError as error:
             raise link_of.translated(error) from None
         except OverflowError as error:
             raise ValueError(f"port: {error}") from None
         #: Every context that was proposed, as the peer answered it.
-        self.contexts: tuple[AnsweredContext, ...] = tuple(context_of.answered(link, both))
+        self.contexts: tuple[AnsweredContext, ...] = tuple(context_of.answered(link, asked_roles))
         #: Implementation class UID and version name of the peer.
         self.peer_implementation: tuple[str, str] = link.peer_implementation
         #: Longest PDU that the peer takes; 0 for any.
@@ -475,12 +488,10 @@ class Association:
         NetworkError
             The association was lost.
         """
-        sop_class = context_of.query_sop_class(model, "find")
-        if sop_class == context_of.WORKLIST and level == "STUDY":
+        if level == "STUDY" and context_of.query_sop_class(model, "find") == context_of.WORKLIST:
             # A worklist has no levels (PS3.4 §K.6.1).
             level = None
-        manner = _manner(message_id, _priority(priority))
-        return self._query("find", sop_class, _identifier(level, keys, more), manner)
+        return self._query(_Asked("find", model, level, keys, more, message_id, priority))
 
     def move(
         self,
@@ -519,10 +530,8 @@ class Association:
         title = AETitle(destination)
         if not title:
             raise ValueError("a C-MOVE needs a destination")
-        sop_class = context_of.query_sop_class(model, "move")
-        manner = _manner(message_id, _priority(priority))
-        wanted = _identifier(level, keys, more)
-        return self._query("move", sop_class, wanted, manner, destination=title)
+        asked = _Asked("move", model, level, keys, more, message_id, priority)
+        return self._query(asked, destination=title)
 
     def get(
         self,
@@ -562,19 +571,10 @@ class Association:
         ValueError, ContextNotAccepted, NetworkError
             As for `find`.
         """
-        wanted = _identifier(level, keys, more)
-        return self._get(wanted, directory, model, _manner(message_id, _priority(priority)))
+        return self._get(_Asked("get", model, level, keys, more, message_id, priority), directory)
 
-    def _get(
-        self,
-        wanted: Dataset,
-        directory: str | os.PathLike[str],
-        model: str,
-        manner: Manner,
-        **how: str,
-    ) -> Responses:
+    def _get(self, asked: _Asked, directory: str | os.PathLike[str], **how: str) -> Responses:
         """Send a C-GET whose objects go to a directory; `how` is what `storing` takes."""
-        sop_class = context_of.query_sop_class(model, "get")
         settings = storing(
             directory,
             ae_title=self.ae_title,
@@ -583,7 +583,7 @@ class Association:
             **how,
         )
         objects = _rust.ObjectStore(**scp.plan(settings))
-        return self._query("get", sop_class, wanted, manner, objects=objects)
+        return self._query(asked, objects=objects)
 
     def fetch(
         self,
@@ -623,12 +623,11 @@ class Association:
         ValueError, ContextNotAccepted, NetworkError
             As for `find`.
         """
+        asked = _Asked("get", model, level, keys, more, message_id, priority)
         directory = tempfile.mkdtemp(prefix="dcmfast-", dir=temporary_directory)
         try:
-            wanted = _identifier(level, keys, more)
-            manner = _manner(message_id, _priority(priority))
             # By the time, to the microsecond and then counted: that is the order of the objects.
-            responses = self._get(wanted, directory, model, manner, naming="system-time")
+            responses = self._get(asked, directory, naming="system-time")
         except BaseException:
             Path(directory).rmdir()
             raise
@@ -690,29 +689,26 @@ class Association:
 
     def _query(
         self,
-        service: str,
-        sop_class: str,
-        identifier: Dataset,
-        manner: Manner,
+        asked: _Asked,
         *,
         destination: str | None = None,
         objects: _rust.ObjectStore | None = None,
     ) -> Responses:
         """Send a request, and return what its responses come out of."""
-        context = context_of.accepted(self.contexts, sop_class)
+        context = context_of.accepted(self.contexts, asked.sop_class)
         syntax = context.transfer_syntax[0]
-        data = messages.encode(identifier, syntax)
+        data = messages.encode(asked.identifier, syntax)
 
         def send(link: _rust.Association) -> None:
             number = context.context_id
             if objects is not None:
                 link.get(number, data, objects, (self.ae_title, self.called_ae_title))
             else:
-                link.query(service, number, data, destination=destination)
+                link.query(asked.service, number, data, destination=destination)
 
         with self._lock:
-            self._done(send, manner)
-            responses = Responses(self, service, syntax)
+            self._done(send, asked.manner)
+            responses = Responses(self, asked.service, syntax)
             self._begun = weakref.ref(responses)
             self._objects = objects
             return responses
@@ -833,6 +829,25 @@ class Association:
         self._is_aborted = True
         with contextlib.suppress(RuntimeError):
             link.abort()
+
+
+class _Asked:
+    """What the caller of a C-FIND, C-MOVE or C-GET asks for, checked before anything is sent."""
+
+    def __init__(
+        self,
+        service: str,
+        model: str,
+        level: str | Dataset | None,
+        keys: Keys | None,
+        more: Mapping[str, Any],
+        message_id: int | None,
+        priority: str,
+    ) -> None:
+        self.service = service
+        self.sop_class = context_of.query_sop_class(model, service)
+        self.identifier = _identifier(level, keys, more)
+        self.manner = _manner(message_id, _priority(priority))
 
 
 def _priority(name: str) -> int:

@@ -5,6 +5,7 @@ Source: PS3.8 §9.3.2.2 and §9.3.3.2, PS3.7 §D.3.3.4 (roles).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from dcmfast.errors import ContextNotAccepted
@@ -52,8 +53,29 @@ class ContextLike(Protocol):
         """The transfer syntaxes, most wanted first."""
 
 
+@runtime_checkable
+class RoleLike(Protocol):
+    """What pynetdicom's `build_role` gives."""
+
+    @property
+    def sop_class_uid(self) -> str | None:
+        """The SOP class."""
+
+    @property
+    def scu_role(self) -> bool | None:
+        """We want to send requests."""
+
+    @property
+    def scp_role(self) -> bool | None:
+        """The peer is to send them."""
+
+
 #: A SOP class by UID or keyword; that and its transfer syntaxes; or pynetdicom's own.
 Context: TypeAlias = "str | tuple[str, Iterable[str]] | ContextLike"
+#: SOP classes by UID or keyword, with a word of `ROLES` each; or what `build_role` gives.
+Roles: TypeAlias = "Mapping[str, str] | Iterable[RoleLike]"
+#: Of our side → SCU and SCP, as they are proposed (PS3.7 §D.3.3.4).
+ROLES = {"scu": (True, False), "scp": (False, True), "both": (True, True)}
 
 
 class AnsweredContext(Record):
@@ -148,20 +170,53 @@ def proposed(contexts: Iterable[Context]) -> list[tuple[str, tuple[str, ...]]]:
     return found
 
 
-def received(contexts: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
-    """Return the storage SOP classes whose objects a C-GET may bring over these contexts."""
+def proposed_roles(
+    roles: Roles | None, contexts: Iterable[tuple[str, tuple[str, ...]]]
+) -> dict[str, tuple[bool, bool]]:
+    """Return the roles that are proposed for SOP classes of `contexts`: SCU and SCP.
+
+    Without `roles` there are none, unless a C-GET could bring nothing without them: both for the
+    storage SOP classes then, of which objects may be sent as well.
+
+    Raises
+    ------
+    ValueError
+        A name that nobody has, a class that is not among the contexts, or no role for it.
+    """
     classes = {uid for uid, _ in contexts}
-    gets = {operations["get"] for operations in QUERY_RETRIEVE_SOP_CLASSES.values()}
-    return sorted(classes & set(STORAGE_SOP_CLASSES)) if classes & gets else []
+    if roles is None:
+        gets = {operations["get"] for operations in QUERY_RETRIEVE_SOP_CLASSES.values()}
+        wanted = sorted(classes & set(STORAGE_SOP_CLASSES)) if classes & gets else []
+        return dict.fromkeys(wanted, ROLES["both"])
+    found: dict[str, tuple[bool, bool]] = {}
+    pairs: Iterable[tuple[str, tuple[bool, bool]]]
+    if isinstance(roles, Mapping):
+        pairs = ((uid, ROLES.get(str(word).lower(), (False, False))) for uid, word in roles.items())
+    else:
+        pairs = (
+            (one.sop_class_uid or "", (bool(one.scu_role), bool(one.scp_role))) for one in roles
+        )
+    for name, role in pairs:
+        uid = sop_class(name)
+        if uid not in classes:
+            raise ValueError(f"a role for {name}, which is not among the presentation contexts")
+        if not any(role):
+            raise ValueError(f"no role for {name}: there are {', '.join(ROLES)}")
+        found[uid] = role
+    return found
 
 
-def answered(link: _rust.Association, asked_both: Iterable[str]) -> list[AnsweredContext]:
+def answered(
+    link: _rust.Association, proposed: Mapping[str, tuple[bool, bool]]
+) -> list[AnsweredContext]:
     """Return the contexts of an association, in the order of the proposal."""
-    both = set(asked_both)
     found = []
     for (number, uid, result, syntax), role in zip(link.contexts(), link.roles(), strict=True):
-        # Without an answer the default roles are in force: the requestor is SCU (PS3.7 §D.3.3.4).
-        scu, scp = role if role is not None and uid in both else (True, False)
+        # Without an answer the default roles are in force: the requestor is SCU; and none counts
+        # that was not proposed (PS3.7 §D.3.3.4).
+        scu, scp = True, False
+        if role is not None and uid in proposed:
+            scu, scp = (ours and theirs for ours, theirs in zip(proposed[uid], role, strict=True))
         found.append(
             AnsweredContext(
                 context_id=number,

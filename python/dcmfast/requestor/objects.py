@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmfast.dataset import files
+from dcmfast.types import Forgettable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from pydicom.dataset import FileDataset
 
     from dcmfast.requestor.responses import Responses, Status
 
 
-class Objects:
+class Objects(Forgettable):
     """The objects of one C-GET, in the order in which they came.
 
     The request is on its way when this object exists.  An object is a data set as `dcmfast.read`
@@ -117,20 +117,3 @@ class Objects:
             self._responses.close()
         finally:
             shutil.rmtree(self._directory, ignore_errors=True)
-
-    def __enter__(self) -> Objects:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        """Close it: a loop that was left by ``break`` leaves no files."""
-        # Whoever forgot it cannot be told.
-        with contextlib.suppress(Exception):
-            self.close()

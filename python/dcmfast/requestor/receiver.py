@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from dcmfast.net import scp
 from dcmfast.options.settings import ReceiverSettings
-from dcmfast.types import AETitle
+from dcmfast.types import AETitle, Closing
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from dcmfast import _rust
     from dcmfast.requestor.security import Tls
 
@@ -75,7 +73,7 @@ def storing(directory: str | os.PathLike[str], **changes: Any) -> ReceiverSettin
     return ReceiverSettings(**{**fields, **changes})
 
 
-class StorageReceiver:
+class StorageReceiver(Closing):
     """A storage service in this process; it listens when this object exists.
 
     Objects become files named by their SOP Instance UID, with DCMTK's prefix, whole or not at all.
@@ -178,14 +176,3 @@ class StorageReceiver:
 
     def __repr__(self) -> str:
         return f"<StorageReceiver {self.ae_title} on port {self.port} into {self.directory!r}>"
-
-    def __enter__(self) -> StorageReceiver:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -5,7 +5,6 @@ Source: PS3.7 §9.1.2 to §9.1.4 and Annex C, PS3.4 Annex C.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,10 @@ from dcmfast.dataset import messages
 from dcmfast.errors import DimseError, LocalProtocolError, RemoteProtocolError
 from dcmfast.limits import FETCHED_AHEAD_BYTES_MAX
 from dcmfast.net.query import Patience
-from dcmfast.types import Record
+from dcmfast.types import Forgettable, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from pydicom.dataset import Dataset
 
@@ -109,7 +107,7 @@ class Status(Record):
         return hash(self.code)
 
 
-class Responses:
+class Responses(Forgettable):
     """The responses to one request, one after the other as they come: ``(status, data set)``.
 
     The request is on its way when this object exists.  Memory is bounded by what comes at once: the
@@ -278,20 +276,3 @@ class Responses:
         self._waiting.clear()
         if self.final is None:
             self._association._close(self)
-
-    def __enter__(self) -> Responses:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        """Close it: a loop that was left by ``break`` costs nothing but a C-CANCEL."""
-        # Whoever forgot it cannot be told.
-        with contextlib.suppress(Exception):
-            self.close()

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use dcmfast_core::acse::negotiation::{negotiate, usable_contexts};
+use dcmfast_core::acse::negotiation::negotiate;
 use dcmfast_core::acse::user_information::{LocalIdentity, associate_ac};
 use dcmfast_core::dimse::message::{MessageAssembler, Step, append_command};
 use dcmfast_core::dimse::service::{Command, EchoRequest, Response};
 use dcmfast_core::dimse::status::Status;
 use dcmfast_core::policy::{AcceptorEntry, AcceptorTable};
 use dcmfast_core::uid::Uid;
-use dcmfast_core::ul::pdv::{Fragmenter, split_first};
+use dcmfast_core::ul::pdv::{ContextIds, Fragmenter, split_first};
 use dcmfast_core::ul::provider::{Indication, TransportEnd, UpperLayer};
 use dcmfast_core::ul::state_table::State;
 
@@ -134,11 +134,12 @@ fn as_requestor() {
     let received = requestor.receive(&stream);
     let mut start = received.consumed;
     let Indication::AssociateAccept(accept) = received.indication else { panic!() };
-    let contexts = usable_contexts(&request, &accept);
-    assert_eq!(contexts.get(1).unwrap().transfer_syntax.as_str(), "1.2.840.10008.1.2");
+    let [context] = &accept.contexts[..] else { panic!() };
+    assert_eq!(context.transfer_syntax.uid().unwrap().as_str(), "1.2.840.10008.1.2");
+    let contexts = ContextIds::from_iter([context.id]);
 
     let echo_bytes = bytes(ECHO_RQ);
-    let echo = echo_of(&echo_bytes[6..], &mut MessageAssembler::new(contexts.ids()));
+    let echo = echo_of(&echo_bytes[6..], &mut MessageAssembler::new(contexts));
     let fragmenter = Fragmenter::new(accept.maximum_length()).unwrap();
     let mut out = Vec::new();
     append_command(&mut out, &fragmenter, 1, |out| echo.encode(out));
@@ -148,7 +149,7 @@ fn as_requestor() {
     start += received.consumed;
     let Indication::Data(body) = received.indication else { panic!() };
     let (pdv, _) = split_first(body).unwrap();
-    let mut assembler = MessageAssembler::new(contexts.ids());
+    let mut assembler = MessageAssembler::new(contexts);
     let Step::Command { set, .. } = assembler.feed(pdv).unwrap() else { panic!() };
     let expected: Response<'_> = echo.response(Status::SUCCESS);
     assert_eq!(Command::of(&set), Ok(Command::Response(expected)));

@@ -34,7 +34,7 @@ use pyo3::pybacked::PyBackedBytes;
 use crate::error::{ConnectError, client_error, interrupted, os_error};
 use crate::request::QueryResponse;
 use crate::server::{ObjectStore, uid, unknown};
-use crate::signals::{beside, within};
+use crate::signals::{GivingUp, beside_until, within};
 use crate::tls::TlsContext;
 
 /// What a sender needs to know of a file; see `inspect_file`.
@@ -316,13 +316,14 @@ impl Association {
     /// each; for those of `scp_roles` the role of an SCP is proposed, for those of `both_roles` that
     /// of an SCU, too, and for those of `scu_roles` that alone. `user_identity` is a type, whether an
     /// answer is asked for, and two fields. With `is_shown_in_detail`, `details` has something to say.
+    /// `giving_up` ends every wait, here and afterwards.
     #[new]
     #[pyo3(signature = (
         host, port, *, calling, called, contexts, max_pdu_bytes, max_send_pdu_bytes=None,
         connect_timeout_s=None, acse_timeout_s=None, dimse_timeout_s=None, socket_timeout_s=None,
         tcp_no_delay=true, tcp_buffer_bytes=None, tls=None, scp_roles=Vec::new(),
         both_roles=Vec::new(), scu_roles=Vec::new(), extended_negotiation=Vec::new(),
-        user_identity=None, is_shown_in_detail=false,
+        user_identity=None, is_shown_in_detail=false, giving_up=None,
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -347,6 +348,7 @@ impl Association {
         extended_negotiation: Vec<(String, Vec<u8>)>,
         user_identity: Option<IdentityRow>,
         is_shown_in_detail: bool,
+        giving_up: Option<Bound<'_, GivingUp>>,
     ) -> PyResult<Self> {
         let seconds = |value: Option<u32>| value.map(|s| Duration::from_secs(u64::from(s)));
         let contexts = contexts
@@ -358,7 +360,14 @@ impl Association {
             .collect::<PyResult<Vec<_>>>()?;
         let is_aborting = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_aborting);
-        let asked = move || flag.load(Ordering::Acquire) || interrupted();
+        let given_up = giving_up.map(|it| it.get().flag()).unwrap_or_default();
+        let is_given_up = {
+            let given_up = Arc::clone(&given_up);
+            move || given_up.load(Ordering::Acquire)
+        };
+        let asked = move || {
+            flag.load(Ordering::Acquire) || given_up.load(Ordering::Acquire) || interrupted()
+        };
         let proposal = Proposal {
             calling: AeTitle::new(calling.as_bytes()),
             called: AeTitle::new(called.as_bytes()),
@@ -409,7 +418,8 @@ impl Association {
             })?;
             Requestor::associate(&addresses, &proposal).map_err(client_error)
         };
-        let requestor = beside(py, connect).and_then(|result| result).inspect_err(|_| {
+        let requestor = beside_until(py, is_given_up, connect);
+        let requestor = requestor.and_then(|result| result).inspect_err(|_| {
             // Whoever still waits for the peer there need not any more.
             is_aborting.store(true, Ordering::Release);
         })?;

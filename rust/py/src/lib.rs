@@ -81,6 +81,8 @@ mod _rust {
     #[pymodule_export]
     use crate::server::{HostRuleError, ObjectStore, Receiver, host_verdict};
     #[pymodule_export]
+    use crate::signals::GivingUp;
+    #[pymodule_export]
     use crate::tls::{
         TlsContext, TlsPasswordNeeded, TlsStartError, tls_cipher_suites, tls_is_root_certificate,
         tls_library, tls_random_bytes,

@@ -4,12 +4,13 @@
 //! handlers only between its own instructions. A result is handed over through a channel: it is
 //! there at once, where looking whether the thread has ended may be too early by a whole wait.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::error::os_error;
@@ -26,6 +27,33 @@ pub fn checked(py: Python<'_>) -> PyResult<()> {
     py.check_signals()
 }
 
+/// Ends what waits in other threads of the interpreter, which no signal comes to.
+#[pyclass(frozen, module = "dcmfast._rust")]
+#[derive(Default)]
+pub struct GivingUp {
+    is_given_up: Arc<AtomicBool>,
+}
+
+#[pymethods]
+impl GivingUp {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Nobody who was given this waits any longer, for whatever it is: KeyboardInterrupt there.
+    fn set(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+}
+
+impl GivingUp {
+    /// Raised by [`GivingUp::set`].
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_given_up)
+    }
+}
+
 /// Runs `work`; when a handler raises, the thread is left to end by itself.
 ///
 /// # Errors
@@ -35,13 +63,26 @@ pub fn beside<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
+    beside_until(py, || false, work)
+}
+
+/// The same; KeyboardInterrupt, too, once `is_given_up`.
+///
+/// # Errors
+///
+/// As [`beside`].
+pub fn beside_until<T: Send + 'static>(
+    py: Python<'_>,
+    is_given_up: impl Fn() -> bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
     let (sender, receiver) = mpsc::channel();
     let thread = move || {
         // Nobody listens any more after a signal.
         let _ = sender.send(work());
     };
     thread::Builder::new().spawn(thread).map_err(|error| os_error(&error))?;
-    let (_, result) = received(py, receiver);
+    let (_, result) = received(py, receiver, is_given_up);
     result
 }
 
@@ -61,7 +102,7 @@ pub fn within<T: Send>(
             let _ = sender.send(work());
         };
         thread::Builder::new().spawn_scoped(scope, thread).map_err(|error| os_error(&error))?;
-        let (receiver, result) = received(py, receiver);
+        let (receiver, result) = received(py, receiver, || false);
         if result.is_err() {
             stop();
             // The scope would wait with the interpreter in its hands.
@@ -75,7 +116,11 @@ pub fn within<T: Send>(
 
 /// Waits for what is sent, or for a handler that raises. The lock lends the receiver to a wait
 /// without the interpreter, for which it has to be shareable.
-fn received<T: Send>(py: Python<'_>, receiver: Receiver<T>) -> (Mutex<Receiver<T>>, PyResult<T>) {
+fn received<T: Send>(
+    py: Python<'_>,
+    receiver: Receiver<T>,
+    is_given_up: impl Fn() -> bool,
+) -> (Mutex<Receiver<T>>, PyResult<T>) {
     let receiver = Mutex::new(receiver);
     let result = loop {
         let received = py.detach(|| {
@@ -86,6 +131,9 @@ fn received<T: Send>(py: Python<'_>, receiver: Receiver<T>) -> (Mutex<Receiver<T
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(error) = py.check_signals() {
                     break Err(error);
+                }
+                if is_given_up() {
+                    break Err(PyKeyboardInterrupt::new_err(()));
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {

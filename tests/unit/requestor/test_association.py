@@ -195,7 +195,86 @@ def test_text_beyond_ascii_is_asked_for_in_utf_8() -> None:
     assert [str(one.PatientName) for one in found] == ["Müller^Jörg"]
 
 
+# ---- Roles
+
+
+def role_item(uid: str, scu: int, scp: int) -> bytes:
+    return pdu.item(0x54, len(uid).to_bytes(2, "big") + uid.encode() + bytes([scu, scp]))
+
+
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
+SC = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def test_roles_are_proposed_where_they_are_asked_for_or_a_get_needs_them() -> None:
+    from pynetdicom import build_role
+
+    scp = build_role(SC, scp_role=True)
+    cases: list[tuple[dict[str, Any], dict[str, tuple[int, int]]]] = [
+        ({"contexts": [pdu.CT, SC]}, {}),
+        ({"contexts": [pdu.CT, GET]}, {pdu.CT: (1, 1)}),
+        ({"contexts": [pdu.CT, GET], "roles": {}}, {}),
+        ({"contexts": [pdu.CT, SC, GET], "roles": [scp]}, {SC: (0, 1)}),
+        ({"contexts": [pdu.CT, SC], "roles": {"CTImageStorage": "both"}}, {pdu.CT: (1, 1)}),
+        ({"contexts": [SC, GET], "roles": {SC: "scp", GET: "SCU"}}, {SC: (0, 1), GET: (1, 0)}),
+    ]
+    for options, expected in cases:
+        seen = []
+
+        def play(peer: Conversation, seen: list[Any] = seen) -> None:
+            seen.append(peer.accept().roles)
+            peer.expect_release()
+
+        with ScriptedServer(play) as server:
+            call(server, **options).release()
+        assert seen == [expected], options
+
+
+def test_a_role_counts_as_far_as_it_was_proposed() -> None:
+    """PS3.7 §D.3.3.4: without an answer the requestor is SCU; what was not asked for is nothing."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept(extra=role_item(pdu.CT, 1, 1) + role_item(pdu.MR, 0, 1))
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        roles = {pdu.CT: "scp", SC: "scp"}
+        with call(server, contexts=[pdu.CT, pdu.MR, SC], roles=roles) as association:
+            found = [(one.as_scu, one.as_scp) for one in association.contexts]
+    assert found == [(False, True), (True, False), (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("roles", "why"),
+    [({pdu.MR: "scp"}, "not among"), ({pdu.CT: "none"}, "no role"), ({"CTimage": "scp"}, "named")],
+    ids=str,
+)
+def test_a_role_that_cannot_be(roles: dict[str, str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        dcmfast.Association("127.0.0.1", 1, contexts=[pdu.CT], roles=roles)
+
+
 # ---- Peers that misbehave
+
+
+def test_what_a_get_was_aborted_for_is_said(tmp_path: Path) -> None:
+    """A response to nothing, and bytes that are no PDU: in words, as for the other requests."""
+
+    def other(peer: Conversation) -> None:
+        request = peer.expect_request()
+        peer.respond(request, 0xFF00, message_id=request.message_id + 1)
+
+    def garbage(peer: Conversation) -> None:
+        peer.expect_request()
+        peer.send(b"\x09\0\0\0\0\x02ab")
+
+    for step, why in ((other, "response to message 2, where 1"), (garbage, "PDU")):
+        with ScriptedServer(answering(step)) as server:
+            association = call(server, contexts=[pdu.CT, GET])
+            with pytest.raises(errors.RemoteProtocolError, match=why) as caught:
+                association.get("STUDY", StudyInstanceUID="1.2", directory=tmp_path).result()
+            assert "aborted here" not in str(caught.value)
+            assert association.is_aborted
 
 
 def answering(*script: Any) -> Any:

@@ -104,3 +104,6 @@ COMMON = (HELP, VERSION, ARGUMENTS, QUIET, VERBOSE, DEBUG, LOG_LEVEL, LOG_CONFIG
 
 #: What the tools have that are ours alone.
 COMMON_OF_OURS = (HELP, VERSION, QUIET, VERBOSE, DEBUG, LOG_LEVEL)
+
+#: Checks come in the order in which DCMTK's tools look at their options: these first.
+CHECKS = ("verbosity", "log_level", "log_config", "log_json", "arguments")

@@ -323,3 +323,8 @@ POS_RESPONSE = Option(
         ),
     ),
 )
+
+#: What all requestors check, in DCMTK's order; some have no ``--socket-timeout``.
+TITLE_CHECKS = ("ae_title", "called_ae_title")
+TIME_CHECKS_WITHOUT_SOCKET = ("connection_timeout_s", "acse_timeout_s", "dimse_timeout_s")
+TIME_CHECKS = (TIME_CHECKS_WITHOUT_SOCKET[0], "socket_timeout_s", *TIME_CHECKS_WITHOUT_SOCKET[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcmfast.options.defs import association
+from dcmfast.options.defs import association, network
 from dcmfast.options.option import Condition, Integer, Option, Parameter, Text, Unsigned
 
 #: What a query client takes besides its options.
@@ -211,3 +211,7 @@ JSON = Option(
     ),
     source="dcmfast",
 )
+
+#: What findscu, getscu and movescu check, in DCMTK's order, and what is ours.
+CHECKS = ("keys", "model", *network.TITLE_CHECKS)
+LIMIT_CHECKS = ("responses_max", "progress_timeout_s")

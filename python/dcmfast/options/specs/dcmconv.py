@@ -157,11 +157,7 @@ DCMCONV = FrontEnd(
         group("dcmfast options", general.LOG_JSON),
     ),
     checks=(
-        "verbosity",
-        "log_level",
-        "log_config",
-        "log_json",
-        "arguments",
+        *general.CHECKS,
         "input_format",
         "input_transfer_syntax",
         "meta_length",

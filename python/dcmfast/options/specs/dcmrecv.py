@@ -111,11 +111,7 @@ DCMRECV = FrontEnd(
         ),
     ),
     checks=(
-        "verbosity",
-        "log_level",
-        "log_config",
-        "log_json",
-        "arguments",
+        *general.CHECKS,
         "verbose_pc",
         "profile",
         "ae_title",

@@ -305,11 +305,8 @@ LOAD = FrontEnd(
     checks=(
         "verbosity",
         "log_level",
-        "ae_title",
-        "called_ae_title",
-        "connection_timeout_s",
-        "acse_timeout_s",
-        "dimse_timeout_s",
+        *network.TITLE_CHECKS,
+        *network.TIME_CHECKS_WITHOUT_SOCKET,
         "max_pdu_bytes",
         "yes_remote",
         "count",

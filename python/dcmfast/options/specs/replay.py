@@ -83,7 +83,8 @@ REPLAY = FrontEnd(
             summary=(
                 "requestor  send what the association requestor sent,\n"
                 "           to a peer\n"
-                "acceptor   answer as the acceptor did, whoever comes\n"
+                "acceptor   answer as the acceptor did, whoever comes;\n"
+                "           of several at once each by what it asks\n"
                 "exit code: 0 all events matched; 1 it could not be\n"
                 "played; 2 there is a difference"
             ),
@@ -115,8 +116,7 @@ REPLAY = FrontEnd(
         "verbosity",
         "log_level",
         "bind",
-        "ae_title",
-        "called_ae_title",
+        *network.TITLE_CHECKS,
         "connection_timeout_s",
         "event_timeout_s",
         "association",

@@ -18,8 +18,7 @@ use crate::log::escaped;
 use crate::policy::{AcceptedRoles, AcceptorTable};
 use crate::uid::{Uid, UidText};
 use crate::ul::pdu::{
-    AssociateAc, AssociateRq, ContextResult, PresentationResult, ProposedContext, RoleSelection,
-    UidItem,
+    AssociateRq, ContextResult, PresentationResult, ProposedContext, RoleSelection, UidItem,
 };
 use crate::ul::pdv::ContextIds;
 
@@ -412,41 +411,6 @@ impl<'a> IntoIterator for &'a AcceptedContexts {
     }
 }
 
-/// For a requestor: the contexts of `request` that `accept` lets it use.
-///
-/// A result for a context that was not proposed, and an accepted one with a transfer syntax that
-/// was not proposed, are no contexts to use: the first is ignored and the second as good as
-/// refused. Roles are those of the answer, cut to those that were proposed (PS3.7 Annex D.3.3.4).
-pub fn usable_contexts(request: &AssociateRq, accept: &AssociateAc) -> AcceptedContexts {
-    let roles_of = |information: &Option<_>, sop_class: UidText| {
-        let information: &crate::ul::pdu::UserInformation = information.as_ref()?;
-        information.roles.iter().copied().find(|role| role.sop_class_uid == sop_class)
-    };
-    accept
-        .contexts
-        .iter()
-        .filter(|result| result.result == PresentationResult::Acceptance)
-        .filter_map(|result| {
-            let proposed = request.contexts.iter().find(|context| context.id == result.id)?;
-            let abstract_syntax = proposed.abstract_syntax.uid()?;
-            let transfer_syntax = result.transfer_syntax.uid()?;
-            if !proposed.transfer_syntaxes.contains(&transfer_syntax.text()) {
-                return None;
-            }
-            let text = abstract_syntax.text();
-            let ours = roles_of(&request.user_information, text);
-            let theirs = roles_of(&accept.user_information, text);
-            let roles = match (ours, theirs) {
-                (Some(ours), Some(theirs)) => {
-                    Roles { scu: ours.scu && theirs.scu, scp: ours.scp && theirs.scp }
-                }
-                _ => Roles::DEFAULT,
-            };
-            Some(AcceptedContext { id: result.id, abstract_syntax, transfer_syntax, roles })
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -638,32 +602,5 @@ mod tests {
             vec![proposed(1, CT.as_bytes(), &[IMPLICIT]), proposed(3, CT.as_bytes(), &[EXPLICIT])];
         let request = request(contexts, vec![role(true, true)]);
         assert_eq!(negotiate(&request, &table(Some(roles))).roles, [role(true, true)]);
-    }
-
-    /// A peer's answer gives a requestor only what it had proposed.
-    #[test]
-    fn requestor_side() {
-        let request = request(
-            vec![proposed(1, CT.as_bytes(), &[IMPLICIT]), proposed(3, CT.as_bytes(), &[EXPLICIT])],
-            vec![role(true, true)],
-        );
-        let result = |id, uid| ContextResult {
-            id,
-            result: PresentationResult::Acceptance,
-            transfer_syntax: UidItem::of(Uid::known(uid)),
-        };
-        let accept = AssociateAc {
-            protocol_version: 1,
-            titles: request.titles,
-            application_context: UidItem::Absent,
-            contexts: vec![result(1, IMPLICIT), result(3, JPEG), result(5, IMPLICIT)],
-            user_information: Some(UserInformation {
-                roles: vec![role(false, true)],
-                ..UserInformation::default()
-            }),
-        };
-        let usable = usable_contexts(&request, &accept);
-        assert_eq!(usable.iter().map(|context| context.id).collect::<Vec<_>>(), [1]);
-        assert_eq!(usable.get(1).unwrap().roles, Roles { scu: false, scp: true });
     }
 }

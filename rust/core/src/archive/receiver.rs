@@ -37,9 +37,7 @@ use crate::storage::crash_point::crash_point;
 use crate::storage::durability::{IoFailure, Operation};
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
 use crate::storage::re_encode::Way;
-use crate::storage::writer::{
-    Duplicate, InstanceRequest, StoreError, StoreMode, Stored, UidMismatch, significant_uid,
-};
+use crate::storage::writer::{Duplicate, InstanceRequest, StoreError, StoreMode, Stored, uids};
 use crate::tag::{self, Tag};
 use crate::uid::{
     IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME_BIT_PRESERVING, Uid, UidText,
@@ -330,26 +328,9 @@ impl Receiver {
         let Some(scanner) = self.scanner.as_ref().filter(|_| !self.has_checked_uids) else {
             return Ok(());
         };
-        let (class, instance) =
-            (scanner.value(tag::SOP_CLASS_UID), scanner.value(tag::SOP_INSTANCE_UID));
-        let (class, instance) = match (class, instance) {
-            (Some(class), Some(instance)) => (class, instance),
-            (None, _) if is_complete => return Err(StoreError::MissingUid(tag::SOP_CLASS_UID)),
-            (_, None) if is_complete => return Err(StoreError::MissingUid(tag::SOP_INSTANCE_UID)),
-            _ => return Ok(()),
-        };
-        let class = significant_uid(class, tag::SOP_CLASS_UID)?;
-        let instance = significant_uid(instance, tag::SOP_INSTANCE_UID)?;
-        let differs = |command: UidText, data_set: Option<UidText>| {
-            let command_text = trimmed(command.as_bytes());
-            let is_same = data_set.as_ref().is_some_and(|uid| uid.as_bytes() == command_text);
-            (!is_same).then(|| Box::new(UidMismatch { command, data_set }))
-        };
-        if let Some(uids) = differs(self.request.sop_class, class) {
-            return Err(StoreError::SopClassMismatch(uids));
-        }
-        if let Some(uids) = differs(self.request.sop_instance, instance) {
-            return Err(StoreError::SopInstanceMismatch(uids));
+        let named = (self.request.sop_class, self.request.sop_instance);
+        if !uids::agree(scanner, named, is_complete)? {
+            return Ok(());
         }
         // A backslash separates values (PS3.5 §6.2), and the UID is one (PS3.3 §C.12.1).
         if self.request.sop_instance.as_bytes().contains(&b'\\') {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use self::query::{Inbox, Reply};
+use self::query::{Inbox, Incoming, Reply};
 use self::send::{DataSet, SendError, send_message};
 use crate::ae_title::AeTitle;
 use crate::dimse::message::append_command;
@@ -271,6 +271,35 @@ struct Awaited {
     message_id: u16,
 }
 
+/// How long something of the peer's is waited for.
+struct Wait {
+    deadline: Option<Instant>,
+    /// Bytes of a data set restart it: a large object is silence only between its PDUs.
+    patience: Option<Duration>,
+}
+
+impl Wait {
+    /// The whole of it, in any case.
+    const fn until(deadline: Option<Instant>) -> Self {
+        Self { deadline, patience: None }
+    }
+
+    /// Counted from what brought the end nearer last.
+    fn restarted_every(patience: Option<Duration>) -> Self {
+        Self { deadline: patience.map(|patience| Instant::now() + patience), patience }
+    }
+
+    fn restart(&mut self) {
+        if let Some(patience) = self.patience {
+            self.deadline = Some(Instant::now() + patience);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
 /// What the peer's next PDU meant, copied out of the buffer.
 enum Event {
     Accept(Box<AssociateAc>),
@@ -342,7 +371,13 @@ impl Requestor {
         let pdu = requestor.ul.associate(&request)?;
         requestor.connection.write(&pdu)?;
         let deadline = proposal.acse_timeout.map(|timeout| Instant::now() + timeout);
-        match requestor.next(deadline)? {
+        let answer = requestor.next(&mut Wait::until(deadline), None).inspect_err(|error| {
+            // Nobody has the association yet who could abort it (PS3.8 Table 9-10, AA-1).
+            if matches!(error, ClientError::Interrupted) {
+                requestor.abort_with(Abort::USER);
+            }
+        })?;
+        match answer {
             Event::Accept(accept) => requestor.established(proposal, &accept)?,
             _ => return Err(requestor.protocol("an answer out of place".into())),
         }
@@ -375,31 +410,7 @@ impl Requestor {
                 return Err(ClientError::MaximumTooSmall(error));
             }
         };
-        let roles = accept.user_information.as_ref().map_or(&[][..], |items| &items.roles);
-        for (at, (abstract_syntax, proposed)) in proposal.contexts.iter().enumerate() {
-            let id = context_id(at);
-            let answer = accept.contexts.iter().find(|context| context.id == id);
-            let result = answer.map_or(PresentationResult::NoReason, |context| context.result);
-            let transfer_syntax = answer
-                .filter(|context| context.result == PresentationResult::Acceptance)
-                .and_then(|context| context.transfer_syntax.uid())
-                // One that was not proposed is as good as refused (PS3.8 §9.3.3.2.1).
-                .filter(|syntax| proposed.contains(syntax));
-            let result = match (result, transfer_syntax) {
-                (PresentationResult::Acceptance, None) => PresentationResult::NoReason,
-                (result, _) => result,
-            };
-            self.contexts.push(NegotiatedContext {
-                id,
-                abstract_syntax: *abstract_syntax,
-                result,
-                transfer_syntax,
-                role: roles
-                    .iter()
-                    .find(|role| role.sop_class_uid == abstract_syntax.text())
-                    .map(|role| (role.scu, role.scp)),
-            });
-        }
+        self.contexts = answered(&proposal.contexts, accept);
         let accepted = self.contexts.iter().filter(|context| context.transfer_syntax.is_some());
         self.inbox = Inbox::new(accepted.map(|context| context.id).collect());
         Ok(())
@@ -528,6 +539,29 @@ impl Requestor {
             head: Vec::new(),
         }
     }
+}
+
+/// The contexts that were proposed, as the peer answered them. A result for one that was not is
+/// ignored, and a transfer syntax that was not proposed is as good as a refusal (PS3.8 §9.3.3.2.1).
+fn answered(contexts: &[(Uid, Vec<Uid>)], accept: &AssociateAc) -> Vec<NegotiatedContext> {
+    let roles = accept.user_information.as_ref().map_or(&[][..], |items| &items.roles);
+    let contexts = contexts.iter().enumerate().map(|(at, (abstract_syntax, proposed))| {
+        let id = context_id(at);
+        let answer = accept.contexts.iter().find(|context| context.id == id);
+        let result = answer.map_or(PresentationResult::NoReason, |context| context.result);
+        let transfer_syntax = answer
+            .filter(|context| context.result == PresentationResult::Acceptance)
+            .and_then(|context| context.transfer_syntax.uid())
+            .filter(|syntax| proposed.contains(syntax));
+        let result = match (result, transfer_syntax) {
+            (PresentationResult::Acceptance, None) => PresentationResult::NoReason,
+            (result, _) => result,
+        };
+        let role = roles.iter().find(|role| role.sop_class_uid == abstract_syntax.text());
+        let role = role.map(|role| (role.scu, role.scp));
+        NegotiatedContext { id, abstract_syntax: *abstract_syntax, result, transfer_syntax, role }
+    });
+    contexts.collect()
 }
 
 /// The ID of the `at`-th proposed context: odd, from 1 (PS3.8 §9.3.2.2).
@@ -695,7 +729,7 @@ impl Requestor {
         }
         let deadline = self.acse_timeout.map(|timeout| Instant::now() + timeout);
         loop {
-            match self.next(deadline) {
+            match self.next(&mut Wait::until(deadline), None) {
                 Ok(Event::ReleaseReply) => return Ok(()),
                 // A late response has no one to go to.
                 Ok(Event::Response(_)) => {}
@@ -746,7 +780,7 @@ impl Requestor {
     fn reply(&mut self, awaited: Awaited) -> Result<Box<Reply>, ClientError> {
         let patience = self.dimse_timeout.or(self.socket_timeout);
         let deadline = patience.map(|timeout| Instant::now() + timeout);
-        match self.next(deadline)? {
+        match self.next(&mut Wait::until(deadline), None)? {
             Event::Response(reply) => {
                 let Awaited { request_field, context_id, message_id } = awaited;
                 match reply.answers(request_field, context_id, message_id) {
@@ -759,8 +793,13 @@ impl Requestor {
         }
     }
 
-    /// The next event of the peer's; the peer is given up at `deadline`.
-    fn next(&mut self, deadline: Option<Instant>) -> Result<Event, ClientError> {
+    /// The next event of the peer's, which is given up when the wait is over. Objects that come
+    /// meanwhile go to `incoming`.
+    fn next(
+        &mut self,
+        wait: &mut Wait,
+        mut incoming: Option<Incoming<'_>>,
+    ) -> Result<Event, ClientError> {
         loop {
             if let Some(reply) = self.inbox.take() {
                 return Ok(Event::Response(reply));
@@ -770,17 +809,17 @@ impl Requestor {
             let event = match received.indication {
                 Indication::NeedMore { total_bytes } => {
                     // The read sees the deadline only in silence; a peer that drips does not move it.
-                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    if wait.is_over() {
                         return Err(self.given_up(ReadEnd::TimedOut));
                     }
                     let space = self.buffer.space(total_bytes);
-                    match self.connection.read(space, deadline, None) {
+                    match self.connection.read(space, wait.deadline, None) {
                         Ok(count) => self.buffer.filled(count),
                         Err(end) => return Err(self.given_up(end)),
                     }
                     continue;
                 }
-                Indication::Data(body) => match self.inbox.take_pdvs(body) {
+                Indication::Data(body) => match self.inbox.take_pdvs(body, &mut incoming) {
                     Ok(()) => Ok(None),
                     Err((abort, what)) => {
                         self.abort_with(abort);
@@ -805,6 +844,14 @@ impl Requestor {
             if let Some(pdu) = reaction.send {
                 let _ = self.connection.write(&pdu);
             }
+            // The clock is asked once a PDU.
+            if std::mem::take(&mut self.inbox.has_moved) {
+                wait.restart();
+            }
+            if let Some(Incoming { out, .. }) = incoming.as_mut().filter(|it| !it.out.is_empty()) {
+                self.connection.write(out)?;
+                out.clear();
+            }
             match event {
                 Ok(Some(event)) => return Ok(event),
                 Ok(None) => {}
@@ -828,6 +875,7 @@ mod tests {
     use std::thread::{self, JoinHandle};
 
     use super::operate::Taker;
+    use super::query::Objects;
     use super::*;
     use crate::acse::negotiation::negotiate;
     use crate::acse::user_information::{LocalIdentity, associate_ac};
@@ -835,6 +883,7 @@ mod tests {
     use crate::dimse::service::QueryService;
     use crate::net::tcp::listen_on;
     use crate::policy::{AcceptorEntry, AcceptorTable};
+    use crate::ul::pdu::ContextResult;
     use crate::ul::pdu_codec::encode_abort;
 
     const SYNTAX: &str = IMPLICIT_VR_LITTLE_ENDIAN;
@@ -911,11 +960,59 @@ mod tests {
         fn identifier(&mut self, _: &[u8]) -> Result<(), String> {
             unreachable!()
         }
+    }
+
+    impl Objects for Nobody {
         fn object(&mut self, _: u8, _: &StoreRequest) {}
         fn fragment(&mut self, _: &[u8]) {}
         fn object_end(&mut self) -> Status {
             unreachable!()
         }
+    }
+
+    /// A peer's answer gives a requestor only what it had proposed, and says what it refused.
+    #[test]
+    fn what_was_not_proposed_is_not_answered() {
+        let [ct, implicit] = ["1.2.840.10008.5.1.4.1.1.2", SYNTAX].map(Uid::known);
+        let [explicit, jpeg] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"].map(Uid::known);
+        let proposed = [
+            (ct, vec![implicit]),
+            (ct, vec![explicit]),
+            (ct, vec![explicit]),
+            (Uid::known("1.2.840.10008.1.1"), vec![implicit]),
+        ];
+        let result =
+            |id, result, uid| ContextResult { id, result, transfer_syntax: UidItem::of(uid) };
+        let (accepted, unknown) =
+            (PresentationResult::Acceptance, PresentationResult::AbstractSyntaxNotSupported);
+        let accept = AssociateAc {
+            protocol_version: 1,
+            titles: TitleFields::new(AeTitle::new(b"THEM"), AeTitle::new(b"US")),
+            application_context: UidItem::Absent,
+            contexts: vec![
+                result(1, accepted, implicit),
+                result(3, accepted, jpeg),
+                result(5, unknown, explicit),
+                result(9, accepted, implicit),
+            ],
+            user_information: Some(UserInformation {
+                roles: vec![RoleSelection { sop_class_uid: ct.text(), scu: false, scp: true }],
+                ..UserInformation::default()
+            }),
+        };
+        let found = answered(&proposed, &accept);
+        let found: Vec<_> = found.iter().map(|it| (it.id, it.result, it.transfer_syntax)).collect();
+        let no_reason = PresentationResult::NoReason;
+        let expected = [
+            (1, accepted, Some(implicit)),
+            (3, no_reason, None),
+            (5, unknown, None),
+            (7, no_reason, None),
+        ];
+        assert_eq!(found, expected);
+        let roles: Vec<_> = answered(&proposed, &accept).iter().map(|it| it.role).collect();
+        let ours = Some((false, true));
+        assert_eq!(roles, [ours, ours, ours, None]);
     }
 
     type Work = fn(Requestor) -> Result<(), ClientError>;

@@ -12,14 +12,14 @@ use super::{Awaited, ClientError, Requestor};
 use crate::ae_title::AeTitle;
 use crate::dimse::message::{MessageAssembler, MessageError, Step, append_command};
 use crate::dimse::service::{
-    CancelRequest, Command, DataSetType, QueryRequest, QueryService, Response, SubOperations,
-    command_field, command_name,
+    CancelRequest, Command, DataSetType, QueryRequest, QueryService, Response, StoreRequest,
+    SubOperations, command_field, command_name,
 };
 use crate::dimse::status::{Status, StatusClass};
 use crate::limits::IDENTIFIER_BYTES_MAX;
 use crate::uid::UidText;
 use crate::ul::pdu::Abort;
-use crate::ul::pdv::{ContextIds, FragmentKind, Pdv, split_first};
+use crate::ul::pdv::{ContextIds, FragmentKind, Fragmenter, Pdv, split_first};
 
 /// What is done with data sets that responses announce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,16 +111,42 @@ impl Reply {
     }
 }
 
+/// Takes the objects of a C-GET as they come, and says how each is answered; none is held.
+pub trait Objects {
+    /// An object begins.
+    fn object(&mut self, context_id: u8, request: &StoreRequest);
+    /// The next bytes of its data set.
+    fn fragment(&mut self, bytes: &[u8]);
+    /// The object is complete; gives the status that answers it.
+    fn object_end(&mut self) -> Status;
+}
+
+/// Objects that may come, and what they are answered with.
+pub(super) struct Incoming<'t> {
+    pub(super) objects: &'t mut dyn Objects,
+    pub(super) fragmenter: Fragmenter,
+    /// Responses of ours that wait to be sent.
+    pub(super) out: Vec<u8>,
+}
+
+/// What a data set on its way belongs to.
+#[derive(Debug)]
+enum InHand {
+    Response(Box<Reply>),
+    Object(StoreRequest),
+}
+
 /// The messages that come from the peer.
 #[derive(Debug)]
 pub(super) struct Inbox {
     assembler: MessageAssembler,
     data: ResponseData,
-    /// A response whose data set is on its way.
-    in_hand: Option<Box<Reply>>,
+    in_hand: Option<InHand>,
     /// A data set is on its way that nobody wants (`--pending-ignore`).
     is_dropping: bool,
     complete: VecDeque<Box<Reply>>,
+    /// Bytes of a data set came since this was taken.
+    pub(super) has_moved: bool,
 }
 
 impl Inbox {
@@ -131,6 +157,7 @@ impl Inbox {
             in_hand: None,
             is_dropping: false,
             complete: VecDeque::new(),
+            has_moved: false,
         }
     }
 
@@ -148,18 +175,26 @@ impl Inbox {
         })
     }
 
-    /// Takes the PDVs of one P-DATA-TF.
-    pub(super) fn take_pdvs(&mut self, mut body: &[u8]) -> Result<(), (Abort, String)> {
+    /// Takes the PDVs of one P-DATA-TF; objects go to `incoming`, where there may be some.
+    pub(super) fn take_pdvs(
+        &mut self,
+        mut body: &[u8],
+        incoming: &mut Option<Incoming<'_>>,
+    ) -> Result<(), (Abort, String)> {
         while !body.is_empty() {
             let (pdv, rest) =
                 split_first(body).map_err(|error| (error.abort(), error.to_string()))?;
             body = rest;
-            self.take_pdv(pdv)?;
+            self.take_pdv(pdv, incoming)?;
         }
         Ok(())
     }
 
-    fn take_pdv(&mut self, pdv: Pdv<'_>) -> Result<(), (Abort, String)> {
+    fn take_pdv(
+        &mut self,
+        pdv: Pdv<'_>,
+        incoming: &mut Option<Incoming<'_>>,
+    ) -> Result<(), (Abort, String)> {
         if self.is_dropping {
             if !pdv.is_command {
                 self.is_dropping = !pdv.is_last;
@@ -169,13 +204,23 @@ impl Inbox {
         }
         let reply = match self.assembler.feed(pdv) {
             Ok(Step::Progress) => return Ok(()),
-            Ok(Step::DataSet { is_last, .. }) => return self.fragment(pdv.fragment, is_last),
-            Ok(Step::Command { context_id, set, .. }) => match Command::of(&set) {
+            Ok(Step::DataSet { is_last, .. }) => return self.fragment(pdv, is_last, incoming),
+            Ok(Step::Command { context_id, set, data_set_follows }) => match Command::of(&set) {
                 Ok(Command::Response(response)) => {
                     (Box::new(Reply::of(context_id, &response)), response.has_data_set)
                 }
                 Ok(Command::Echo(_)) => return Err(out_of_place(command_field::C_ECHO_RQ)),
-                Ok(Command::Store(_)) => return Err(out_of_place(command_field::C_STORE_RQ)),
+                Ok(Command::Store(request)) => {
+                    let Some(incoming) = incoming else {
+                        return Err(out_of_place(command_field::C_STORE_RQ));
+                    };
+                    if !data_set_follows {
+                        return Err((Abort::USER, "a C-STORE RQ without a data set".into()));
+                    }
+                    incoming.objects.object(context_id, &request);
+                    self.in_hand = Some(InHand::Object(request));
+                    return Ok(());
+                }
                 Ok(Command::Cancel(_)) => return Err(out_of_place(command_field::C_CANCEL_RQ)),
                 Ok(Command::Query(request)) => {
                     return Err(out_of_place(request.service.command_field()));
@@ -197,23 +242,47 @@ impl Inbox {
                     self.is_dropping = true;
                     self.complete.push_back(reply);
                 }
-                ResponseData::Read | ResponseData::PendingIgnored => self.in_hand = Some(reply),
+                ResponseData::Read | ResponseData::PendingIgnored => {
+                    self.in_hand = Some(InHand::Response(reply));
+                }
             },
         }
         Ok(())
     }
 
-    fn fragment(&mut self, fragment: &[u8], is_last: bool) -> Result<(), (Abort, String)> {
-        // The assembler gives fragments only behind a command that announced them.
-        let Some(reply) = &mut self.in_hand else { return Ok(()) };
-        let identifier = reply.identifier.get_or_insert_default();
-        if identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX {
-            let why = format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes");
-            return Err((Abort::USER, why));
-        }
-        identifier.extend_from_slice(fragment);
-        if is_last {
-            self.complete.extend(self.in_hand.take());
+    fn fragment(
+        &mut self,
+        pdv: Pdv<'_>,
+        is_last: bool,
+        incoming: &mut Option<Incoming<'_>>,
+    ) -> Result<(), (Abort, String)> {
+        let fragment = pdv.fragment;
+        self.has_moved |= !fragment.is_empty();
+        // The assembler gives fragments only behind a command that announced them, and an object
+        // began with somebody to take it.
+        match (&mut self.in_hand, incoming) {
+            (Some(InHand::Response(reply)), _) => {
+                let identifier = reply.identifier.get_or_insert_default();
+                if identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX {
+                    let why = format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes");
+                    return Err((Abort::USER, why));
+                }
+                identifier.extend_from_slice(fragment);
+                if is_last {
+                    if let Some(InHand::Response(reply)) = self.in_hand.take() {
+                        self.complete.push_back(reply);
+                    }
+                }
+            }
+            (Some(InHand::Object(request)), Some(Incoming { objects, fragmenter, out })) => {
+                objects.fragment(fragment);
+                if is_last {
+                    let response = request.response(objects.object_end());
+                    append_command(out, fragmenter, pdv.context_id, |out| response.encode(out));
+                    self.in_hand = None;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -322,6 +391,12 @@ mod tests {
         inbox
     }
 
+    impl Inbox {
+        fn take_responses(&mut self, body: &[u8]) -> Result<(), (Abort, String)> {
+            self.take_pdvs(body, &mut None)
+        }
+    }
+
     fn pdv(is_command: bool, is_last: bool, fragment: &[u8]) -> Vec<u8> {
         let mut out = ((fragment.len() + 2) as u32).to_be_bytes().to_vec();
         out.extend([CONTEXT, u8::from(is_command) | u8::from(is_last) << 1]);
@@ -356,10 +431,10 @@ mod tests {
             pdv(false, true, b"cd"),
             response(0xFF00, true),
         ];
-        inbox.take_pdvs(&both.concat()).unwrap();
+        inbox.take_responses(&both.concat()).unwrap();
         assert_eq!(taken(&mut inbox), [(0xFF00, Some(b"abcd".to_vec()))]);
-        inbox.take_pdvs(&pdv(false, true, b"")).unwrap();
-        inbox.take_pdvs(&response(0, false)).unwrap();
+        inbox.take_responses(&pdv(false, true, b"")).unwrap();
+        inbox.take_responses(&response(0, false)).unwrap();
         assert_eq!(taken(&mut inbox), [(0xFF00, Some(Vec::new())), (0, None)]);
     }
 
@@ -369,36 +444,37 @@ mod tests {
         for is_sent in [true, false] {
             let mut inbox = inbox(ResponseData::PendingIgnored);
             for _ in 0..2 {
-                inbox.take_pdvs(&response(0xFF00, true)).unwrap();
+                inbox.take_responses(&response(0xFF00, true)).unwrap();
                 if is_sent {
-                    inbox.take_pdvs(&pdv(false, false, b"x")).unwrap();
-                    inbox.take_pdvs(&pdv(false, true, b"y")).unwrap();
+                    inbox.take_responses(&pdv(false, false, b"x")).unwrap();
+                    inbox.take_responses(&pdv(false, true, b"y")).unwrap();
                 }
             }
             let end = [response(0xB000, true), pdv(false, true, b"uids")];
-            inbox.take_pdvs(&end.concat()).unwrap();
+            inbox.take_responses(&end.concat()).unwrap();
             let end = (0xB000, Some(b"uids".to_vec()));
             assert_eq!(taken(&mut inbox), [(0xFF00, None), (0xFF00, None), end], "{is_sent}");
         }
         // Nobody announced this one.
         let mut inbox = inbox(ResponseData::PendingIgnored);
-        inbox.take_pdvs(&response(0xFF00, false)).unwrap();
-        assert!(inbox.take_pdvs(&pdv(false, true, b"x")).is_err());
+        inbox.take_responses(&response(0xFF00, false)).unwrap();
+        assert!(inbox.take_responses(&pdv(false, true, b"x")).is_err());
     }
 
     #[test]
     fn faults() {
         let mut refusing = inbox(ResponseData::Refused);
-        assert!(refusing.take_pdvs(&response(0, true)).is_err());
+        assert!(refusing.take_responses(&response(0, true)).is_err());
         let mut reading = inbox(ResponseData::Read);
-        assert!(reading.take_pdvs(&pdv(false, true, b"x")).is_err());
+        assert!(reading.take_responses(&pdv(false, true, b"x")).is_err());
         let mut request = Vec::new();
         Encoder::new(&mut request)
             .us(Field::CommandField, 0x0030)
             .us(Field::MessageId, 1)
             .us(Field::CommandDataSetType, 0x0101)
             .finish();
-        let error = inbox(ResponseData::Read).take_pdvs(&pdv(true, true, &request)).unwrap_err();
+        let error =
+            inbox(ResponseData::Read).take_responses(&pdv(true, true, &request)).unwrap_err();
         assert_eq!(error.1, "C-ECHO RQ where a response was due");
     }
 
@@ -408,9 +484,9 @@ mod tests {
         let half = vec![0; IDENTIFIER_BYTES_MAX / 2];
         for (rest, is_good) in [(half.len(), true), (half.len() + 1, false)] {
             let mut inbox = inbox(ResponseData::Read);
-            inbox.take_pdvs(&response(0xFF00, true)).unwrap();
-            inbox.take_pdvs(&pdv(false, false, &half)).unwrap();
-            let taken = inbox.take_pdvs(&pdv(false, true, &vec![0; rest]));
+            inbox.take_responses(&response(0xFF00, true)).unwrap();
+            inbox.take_responses(&pdv(false, false, &half)).unwrap();
+            let taken = inbox.take_responses(&pdv(false, true, &vec![0; rest]));
             assert_eq!(taken.is_ok(), is_good);
         }
     }

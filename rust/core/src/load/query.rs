@@ -10,6 +10,7 @@ use super::Level;
 use super::source::{Names, Source};
 use crate::client::Requestor;
 use crate::client::operate::Taker;
+use crate::client::query;
 use crate::dataset::compare::{CompareError, Comparison};
 use crate::dataset::identifier::{Encoding, Item, Writer};
 use crate::dataset::transfer_syntax::TransferSyntax;
@@ -111,7 +112,9 @@ impl Taker for Answers<'_> {
         }
         Ok(())
     }
+}
 
+impl query::Objects for Answers<'_> {
     fn object(&mut self, _context_id: u8, _request: &StoreRequest) {}
 
     fn fragment(&mut self, _bytes: &[u8]) {}
@@ -243,7 +246,9 @@ impl Taker for Objects<'_> {
         self.left = self.left.checked_sub(1).ok_or("more answers than there can be")?;
         Ok(())
     }
+}
 
+impl query::Objects for Objects<'_> {
     fn object(&mut self, context_id: u8, request: &StoreRequest) {
         let syntax = self.syntaxes.iter().find(|(id, _)| *id == context_id).map(|(_, uid)| *uid);
         let instance = request.affected_sop_instance_uid;
@@ -276,6 +281,7 @@ impl Taker for Objects<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::query::Objects as _;
     use crate::limits::LOAD_OPERATION_OBJECTS_MAX;
 
     /// limits::LOAD_OPERATION_OBJECTS_MAX answers or objects are taken; one more ends a C-FIND, and is

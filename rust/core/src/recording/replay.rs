@@ -3,7 +3,8 @@
 //! What our side sent is sent again, in the recorded order: before each message of ours, everything that
 //! the peer had sent by then is awaited and compared, event by event: whole PDUs, commands, data sets, the
 //! end of the connection. Connections that were open at the same time are open at the same time again,
-//! and the order is that of all of them. How a message is cut into PDUs is nobody's business (PS3.8
+//! and the order is that of all of them; clients that come at the same time are known by what they ask
+//! (`guests`), whoever comes first. How a message is cut into PDUs is nobody's business (PS3.8
 //! Annex E): it is not compared, and ours are cut to what this peer receives. Nor is what the protocol
 //! leaves open: where in a message of ours an event of the peer stands, when a C-CANCEL comes, how much
 //! of an operation is done by then (`play::cancel`), in which order operations are answered that go on
@@ -19,6 +20,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::guests::Guests;
 use self::play::{End, Play};
 use self::recorded::Recorded;
 use super::file::Step;
@@ -27,6 +29,7 @@ use super::{Notice, Side, What};
 use crate::ae_title::AeTitle;
 use crate::net::tcp::{SocketAddr, StopFlag, TransportOptions};
 
+mod guests;
 mod happened;
 mod play;
 mod recorded;
@@ -101,6 +104,20 @@ pub struct Plan {
     pub speed: Option<f64>,
 }
 
+impl Plan {
+    /// Where the peers come to us.
+    const fn listener(&self) -> Option<&TcpListener> {
+        match &self.peer {
+            Peer::At(_) => None,
+            Peer::Comes(listener) => Some(listener),
+        }
+    }
+
+    const fn awaits_peers(&self) -> bool {
+        self.listener().is_some()
+    }
+}
+
 /// The first difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -158,9 +175,10 @@ impl From<io::Error> for ReplayError {
 ///
 /// See [`ReplayError`]. A difference is none: it stands in the outcome.
 pub fn replay(plan: &Plan, stop: &StopFlag) -> Result<Outcome, ReplayError> {
-    let Recorded { connections, notices } = Recorded::of(plan)?;
+    let Recorded { connections, openings, notices } = Recorded::of(plan)?;
     let mut outcome = Outcome { notices, ..Outcome::default() };
-    match play(plan, stop, connections, &mut outcome) {
+    let guests = plan.listener().map(|listener| Guests::new(plan, stop, listener, openings));
+    match play(plan, stop, connections, guests, &mut outcome) {
         Err(End::Differs(difference)) => outcome.difference = Some(*difference),
         Err(End::Failed(error)) => return Err(error),
         Ok(()) => {}
@@ -173,6 +191,7 @@ fn play(
     plan: &Plan,
     stop: &StopFlag,
     mut wanted: BTreeMap<u64, std::collections::VecDeque<u64>>,
+    mut guests: Option<Guests<'_>>,
     outcome: &mut Outcome,
 ) -> Result<(), End> {
     let source = Source::open(&plan.path).map_err(ReplayError::Source);
@@ -187,7 +206,11 @@ fn play(
         let number = entry.connection;
         // Each has its lengths until it is opened.
         if let Some(lengths) = wanted.remove(&number) {
-            let mut play = Play::open(plan, stop, lengths, &entry).map_err(End::Failed)?;
+            let guest = match &mut guests {
+                Some(guests) => Some(guests.take(number).map_err(End::Failed)?),
+                None => None,
+            };
+            let mut play = Play::open(plan, stop, lengths, &entry, guest).map_err(End::Failed)?;
             if let Some(before) = open.values().next() {
                 play.keep_time_with(before);
             }

@@ -99,6 +99,8 @@ pub(super) struct Link<'s> {
     pub(super) pace: Option<NonZeroU32>,
     /// A fault rule slows us down: no PDU of the peer's is late.
     pub(super) is_slow: bool,
+    /// Why the peer was aborted, as far as a line of the log says it.
+    pub(super) fault: Option<String>,
 }
 
 /// Serves one transport connection from its first byte to its close.
@@ -118,6 +120,7 @@ pub fn serve(shared: &Shared, id: u64, connection: Connection) {
         pdu_begun: None,
         pace: None,
         is_slow: false,
+        fault: None,
     };
     // ARTIM: the request complete, and before it the handshake.
     let deadline = Instant::now() + service.acse_timeout;
@@ -675,7 +678,7 @@ impl<'s> Link<'s> {
 
     /// Handles the complete PDUs in the buffer, up to one that begins an operation.
     pub(super) fn handle_block(&mut self, exchange: &mut Exchange) -> Result<Handled, End> {
-        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun, .. } = self;
+        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun, fault, .. } = self;
         let unread = buffer.unread();
         let mut consumed = 0;
         let mut left_over: &[u8] = &[];
@@ -705,6 +708,7 @@ impl<'s> Link<'s> {
                         Outcome::GoOn => {}
                         Outcome::Abort(abort, why) => {
                             narrator.failure(&why);
+                            *fault = Some(why);
                             let reaction = ul.abort(abort);
                             break Err((reaction, End::Aborted));
                         }
@@ -724,8 +728,9 @@ impl<'s> Link<'s> {
                 Indication::PeerAbort(abort) => {
                     break Err((received.reaction, End::PeerAborted(abort)));
                 }
-                Indication::Fault(fault) => {
-                    narrator.failure(&fault);
+                Indication::Fault(broken) => {
+                    narrator.failure(&broken);
+                    *fault = Some(broken.to_string());
                     break Err((received.reaction, End::Aborted));
                 }
                 _ => break Err((received.reaction, End::PeerGone)),

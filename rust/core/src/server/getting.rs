@@ -97,9 +97,10 @@ impl Getting {
             pdu_begun,
             pace: None,
             is_slow: false,
+            fault: None,
         };
         let result = served(&mut link, &mut self.exchange, at_least);
-        let Link { mut connection, ul, buffer, pdu_begun, .. } = link;
+        let Link { mut connection, ul, buffer, pdu_begun, fault, .. } = link;
         // A PDU that drips over several portions has one deadline all the same.
         self.pdu_begun = pdu_begun;
         match result {
@@ -114,9 +115,9 @@ impl Getting {
                     End::PeerAborted(abort) => ClientError::PeerAborted(abort),
                     End::PeerGone => ClientError::PeerGone(None),
                     End::TimedOut => ClientError::TimedOut,
-                    End::Aborted => {
-                        ClientError::Protocol("the association was aborted here".into())
-                    }
+                    End::Aborted => ClientError::Protocol(
+                        fault.unwrap_or_else(|| "what came could not be stored".into()),
+                    ),
                 })
             }
         }

@@ -59,6 +59,7 @@ use crate::uid::{
 use crate::vr::trimmed;
 
 mod encoding;
+pub(crate) mod uids;
 
 /// What is done with a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -755,29 +756,8 @@ impl InstanceWriter {
             && matches!(options.dialect, Dialect::Storescp | Dialect::Movescu | Dialect::Getscu)
             && !self.has_checked_uids;
         let Some(scanner) = self.scanner.as_ref().filter(|_| is_due) else { return Ok(()) };
-        let (class, instance) =
-            (scanner.value(tag::SOP_CLASS_UID), scanner.value(tag::SOP_INSTANCE_UID));
-        let (class, instance) = match (class, instance) {
-            (Some(class), Some(instance)) => (class, instance),
-            (None, _) if is_complete => return Err(StoreError::MissingUid(tag::SOP_CLASS_UID)),
-            (_, None) if is_complete => return Err(StoreError::MissingUid(tag::SOP_INSTANCE_UID)),
-            _ => return Ok(()),
-        };
-        let class = significant_uid(class, tag::SOP_CLASS_UID)?;
-        let instance = significant_uid(instance, tag::SOP_INSTANCE_UID)?;
-        let command = trimmed(self.request.sop_class.as_bytes());
-        if class.as_ref().is_none_or(|class| class.as_bytes() != command) {
-            let command = self.request.sop_class;
-            let uids = UidMismatch { command, data_set: class };
-            return Err(StoreError::SopClassMismatch(Box::new(uids)));
-        }
-        let command = trimmed(self.request.sop_instance.as_bytes());
-        if instance.as_ref().is_none_or(|instance| instance.as_bytes() != command) {
-            let command = self.request.sop_instance;
-            let uids = UidMismatch { command, data_set: instance };
-            return Err(StoreError::SopInstanceMismatch(Box::new(uids)));
-        }
-        self.has_checked_uids = true;
+        let named = (self.request.sop_class, self.request.sop_instance);
+        self.has_checked_uids = uids::agree(scanner, named, is_complete)?;
         Ok(())
     }
 
@@ -1035,12 +1015,6 @@ impl Drop for InstanceWriter {
             self.store.committer.unmake_directory(&folder);
         }
     }
-}
-
-/// The UID in `value`, `None` inside when it is too long; an empty one is an error.
-pub(crate) fn significant_uid(value: &[u8], tag: Tag) -> Result<Option<UidText>, StoreError> {
-    let value = trimmed(value);
-    if value.is_empty() { Err(StoreError::MissingUid(tag)) } else { Ok(UidText::new(value)) }
 }
 
 #[cfg(test)]

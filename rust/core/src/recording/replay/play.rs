@@ -10,13 +10,14 @@ use self::cancel::{Cancel, cancelled_by};
 use self::compare::trimmed;
 use self::early::Early;
 use self::sending::{Owned, Sending};
+use super::guests::Guest;
 use super::happened::{Happened, Watch};
 use super::{Aspect, Difference, Outcome, Peer, Plan, ReplayError};
 use crate::limits::{
     CLOSE_TIMEOUT_S, MAX_PDU_BYTES_MAX, REPLAY_NAMES_MAX, REPLAY_REAL_TIME_S_MAX,
     SLOWEST_PEER_BYTES_PER_S,
 };
-use crate::net::tcp::{Connection, Interrupt, ReadEnd, SLICE, StopFlag};
+use crate::net::tcp::{Connection, ReadEnd, SLICE, SocketAddr, StopFlag};
 use crate::recording::conversation::{Conversation, Framer};
 use crate::recording::proxy::connect_to;
 use crate::recording::{Ending, Entry, Moment, Side, What};
@@ -24,9 +25,9 @@ use crate::uid::UidText;
 use crate::ul::pdu::{PduType, TitleFields};
 
 mod cancel;
-mod compare;
+pub mod compare;
 mod early;
-mod sending;
+pub mod sending;
 
 /// Why playing ends early.
 pub enum End {
@@ -86,6 +87,8 @@ pub struct Play<'a> {
     live_talk: Conversation,
     live_watch: Watch,
     has_ended: bool,
+    /// It has our A-ASSOCIATE-AC already.
+    is_answered: bool,
     /// What the recording has.
     talk: Conversation,
     watch: Watch,
@@ -115,22 +118,32 @@ pub struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    /// Opens the connection of which `entry` is the first entry.
+    /// Opens the connection of which `entry` is the first entry, or plays with who has come.
     pub fn open(
         plan: &'a Plan,
         stop: &'a StopFlag,
         lengths: VecDeque<u64>,
         entry: &Entry,
+        guest: Option<Guest>,
     ) -> Result<Self, ReplayError> {
+        let (live, live_talk, live_watch, is_answered) = match (guest, &plan.peer) {
+            (Some(it), _) => (Some(it.connection), it.talk, it.watch, it.is_answered),
+            (None, Peer::Comes(_)) => (None, Conversation::default(), Watch::default(), false),
+            (None, Peer::At(addresses)) => {
+                let connection = connected(addresses, plan, stop)?;
+                (Some(connection), Conversation::default(), Watch::default(), false)
+            }
+        };
         Ok(Self {
-            live: Some(connected(plan, stop)?),
+            live,
             plan,
             stop,
             number: entry.connection,
             lengths,
-            live_talk: Conversation::default(),
-            live_watch: Watch::default(),
+            live_talk,
+            live_watch,
             has_ended: false,
+            is_answered,
             talk: Conversation::default(),
             watch: Watch::default(),
             framer: Framer::default(),
@@ -416,10 +429,6 @@ impl<'a> Play<'a> {
             }
         }
     }
-
-    fn is_ignored(&self, aspect: Aspect) -> bool {
-        self.plan.ignored.contains(&aspect)
-    }
 }
 
 /// When something is due that was recorded so long after the begin.
@@ -430,41 +439,20 @@ fn due_after(since_ns: u64, speed: f64) -> Duration {
 }
 
 /// The connection to the peer.
-fn connected(plan: &Plan, stop: &StopFlag) -> Result<Connection, ReplayError> {
-    let stream = match &plan.peer {
-        Peer::At(addresses) => {
-            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            let connected = addresses.iter().find_map(|address| {
-                let connected = connect_to(*address, plan.connect_timeout, stop);
-                connected.map_err(|error| last = error).ok()
-            });
-            connected.ok_or_else(|| {
-                if stop.is_raised() { ReplayError::Stopped } else { ReplayError::Connect(last) }
-            })?
-        }
-        Peer::Comes(listener) => loop {
-            if stop.is_raised() {
-                return Err(ReplayError::Stopped);
-            }
-            match listener.accept() {
-                Ok((stream, _)) => break stream,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock
-                            | io::ErrorKind::TimedOut
-                            | io::ErrorKind::Interrupted
-                            | io::ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(error) => return Err(ReplayError::Connect(error)),
-            }
-        },
-    };
-    let mut connection = Connection::new(stream, plan.transport).map_err(ReplayError::Connect)?;
-    // A peer that does not read keeps nobody who asks us to stop.
-    let stop = stop.clone();
-    connection.interrupted_by(Interrupt::new(move || stop.is_raised()));
-    Ok(connection)
+fn connected(
+    addresses: &[SocketAddr],
+    plan: &Plan,
+    stop: &StopFlag,
+) -> Result<Connection, ReplayError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let connected = addresses.iter().find_map(|address| {
+        let connected = connect_to(*address, plan.connect_timeout, stop);
+        connected.map_err(|error| last = error).ok()
+    });
+    let stream = connected.ok_or_else(|| {
+        if stop.is_raised() { ReplayError::Stopped } else { ReplayError::Connect(last) }
+    })?;
+    super::guests::opened(stream, plan, stop)
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::conversation::{Conversation, Event};
+use super::super::conversation::{Conversation, Event, Framer, Part};
 use super::super::file::Step;
 use super::super::proxy::is_tls;
 use super::super::source::Source;
 use super::super::{Entry, Notice, Reason, Side, What};
+use super::happened::{Happened, Watch};
 use super::{Plan, ReplayError};
-use crate::limits::{RECORDING_OPEN_MAX, REPLAY_NAMES_MAX};
+use crate::dimse::command_set::CommandSet;
+use crate::limits::{RECORDING_OPEN_MAX, REPLAY_COMPARED_BYTES_MAX, REPLAY_NAMES_MAX};
 
 /// Notices that are kept; a damaged file has as many as it has records.
 const NOTICES_KEPT: usize = 20;
@@ -20,13 +22,67 @@ const NOTICES_KEPT: usize = 20;
 pub struct Recorded {
     /// Of each, the lengths of our data sets of which something was left out, in their order.
     pub connections: BTreeMap<u64, VecDeque<u64>>,
+    /// How each begins, where the peers come to us.
+    pub openings: BTreeMap<u64, Opening>,
     /// What there is to say of the file.
     pub notices: Vec<Notice>,
+}
+
+/// By what a peer is known that comes to us.
+#[derive(Default)]
+pub struct Opening {
+    /// Its A-ASSOCIATE-RQ, and its first message or whatever else it does.
+    pub events: Vec<Happened>,
+    /// What our side sent first.
+    pub answer: Option<Vec<u8>>,
+    /// Connections that were open at the same time, or at that of others of them, are of one group.
+    pub group: u64,
+    /// A data set belongs to its command.
+    is_complete: bool,
+}
+
+impl Opening {
+    /// Request, command and data set.
+    pub const EVENTS_MAX: usize = 3;
+
+    fn is_complete(&self) -> bool {
+        self.is_complete || self.events.len() >= Self::EVENTS_MAX
+    }
+
+    /// Takes what the peer did; `room` is what is left for data sets that are kept whole.
+    fn take(&mut self, watch: &mut Watch, room: &mut usize) {
+        while let Some(mut event) = watch.queue.pop_front() {
+            if self.is_complete() {
+                return;
+            }
+            let goes_on = match &mut event {
+                Happened::AssociateRq(_) => true,
+                Happened::Command { bytes, .. } => {
+                    CommandSet::decode(bytes).is_ok_and(|set| set.announces_data_set())
+                }
+                Happened::DataSet { data_set, .. } => {
+                    // Beyond it they are told apart by their checksums.
+                    match room.checked_sub(data_set.bytes.len()) {
+                        Some(left) => *room = left,
+                        None => data_set.bytes = Vec::new(),
+                    }
+                    false
+                }
+                _ => false,
+            };
+            self.is_complete = !goes_on;
+            self.events.push(event);
+        }
+    }
 }
 
 /// A connection that is looked at.
 #[derive(Default)]
 struct Look {
+    /// Only where the peers come to us.
+    watch: Watch,
+    watched: Conversation,
+    framer: Framer,
     talk: Conversation,
     has_begun: bool,
     /// Of the data set of ours in hand.
@@ -44,6 +100,7 @@ impl Recorded {
         let mut source = Source::open(&plan.path).map_err(ReplayError::Source)?;
         let (mut this, mut open) = (Self::default(), BTreeMap::new());
         let (mut over, mut lengths) = (BTreeSet::new(), 0);
+        let (mut group, mut room) = (0, REPLAY_COMPARED_BYTES_MAX);
         loop {
             let entry = match source.step()? {
                 Step::Entry(entry) => entry,
@@ -71,6 +128,15 @@ impl Recorded {
                 }
                 continue;
             }
+            if plan.awaits_peers() {
+                group += u64::from(open.is_empty());
+                let opening = this.openings.entry(connection).or_default();
+                if opening.group == 0 {
+                    opening.group = group;
+                }
+                let look: &mut Look = open.entry(connection).or_default();
+                look.opening(&what, plan.ours, opening, &mut room);
+            }
             let found = this.connections.entry(connection).or_default();
             let look: &mut Look = open.entry(connection).or_default();
             look.take(&what, plan.ours, &mut |length| {
@@ -93,6 +159,27 @@ impl Recorded {
 }
 
 impl Look {
+    /// Notes how a connection begins.
+    fn opening(&mut self, what: &What, ours: Side, opening: &mut Opening, room: &mut usize) {
+        if opening.is_complete() {
+            return;
+        }
+        // The conversation of both is told what is understood by the one that is looked at.
+        let mut talk = std::mem::take(&mut self.watched);
+        self.watch.take(&mut talk, ours.other(), what);
+        self.watched = talk;
+        opening.take(&mut self.watch, room);
+        if let (What::Bytes(side, bytes), None) = (what, &opening.answer) {
+            if *side == ours {
+                self.framer.take(bytes, &mut |part| {
+                    if let Part::Pdu { raw, .. } = part {
+                        opening.answer.get_or_insert_with(|| raw.to_vec());
+                    }
+                });
+            }
+        }
+    }
+
     fn take(
         &mut self,
         what: &What,

@@ -7,8 +7,9 @@
 use std::fmt::Write as _;
 
 use super::super::happened::{Gathered, Happened};
+use super::cancel::Cancel;
 use super::cancel::is_end_of_cancelled;
-use super::{Aspect, Play};
+use super::{Aspect, Names, Plan, Play};
 use crate::ae_title::AeTitle;
 use crate::dataset::character_set::CharacterSet;
 use crate::dataset::dump::Shown;
@@ -24,6 +25,30 @@ use crate::vr::Vr;
 impl Play<'_> {
     /// Where two events differ; `None` where they do not.
     pub fn compare(&mut self, expected: &Happened, came: &Happened) -> Option<String> {
+        let Self { plan, names, cancel, .. } = self;
+        Comparer { plan, names, cancel }.compare(expected, came)
+    }
+}
+
+/// True where a peer that did the one may be who did the other.
+pub fn are_alike(plan: &Plan, one: &Happened, other: &Happened) -> bool {
+    let (mut names, cancel) = (Names::default(), Cancel::default());
+    Comparer { plan, names: &mut names, cancel: &cancel }.compare(one, other).is_none()
+}
+
+/// What decides whether two events are the same.
+struct Comparer<'c> {
+    plan: &'c Plan,
+    names: &'c mut Names,
+    cancel: &'c Cancel,
+}
+
+impl Comparer<'_> {
+    fn is_ignored(&self, aspect: Aspect) -> bool {
+        self.plan.ignored.contains(&aspect)
+    }
+
+    fn compare(&mut self, expected: &Happened, came: &Happened) -> Option<String> {
         match (expected, came) {
             (Happened::AssociateRq(expected), Happened::AssociateRq(came)) => {
                 self.requests(expected, came)

@@ -14,7 +14,7 @@ use crate::dimse::service::command_field::{C_CANCEL_RQ, RESPONSE_BIT};
 use crate::recording::conversation::{Framer, Part, PdvHeader};
 use crate::recording::stand_in::StandIn;
 use crate::recording::{Ending, What};
-use crate::ul::pdu::{PDU_HEADER_BYTES, PduType};
+use crate::ul::pdu::{PDU_HEADER_BYTES, PduType, TitleFields};
 use crate::ul::pdu_codec::decode_associate_ac;
 use crate::ul::pdv::{DATA_HEADER_BYTES, FragmentKind, PDV_HEADER_BYTES, data_header};
 
@@ -261,10 +261,9 @@ impl Play<'_> {
                     }
                 }
             }
-            // PS3.8 §9.3.3: the fields of the request come back unchanged.
             PduType::AssociateAc => {
-                if let (Some(titles), Some(place)) = (self.titles, raw.get_mut(10..74)) {
-                    place.copy_from_slice(titles.as_bytes());
+                if let Some(titles) = self.titles {
+                    raw = answer_for(&raw, titles);
                 }
                 let body = raw.get(PDU_HEADER_BYTES..).unwrap_or_default();
                 if let Ok(accept) = decode_associate_ac(body) {
@@ -273,6 +272,10 @@ impl Play<'_> {
             }
             PduType::ReleaseRp | PduType::Abort | PduType::AssociateRj => self.is_done = true,
             _ => {}
+        }
+        if kind == PduType::AssociateAc && std::mem::take(&mut self.is_answered) {
+            outcome.sent += 1;
+            return Ok(());
         }
         self.write(&raw, outcome)
     }
@@ -304,6 +307,16 @@ impl Play<'_> {
             }
         }
     }
+}
+
+/// An A-ASSOCIATE-AC for who has these titles: the fields of a request come back unchanged (PS3.8
+/// §9.3.3).
+pub fn answer_for(recorded: &[u8], titles: TitleFields) -> Vec<u8> {
+    let mut answer = recorded.to_vec();
+    if let Some(place) = answer.get_mut(10..74) {
+        place.copy_from_slice(titles.as_bytes());
+    }
+    answer
 }
 
 /// A command with other values in some elements, and its group length.
