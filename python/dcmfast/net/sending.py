@@ -650,9 +650,10 @@ class _Run:
                     job.end()
 
         threads = [Thread(target=work) for _ in range(count)]
-        for thread in threads:
-            thread.start()
         try:
+            # An interrupt may come here, too, and the interpreter's end waits for them.
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 while thread.is_alive():
                     thread.join(_LOOK_S)
@@ -660,7 +661,8 @@ class _Run:
         except KeyboardInterrupt:
             self._abort()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
             raise
         if len(missing) == count:
             return [refused(missing[0])]
