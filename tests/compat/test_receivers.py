@@ -205,6 +205,52 @@ def test_requests_that_are_none_are_errors_at_the_default_level(
         assert len(receiver.stderr.lines) == count, receiver.stderr.text
 
 
+def _faults() -> dict[str, bytes]:
+    """What ends an association, by name: bytes behind its request."""
+    command = pdu.c_store_rq(make.CT, "1.2.3", 1)
+    store = pdu.p_data(pdu.pdv(3, command, command=True))
+    body = (100).to_bytes(4, "big") + b"\x03\x03abcd"
+    return {
+        "a context that was not proposed": pdu.p_data(pdu.pdv(9, command, command=True)),
+        "an even context": pdu.p_data(pdu.pdv(4, command, command=True)),
+        "an unknown PDU": b"\x0b\0\0\0\0\x04abcd",
+        "a PDU that is too long": b"\x04\0" + (200000).to_bytes(4, "big"),
+        "a second request": pdu.associate_rq(),
+        "a rejection": b"\x03\0\0\0\0\x04\0\x01\x01\x01",
+        "an answer to no release": b"\x06\0\0\0\0\x04\0\0\0\0",
+        "an empty PDU": b"\x04\0\0\0\0\0",
+        "a PDV that is too long": b"\x04\0\0\0\0\x0a" + body,
+        "no command": pdu.p_data(pdu.pdv(3, b"", command=True)),
+        "a command in a data set": store + store,
+        "an unknown PDU in a data set": store + b"\x0b\0\0\0\0\x04abcd",
+        "a release in a data set": store + pdu.release_rq(),
+        "an abort in a data set": store + pdu.abort(),
+    }
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_faults_of_peers_are_told_with_dcmtks_conditions(
+    tool: str, running_scp: StartReceiver
+) -> None:
+    """Each with all its lines, in their order; what ours tells besides names its logger."""
+    told = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        options = PROFILE if tool == "dcmrecv" else ()
+        receiver = running_scp(tool, *options, implementation=implementation)
+        for fault in _faults().values():
+            with ScriptedPeer(receiver.port) as peer:
+                peer.associate()
+                peer.send_tolerant(fault)
+                with contextlib.suppress(OSError):
+                    peer.half_close()
+                    peer.drain()
+        # All was told before the next was accepted, but what the last one led to.
+        receiver.stderr.wait_for("0317 Peer aborted")
+        receiver.stop()
+        told[implementation] = masked(receiver, receiver.stderr.text)
+    assert told["dcmfast"] == told["dcmtk"]
+
+
 @pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
 def test_files_of_bit_preserving_mode_are_equal(tool: str, running_scp: StartReceiver) -> None:
     """`+B`: the whole file, our implementation class UID and version name aside."""

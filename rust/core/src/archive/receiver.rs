@@ -26,6 +26,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::area::StorageArea;
 use super::layout;
 use super::record::{self, FILE_AT, FileSource, StoreChange};
+use crate::dataset::breaks::Break;
 use crate::dataset::oddities::Oddities;
 use crate::dataset::scan::{ScanWarnings, Scanner};
 use crate::dataset::transfer_syntax::TransferSyntax;
@@ -209,6 +210,11 @@ impl Receiver {
     pub fn take_oddities(&mut self) -> Oddities {
         let way = self.way.as_mut().ok().and_then(Option::as_mut);
         way.map(Way::take_oddities).unwrap_or_default()
+    }
+
+    /// What breaks the data set, if it ends here; for one who tells why it was refused.
+    pub fn break_at_end(&self) -> Option<Break> {
+        self.way.as_ref().ok()?.as_ref()?.break_at_end()
     }
 
     /// DCMTK reads an object to its end before it refuses it, and tells what is odd about all of it.

@@ -1,6 +1,7 @@
 //! PS3.5: data sets as bytes.
 
 pub mod attributes;
+pub mod breaks;
 pub mod character_set;
 pub mod compare;
 pub mod directory;

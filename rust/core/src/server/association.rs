@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
 use super::areas::OpenArea;
+use super::conditions::{self, Cause};
 use super::faults::{Effects, Ending, Event, pause, time_for};
 use super::find;
 use super::host_access::name_for_rules;
@@ -525,7 +526,7 @@ impl<'s> Link<'s> {
 
     /// A-ABORT in the place of an association, as a fault rule says.
     fn abort_unanswered<T>(&mut self) -> Option<T> {
-        self.narrator.failure(&"a fault rule says so");
+        self.narrator.failure(&"a fault rule says so".into());
         self.abort(Abort::USER);
         None
     }
@@ -678,11 +679,12 @@ impl<'s> Link<'s> {
 
     /// Handles the complete PDUs in the buffer, up to one that begins an operation.
     pub(super) fn handle_block(&mut self, exchange: &mut Exchange) -> Result<Handled, End> {
-        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun, fault, .. } = self;
+        let Self { shared, service, narrator, connection, ul, buffer, pdu_begun, .. } = self;
         let unread = buffer.unread();
         let mut consumed = 0;
         let mut left_over: &[u8] = &[];
         let mut block = exchange.block(shared, service, narrator, connection);
+        let mut cause = None;
         let result = loop {
             let received = ul.receive(&unread[consumed..]);
             consumed += received.consumed;
@@ -691,10 +693,15 @@ impl<'s> Link<'s> {
             }
             match received.indication {
                 Indication::Data(mut body) => {
+                    let mut number = 0;
                     let outcome = loop {
+                        number += 1;
                         let (pdv, rest) = match split_first(body) {
                             Ok(split) => split,
-                            Err(error) => break Outcome::Abort(error.abort(), error.to_string()),
+                            Err(error) => {
+                                let why = Cause::of_pdv(&error, number);
+                                break Outcome::Abort(error.abort(), why);
+                            }
                         };
                         match block.accept(pdv) {
                             Outcome::GoOn if !rest.is_empty() => body = rest,
@@ -707,8 +714,7 @@ impl<'s> Link<'s> {
                     match outcome {
                         Outcome::GoOn => {}
                         Outcome::Abort(abort, why) => {
-                            narrator.failure(&why);
-                            *fault = Some(why);
+                            cause = Some(why);
                             let reaction = ul.abort(abort);
                             break Err((reaction, End::Aborted));
                         }
@@ -728,9 +734,8 @@ impl<'s> Link<'s> {
                 Indication::PeerAbort(abort) => {
                     break Err((received.reaction, End::PeerAborted(abort)));
                 }
-                Indication::Fault(broken) => {
-                    narrator.failure(&broken);
-                    *fault = Some(broken.to_string());
+                Indication::Fault(fault) => {
+                    cause = Some(Cause::of_fault(&fault));
                     break Err((received.reaction, End::Aborted));
                 }
                 _ => break Err((received.reaction, End::PeerGone)),
@@ -740,10 +745,20 @@ impl<'s> Link<'s> {
         block.flush();
         exchange.left_over.extend_from_slice(left_over);
         buffer.consume(consumed);
+        if let Some(mut cause) = cause {
+            if exchange.is_storing() {
+                cause = cause.in_data_set();
+            }
+            exchange.tell_cut(&self.narrator, cause.told());
+            self.narrator.failure(&cause);
+            self.fault = Some(cause.explanation.into_owned());
+        }
         result.map_err(|(reaction, end)| {
             let _ = self.carry_out(reaction);
-            if !matches!(end, End::Aborted) {
-                exchange.tell_cut(&self.narrator);
+            match end {
+                End::Aborted => {}
+                End::Released => exchange.tell_cut(&self.narrator, conditions::RELEASED),
+                _ => exchange.tell_cut(&self.narrator, conditions::ABORTED),
             }
             end
         })
@@ -763,11 +778,11 @@ impl<'s> Link<'s> {
                 if let Some(fault) = end.tls_fault() {
                     self.narrator.not_secured(self.connection.peer(), &fault.explanation);
                 }
-                exchange.tell_cut(&self.narrator);
+                exchange.tell_cut(&self.narrator, conditions::ABORTED);
                 End::PeerGone
             }
             ReadEnd::TimedOut => {
-                exchange.tell_late(&self.narrator);
+                exchange.tell_cut(&self.narrator, conditions::LATE);
                 self.abort(Abort::NOT_SPECIFIED);
                 End::TimedOut
             }

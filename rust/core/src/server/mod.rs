@@ -22,6 +22,7 @@ pub mod areas;
 pub mod association;
 mod command_text;
 pub mod commands;
+pub mod conditions;
 pub mod destinations;
 pub mod events;
 pub mod faults;

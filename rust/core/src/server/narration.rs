@@ -12,9 +12,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::conditions::Cause;
 use super::faults::Event;
 pub use crate::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
+use crate::ae_title::AeTitle;
 use crate::client::query::Reply;
+use crate::dataset::breaks::Break;
 use crate::dataset::oddities::Oddities;
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
@@ -73,7 +76,7 @@ pub enum NoAssociation {
 impl fmt::Display for NoAssociation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnrecognizedPdu(kind) => write!(formatter, "Unrecognized PDU type: {kind:x}"),
+            Self::UnrecognizedPdu(kind) => write!(formatter, "Unrecognized PDU type: {kind:2x}"),
             Self::TooLarge(_) => formatter.write_str("A-ASSOCIATE PDU too large"),
             Self::Timeout => formatter.write_str("DUL network read timeout"),
             Self::Closed => formatter.write_str("DUL network closed"),
@@ -689,24 +692,46 @@ impl Narrator {
         }
     }
 
-    /// A C-STORE whose data set stopped coming, or was cut.
-    pub fn store_broken(&self, why: &dyn fmt::Display) {
-        if !matches!(self.dialect, Dialect::Dcmrecv | Dialect::Getscu) {
-            self.say(Level::Error, format_args!("Store SCP Failed: {why}"));
+    /// A data set without UIDs is refused; DCMTK has written it then, unless it `is_empty`.
+    pub fn without_uids(&self, path: &dyn fmt::Display, is_empty: bool) {
+        if !matches!(self.dialect, Dialect::Storescp | Dialect::Movescu) {
+            return;
+        }
+        if is_empty {
+            return self.cannot_write(path, &"Illegal call, perhaps wrong parameters");
+        }
+        self.say(Level::Error, format_args!("bad DICOM file: {path}"));
+    }
+
+    /// What breaks the data set, and the warning that DCMTK's network layer adds.
+    pub fn broken(&self, found: Break, calling: &AeTitle, called: &AeTitle) {
+        self.logger.line(found.level(), "dcmtk.dcmdata", format_args!("{found}"));
+        if let Some(reason) = found.reason() {
+            self.logger.line(
+                Level::Warn,
+                "dcmtk.dcmnet",
+                format_args!(
+                    "DIMSE Warning: ({},{}): DIMSE receiveDataSetInMemory: dset->read() Failed \
+                     ({reason})",
+                    escaped(calling.as_bytes()),
+                    escaped(called.as_bytes())
+                ),
+            );
         }
     }
 
-    /// The data set did not come in time.
-    pub fn store_late(&self, context_id: u8) {
-        let code = "0006:0207 DIMSE No data available (timeout in non-blocking mode)";
+    /// A C-STORE whose data set stopped coming, or was cut; `condition` as DCMTK numbers it.
+    pub fn store_broken(&self, context_id: u8, condition: &str) {
         match self.dialect {
             Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => {
-                self.say(Level::Error, format_args!("Store SCP Failed: {code}"));
+                self.say(Level::Error, format_args!("Store SCP Failed: {condition}"));
             }
             Dialect::Dcmrecv | Dialect::Getscu => {
                 self.say(
                     Level::Error,
-                    format_args!("Unable to receive dataset on presentation context 0: {code}"),
+                    format_args!(
+                        "Unable to receive dataset on presentation context 0: {condition}"
+                    ),
                 );
                 self.say(
                     Level::Error,
@@ -720,12 +745,21 @@ impl Narrator {
 
     /// A command that this server does not perform.
     pub fn unexpected_command(&self, field: u16) {
-        self.say(
-            Level::Error,
-            format_args!(
-                "Expected C-ECHO or C-STORE request but received DIMSE command 0x{field:04x}"
+        match self.dialect {
+            Dialect::Dcmrecv => self.say(
+                Level::Error,
+                format_args!(
+                    "cannot handle this kind of DIMSE command (0x{field:04x}), we are a Storage SCP \
+                     only"
+                ),
             ),
-        );
+            _ => self.say(
+                Level::Error,
+                format_args!(
+                    "Expected C-ECHO or C-STORE request but received DIMSE command 0x{field:04x}"
+                ),
+            ),
+        }
     }
 
     /// A-RELEASE-RQ.
@@ -765,20 +799,32 @@ impl Narrator {
         }
     }
 
-    /// We abort the association, for `why`.
-    pub fn failure(&self, why: &dyn fmt::Display) {
+    /// We abort the association: DCMTK's conditions in one event, and from `-v` on what they leave unsaid.
+    pub fn failure(&self, cause: &Cause) {
+        let told = cause.told();
         match self.dialect {
             Dialect::Storescp => {
-                self.say(Level::Error, format_args!("DIMSE failure (aborting association): {why}"));
+                self.say(
+                    Level::Error,
+                    format_args!("DIMSE failure (aborting association): {told}"),
+                );
             }
             Dialect::Dcmqrscp => {
-                self.say(Level::Error, format_args!("DIMSE Failure (aborting association): {why}"));
+                self.say(
+                    Level::Error,
+                    format_args!("DIMSE Failure (aborting association): {told}"),
+                );
             }
-            Dialect::Movescu => self
-                .say(Level::Error, format_args!("DIMSE failure (aborting sub-association): {why}")),
+            Dialect::Movescu => self.say(
+                Level::Error,
+                format_args!("DIMSE failure (aborting sub-association): {told}"),
+            ),
             Dialect::Dcmrecv | Dialect::Getscu => {
-                self.complain(format_args!("aborting association: {why}"));
+                return self.complain(format_args!("aborting association: {}", cause.explanation));
             }
+        }
+        if cause.condition.is_some() {
+            self.explain(format_args!("{}", cause.explanation));
         }
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::areas::OpenArea;
 use super::association::{End, Link, Waiting};
+use super::conditions::Cause;
 use super::narration::Narrator;
 use super::store::Exchange;
 use crate::acse::negotiation::{AcceptedContext, AcceptedContexts};
@@ -216,7 +217,7 @@ impl<'p, 's> Peer<'p, 's> {
 
     /// Ends the association by A-ABORT, for a fault of the peer's or of ours that has no status.
     pub fn abort(&mut self, abort: Abort, why: &str) -> Ended {
-        self.link.narrator.failure(&why);
+        self.link.narrator.failure(&Cause::from(why.to_owned()));
         let end = self.link.abort(abort);
         self.ended(end)
     }
@@ -329,7 +330,7 @@ impl<'p, 's> Peer<'p, 's> {
                     break Err(self.answered(received.reaction, End::PeerAborted(abort)));
                 }
                 Indication::Fault(fault) => {
-                    self.link.narrator.failure(&fault);
+                    self.link.narrator.failure(&Cause::of_fault(&fault));
                     break Err(self.answered(received.reaction, End::Aborted));
                 }
                 _ => break Err(self.answered(received.reaction, End::PeerGone)),

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::access::{is_for_objects, is_for_query};
 use super::answers;
 use super::areas::OpenArea;
+use super::conditions::{Cause, NOT_RECEIVED};
 use super::events::Received;
 use super::faults::{Effect, Effects, Ending, Event, pause, time_for};
 use super::listener::Shared;
@@ -26,6 +27,7 @@ use crate::acse::negotiation::AcceptedContexts;
 use crate::ae_title::AeTitle;
 use crate::archive::receiver::Receiver;
 use crate::client::query::Reply;
+use crate::dataset::breaks::Break;
 use crate::dataset::oddities::Oddities;
 use crate::dimse::message::{MessageAssembler, Step, append_command};
 use crate::dimse::service::{
@@ -55,7 +57,7 @@ pub enum Outcome {
     /// Nothing that ends the association.
     GoOn,
     /// The association must be aborted, for the reason given.
-    Abort(Abort, String),
+    Abort(Abort, Cause),
     /// A-ABORT, told already.
     AbortTold(Abort),
     /// The connection ends without a word, as a fault rule says.
@@ -164,6 +166,20 @@ impl ObjectWriter {
         }
     }
 
+    fn break_at_end(&self) -> Option<Break> {
+        match self {
+            Self::File(writer) => writer.break_at_end(),
+            Self::Area(receiver) => receiver.break_at_end(),
+        }
+    }
+
+    fn path_without_uids(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(writer) => writer.path_without_uids(),
+            Self::Area(_) => None,
+        }
+    }
+
     fn finish(self) -> Result<Stored, StoreError> {
         match self {
             Self::File(writer) => writer.finish(),
@@ -218,6 +234,11 @@ impl Exchange {
         self.in_hand.is_none() && self.assembler.is_between_messages()
     }
 
+    /// True while an object comes.
+    pub fn is_storing(&self) -> bool {
+        matches!(self.in_hand, Some(InHand::Store(_)))
+    }
+
     /// The association has ended.
     pub fn end(&mut self, service: &Service) {
         let ended = self.course.take().and_then(|course| course.end(Instant::now()));
@@ -237,21 +258,13 @@ impl Exchange {
         Block { exchange: self, shared, service, narrator, connection, fragments: Vec::new() }
     }
 
-    /// The association ends in the middle of a message: says so, and forgets the object.
-    pub fn tell_cut(&mut self, narrator: &Narrator) {
+    /// The association ends in the middle of a message, for a reason that DCMTK numbers: says so, and
+    /// forgets the object.
+    pub fn tell_cut(&mut self, narrator: &Narrator, condition: &str) {
         if let Some(InHand::Store(mut store)) = self.in_hand.take() {
             narrator.progress_end();
             narrator.oddities(&store.writer.take_oddities());
-            narrator.store_broken(&"0006:0317 Peer aborted Association (or never connected)");
-        }
-    }
-
-    /// The peer is silent in the middle of a message: says so, and forgets the object.
-    pub fn tell_late(&mut self, narrator: &Narrator) {
-        if let Some(InHand::Store(mut store)) = self.in_hand.take() {
-            narrator.progress_end();
-            narrator.oddities(&store.writer.take_oddities());
-            narrator.store_late(store.context_id);
+            narrator.store_broken(store.context_id, condition);
         }
     }
 }
@@ -318,14 +331,15 @@ impl<'b> Block<'_, 'b> {
                 // PS3.7 §9.3.2.3: a C-CANCEL for nothing that runs means nothing.
                 Ok(Command::Cancel(_)) => return Outcome::GoOn,
                 Ok(Command::Other(request)) => (context_id, Request::Other(request)),
-                Err(error) => return Outcome::Abort(error.abort(), error.to_string()),
+                Err(error) => return Outcome::Abort(error.abort(), Cause::of_command(&error)),
             },
-            Err(error) => return Outcome::Abort(error.abort(), error.to_string()),
+            Err(error) => return Outcome::Abort(error.abort(), Cause::of_message(&error)),
         };
         if self.exchange.asked.is_some() && !matches!(command, Request::Store(_)) {
             // Who answers our C-GET has nothing to ask; requests without end would hold us for ever.
             let what = command_name(command.field());
-            return Outcome::Abort(Abort::USER, format!("{what} where a response was due"));
+            let why = format!("{what} where a response was due");
+            return Outcome::Abort(Abort::USER, why.into());
         }
         // As DCMTK 3.6.7: the association is accepted, and ended by its first command.
         if matches!(self.service.objects, Objects::Areas(_)) && self.exchange.area.is_none() {
@@ -354,7 +368,7 @@ impl<'b> Block<'_, 'b> {
         let asked = self.exchange.asked.as_ref();
         let request = asked.map(|asked| (asked.context_id, asked.message_id));
         if let Err(why) = reply.is_for(QueryService::Get, request) {
-            return Outcome::Abort(Abort::USER, why);
+            return Outcome::Abort(Abort::USER, why.into());
         }
         if asked.is_some_and(Asked::is_answered) {
             return Outcome::Abort(Abort::USER, "a message behind the final response".into());
@@ -627,7 +641,7 @@ impl<'b> Block<'_, 'b> {
             }
             Some(InHand::Reply { is_too_long: true, .. }) => Outcome::Abort(
                 Abort::USER,
-                format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes"),
+                format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes").into(),
             ),
             Some(InHand::Reply { reply, is_too_long: false }) => {
                 self.replied(reply);
@@ -668,10 +682,14 @@ impl<'b> Block<'_, 'b> {
         }
         let oddities = writer.take_oddities();
         self.narrator.oddities(&oddities);
+        let (broken, path) = (writer.break_at_end(), writer.path_without_uids());
         let result = match failure {
             Some(error) => Err(error),
             None => writer.finish(),
         };
+        if let Err(error) = &result {
+            self.tell_broken(context_id, error, broken, path.as_deref());
+        }
         let (dialect, mode) = (self.service.dialect, self.service.mode);
         let counters = &self.shared.counters;
         let mut aborts = false;
@@ -799,6 +817,30 @@ impl<'b> Block<'_, 'b> {
         match &self.service.objects {
             Objects::Directory(store) => shown_path(store, &self.service.logger, path, is_folder),
             Objects::Areas(_) => Cow::Borrowed(path),
+        }
+    }
+
+    /// DCMTK's lines about a data set that is broken, empty or without UIDs, which would be stored as
+    /// `path`. It ends the association where it can read no further.
+    fn tell_broken(
+        &self,
+        context_id: u8,
+        error: &StoreError,
+        broken: Option<Break>,
+        path: Option<&Path>,
+    ) {
+        let is_broken = matches!(error, StoreError::Scan(_));
+        if let Some(broken) = broken.filter(|_| is_broken) {
+            let Exchange { calling_ae_title, called_ae_title, .. } = &*self.exchange;
+            self.narrator.broken(broken, calling_ae_title, called_ae_title);
+            if broken.reason().is_some() {
+                return self.narrator.store_broken(context_id, NOT_RECEIVED);
+            }
+        }
+        let is_empty = matches!(error, StoreError::Empty);
+        let lacks_uids = is_empty || matches!(error, StoreError::MissingUid(_));
+        if let Some(path) = path.filter(|_| lacks_uids) {
+            self.narrator.without_uids(&path.display(), is_empty);
         }
     }
 

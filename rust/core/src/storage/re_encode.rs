@@ -10,6 +10,7 @@
 
 use std::io::{self, Cursor, Read, Seek};
 
+use crate::dataset::breaks::Break;
 use crate::dataset::oddities::Oddities;
 use crate::dataset::rewrite::{
     OutputEncoding, Padding, PixelHints, RewriteError, Rewriter, Rewriting, SecondPass, Slots,
@@ -74,6 +75,11 @@ impl Way {
     /// What was odd about them; it is told once.
     pub fn take_oddities(&mut self) -> Oddities {
         self.surveyor.take_oddities()
+    }
+
+    /// What breaks the data set, if it ends here.
+    pub fn break_at_end(&self) -> Option<Break> {
+        self.surveyor.break_at_end()
     }
 
     // ---- The second pass beside the first -----------------------------------------------------

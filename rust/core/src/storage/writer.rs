@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ae_title::AeTitle;
+use crate::dataset::breaks::Break;
 use crate::dataset::oddities::Oddities;
 use crate::dataset::rewrite::OutputEncoding;
 use crate::dataset::scan::{ScanError, ScanWarnings, Scanner};
@@ -652,6 +653,11 @@ impl InstanceWriter {
         way.map(|way| way.take_oddities()).unwrap_or_default()
     }
 
+    /// What breaks the data set, if it ends here; for one who tells why it was refused.
+    pub fn break_at_end(&self) -> Option<Break> {
+        self.way.as_ref().ok()?.as_ref()?.break_at_end()
+    }
+
     /// The data set is complete: checks it, makes it durable and gives it its name.
     pub fn finish(mut self) -> Result<Stored, StoreError> {
         if self.is_abandoned {
@@ -659,6 +665,18 @@ impl InstanceWriter {
         }
         // An error drops `self`, and with it the part file.
         self.try_finish()
+    }
+
+    /// Where the object would be stored if its UIDs, which did not come, had come; for one who tells
+    /// that. Not known where studies are sorted.
+    pub fn path_without_uids(&self) -> Option<PathBuf> {
+        let has_uids = self.scanner.as_ref().is_some_and(|scanner| {
+            [tag::SOP_CLASS_UID, tag::SOP_INSTANCE_UID]
+                .iter()
+                .all(|tag| scanner.value(*tag).is_some_and(|value| !trimmed(value).is_empty()))
+        });
+        let is_known = self.course.is_none() && self.store.options.mode == StoreMode::Normal;
+        (is_known && !has_uids).then(|| self.store.options.directory.join(self.expected_name()))
     }
 
     /// True after an error: what is appended now is thrown away.
@@ -833,10 +851,23 @@ impl InstanceWriter {
         Ok(())
     }
 
+    /// What an empty data set is told as: DCMTK's storescp can write it in a transfer syntax that is
+    /// asked for, and then misses its UIDs; else it has none to write it in (DIFFERENCES.md C6).
+    fn emptiness(&self) -> StoreError {
+        let StoreOptions { dialect, encoding, .. } = &self.store.options;
+        let has_syntax = encoding.as_ref().is_some_and(|one| one.transfer_syntax.is_some());
+        match dialect {
+            Dialect::Storescp | Dialect::Movescu if has_syntax => {
+                StoreError::MissingUid(tag::SOP_CLASS_UID)
+            }
+            _ => StoreError::Empty,
+        }
+    }
+
     fn try_finish(&mut self) -> Result<Stored, StoreError> {
         let mode = self.store.options.mode;
         if mode == StoreMode::Normal && self.data_set_bytes == 0 {
-            return Err(StoreError::Empty);
+            return Err(self.emptiness());
         }
         let mut scan_warnings = ScanWarnings::default();
         if let Some(scanner) = self.scanner.as_mut().filter(|_| self.data_set_bytes > 0) {

@@ -44,6 +44,7 @@ use deflate::{Deflater, Inflater};
 use output::Output;
 use recode::Recoder;
 
+use crate::dataset::breaks::Break;
 use crate::dataset::element_header::Encoding;
 use crate::dataset::oddities::Oddities;
 use crate::dataset::scan::{ScanError, Scanner};
@@ -263,6 +264,11 @@ impl Surveyor {
     /// What was odd so far; it is told once.
     pub fn take_oddities(&mut self) -> Oddities {
         core::mem::take(&mut self.recoder.oddities)
+    }
+
+    /// What breaks the data set, if it ends here.
+    pub fn break_at_end(&self) -> Option<Break> {
+        if self.failed.is_some() { self.recoder.broken } else { self.recoder.break_at_end() }
     }
 
     /// So many bytes stand before the data set in the file whose length padding aligns.

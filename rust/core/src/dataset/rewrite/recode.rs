@@ -6,6 +6,8 @@
 //!
 //! Called by `rewrite`.
 
+mod breaks;
+
 use super::RewriteError;
 use super::neighbours::Neighbours;
 use super::options::{GroupLengths, LengthEncoding, OutputEncoding, Padding, TextPadding, Unknown};
@@ -13,6 +15,7 @@ use super::order::Tracker;
 use super::output::Output;
 use super::text::{is_minimal_already, is_text, pad_of};
 use super::value::{Kind, Value, is_held};
+use crate::dataset::breaks::Break;
 use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
 use crate::dataset::oddities::{Oddities, Oddity, SeenTags};
 use crate::dataset::scan::ScanError;
@@ -90,6 +93,8 @@ struct Frame {
     limit: u64,
     /// Its length in the source.
     source_length: u32,
+    /// Where what it holds begins in the source.
+    source_start: u64,
     /// Slot of its length, where it has one.
     slot: Option<usize>,
     /// Bytes of the result before what it holds.
@@ -153,6 +158,8 @@ pub(super) struct Recoder {
     tracker: Option<Box<Tracker>>,
     /// What the first pass found odd.
     pub oddities: Oddities,
+    /// What it found broken, in DCMTK's words.
+    pub broken: Option<Break>,
     seen: SeenTags,
 }
 
@@ -171,6 +178,7 @@ impl Recoder {
             is_delimited: false,
             limit: NO_END,
             source_length: UNDEFINED,
+            source_start: 0,
             slot: None,
             content_start: 0,
             is_muted: false,
@@ -199,6 +207,7 @@ impl Recoder {
             is_disordered: false,
             tracker: None,
             oddities: Oddities::default(),
+            broken: None,
             seen: SeenTags::default(),
         }
     }
@@ -246,9 +255,19 @@ impl Recoder {
                 self.skim(input);
                 self.close_ended()?;
             }
-            match self.headers.take(input, self.top.from, self.offset)? {
-                Some(header) => self.enter(&header)?,
-                None => return Ok(()),
+            let header = match self.headers.take(input, self.top.from, self.offset) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.broken = self.break_at_header(&error);
+                    return Err(error.into());
+                }
+            };
+            if let Err(error) = self.enter(&header) {
+                if let Some(found) = self.break_at(&header, &error) {
+                    self.note_break(&header, found);
+                }
+                return Err(error);
             }
         }
         Ok(())
@@ -856,6 +875,7 @@ impl Recoder {
             is_delimited,
             limit,
             source_length: length,
+            source_start: self.offset,
             slot,
             content_start: self.out.bytes,
             is_muted: false,
