@@ -323,7 +323,7 @@ def make_older(area: Path) -> None:
     with lmdb.open(str(area / ".dcmfast" / "index"), max_dbs=16) as environment:
         meta = environment.open_db(b"meta", create=False)
         with environment.begin(db=meta, write=True) as transaction:
-            assert transaction.get(b"format") == b"dcmfast\0\0\0\0\2"
+            assert transaction.get(b"format") == b"dcmfast\0\0\0\0\3"
             transaction.put(b"format", b"dcmfast\0\0\0\0\1")
 
 

@@ -36,7 +36,7 @@ def test_pythons_lmdb_reads_while_stores_run(running_scp: StartReceiver, tmp_pat
                     assert transaction.get(key, db=instances)[:1] == b"\1"
                 counters = transaction.get(b"counters", db=meta)
                 assert int.from_bytes(counters[24:32], "big") == len(rows)
-                assert transaction.get(b"format", db=meta) == b"dcmfast\0\0\0\0\2"
+                assert transaction.get(b"format", db=meta) == b"dcmfast\0\0\0\0\3"
             states.append(len(rows))
             return len(rows) == FILES
 

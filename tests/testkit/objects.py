@@ -18,7 +18,7 @@ def uid(number: int) -> str:
 
 def own_path(area: Path, number: int) -> Path:
     """Where an archive keeps its own file `number` (``archive/layout.rs``)."""
-    folder = area / "objects" / f"{number >> 20:04x}" / f"{number >> 10 & 0x3FF:03x}"
+    folder = area / "objects" / f"{number >> 16:04x}" / f"{number >> 6 & 0x3FF:03x}"
     return folder / f"{number:016x}.dcm"
 
 

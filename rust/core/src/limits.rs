@@ -283,6 +283,11 @@ pub const JOURNAL_SEGMENTS_MAX: usize = 8;
 /// Numbers of an area's own files: two thousand years at a million a second. Files with others are not
 /// its own, and an import does not bring them.
 pub const OWN_NUMBER_MAX: u64 = 1 << 56;
+/// Buffers of records that are kept for the next ones: two commits' worth.
+pub const SPARE_RECORDS_MAX: usize = 2 * COMMIT_ENTRIES_MAX;
+/// Room of the largest such buffer: an ordinary small object, its head and its index entry. With their
+/// number that is 16 MiB at most, while objects of this size come.
+pub const SPARE_RECORD_BYTES_MAX: usize = 8 * 1024;
 /// Records that are acknowledged but not in the index yet: who stores faster than they are applied
 /// waits. Some seconds of work.
 pub const APPLIER_RECORDS_MAX: usize = 8192;

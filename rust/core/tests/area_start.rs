@@ -62,8 +62,8 @@ fn write_spooled(tree: &MemoryTree, data_set: &[u8], at: u64, replaced: Option<F
         received_at_us: 0,
         source_ae: request.calling_ae_title,
     };
-    let change = StoreChange { entry, source: FileSource::Spool(at), replaced };
-    let mut record = record::new_store_record(0);
+    let change = StoreChange { entry: entry.into(), source: FileSource::Spool(at), replaced };
+    let mut record = record::new_store_record(0, Vec::with_capacity);
     record::finish_store(&mut record, &change);
     let sum = sum_of(&record);
     seal(&mut record, sum, 2, 5);

@@ -120,7 +120,7 @@ const TABLE: &[(&str, &str, usize, Edge)] = table! {
         let mut entry = entry_of("1.2", "P", "1", "1.1");
         entry.location = FileLocation::Relative("p".repeat(n));
         let (_scratch, index) = index();
-        let listed = index.commit(&[IndexOp::Put(Box::new(entry))]);
+        let listed = index.commit(&[IndexOp::Put(Arc::new(entry))]);
         listed.is_ok_and(|outcomes| matches!(outcomes[..], [Outcome::Added]))
     });
     SECONDARY_KEY_VALUE_BYTES_MAX at "values that differ at their end" => Serves(long_keys);
@@ -397,7 +397,7 @@ fn long_keys(length: usize) -> bool {
         let mut entry =
             entry_of(&format!("1.2.{at}"), &format!("P{at}"), &study, &format!("{study}.1"));
         assert!(entry.attributes.set(tags::PATIENT_NAME, value));
-        index.commit(&[IndexOp::Put(Box::new(entry))]).unwrap();
+        index.commit(&[IndexOp::Put(Arc::new(entry))]).unwrap();
     }
     values.iter().all(|value| count(&index, b"STUDY", &[(tags::PATIENT_NAME, value)]).0 == 1)
 }
@@ -407,7 +407,7 @@ fn classes_of_a_series(classes: usize) -> usize {
     let put = |at: usize| {
         let mut entry = entry_of(&format!("1.2.{at}"), "P", "1", "1.1");
         entry.sop_class = UidText::new(format!("1.3.{at}").as_bytes()).unwrap();
-        IndexOp::Put(Box::new(entry))
+        IndexOp::Put(Arc::new(entry))
     };
     index.commit(&(0..classes).map(put).collect::<Vec<_>>()).unwrap();
     let reader = index.read().unwrap();
@@ -417,7 +417,7 @@ fn classes_of_a_series(classes: usize) -> usize {
 
 fn rows_of_a_page(instances: usize) -> bool {
     let (_scratch, index) = index();
-    let put = |at: usize| IndexOp::Put(Box::new(entry_of(&format!("1.2.{at}"), "P", "1", "1.1")));
+    let put = |at: usize| IndexOp::Put(Arc::new(entry_of(&format!("1.2.{at}"), "P", "1", "1.1")));
     // Rows above the instances count as well, so that the page ends some instances earlier.
     index.commit(&(0..instances - 4).map(put).collect::<Vec<_>>()).unwrap();
     (instances - 4..=instances).all(|held| {

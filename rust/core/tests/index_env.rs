@@ -23,7 +23,7 @@ fn put(number: u32) -> IndexOp {
     let mut entry =
         entry_of(&format!("1.2.{number}"), "P", &format!("1.3.{}", number / 100), "1.4");
     entry.location = FileLocation::Own(u64::from(number));
-    IndexOp::Put(Box::new(entry))
+    IndexOp::Put(Arc::new(entry))
 }
 
 fn open(path: &Path) -> Arc<Index> {
@@ -225,11 +225,11 @@ fn a_batch_is_whole_or_nothing() {
     let scratch = Scratch::new("index-batch");
     let index = open(scratch.path());
     let mut nameless = entry_of("", "P", "1.3", "1.4");
-    let error = index.commit(&[put(1), IndexOp::Put(Box::new(nameless.clone()))]).err().unwrap();
+    let error = index.commit(&[put(1), IndexOp::Put(Arc::new(nameless.clone()))]).err().unwrap();
     assert!(matches!(error, IndexError::Unlistable(_)) && !error.is_final(), "{error}");
     nameless.sop_instance = entry_of("1.2", "", "", "").sop_instance;
     nameless.location = FileLocation::Absolute("x".repeat(5000));
-    assert!(index.commit(&[put(2), IndexOp::Put(Box::new(nameless))]).is_err());
+    assert!(index.commit(&[put(2), IndexOp::Put(Arc::new(nameless))]).is_err());
     assert_eq!(index.read().unwrap().counters().unwrap().instances, 0);
 }
 

@@ -69,14 +69,14 @@ fn any_entry() -> impl Strategy<Value = InstanceEntry> {
 }
 
 fn any_op() -> impl Strategy<Value = IndexOp> {
-    let put = any_entry().prop_map(|entry| IndexOp::Put(Box::new(entry)));
+    let put = any_entry().prop_map(|entry| IndexOp::Put(Arc::new(entry)));
     let remove = (0u8..9, proptest::option::of((0u64..12).prop_map(FileLocation::Own))).prop_map(
         |(instance, only_at)| IndexOp::Remove {
             sop_instance: UidText::new(format!("1.2.{instance}").as_bytes()).unwrap(),
             only_at,
         },
     );
-    let missing = any_entry().prop_map(|entry| IndexOp::PutMissing(Box::new(entry)));
+    let missing = any_entry().prop_map(|entry| IndexOp::PutMissing(Arc::new(entry)));
     prop_oneof![6 => put, 2 => missing, 3 => remove, 1 => (0u64..99).prop_map(IndexOp::Applied)]
 }
 

@@ -101,7 +101,7 @@ fn open(scratch: &Scratch) -> Arc<Index> {
 }
 
 fn put(index: &Index, entries: &[InstanceEntry]) {
-    let ops: Vec<_> = entries.iter().map(|entry| IndexOp::Put(Box::new(entry.clone()))).collect();
+    let ops: Vec<_> = entries.iter().map(|entry| IndexOp::Put(Arc::new(entry.clone()))).collect();
     index.commit(&ops).unwrap();
 }
 

@@ -17,6 +17,7 @@ use super::progress::{Ahead, Progress};
 use super::quota::{Ledger, Room};
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
+use super::spare::SpareRecords;
 use super::undeleted::Undeleted;
 use crate::dataset::rewrite::OutputEncoding;
 use crate::index::{EntryError, FileLocation};
@@ -147,6 +148,8 @@ pub(super) struct Shared {
     pub(super) options: AreaOptions,
     /// A sync of a spool file serves the journal, too.
     shares_syncs: bool,
+    /// Buffers of records that were applied.
+    pub(super) spare: SpareRecords,
     /// Files found at start are written again even if they look right: see [`layout::UNSAVED`].
     pub(super) writes_anew: AtomicBool,
     /// All that an earlier process left is on the device, whatever it promised.
@@ -291,6 +294,7 @@ impl StorageArea {
             progress,
             options,
             shares_syncs,
+            spare: SpareRecords::default(),
             writes_anew,
             is_past_safe: AtomicBool::new(false),
             undeleted,
@@ -421,6 +425,11 @@ impl StorageArea {
 
     pub(super) fn tree(&self) -> &Arc<dyn Tree> {
         &self.shared.tree
+    }
+
+    /// A buffer for the record of a store, with room for `capacity` bytes of file and entry.
+    pub(super) fn new_record(&self, capacity: usize) -> Vec<u8> {
+        record::new_store_record(capacity, |bytes| self.shared.spare.take(bytes))
     }
 
     pub(super) fn spool_count(&self) -> &AtomicU64 {

@@ -3,7 +3,8 @@
 //! ```text
 //! offset  bytes  field (numbers are big endian)
 //! 0       16     `dcmfast index` and three NULs
-//! 16      4      version of this layout, 1
+//! 16      4      version of this layout, 2; 1 is read, too: its own files lie where an index of
+//!                format 2 had them
 //!         4      bytes of an entry, then the entry (`index::entry`); repeated
 //!         4      0
 //!         8      entries
@@ -26,6 +27,7 @@ use super::layout;
 use super::maintenance::{
     Hold, Step, StreamError, ToolError, Watch, index_error, io_error, open_current, tell,
 };
+use crate::index::schema::FORMAT_VERSION;
 use crate::index::{
     FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord, Reader,
 };
@@ -39,7 +41,9 @@ use crate::storage::durability::Operation;
 use crate::uid::UidText;
 
 const MAGIC: &[u8; 16] = b"dcmfast index\0\0\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The format of the indexes that were exported in version 1.
+const FORMAT_OF_FIRST: u32 = 2;
 
 /// The instances of an index in the order of their arrival, in portions of bounded size.
 ///
@@ -267,9 +271,11 @@ fn fill<R: Read>(
     let mut number = [0; 4];
     input.take_hashed(&mut number, source)?;
     let version = u32::from_be_bytes(number);
-    if version != VERSION {
-        return Err(StreamError::Version(version).into());
-    }
+    let format = match version {
+        1 => FORMAT_OF_FIRST,
+        VERSION => FORMAT_VERSION,
+        _ => return Err(StreamError::Version(version).into()),
+    };
     let mut row = Vec::new();
     let mut ops = Vec::with_capacity(TOOL_COMMIT_ENTRIES);
     let mut entries = 0_u64;
@@ -284,15 +290,16 @@ fn fill<R: Read>(
         }
         row.resize(length as usize, 0);
         input.take_hashed(&mut row, source)?;
-        let entry = InstanceEntry::decode(&row).map_err(StreamError::Entry)?;
+        let mut entry = InstanceEntry::decode(&row).map_err(StreamError::Entry)?;
         if entry.sop_instance.is_empty() || !is_possible(&entry.location) {
             return Err(StreamError::Place.into());
         }
         if let FileLocation::Own(number) = entry.location {
             highest = highest.max(number);
         }
+        entry.location = layout::relocated(format, entry.location);
         entries += 1;
-        ops.push(IndexOp::Put(Box::new(entry)));
+        ops.push(IndexOp::Put(Arc::new(entry)));
         if ops.len() == TOOL_COMMIT_ENTRIES {
             index.commit(&ops)?;
             ops.clear();

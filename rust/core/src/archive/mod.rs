@@ -41,5 +41,6 @@ pub mod receiver;
 pub mod record;
 pub mod register;
 pub mod remake;
+mod spare;
 mod undeleted;
 pub mod verify;

@@ -171,7 +171,8 @@ impl Progress {
     pub fn push(&self, written: Vec<Written<Change>>) {
         let jobs = written.into_iter().map(|Written { sequence, record, mut token }| {
             if let Change::Store(change) = &mut token {
-                change.entry.location = FileLocation::Own(sequence);
+                // Nobody else has it yet.
+                Arc::make_mut(&mut change.entry).location = FileLocation::Own(sequence);
             }
             Job { sequence, record, change: token, is_recovered: false }
         });

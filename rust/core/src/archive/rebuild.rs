@@ -314,7 +314,7 @@ impl Listing<'_> {
                 }
                 known.insert(entry.sop_instance, entry.received_at_us);
             }
-            ops.push(IndexOp::Put(Box::new(entry)));
+            ops.push(IndexOp::Put(Arc::new(entry)));
         }
         let outcomes =
             self.index.commit(&ops).map_err(|error| index_error(self.directory, error))?;

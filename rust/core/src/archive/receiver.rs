@@ -2,8 +2,8 @@
 //!
 //! Small objects gather in memory, right where the journal record will have them; one that outgrows
 //! [`JOURNALED_OBJECT_BYTES_MAX`] moves to a spool file, and fragments go there uncopied; one that is
-//! certain to be re-encoded does so beyond [`REWRITE_HELD_BYTES_MAX`]. Scanner and
-//! digest see each byte as it passes. Everything is checked in every mode, also with `+B`
+//! certain to be re-encoded does so beyond [`REWRITE_HELD_BYTES_MAX`]. The scanner sees each byte as it
+//! passes; the digest, too, or at the end all that is in memory. Everything is checked in every mode, also with `+B`
 //! (DIFFERENCES.md A4): an archive lists what it stores, so it must understand it. With `--ignore`
 //! the structure alone is.
 //!
@@ -21,11 +21,11 @@ use std::io::{self, IoSlice, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::area::StorageArea;
 use super::layout;
-use super::record::{self, FILE_AT, FileSource, StoreChange};
+use super::record::{FILE_AT, FileSource, StoreChange};
 use crate::dataset::breaks::Break;
 use crate::dataset::oddities::Oddities;
 use crate::dataset::scan::{ScanWarnings, Scanner};
@@ -57,7 +57,6 @@ pub struct Receiver {
     scanner: Option<Scanner>,
     /// How the data set is re-encoded, where it may be; the transfer syntax that has no way.
     way: Result<Option<Way>, Uid>,
-    digest: Xxh3,
     has_checked_uids: bool,
     content: Content,
     head_bytes: usize,
@@ -89,6 +88,9 @@ pub(super) struct Spool {
     tree: Arc<dyn Tree>,
     pub(super) number: u64,
     file: Option<Box<dyn TreeFile>>,
+    /// Of the data set so far. Its state is large and aligned to 64 bytes, which costs an allocator more
+    /// than all of a small object's checks: those in memory are digested at once.
+    digest: Box<Xxh3>,
     is_kept: bool,
 }
 
@@ -98,13 +100,23 @@ impl Spool {
         loop {
             let number = area.spool_count().fetch_add(1, Ordering::Relaxed);
             match tree.create(&layout::spool_file(number), Access::Umask) {
-                Ok(file) => return Ok(Self { tree, number, file: Some(file), is_kept: false }),
+                Ok(file) => {
+                    let digest = Box::new(Xxh3::new());
+                    return Ok(Self { tree, number, file: Some(file), digest, is_kept: false });
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(source) => {
                     let path = tree.path_of(&layout::spool_file(number));
                     return Err(IoFailure { operation: Operation::Create, path, source });
                 }
             }
+        }
+    }
+
+    /// Digests bytes of the data set.
+    fn note(&mut self, fragments: &[&[u8]]) {
+        for fragment in fragments {
+            self.digest.update(fragment);
         }
     }
 
@@ -176,7 +188,6 @@ impl Receiver {
             area: Arc::clone(area),
             request: *request,
             scanner: Some(Scanner::with_index_keys(transfer_syntax, &WANTED, &attributes::WANTED)),
-            digest: Xxh3::new(),
             has_checked_uids: false,
             content: Content::Memory(Vec::new()),
             head_bytes: 0,
@@ -258,7 +269,6 @@ impl Receiver {
                 Some(way) => scanner.feed_and_show(fragment, |bytes| way.look(bytes))?,
                 None => scanner.feed(fragment)?,
             }
-            self.digest.update(fragment);
         }
         if self.area.options().mode == StoreMode::Ignore {
             return Ok(());
@@ -273,14 +283,17 @@ impl Receiver {
     fn append_content(&mut self, fragments: &[&[u8]], bytes: usize) -> Result<(), StoreError> {
         match &mut self.content {
             Content::Memory(_) => self.gather(fragments, bytes),
-            Content::Spool(spool) => write(spool, &[], fragments),
+            Content::Spool(spool) => {
+                spool.note(fragments);
+                write(spool, &[], fragments)
+            }
         }
     }
 
     /// A record that begins with the head of the file.
     fn new_record(&mut self, bytes: usize) -> Vec<u8> {
         let room = bytes.min(JOURNALED_OBJECT_BYTES_MAX) + 2 * FILE_META_BYTES_TYPICAL;
-        let mut record = record::new_store_record(room + ENTRY_BYTES_TYPICAL);
+        let mut record = self.area.new_record(room + ENTRY_BYTES_TYPICAL);
         let is_bit_preserving = self.area.options().mode == StoreMode::BitPreserving;
         if !self.area.options().has_file_meta {
             self.head_bytes = 0;
@@ -323,6 +336,8 @@ impl Receiver {
     fn spool(&mut self, fragments: &[&[u8]]) -> Result<(), StoreError> {
         let Content::Memory(record) = &self.content else { return Ok(()) };
         let mut spool = Spool::create(&self.area)?;
+        spool.note(&[&record[FILE_AT + self.head_bytes..]]);
+        spool.note(fragments);
         write(&mut spool, &record[FILE_AT..], fragments)?;
         self.content = Content::Spool(spool);
         Ok(())
@@ -371,7 +386,7 @@ impl Receiver {
         if let Some(way) = way {
             self.re_encode(way)?;
         }
-        let entry = self.entry();
+        let entry = Arc::new(self.entry());
         let file_bytes = entry.file_bytes;
         let area = Arc::clone(&self.area);
         let (location, duplicate, evicted) = match self.content {
@@ -381,7 +396,7 @@ impl Receiver {
             }
             Content::Spool(spool) => {
                 let source = FileSource::Spool(spool.number);
-                let record = record::new_store_record(ENTRY_BYTES_TYPICAL);
+                let record = area.new_record(ENTRY_BYTES_TYPICAL);
                 area.store(StoreChange { entry, source, replaced: None }, record, Some(spool))?
             }
         };
@@ -425,9 +440,8 @@ impl Receiver {
             record = self.new_record(self.data_set_bytes as usize);
         }
         let arrived = core::mem::replace(&mut self.content, Content::Memory(record));
-        (self.digest, self.data_set_bytes) = (Xxh3::new(), 0);
+        self.data_set_bytes = 0;
         let mut append = |block: &[u8]| {
-            self.digest.update(block);
             self.data_set_bytes += block.len() as u64;
             self.append_content(&[block], block.len())
         };
@@ -446,6 +460,16 @@ impl Receiver {
         })
     }
 
+    /// XXH3-128 of the data set as it is stored.
+    fn digest(&self) -> u128 {
+        match &self.content {
+            Content::Memory(record) => {
+                xxh3_128(record.get(FILE_AT + self.head_bytes..).unwrap_or_default())
+            }
+            Content::Spool(spool) => spool.digest.digest128(),
+        }
+    }
+
     fn entry(&mut self) -> InstanceEntry {
         let attributes = self.scanner.as_mut().map(Scanner::take_attributes).unwrap_or_default();
         InstanceEntry {
@@ -459,7 +483,7 @@ impl Receiver {
             location: FileLocation::Own(0),
             file_bytes: self.head_bytes as u64 + self.data_set_bytes,
             data_set_offset: self.head_bytes as u32,
-            digest: self.digest.digest128(),
+            digest: self.digest(),
             received_at_us: self.area.now_us(),
             source_ae: self.request.calling_ae_title,
         }

@@ -17,6 +17,7 @@
 //! Called by `archive::{area, recover}`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::index::entry::{put_text, take, take_array, take_uid};
 use crate::index::{EntryError, FileLocation, InstanceEntry};
@@ -49,14 +50,14 @@ pub enum Change {
     /// Instances go, with their files.
     Remove(Vec<Listed>),
     /// A file that is where it is becomes listed.
-    List(Box<InstanceEntry>),
+    List(Arc<InstanceEntry>),
 }
 
 /// An object that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreChange {
     /// What the index is told; the location is set when the number is known.
-    pub entry: InstanceEntry,
+    pub entry: Arc<InstanceEntry>,
     /// Where the file is until it has its name.
     pub source: FileSource,
     /// What it takes the place of.
@@ -72,9 +73,10 @@ pub enum FileSource {
     Spool(u64),
 }
 
-/// A buffer for a record, with room for what stands before the file.
-pub fn new_store_record(capacity: usize) -> Vec<u8> {
-    let mut record = Vec::with_capacity(FILE_AT + capacity);
+/// A buffer for a record, with room for what stands before the file; `take` gives an empty one with room
+/// for so many bytes.
+pub fn new_store_record(capacity: usize, take: impl FnOnce(usize) -> Vec<u8>) -> Vec<u8> {
+    let mut record = take(FILE_AT + capacity);
     record.resize(FILE_AT, 0);
     record
 }
@@ -145,7 +147,7 @@ pub fn decode(sequence: u64, payload: &[u8]) -> Result<Change, EntryError> {
             };
             let mut entry = InstanceEntry::decode(input)?;
             entry.location = FileLocation::Own(sequence);
-            Ok(Change::Store(Box::new(StoreChange { entry, source, replaced })))
+            Ok(Change::Store(Box::new(StoreChange { entry: Arc::new(entry), source, replaced })))
         }
         REMOVE => {
             let mut listed = Vec::new();
@@ -156,7 +158,7 @@ pub fn decode(sequence: u64, payload: &[u8]) -> Result<Change, EntryError> {
             }
             Ok(Change::Remove(listed))
         }
-        LIST => Ok(Change::List(Box::new(InstanceEntry::decode(input)?))),
+        LIST => Ok(Change::List(Arc::new(InstanceEntry::decode(input)?))),
         _ => Err(EntryError::Malformed),
     }
 }

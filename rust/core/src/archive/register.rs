@@ -81,7 +81,7 @@ impl Registrar {
             self.waiting_since = Instant::now();
         }
         self.queued.insert(sop_instance, entry.location.clone());
-        self.ops.push(IndexOp::Put(Box::new(entry)));
+        self.ops.push(IndexOp::Put(Arc::new(entry)));
         if is_reviewed {
             self.ops.push(IndexOp::Review(sop_instance));
         }

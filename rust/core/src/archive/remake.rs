@@ -3,7 +3,7 @@
 //! The index is disposable: the files are the truth. One that is damaged, that another kind of machine
 //! wrote, or that is gone while its objects are there, is made anew from the files
 //! ([`super::rebuild`]). One of an earlier format is brought up to date: its instances are listed again in
-//! the order of their arrival, with what it alone knows (places outside the area, times of reception,
+//! the order of their arrival, with what it alone knows (places of files, times of reception,
 //! senders, transfer syntaxes of bare data sets, marks) and with the attributes that their files have
 //! now. Both end before the area is open: what was acknowledged is found by the first query. An index of
 //! a later format, or of somebody else's, is refused.
@@ -121,9 +121,9 @@ const DATA_FILE: &str = "data.mdb";
 fn upgrade(directory: &Path) -> Result<u64, ToolError> {
     let hold = Hold::take(directory)?;
     let was_left_open = hold.tree().open(layout::OPEN, false).is_ok();
-    let old = Index::open_older(&directory.join(layout::INDEX))?;
+    let (old, version) = Index::open_older(&directory.join(layout::INDEX))?;
     let new = hold.new_index()?;
-    let made = copy(directory, &old, &new);
+    let made = copy(directory, (&old, version), &new);
     drop((old, new));
     match made {
         Ok(count) => {
@@ -144,7 +144,11 @@ fn upgrade(directory: &Path) -> Result<u64, ToolError> {
 /// An instance of the old index, and whether it was looked at before (`dcmqridx -n`).
 type Known = (InstanceEntry, bool);
 
-fn copy(directory: &Path, old: &Arc<Index>, new: &Arc<Index>) -> Result<u64, ToolError> {
+fn copy(
+    directory: &Path,
+    (old, version): (&Arc<Index>, u32),
+    new: &Arc<Index>,
+) -> Result<u64, ToolError> {
     let mut ops: Vec<IndexOp> = Vec::with_capacity(2 * TOOL_COMMIT_ENTRIES);
     parallel::in_order(
         parallel::default_threads(),
@@ -155,13 +159,16 @@ fn copy(directory: &Path, old: &Arc<Index>, new: &Arc<Index>) -> Result<u64, Too
         },
         |batch: Result<Vec<Known>, IndexError>| {
             let mut buffer = Vec::new();
-            let renew = |(entry, mark)| (renewed(directory, entry, &mut buffer), mark);
+            let renew = |(mut entry, mark): Known| {
+                entry.location = layout::relocated(version, entry.location);
+                (renewed(directory, entry, &mut buffer), mark)
+            };
             batch.map(|batch| batch.into_iter().map(renew).collect::<Vec<Known>>())
         },
         |batch| -> Result<(), ToolError> {
             for (entry, is_reviewed) in batch? {
                 let mark = is_reviewed.then_some(IndexOp::Review(entry.sop_instance));
-                ops.push(IndexOp::Put(Box::new(entry)));
+                ops.push(IndexOp::Put(Arc::new(entry)));
                 ops.extend(mark);
             }
             if ops.len() >= TOOL_COMMIT_ENTRIES {

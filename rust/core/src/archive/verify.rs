@@ -721,7 +721,7 @@ impl Check<'_> {
                 if self.options.repairs {
                     // Beside a server another object of its UID may have come meanwhile.
                     self.queued.insert(uid);
-                    self.repair(IndexOp::PutMissing(entry))?;
+                    self.repair(IndexOp::PutMissing(entry.into()))?;
                 }
                 self.tell(location, Some(uid), Problem::Unlisted, self.options.repairs);
             }

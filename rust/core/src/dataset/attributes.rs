@@ -20,6 +20,8 @@ use crate::limits::ATTRIBUTES_BYTES_MAX;
 use crate::tag::Tag;
 
 const HEADER_BYTES: usize = 6;
+/// Room for those of an ordinary instance, taken at once.
+const ATTRIBUTES_BYTES_TYPICAL: usize = 512;
 
 /// Why bytes are no attributes; a damaged journal or index, never a peer's doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +206,9 @@ impl Attributes {
         }
         if wanted > ATTRIBUTES_BYTES_MAX {
             return false;
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(ATTRIBUTES_BYTES_TYPICAL);
         }
         if at == self.bytes.len() {
             self.bytes.extend_from_slice(&tag.0.to_be_bytes());

@@ -59,15 +59,16 @@ impl Index {
     }
 
     /// Opens an index of this format or an earlier one, to be read and made anew: what is in it is laid
-    /// out as in this one (FORMAT.md, "Versions").
-    pub fn open_older(path: &Path) -> Result<Arc<Self>, IndexError> {
+    /// out as in this one (FORMAT.md, "Versions"). With it comes its version.
+    pub fn open_older(path: &Path) -> Result<(Arc<Self>, u32), IndexError> {
         let options = IndexOptions { looks_deep: true, ..IndexOptions::default() };
         let index = Self { environment: Environment::open(path, Access::Read, options)? };
-        index.check_format(Access::Read, 1)?;
-        Ok(Arc::new(index))
+        let version = index.check_format(Access::Read, 1)?;
+        Ok((Arc::new(index), version))
     }
 
-    fn check_format(&self, access: Access, oldest: u32) -> Result<(), IndexError> {
+    /// The version of the format, between `oldest` and ours; one that is new is begun in ours.
+    fn check_format(&self, access: Access, oldest: u32) -> Result<u32, IndexError> {
         let format = |found| IndexError::Format { path: self.path().to_owned(), found };
         let reader = self.environment.read()?;
         let view = reader.view();
@@ -75,13 +76,14 @@ impl Index {
             let version = value.strip_prefix(FORMAT_MAGIC).ok_or_else(|| format(None))?;
             let version = version.try_into().map(u32::from_be_bytes).map_err(|_| format(None))?;
             let is_known = (oldest..=FORMAT_VERSION).contains(&version);
-            return if is_known { Ok(()) } else { Err(format(Some(version))) };
+            return if is_known { Ok(version) } else { Err(format(Some(version))) };
         }
         if access == Access::Read || view.rows(Table::Meta, &[])?.next().is_some() {
             return Err(format(None));
         }
         drop(reader);
-        self.environment.write(writer::initialise)
+        self.environment.write(writer::initialise)?;
+        Ok(FORMAT_VERSION)
     }
 
     /// Applies `ops` in their order, in one transaction: when this returns, all of them are visible
@@ -160,9 +162,9 @@ impl Index {
 pub enum IndexOp {
     /// Lists an instance. One that is listed under the same SOP Instance UID is replaced: the new
     /// one counts as the last to arrive.
-    Put(Box<InstanceEntry>),
+    Put(Arc<InstanceEntry>),
     /// Lists an instance, unless one is listed under its SOP Instance UID.
-    PutMissing(Box<InstanceEntry>),
+    PutMissing(Arc<InstanceEntry>),
     /// Notes that the listed instance with this SOP Instance UID was looked at before: DCMTK's "not
     /// new". Goes with the instance, and nothing that is answered depends on it.
     Review(UidText),

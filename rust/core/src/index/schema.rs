@@ -15,7 +15,9 @@ use crate::tag::Tag;
 
 /// Version of the whole format; a change of any key or value raises it. 1 had shorter values, and
 /// took other bytes for padding.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+/// The format since which own files lie in leaves of 64 (`archive::layout`).
+pub const LEAVES_OF_64_SINCE: u32 = 3;
 
 /// `meta`: the magic word and the version of the format.
 pub const META_FORMAT: &[u8] = b"format";
