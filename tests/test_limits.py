@@ -73,6 +73,8 @@ EDGES = {
     ),
     "APPLIER_RECORDS_MAX": "rust/core/src/archive/progress.rs::edges_of_what_waits",
     "APPLIER_BYTES_MAX": "rust/core/src/archive/progress.rs::edges_of_what_waits",
+    "SPARE_RECORDS_MAX": "rust/core/src/archive/spare.rs::what_is_kept",
+    "SPARE_RECORD_BYTES_MAX": "rust/core/src/archive/spare.rs::what_is_kept",
     "RECOVERY_BYTES_MAX": "rust/core/src/archive/progress.rs::recovery_takes_bounded_memory",
     "INDEX_UNWRITTEN_BYTES_MAX": "rust/core/src/index/pages.rs::edge_of_what_is_not_written",
     "NAME_ATTEMPTS_MAX": "rust/core/src/storage/writer.rs::edge_of_tried_names",

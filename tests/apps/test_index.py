@@ -90,7 +90,7 @@ def test_an_exported_index_is_imported(area: Path, tmp_path: Path) -> None:
     assert (done.code, summary(done)["instances"]) == (0, FILES)
     assert run("export", area, tmp_path / "two").code == 0
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert (tmp_path / "one").read_bytes()[:20] == b"dcmfast index\0\0\0\0\0\0\1"
+    assert (tmp_path / "one").read_bytes()[:20] == b"dcmfast index\0\0\0\0\0\0\2"
     assert verified(area, "--full") == []
 
 
@@ -373,7 +373,7 @@ def test_no_index_at_all(tmp_path: Path) -> None:
         (lambda data: data[: len(data) // 2], "it is cut"),
         (lambda data: b"x" + data[1:], "it is no exported index"),
         (lambda data: data[:0], "it is no exported index"),
-        (lambda data: data[:19] + b"\2" + data[20:], "it is of version 2, not 1"),
+        (lambda data: data[:19] + b"\3" + data[20:], "it is of version 3; this program reads 1 and 2"),
         (lambda data: data[:20] + b"\x7f\xff\xff\xff" + data[24:], "an entry of 2147483647 bytes"),
         (lambda data: data[:-30] + b"?" + data[-29:], "cannot import"),
         (lambda data: data.replace(b"moved.dcm", b"../ed.dcm"), "no area can have"),

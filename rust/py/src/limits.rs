@@ -107,6 +107,8 @@ pub fn limits_table(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         JOURNAL_SMALL_SEGMENT_BYTES,
         JOURNAL_SEGMENTS_MAX,
         APPLIER_RECORDS_MAX,
+        SPARE_RECORDS_MAX,
+        SPARE_RECORD_BYTES_MAX,
         APPLIER_BYTES_MAX,
         RECOVERY_BYTES_MAX,
         STALE_READERS_INTERVAL_S,

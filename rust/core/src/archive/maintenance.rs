@@ -76,7 +76,9 @@ impl fmt::Display for StreamError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign => formatter.write_str("it is no exported index"),
-            Self::Version(version) => write!(formatter, "it is of version {version}, not 1"),
+            Self::Version(version) => {
+                write!(formatter, "it is of version {version}; this program reads 1 and 2")
+            }
             Self::Truncated => formatter.write_str("it is cut"),
             Self::Checksum => formatter.write_str("its checksum is wrong"),
             Self::TooLong(bytes) => write!(formatter, "it has an entry of {bytes} bytes"),
