@@ -154,7 +154,7 @@ fn the_same_again_syncs_a_file_of_other_origin() {
     let mut file = tree.create("there/file", Access::Umask).expect("created");
     file.append(&mut [std::io::IoSlice::new(&bytes)]).expect("written");
     file.close().expect("closed");
-    listing.commit(&[IndexOp::Put(Box::new(entry))]).expect("listed");
+    listing.commit(&[IndexOp::Put(Arc::new(entry))]).expect("listed");
     assert_eq!(cut(&tree).read("there/file"), None);
     let again = store(&area, UID, 1_000, 1).expect("stored").duplicate;
     assert_eq!(again, Duplicate::Identical);

@@ -162,7 +162,9 @@ pub fn highest_own_number(tree: &dyn Tree) -> std::io::Result<u64> {
         };
         Ok(names.into_iter().filter_map(number).max_by_key(|(_, number)| *number))
     };
-    let Some((first, high)) = last(OBJECTS, "", OWN_NUMBER_MAX >> PARENT_BITS)? else { return Ok(0) };
+    let Some((first, high)) = last(OBJECTS, "", OWN_NUMBER_MAX >> PARENT_BITS)? else {
+        return Ok(0);
+    };
     let Some((second, middle)) = last(&format!("{OBJECTS}/{first}"), "", LEAVES_OF_A_PARENT)?
     else {
         return Ok(high << PARENT_BITS);
