@@ -373,7 +373,10 @@ def test_no_index_at_all(tmp_path: Path) -> None:
         (lambda data: data[: len(data) // 2], "it is cut"),
         (lambda data: b"x" + data[1:], "it is no exported index"),
         (lambda data: data[:0], "it is no exported index"),
-        (lambda data: data[:19] + b"\3" + data[20:], "it is of version 3; this program reads 1 and 2"),
+        (
+            lambda data: data[:19] + b"\3" + data[20:],
+            "it is of version 3; this program reads 1 and 2",
+        ),
         (lambda data: data[:20] + b"\x7f\xff\xff\xff" + data[24:], "an entry of 2147483647 bytes"),
         (lambda data: data[:-30] + b"?" + data[-29:], "cannot import"),
         (lambda data: data.replace(b"moved.dcm", b"../ed.dcm"), "no area can have"),

@@ -14,6 +14,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 import dcmfast
+from dcmfast.archive import index
+from dcmfast.errors import IndexToolFailure
 from testkit.process import run_tool
 from vectors import make
 
@@ -120,6 +122,8 @@ def test_a_closed_archive_says_so(area: Path) -> None:
 _FORKED = """
 import os, sys
 import dcmfast
+from dcmfast.archive import index
+from dcmfast.errors import IndexToolFailure
 
 archive = dcmfast.Archive(sys.argv[1])
 begun = archive.instances()
@@ -190,3 +194,60 @@ def test_a_server_that_has_much_to_say_goes_on(tmp_path: Path) -> None:
         for _ in range(600):
             association.echo()
     assert server.stop() == 0
+
+
+def _told(directory: Path) -> None:
+    """Nothing is wrong."""
+    found: list[index.Finding] = []
+    index.verify(str(directory), report=found.append)
+    assert found == []
+
+
+def test_tools_beside_an_open_archive(area: Path, archive: dcmfast.Archive, tmp_path: Path) -> None:
+    """All that one process opens of an index is shared, also while a server writes it."""
+    searching = archive.instances()
+    next(searching)
+    walking = index.instances(str(area))
+    next(walking)
+    assert index.totals(str(area)).instances == len(archive)
+    assert len(index.studies(str(area))) == archive.counts().studies
+    assert index.export(str(area), str(tmp_path / "exported")) == len(FILES)
+    _told(area)
+    assert len(list(searching)) == len(list(walking)) == len(FILES) - 1
+
+
+def test_tools_that_write_beside_an_open_archive(tmp_path: Path) -> None:
+    area = tmp_path / "area"
+    with dcmfast.ArchiveServer(area, 0, "--durability", "none") as server:
+        with dcmfast.Association("127.0.0.1", server.port) as association:
+            for number in range(1, 4):
+                association.store(_made(tmp_path, number))
+        archive = dcmfast.Archive(area)
+        with pytest.raises(IndexToolFailure, match="in use"):
+            index.verify(str(area), is_repairing=True, report=print)
+    assert len(archive) == 3
+    found: list[str] = []
+    (area / "objects/0000/000/0000000000000002.dcm").unlink()
+    index.verify(str(area), is_repairing=True, report=lambda one: found.append(one.problem))
+    assert found == ["missing"]
+    assert len(archive) == 2
+    with index.Registrar(str(area)) as registrar:
+        registrar.register(str(_made(tmp_path, 9)), is_reviewed=True)
+    exported = str(tmp_path / "exported")
+    assert index.export(str(area), exported) == len(archive) == 3
+    walking = index.instances(str(area))
+    next(walking)
+    left_out: list[index.LeftOut] = []
+    assert index.rebuild(str(area), report=left_out.append).instances == 2
+    assert len(archive) == len(list(archive)) == 2
+    # It went through what is not there any more.
+    with pytest.raises(IndexToolFailure, match="made anew"):
+        list(walking)
+    assert index.import_(str(area), exported) == 3
+    assert len(archive) == 3
+    assert [one.is_reviewed for one in index.instances(str(area))] == [False, False, True]
+    # None of this keeps anybody from the area.
+    with dcmfast.ArchiveServer(area, 0, "--durability", "none") as server:
+        assert len(archive) >= 2
+    assert server.stop() == 0
+    archive.close()

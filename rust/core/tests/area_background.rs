@@ -14,10 +14,12 @@ use common::{Scratch, copy};
 use dcmfast_core::archive::area::{AreaError, AreaOptions};
 use dcmfast_core::archive::background::BackgroundCheck;
 use dcmfast_core::archive::exchange::{export, import};
+use dcmfast_core::archive::files::{Bare, read_entry_while};
 use dcmfast_core::archive::indexed::OpenArea;
 use dcmfast_core::archive::layout;
 use dcmfast_core::archive::maintenance::Hold;
 use dcmfast_core::index::FileLocation;
+use dcmfast_core::limits;
 use dcmfast_core::log::{Level, Logger, Sink};
 use dcmfast_core::server::areas::AreaSlot;
 use dcmfast_core::storage::durability::Durability;
@@ -180,6 +182,27 @@ fn it_delays_nothing_and_ends_at_once() {
     slot.close().expect("closes");
     assert!(!lines.has("findings, 1 repaired"), "{:#?}", lines.all());
     assert!(!mark.exists());
+}
+
+/// Who waits for the end does not wait for a large file that the check has just begun to read.
+#[test]
+fn a_large_file_is_read_as_long_as_somebody_wants_it() {
+    let scratch = Scratch::new("background-large");
+    let open = OpenArea::open(scratch.path(), options(Durability::None)).expect("opens");
+    store(&open.area, "1.1", 10 * limits::FILE_META_BYTES_MAX, 1).expect("stored");
+    open.area.close().expect("closes");
+    let file = own(scratch.path(), 1);
+    for (wanted, is_read) in [(3, false), (u32::MAX, true)] {
+        let mut portions = 0;
+        let mut goes_on = || {
+            portions += 1;
+            portions < wanted
+        };
+        let location = FileLocation::Own(1);
+        let read = read_entry_while(&file, location, Bare::Own, &mut Vec::new(), &mut goes_on);
+        assert_eq!(read.is_ok(), is_read, "{read:?}");
+        assert_eq!(portions, if is_read { 10 } else { 3 });
+    }
 }
 
 /// Garbage in the index is told with what to type, by the check or by the next start.

@@ -446,13 +446,21 @@ fn what_is_sent_again_keeps_its_study() {
         assert!(is_again, "{:?}", again.duplicate);
         fill_study(&area, "1.3", 0..1);
         assert_eq!(listed(&area), names(&[("1.1", 0..2), ("1.3", 0..1)]));
+        // The next life knows it, too.
+        put(&area.area, "1.1", "1.1.9.0", 1000, fill).expect("stored");
+        area.area.close().expect("closes");
+        drop(area);
+        let options = AreaOptions { duplicates: policy, ..with_quota(2, 100_000) };
+        let area = OpenArea::open(&scratch.0, options).expect("opens");
+        fill_study(&area, "1.2", 0..1);
+        assert_eq!(listed(&area), names(&[("1.1", 0..2), ("1.2", 0..1)]));
         // Refused is not received.
         area.area.close().expect("closes");
         drop(area);
         let options = AreaOptions { duplicates: DuplicatePolicy::Reject, ..with_quota(2, 100_000) };
         let area = OpenArea::open(&scratch.0, options).expect("opens");
         put(&area.area, "1.1", "1.1.9.0", 1000, 5).expect_err("refused");
-        fill_study(&area, "1.2", 0..1);
+        fill_study(&area, "1.3", 0..1);
         assert_eq!(listed(&area), names(&[("1.2", 0..1), ("1.3", 0..1)]));
     }
 }

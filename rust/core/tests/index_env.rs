@@ -5,12 +5,15 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use common::{Scratch, entry_of};
 use dcmfast_core::index::attributes::Level;
 use dcmfast_core::index::{
     Access, FileLocation, Index, IndexError, IndexOp, IndexOptions, InstanceKey, Outcome,
 };
+use dcmfast_core::storage::backend::tree::DiskTree;
 
 const SMALL: IndexOptions = IndexOptions { map_bytes: 65_536, looks_deep: false };
 const DEEP: IndexOptions = IndexOptions { map_bytes: 65_536, looks_deep: true };
@@ -190,18 +193,61 @@ fn a_store_costs_the_same_in_a_large_index() {
     assert!(late < 6 * early, "{early:?} {late:?}");
 }
 
-/// One process opens an index once, for whatever it is.
+/// What a process opens of one index is shared: readers beside a writer, and a writer beside readers, for as
+/// long as he writes. One writes at a time.
 #[test]
 fn twice_in_one_process() {
     let scratch = Scratch::new("index-twice");
-    let index = open(scratch.path());
-    let error = Index::open(scratch.path(), Access::Read, SMALL).err().unwrap();
-    assert!(matches!(error, IndexError::OpenTwice(_)), "{error}");
+    let count = |index: &Index| index.read().unwrap().counters().unwrap().instances;
+    let read = || Index::open(scratch.path(), Access::Read, SMALL).unwrap();
+    let writer = open(scratch.path());
+    let reader = read();
     let error = Index::open(scratch.path(), Access::Write, SMALL).err().unwrap();
-    assert!(matches!(error, IndexError::OpenTwice(_) | IndexError::InUse(_)), "{error}");
-    assert_eq!(index.commit(&[put(1)]).unwrap(), [Outcome::Added]);
-    drop(index);
+    assert!(matches!(error, IndexError::InUse(_)), "{error}");
+    assert_eq!(writer.commit(&[put(1)]).unwrap(), [Outcome::Added]);
+    assert_eq!(count(&reader), 1);
+    drop(writer);
+    assert_eq!(count(&reader), 1);
+    let error = reader.commit(&[put(2)]).err().unwrap();
+    assert!(matches!(error, IndexError::ReadOnly(_)), "{error}");
+    // Whoever writes next, here or elsewhere, finds nobody who does.
+    let lock = DiskTree::open(scratch.path()).unwrap().lock("writer.lock").unwrap();
+    let error = Index::open(scratch.path(), Access::Write, SMALL).err().unwrap();
+    assert!(matches!(error, IndexError::InUse(_)), "{error}");
+    drop(lock);
+    assert_eq!(count(&reader), 1);
+    for number in 2..6 {
+        let writer = open(scratch.path());
+        assert_eq!(writer.commit(&[put(number)]).unwrap(), [Outcome::Added]);
+        assert_eq!(count(&read()), u64::from(number));
+        assert_eq!(count(&reader), u64::from(number));
+    }
+    drop(reader);
     open(scratch.path());
+}
+
+/// The same by many threads at once.
+#[test]
+fn readers_come_and_go_beside_writers() {
+    let scratch = Scratch::new("index-shared");
+    open(scratch.path()).commit(&[put(1)]).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let index = Index::open(scratch.path(), Access::Read, SMALL).unwrap();
+                    assert!(index.read().unwrap().counters().unwrap().instances >= 1);
+                }
+            });
+        }
+        for number in 2..40 {
+            open(scratch.path()).commit(&[put(number)]).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let index = Index::open(scratch.path(), Access::Read, SMALL).unwrap();
+    assert_eq!(index.read().unwrap().counters().unwrap().instances, 39);
 }
 
 /// What is no index, or another version's, is refused with a reason, and stays as it is.

@@ -15,6 +15,7 @@ use dcmfast_core::index::{
     Access, AttributesRef, FileLocation, Index, IndexOp, IndexOptions, InstanceEntry, InstanceKey,
     KeyRange, Outcome, Reader,
 };
+use dcmfast_core::limits::SOP_CLASSES_PER_SERIES_MAX;
 use dcmfast_core::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use dcmfast_core::uid::UidText;
 use proptest::prelude::*;
@@ -77,7 +78,12 @@ fn any_op() -> impl Strategy<Value = IndexOp> {
         },
     );
     let missing = any_entry().prop_map(|entry| IndexOp::PutMissing(Arc::new(entry)));
-    prop_oneof![6 => put, 2 => missing, 3 => remove, 1 => (0u64..99).prop_map(IndexOp::Applied)]
+    let touch = (0u8..9, 0u64..2000).prop_map(|(instance, received_at_us)| IndexOp::Touch {
+        sop_instance: UidText::new(format!("1.2.{instance}").as_bytes()).unwrap(),
+        received_at_us,
+    });
+    let applied = (0u64..99).prop_map(IndexOp::Applied);
+    prop_oneof![6 => put, 2 => missing, 3 => remove, 1 => touch, 1 => applied]
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -157,6 +163,15 @@ impl Model {
                 }
             }
             IndexOp::Review(_) => Outcome::Noted,
+            IndexOp::Touch { sop_instance, received_at_us } => {
+                let Some(entry) = self.instances.get(sop_instance) else {
+                    return Outcome::NotListed;
+                };
+                let path = path(entry, Level::Study);
+                let received = self.received.entry((path[0].clone(), path[1].clone())).or_default();
+                *received = (*received).max(*received_at_us);
+                Outcome::Noted
+            }
             IndexOp::Applied(sequence) => {
                 self.applied = self.applied.max(*sequence);
                 Outcome::Noted
@@ -261,7 +276,8 @@ impl Model {
             for entry in entries {
                 *classes.entry(entry.sop_class.as_bytes().to_vec()).or_default() += 1;
             }
-            let told = record.sop_classes().map(|(uid, count)| (uid.to_vec(), count)).collect();
+            let told = reader.sop_classes(&record).unwrap();
+            let told = told.iter().map(|(uid, count)| (uid.as_bytes().to_vec(), *count)).collect();
             assert_eq!(classes, told);
         }
 
@@ -390,4 +406,49 @@ proptest! {
         }
         model.compare(&index.read().unwrap());
     }
+}
+
+/// A series of more SOP classes than its record has room for: each is counted, whichever goes first.
+#[test]
+fn classes_beyond_the_record() {
+    let scratch = Scratch::new("index-classes");
+    let index = Index::open(scratch.path(), Access::Write, IndexOptions::default()).unwrap();
+    let count = SOP_CLASSES_PER_SERIES_MAX + 10;
+    let mut model: BTreeMap<String, u64> = BTreeMap::new();
+    // Two of each: the second of a class that had no room, after one of those with room has gone.
+    let put = |at: usize| {
+        let mut entry = entry_of(&format!("1.2.{at}"), "P", "1", "1.1");
+        entry.sop_class = UidText::new(format!("1.3.{}", at % count).as_bytes()).unwrap();
+        IndexOp::Put(Arc::new(entry))
+    };
+    let remove = |at: usize| IndexOp::Remove {
+        sop_instance: UidText::new(format!("1.2.{at}").as_bytes()).unwrap(),
+        only_at: None,
+    };
+    let check = |model: &BTreeMap<String, u64>| {
+        let reader = index.read().unwrap();
+        let mut told = BTreeMap::new();
+        for id in reader.find_entities(Level::Series, b"1.1").unwrap() {
+            let series = reader.entity(Level::Series, id.unwrap()).unwrap().unwrap();
+            for (uid, count) in reader.sop_classes(&series).unwrap() {
+                let uid = String::from_utf8(uid.as_bytes().to_vec()).unwrap();
+                assert!(told.insert(uid, count).is_none());
+            }
+        }
+        assert_eq!(told, *model);
+    };
+    let steps = (0..count)
+        .map(|at| (at, true))
+        .chain((0..5).map(|at| (at, false)))
+        .chain((count..2 * count).map(|at| (at, true)))
+        .chain((count..2 * count).rev().map(|at| (at, false)))
+        .chain((5..count).map(|at| (at, false)));
+    for (at, is_put) in steps {
+        index.commit(&[if is_put { put(at) } else { remove(at) }]).unwrap();
+        let counted = model.entry(format!("1.3.{}", at % count)).or_default();
+        *counted = if is_put { *counted + 1 } else { *counted - 1 };
+        model.retain(|_, count| *count > 0);
+        check(&model);
+    }
+    assert!(model.is_empty());
 }

@@ -729,6 +729,99 @@ fn computed_keys() {
     assert!(ask(&index, Model::StudyRoot, rules, &other, 9).unwrap().is_empty());
 }
 
+/// FORMAT.md, `keys`: sixteen parts of a value have keys of their own, and all of them are found, whatever key
+/// leads there.
+#[test]
+fn values_of_many_parts() {
+    let scratch = Scratch::new("query-parts");
+    let index = open(&scratch);
+    let names: Vec<_> = (1..=40).map(|at| format!("PART{at:02}^X")).collect();
+    let numbers: Vec<_> = (1..=40).map(|at| format!("NO{at:02}")).collect();
+    let mut entry = entry_of("1.2", "P", "1.3", "1.4");
+    let mut set = |keyword: &str, values: &[String]| {
+        entry.attributes.set(tag(keyword), values.join("\\").as_bytes());
+    };
+    set("ReferringPhysicianName", &names);
+    set("AccessionNumber", &numbers);
+    // And many studies that are not meant, so that going through everything would show.
+    let others: Vec<_> = (0..300)
+        .map(|at| {
+            let mut other = entry_of(&format!("1.9.{at}"), "Q", &format!("1.8.{at}"), "1.4");
+            other.attributes.set(tag("AccessionNumber"), format!("OTHER{at}").as_bytes());
+            other
+        })
+        .collect();
+    put(&index, &[vec![entry], others].concat());
+    let standard = Rules { set: RuleSet::Standard, ..Rules::default() };
+    let found = |rules, keyword: &str, value: &str| {
+        let keys: [(&str, &[u8]); 3] = [
+            ("QueryRetrieveLevel", b"STUDY"),
+            ("StudyInstanceUID", b""),
+            (keyword, value.as_bytes()),
+        ];
+        ask(&index, Model::StudyRoot, rules, &keys, 9).unwrap().len()
+    };
+    for at in [0, 14, 15, 16, 17, 39] {
+        assert_eq!(found(standard, "AccessionNumber", &numbers[at]), 1, "{at}");
+        assert_eq!(
+            found(standard, "AccessionNumber", &format!("{}*", &numbers[at][..4])),
+            1,
+            "{at}"
+        );
+        assert_eq!(found(standard, "ReferringPhysicianName", &names[at].to_lowercase()), 1, "{at}");
+    }
+    assert_eq!(found(standard, "AccessionNumber", "NO41"), 0);
+}
+
+/// PS3.4 §C.3.4: a study of more modalities than anybody has is told and found by all of them, from each
+/// of its series.
+#[test]
+fn a_study_of_a_hundred_modalities() {
+    let scratch = Scratch::new("query-modalities");
+    let index = open(&scratch);
+    let modalities: Vec<_> = (0..100).map(|at| format!("M{at:02}")).collect();
+    let entries: Vec<_> = modalities
+        .iter()
+        .enumerate()
+        .map(|(at, modality)| {
+            let mut entry = entry_of(&format!("1.2.{at}"), "P", "1.3", &format!("1.4.{at}"));
+            entry.attributes.set(tags::MODALITY, modality.as_bytes());
+            entry.sop_class = UidText::new(format!("1.5.{at}").as_bytes()).unwrap();
+            entry
+        })
+        .collect();
+    put(&index, &entries);
+    put(&index, &[entry_of("1.9", "P", "1.8", "1.7")]);
+    let rules = Rules { set: RuleSet::Standard, is_relational: true, ..Rules::default() };
+    let keys = |level: &'static [u8], modality: &'static [u8]| -> [(&str, &[u8]); 4] {
+        [
+            ("QueryRetrieveLevel", level),
+            ("StudyInstanceUID", b""),
+            ("ModalitiesInStudy", modality),
+            ("SOPClassesInStudy", b""),
+        ]
+    };
+    for (level, count) in [(&b"STUDY"[..], 1), (b"SERIES", 100), (b"IMAGE", 100)] {
+        let answers = ask(&index, Model::StudyRoot, rules, &keys(level, b"M99"), 9).unwrap();
+        assert_eq!(answers.len(), count);
+        for answer in answers {
+            let get = |keyword| answer.iter().find(|(at, _)| *at == tag(keyword)).map(|one| &one.1);
+            assert_eq!(get("ModalitiesInStudy"), Some(&modalities.join("\\").into_bytes()));
+            let classes = get("SOPClassesInStudy").unwrap();
+            assert_eq!(classes.split(|byte| *byte == b'\\').count(), 100);
+        }
+    }
+    // Two studies in turn, in one page: each its own.
+    let both = ask(&index, Model::StudyRoot, rules, &keys(b"SERIES", b""), 500).unwrap();
+    let of = |answer: &Answer, keyword| {
+        answer.iter().find(|(at, _)| *at == tag(keyword)).map(|one| one.1.clone()).unwrap()
+    };
+    for answer in both {
+        let is_first = of(&answer, "StudyInstanceUID") == b"1.3";
+        assert_eq!(of(&answer, "ModalitiesInStudy").is_empty(), !is_first);
+    }
+}
+
 /// Statuses: what the standard's rules refuse, and what DCMTK's refuse with `--check-find`.
 #[test]
 fn refused() {

@@ -588,6 +588,7 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> J
     let mut pause = 0_u32;
     let mut tidied = Instant::now();
     let mut deleted = None;
+    let mut touched = Instant::now();
     spawn(&Arc::clone(&shared), "dcmfast-checkpoint", move || {
         while !shared.progress.is_stopping() {
             if let Some(place) = &place {
@@ -598,6 +599,10 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> J
                 let _ = shared.listing.tidy();
                 shared.spare.tidy();
                 tidied = Instant::now();
+            }
+            if touched.elapsed() >= TOUCHES_INTERVAL {
+                shared.touches.save(&*shared.listing);
+                touched = Instant::now();
             }
             // Not before the records that were found at start have had their say.
             let is_whole = shared.progress.applied_whole().is_some();
@@ -644,6 +649,9 @@ fn look_at_place(shared: &Shared, place: &Place) {
         None => {}
     }
 }
+
+/// How often the index is told which studies were received to although nothing of them changed.
+const TOUCHES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The first pause after a fault; each is twice the one before, up to [`APPLY_RETRY_MS`].
 const APPLY_RETRY_FIRST_MS: u64 = 8;

@@ -14,7 +14,7 @@ use super::files::{digest_from, read_digest};
 use super::layout;
 use super::listing::{Identity, ListedInstance, Listing, ListingError};
 use super::progress::{Ahead, Progress};
-use super::quota::{Ledger, Room};
+use super::quota::{Ledger, Room, Touches};
 use super::receiver::{Receiver, Spool};
 use super::record::{self, Change, StoreChange};
 use super::spare::SpareRecords;
@@ -154,6 +154,8 @@ pub(super) struct Shared {
     pub(super) writes_anew: AtomicBool,
     /// All that an earlier process left is on the device, whatever it promised.
     pub(super) is_past_safe: AtomicBool,
+    /// What a quota goes by, until the index knows.
+    pub(super) touches: Touches,
     /// Files that are off the list and still there.
     pub(super) undeleted: Undeleted,
 }
@@ -297,6 +299,7 @@ impl StorageArea {
             spare: SpareRecords::default(),
             writes_anew,
             is_past_safe: AtomicBool::new(false),
+            touches: Touches::default(),
             undeleted,
         });
         let was_interrupted = was_left_open || has_recovered || damaged > 0;
@@ -395,6 +398,7 @@ impl StorageArea {
         if shared.progress.applied_whole() < Some(last.unwrap_or(last_found)) {
             return Err(AreaError::NotApplied("the applier ended early".into()));
         }
+        shared.touches.save(&*shared.listing);
         applier::delete_again(shared);
         applier::checkpoint(shared)?;
         crash_point("before_journal_clear");
@@ -558,7 +562,10 @@ impl StorageArea {
         if self.shared.options.quota.is_none() {
             return Ok(true);
         }
-        let _room = self.ledger.touch(self, &found.study_instance, &change.entry)?;
+        let entry = &change.entry;
+        let _room = self.ledger.touch(self, &found.study_instance, entry)?;
+        let touches = &self.shared.touches;
+        touches.note(&found.study_instance, entry.sop_instance, entry.received_at_us);
         Ok(self.listed(&change.entry.sop_instance)?.as_ref() == Some(found))
     }
 

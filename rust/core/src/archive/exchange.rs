@@ -5,7 +5,8 @@
 //! 0       16     `dcmfast index` and three NULs
 //! 16      4      version of this layout, 2; 1 is read, too: its own files lie where an index of
 //!                format 2 had them
-//!         4      bytes of an entry, then the entry (`index::entry`); repeated
+//!         4      bytes of an entry, its highest bit set where the instance was looked at before
+//!                (not in 1), then the entry (`index::entry`); repeated
 //!         4      0
 //!         8      entries
 //!         8      XXH3-64 of all bytes before this field
@@ -42,6 +43,8 @@ use crate::uid::UidText;
 
 const MAGIC: &[u8; 16] = b"dcmfast index\0\0\0";
 const VERSION: u32 = 2;
+/// In the length of an entry: the instance was looked at before (`dcmqridx -n`).
+const REVIEWED: u32 = 1 << 31;
 /// The format of the indexes that were exported in version 1.
 const FORMAT_OF_FIRST: u32 = 2;
 
@@ -181,7 +184,9 @@ pub fn export(directory: &Path, target: &Path, watch: Watch<'_>) -> Result<u64, 
         row.clear();
         row.extend_from_slice(&[0; 4]);
         entry.encode(&mut row);
-        let length = (row.len() - 4) as u32;
+        let is_reviewed = reader.is_reviewed(record.sop_instance());
+        let is_reviewed = is_reviewed.map_err(|error| index_error(directory, error))?;
+        let length = (row.len() - 4) as u32 | if is_reviewed { REVIEWED } else { 0 };
         row[..4].copy_from_slice(&length.to_be_bytes());
         entries += 1;
         output.put(&row).map_err(failed)
@@ -281,9 +286,13 @@ fn fill<R: Read>(
     let mut entries = 0_u64;
     loop {
         input.take_hashed(&mut number, source)?;
-        let length = u32::from_be_bytes(number);
+        let mut length = u32::from_be_bytes(number);
         if length == 0 {
             break;
+        }
+        let is_reviewed = version > 1 && length & REVIEWED != 0;
+        if is_reviewed {
+            length &= !REVIEWED;
         }
         if length as usize > JOURNAL_RECORD_BYTES_MAX {
             return Err(StreamError::TooLong(length).into());
@@ -299,8 +308,10 @@ fn fill<R: Read>(
         }
         entry.location = layout::relocated(format, entry.location);
         entries += 1;
+        let sop_instance = entry.sop_instance;
         ops.push(IndexOp::Put(Arc::new(entry)));
-        if ops.len() == TOOL_COMMIT_ENTRIES {
+        ops.extend(is_reviewed.then_some(IndexOp::Review(sop_instance)));
+        if ops.len() >= TOOL_COMMIT_ENTRIES {
             index.commit(&ops)?;
             ops.clear();
             tell(watch, Step { phase: "import", done: input.bytes, total: Some(total) })?;

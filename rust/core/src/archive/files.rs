@@ -183,6 +183,17 @@ pub fn read_entry(
     bare: Bare,
     buffer: &mut Vec<u8>,
 ) -> Result<InstanceEntry, Unlistable> {
+    read_entry_while(path, location, bare, buffer, &mut || true)
+}
+
+/// The same; `goes_on` is asked after each portion, and ends it by false ([`Unlistable::Io`]).
+pub fn read_entry_while(
+    path: &Path,
+    location: FileLocation,
+    bare: Bare,
+    buffer: &mut Vec<u8>,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<InstanceEntry, Unlistable> {
     let (mut file, facts) = match open_regular(path) {
         // Of a symbolic link.
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
@@ -207,18 +218,26 @@ pub fn read_entry(
         }
         head => head?,
     };
-    let (entry, is_encapsulated) = entry_of(&mut file, &head, facts, location, buffer, length)?;
+    let file = Watched { file: &mut file, facts, goes_on };
+    let (entry, is_encapsulated) = entry_of(file, &head, location, buffer, length)?;
     if is_guess && is_encapsulated { Err(Unlistable::UnknownCompression) } else { Ok(entry) }
 }
 
-fn entry_of(
-    file: &mut StoredFile,
-    head: &Head,
+/// A file that is read as long as somebody wants it.
+struct Watched<'f> {
+    file: &'f mut StoredFile,
     facts: FileFacts,
+    goes_on: &'f mut dyn FnMut() -> bool,
+}
+
+fn entry_of(
+    watched: Watched<'_>,
+    head: &Head,
     location: FileLocation,
     buffer: &mut [u8],
     mut length: usize,
 ) -> Result<(InstanceEntry, bool), Unlistable> {
+    let Watched { file, facts, goes_on } = watched;
     let syntax = TransferSyntax::of(&head.transfer_syntax);
     let mut scanner = Scanner::with_index_keys(syntax, &WANTED, &attributes::WANTED);
     let mut digest = Xxh3::new();
@@ -230,6 +249,9 @@ fn entry_of(
         digest.update(block);
         if length < buffer.len() {
             break;
+        }
+        if !goes_on() {
+            return Err(Unlistable::Io(io::ErrorKind::Interrupted.into()));
         }
         from = 0;
         length = fill(file, buffer)?;

@@ -162,6 +162,15 @@ impl Listing for MemoryListing {
                 }
             }
             IndexOp::Review(_) => Outcome::Noted,
+            IndexOp::Touch { sop_instance, received_at_us } => {
+                match state.instances.get_mut(sop_instance) {
+                    Some((_, (_, at))) => {
+                        *at = (*at).max(*received_at_us);
+                        Outcome::Noted
+                    }
+                    None => Outcome::NotListed,
+                }
+            }
             IndexOp::Applied(sequence) => {
                 state.applied = state.applied.max(*sequence);
                 Outcome::Noted

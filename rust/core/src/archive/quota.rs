@@ -11,8 +11,8 @@
 //! after an error nobody knows what is gone: the ledger is then read anew, as soon as no store is
 //! between its decision and its record. While something is removed, decisions wait; a study that
 //! somebody is storing into is never removed, but waited for. A study is received to by each object
-//! that is answered with success, also by one that was there before; what only such a one told is
-//! forgotten with the process.
+//! that is answered with success, also by one that was there before. What only such a one told goes to
+//! the index within a second, and is forgotten by who is killed before.
 //!
 //! Called by `archive::area`.
 
@@ -23,11 +23,42 @@ use std::time::Duration;
 use super::area::{LOGGER, Quota, StorageArea};
 use super::listing::{ListedInstance, Listing, ListingError, StudyInstance, study_instance_of};
 use super::record::{Change, Listed};
-use crate::index::{FileLocation, InstanceEntry};
+use crate::index::{FileLocation, IndexOp, InstanceEntry};
 use crate::limits::REMOVAL_RECORD_BYTES;
 use crate::log::{Level, escaped};
 use crate::storage::writer::{Evicted, StoreError};
 use crate::uid::UidText;
+
+/// Studies that were received to although nothing of them changed, until the index knows.
+#[derive(Default)]
+pub(super) struct Touches(Mutex<TouchedStudies>);
+
+/// An instance of each that came again, and when.
+type TouchedStudies = HashMap<Box<[u8]>, (UidText, u64)>;
+
+impl Touches {
+    fn lock(&self) -> MutexGuard<'_, TouchedStudies> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an instance that came again. There is one for each study of an area that has a quota of
+    /// them.
+    pub fn note(&self, study_instance: &[u8], sop_instance: UidText, received_at_us: u64) {
+        self.lock().insert(study_instance.into(), (sop_instance, received_at_us));
+    }
+
+    /// Tells the index. What it does not take now is of no weight.
+    pub fn save(&self, listing: &dyn Listing) {
+        let touched = core::mem::take(&mut *self.lock());
+        let ops: Vec<IndexOp> = touched
+            .into_values()
+            .map(|(sop_instance, received_at_us)| IndexOp::Touch { sop_instance, received_at_us })
+            .collect();
+        if !ops.is_empty() {
+            let _ = listing.commit(&ops);
+        }
+    }
+}
 
 /// What each study of an area takes.
 #[derive(Default)]

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::area::{LOGGER, StorageArea};
-use super::files::{Bare, Unlistable, read_digest, read_entry};
+use super::files::{Bare, Unlistable, read_digest, read_entry, read_entry_while};
 use super::indexed::OpenArea;
 use super::layout;
 use super::maintenance::{
@@ -633,7 +633,7 @@ impl Check<'_> {
             }
             return Ok(());
         }
-        self.judge(candidate)
+        self.judge(candidate, watch)
     }
 
     /// True, and counted, for a file that is gone or never was an object.
@@ -654,7 +654,7 @@ impl Check<'_> {
         if !self.options.repairs && journal_has_records(self.tree) {
             thread::sleep(Duration::from_millis(DOUBTFUL_GRACE_MS));
         }
-        core::mem::take(&mut self.doubtful).into_iter().try_for_each(|one| self.judge(one))
+        core::mem::take(&mut self.doubtful).into_iter().try_for_each(|one| self.judge(one, watch))
     }
 
     /// The same while this process serves the area. What the applier has taken off the list it
@@ -675,22 +675,34 @@ impl Check<'_> {
             tell(watch, step)?;
         }
         for candidate in doubtful {
-            self.judge(candidate)?;
+            self.judge(candidate, watch)?;
             self.commit()?;
             tell(watch, step)?;
         }
         Ok(())
     }
 
-    fn judge(&mut self, candidate: Candidate) -> Result<(), ToolError> {
+    fn judge(&mut self, candidate: Candidate, watch: Watch<'_>) -> Result<(), ToolError> {
         let Candidate { location, entry } = candidate;
         let path = path_of(self.directory, &location);
         if facts_of(&path).is_err() {
             return Ok(());
         }
+        let done = self.done.files;
+        let step = Step { phase: "files", done, total: Some(self.done.instances.max(done)) };
+        let mut is_wanted = true;
+        let mut goes_on = || {
+            // Nobody who wants the end waits for a large file.
+            is_wanted = watch(step);
+            is_wanted
+        };
         let entry = entry.unwrap_or_else(|| {
-            read_entry(&path, location.clone(), Bare::Own, &mut Vec::new()).map(Box::new)
+            let buffer = &mut Vec::new();
+            read_entry_while(&path, location.clone(), Bare::Own, buffer, &mut goes_on).map(Box::new)
         });
+        if !is_wanted {
+            return Err(ToolError::Cancelled);
+        }
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if self.beside.is_some() && self.is_of_no_interest(&location, &error) => {

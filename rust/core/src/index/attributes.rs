@@ -76,7 +76,7 @@ pub struct Attribute {
 }
 
 /// What a query may ask for although no instance carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Computed {
     /// Studies of the patient.
     PatientStudies,

@@ -10,8 +10,9 @@
 //!
 //! Three dangers are closed here. *Two servers on one area*: a writer holds a lock on a file of its
 //! own, which the kernel drops when it dies. *One environment opened twice in a process*: POSIX
-//! record locks vanish when either closes it, so heed's register of open paths refuses, and what
-//! another library of the process has mapped is refused as well. *A map that grows under a reader*:
+//! record locks vanish when either closes it, so whoever opens it here a second time shares what is
+//! open, which becomes one for writing as long as somebody writes; and what another library of the
+//! process has mapped is refused. *A map that grows under a reader*:
 //! [`Environment`] waits for the transactions of this process first.
 //!
 //! Called by `index` only.
@@ -26,7 +27,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use heed::types::Bytes;
 use heed::{AnyTls, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
@@ -252,18 +253,54 @@ impl Table {
 type Rows0 = Database<Bytes, Bytes>;
 type Tables = [Rows0; Table::ALL.len()];
 
-/// An open environment.
+/// The environments that this process has open.
+static OPEN: Mutex<Vec<Weak<Environment>>> = Mutex::new(Vec::new());
+
+/// An open environment, shared by all of this process that use it.
 pub(crate) struct Environment {
     /// Held shared by every transaction of this process, exclusively while the map is replaced or
     /// the environment is opened anew. `None` while that did not succeed.
     opened: RwLock<Option<Opened>>,
     /// A write or sync failed, by the disk's fault: what is open was not looked at since.
     is_doubtful: AtomicBool,
+    /// Another index has taken its place, and was opened: who still goes through this one begins anew.
+    is_retired: AtomicBool,
     path: PathBuf,
-    access: Access,
+    /// The same without links, by which it is found again.
+    real_path: PathBuf,
     options: IndexOptions,
-    /// The writer's lock, dropped by the kernel when the process ends.
-    _writer: Option<File>,
+    /// The writer's lock while somebody here writes, dropped by the kernel when the process ends.
+    writer: Mutex<Option<File>>,
+    /// Who opened it: LMDB knows readers by their process, so a forked one opens its own.
+    process: u32,
+}
+
+/// One user's hold on an environment.
+pub(crate) struct Hold {
+    environment: Arc<Environment>,
+    access: Access,
+}
+
+impl core::ops::Deref for Hold {
+    type Target = Environment;
+
+    fn deref(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let _open = register();
+        // Who reads on must not keep others from writing.
+        if self.access == Access::Write && Arc::strong_count(&self.environment) > 1 {
+            self.environment.end_writing();
+        }
+    }
+}
+
+fn register() -> MutexGuard<'static, Vec<Weak<Environment>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What LMDB has open.
@@ -305,8 +342,33 @@ pub(crate) struct Rows<'t> {
 }
 
 impl Environment {
-    /// Opens the environment in the directory `path`.
-    pub fn open(path: &Path, access: Access, options: IndexOptions) -> Result<Self, IndexError> {
+    /// Opens the environment in the directory `path`, or shares it where this process has it open.
+    pub fn open(path: &Path, access: Access, options: IndexOptions) -> Result<Hold, IndexError> {
+        let mut open = register();
+        open.retain(|known| known.strong_count() > 0);
+        let real_path = fs::canonicalize(path).ok();
+        let known = open.iter().filter_map(Weak::upgrade).find(|known| {
+            known.process == std::process::id()
+                && !known.is_retired.load(Ordering::Acquire)
+                && real_path.as_ref() == Some(&known.real_path)
+        });
+        let shared = known.filter(|known| known.is_in_place() || known.retire());
+        let environment = match shared {
+            Some(shared) if access == Access::Read => shared,
+            Some(shared) => {
+                shared.begin_writing(options)?;
+                shared
+            }
+            None => {
+                let made = Arc::new(Self::open_alone(path, access, options)?);
+                open.push(Arc::downgrade(&made));
+                made
+            }
+        };
+        Ok(Hold { environment, access })
+    }
+
+    fn open_alone(path: &Path, access: Access, options: IndexOptions) -> Result<Self, IndexError> {
         let io = |doing| move |source| IndexError::Io { doing, path: path.to_owned(), source };
         if access == Access::Write {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make"))?;
@@ -330,11 +392,71 @@ impl Environment {
         Ok(Self {
             opened: RwLock::new(Some(opened)),
             is_doubtful: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
             path: path.to_owned(),
-            access,
+            real_path: fs::canonicalize(path).map_err(io("open"))?,
             options,
-            _writer: writer,
+            writer: Mutex::new(writer),
+            process: std::process::id(),
         })
+    }
+
+    /// Closes what another index has taken the place of. False, for it is of no use to anybody.
+    fn retire(&self) -> bool {
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        *opened = None;
+        self.is_retired.store(true, Ordering::Release);
+        false
+    }
+
+    /// Opens for writing what was open for reading. Waits until no transaction of this process is open.
+    fn begin_writing(&self, options: IndexOptions) -> Result<(), IndexError> {
+        let writer = lock_for_writing(&self.path)?;
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed by this: a process has it open once.
+        *opened = None;
+        let result = refuse_foreign_map(&self.path)
+            .and_then(|()| Opened::open(&self.path, Access::Write, options));
+        match result {
+            Ok(made) => {
+                *opened = Some(made);
+                *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+                Ok(())
+            }
+            Err(error) => {
+                // Where not even that goes, `read` tries again.
+                *opened = Opened::open(&self.path, Access::Read, self.options).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens for reading what was open for writing, and gives back the writer's lock.
+    fn end_writing(&self) {
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        *opened = None;
+        self.is_doubtful.store(false, Ordering::Release);
+        *opened = Opened::open(&self.path, Access::Read, self.options).ok();
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// What it is open for now.
+    fn access(&self) -> Access {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_some() { Access::Write } else { Access::Read }
+    }
+
+    /// Opens again what could not be opened when a writer began or ended.
+    fn reopen(&self) -> Result<(), IndexError> {
+        if self.is_retired.load(Ordering::Acquire) {
+            let source = io::Error::other("it was made anew meanwhile; begin again");
+            return Err(IndexError::Io { doing: "go on in", path: self.path.clone(), source });
+        }
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_none() && !self.is_doubtful.load(Ordering::Acquire) {
+            *opened = Some(Opened::open(&self.path, self.access(), self.options)?);
+        }
+        Ok(())
     }
 
     /// Looks at all branch pages as they are after a write that failed, and opens the environment anew
@@ -353,7 +475,7 @@ impl Environment {
         if opened.as_ref().is_none_or(halted) {
             // Closed by this, for no transaction is left that shares it: a process has it open once.
             *opened = None;
-            *opened = Some(Opened::open(&self.path, self.access, self.options)?);
+            *opened = Some(Opened::open(&self.path, self.access(), self.options)?);
         }
         self.is_doubtful.store(false, Ordering::Release);
         Ok(())
@@ -380,6 +502,12 @@ impl Environment {
         let mut retried = false;
         loop {
             let shared = self.share();
+            if shared.is_none() && !retried {
+                drop(shared);
+                self.reopen()?;
+                retried = true;
+                continue;
+            }
             let opened = self.open_in(shared.as_ref())?;
             match opened.env.clone().static_read_txn() {
                 Ok(txn) => {
@@ -406,7 +534,7 @@ impl Environment {
         &self,
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        if self.access == Access::Read {
+        if self.access() == Access::Read {
             return Err(IndexError::ReadOnly(self.path.clone()));
         }
         let shared = self.share();

@@ -20,6 +20,10 @@ const PARTS_MAX: usize = 16;
 /// What stands for NUL.
 const FOLDED_NUL: u8 = 1;
 
+/// The folded form of a value that has more parts than have a key of their own: whoever looks for a part
+/// looks at all of these as well.
+pub const MANY_PARTS: &[u8] = &[2];
+
 /// Gives each folded form of a stored value to `take`; a form may come twice.
 ///
 /// `value` is as received, `character_set` the data set's Specific Character Set.
@@ -46,9 +50,9 @@ fn fold_each(kind: SecondaryKey, value: &[u8], character_set: &[u8], take: &mut 
             take(&whole);
             if whole.contains(&b'\\') {
                 // PS3.4 §C.2.2.2.1.4 matches any of several values; DCMTK takes them as one text.
-                for part in whole.split(|byte| *byte == b'\\').take(PARTS_MAX) {
-                    take(trimmed_folded(part));
-                }
+                each_part(whole.split(|byte| *byte == b'\\'), &mut |part| {
+                    take(part.map_or(MANY_PARTS, trimmed_folded));
+                });
             }
         }
         SecondaryKey::Name => {
@@ -56,20 +60,18 @@ fn fold_each(kind: SecondaryKey, value: &[u8], character_set: &[u8], take: &mut 
             take(&whole);
             if whole.contains(&b'=') || whole.contains(&b'\\') {
                 let groups = whole.split(|byte| *byte == b'=' || *byte == b'\\');
-                for group in groups.take(PARTS_MAX) {
-                    take(trim_name(group));
-                }
+                each_part(groups, &mut |group| take(group.map_or(MANY_PARTS, trim_name)));
             }
         }
-        SecondaryKey::Date => each_value(value, |part| {
-            if let Some(date) = fold_date(part) {
-                take(&date);
-            }
+        SecondaryKey::Date => each_value(value, &mut |part| match part.map(fold_date) {
+            Some(Some(date)) => take(&date),
+            Some(None) => {}
+            None => take(MANY_PARTS),
         }),
-        SecondaryKey::Time => each_value(value, |part| {
-            if let Some(time) = fold_time(part) {
-                take(&time);
-            }
+        SecondaryKey::Time => each_value(value, &mut |part| match part.map(fold_time) {
+            Some(Some(time)) => take(&time),
+            Some(None) => {}
+            None => take(MANY_PARTS),
         }),
     }
 }
@@ -82,8 +84,18 @@ fn trimmed_folded(mut text: &[u8]) -> &[u8] {
     text
 }
 
-fn each_value(value: &[u8], take: impl FnMut(&[u8])) {
-    value.split(|byte| *byte == b'\\').take(PARTS_MAX).for_each(take);
+fn each_value(value: &[u8], take: &mut dyn FnMut(Option<&[u8]>)) {
+    each_part(value.split(|byte| *byte == b'\\'), take);
+}
+
+/// Gives the parts that have a key of their own, and `None` where there are more.
+fn each_part<'v>(mut parts: impl Iterator<Item = &'v [u8]>, take: &mut dyn FnMut(Option<&[u8]>)) {
+    for part in parts.by_ref().take(PARTS_MAX) {
+        take(Some(part));
+    }
+    if parts.next().is_some() {
+        take(None);
+    }
 }
 
 /// Text in lower case, in UTF-8, without padding at its ends.
@@ -260,6 +272,19 @@ mod tests {
         }
         for (beginning, folded) in [(&b"Doe^"[..], &b"doe"[..]), (b"A^B=", b"a^b"), (b"^=", b"")] {
             assert_eq!(fold_beginning(SecondaryKey::Name, beginning, b""), folded);
+        }
+    }
+
+    /// FORMAT.md, `keys`: sixteen parts have keys of their own, and a value with more has one that says so.
+    #[test]
+    fn many_parts() {
+        let dates: Vec<_> = (1..=17).map(|day| format!("202401{day:02}")).collect();
+        for kind in [SecondaryKey::Text, SecondaryKey::Name, SecondaryKey::Date] {
+            for (count, has_mark) in [(15, false), (16, false), (17, true)] {
+                let found = forms(kind, dates[..count].join("\\").as_bytes());
+                assert_eq!(found.contains(&"\u{2}".to_owned()), has_mark, "{kind:?} {count}");
+                assert_eq!(dates.iter().filter(|date| found.contains(date)).count(), count.min(16));
+            }
         }
     }
 

@@ -34,16 +34,16 @@ pub use record::{AttributeSet, EntityRecord, InstanceRecord, SetNumbers};
 pub use schema::{EntityId, InstanceKey};
 pub use writer::Counters;
 
-use self::env::{Environment, Table};
+use self::env::{Environment, Hold, Table};
 use self::schema::{FORMAT_MAGIC, FORMAT_VERSION, META_FORMAT};
 use crate::uid::UidText;
 
 /// The open index of one storage area. Shared by all threads; closed when the last one drops it.
 ///
-/// A process opens an index once, never `fork`s while it is open, and never lets another library
-/// (Python's `lmdb`) open it too; other processes may read it at any time.
+/// All that a process opens of one index share it. It never uses it across a `fork`, and never lets
+/// another library (Python's `lmdb`) open it too; other processes may read it at any time.
 pub struct Index {
-    environment: Environment,
+    environment: Hold,
 }
 
 impl Index {
@@ -168,6 +168,13 @@ pub enum IndexOp {
     /// Notes that the listed instance with this SOP Instance UID was looked at before: DCMTK's "not
     /// new". Goes with the instance, and nothing that is answered depends on it.
     Review(UidText),
+    /// Notes that a listed instance came again as it was: its study was received to.
+    Touch {
+        /// Its SOP Instance UID.
+        sop_instance: UidText,
+        /// When, in microseconds since 1970.
+        received_at_us: u64,
+    },
     /// Takes an instance off the list.
     Remove {
         /// Its SOP Instance UID.

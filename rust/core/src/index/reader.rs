@@ -8,21 +8,28 @@
 //! Called by `archive` (duplicates, quotas, verification) and by `index::query` and
 //! `server::retrieve`.
 
-use super::attributes::{Level, SecondaryKey, find};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::attributes::{Computed, Level, SecondaryKey, find};
 use super::env::{IndexError, ReadTransaction, Rows, Table, View};
-use super::fold::{fold_beginning, fold_date, fold_name, fold_text, fold_time};
+use super::fold::{MANY_PARTS, fold_beginning, fold_date, fold_name, fold_text, fold_time};
 use super::record::{AttributeSet, EntityRecord, InstanceRecord};
 use super::schema::{
-    EntityId, InstanceKey, META_COUNTERS, child, identity_prefix, reviewed, secondary_exact,
-    secondary_from, split_secondary, table_of, variant,
+    EntityId, InstanceKey, META_COUNTERS, child, further_class, identity_prefix, reviewed,
+    secondary_exact, secondary_from, split_secondary, table_of, variant,
 };
 use super::writer::Counters;
 use crate::dataset::attributes::{Attributes, AttributesRef};
+use crate::limits::SOP_CLASSES_PER_SERIES_MAX;
 use crate::tag::Tag;
+use crate::uid::UidText;
 
 /// One state of the index.
 pub struct Reader<'i> {
     txn: ReadTransaction<'i>,
+    /// What was computed of a study last; its series and instances ask for the same, one after the other.
+    computed: RefCell<HashMap<Computed, (EntityId, Vec<u8>)>>,
 }
 
 /// Which secondary keys of one attribute to go through.
@@ -41,6 +48,13 @@ impl KeyRange {
     pub fn all(tag: Tag) -> Self {
         let mut from = Vec::new();
         secondary_from(&mut from, tag, b"");
+        Self { prefix: from.clone(), from, last_value: None }
+    }
+
+    /// The values with more parts than have keys of their own.
+    pub fn many_parts(tag: Tag) -> Self {
+        let mut from = Vec::new();
+        secondary_exact(&mut from, tag, MANY_PARTS);
         Self { prefix: from.clone(), from, last_value: None }
     }
 
@@ -141,11 +155,45 @@ type Each<'t, T> = Result<T, IndexError>;
 
 impl<'i> Reader<'i> {
     pub(crate) fn new(txn: ReadTransaction<'i>) -> Self {
-        Self { txn }
+        Self { txn, computed: RefCell::default() }
     }
 
     fn view(&self) -> View<'_> {
         self.txn.view()
+    }
+
+    /// What `compute` says of a study; it is not asked again until another study comes.
+    pub(super) fn once_of_study(
+        &self,
+        kind: Computed,
+        study: EntityId,
+        compute: impl FnOnce() -> Result<Vec<u8>, IndexError>,
+    ) -> Result<Vec<u8>, IndexError> {
+        if let Some((_, value)) = self.computed.borrow().get(&kind).filter(|(id, _)| *id == study) {
+            return Ok(value.clone());
+        }
+        let value = compute()?;
+        self.computed.borrow_mut().insert(kind, (study, value.clone()));
+        Ok(value)
+    }
+
+    /// The SOP classes of a series' instances, with the number of instances of each.
+    pub fn sop_classes(
+        &self,
+        series: &EntityRecord<'_>,
+    ) -> Result<Vec<(UidText, u64)>, IndexError> {
+        let uid = |(uid, count)| UidText::new(uid).map(|uid| (uid, count));
+        let mut classes: Vec<_> = series.sop_classes().filter_map(uid).collect();
+        if classes.len() < SOP_CLASSES_PER_SERIES_MAX {
+            return Ok(classes);
+        }
+        let from = further_class(series.id(), b"");
+        for row in prefixed(self.view(), Table::Variants, &from, &from)? {
+            let (key, count) = row?;
+            let count = count.try_into().map_or(0, u64::from_be_bytes);
+            classes.extend(key.strip_prefix(from.as_slice()).and_then(|key| uid((key, count))));
+        }
+        Ok(classes)
     }
 
     /// Totals of the area.

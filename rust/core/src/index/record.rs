@@ -133,8 +133,8 @@ impl<'t> EntityRecord<'t> {
         self.attributes
     }
 
-    /// SOP classes of a series' instances, with the number of instances of each. Those beyond
-    /// `SOP_CLASSES_PER_SERIES_MAX` are not told.
+    /// The first SOP classes of a series' instances, with the number of instances of each. Those beyond
+    /// `SOP_CLASSES_PER_SERIES_MAX` stand in `variants`: [`Reader::sop_classes`](super::Reader::sop_classes).
     pub fn sop_classes(&self) -> impl Iterator<Item = (&'t [u8], u64)> + use<'t> {
         let mut rest = self.classes;
         core::iter::from_fn(move || take_class(&mut rest))
@@ -377,24 +377,26 @@ impl Entity {
         out.extend_from_slice(&self.attributes);
     }
 
-    /// Counts an instance of a SOP class.
-    pub fn add_class(&mut self, uid: UidText) {
+    /// Counts an instance of a SOP class; false where the class has no room here.
+    pub fn add_class(&mut self, uid: UidText) -> bool {
         if let Some((_, count)) = self.classes.iter_mut().find(|(known, _)| *known == uid) {
             *count += 1;
         } else if self.classes.len() < SOP_CLASSES_PER_SERIES_MAX {
             self.classes.push((uid, 1));
+        } else {
+            return false;
         }
+        true
     }
 
-    /// Counts one less.
-    pub fn remove_class(&mut self, uid: UidText) {
-        if let Some(at) = self.classes.iter().position(|(known, _)| *known == uid) {
-            let (_, count) = &mut self.classes[at];
-            *count -= 1;
-            if *count == 0 {
-                self.classes.remove(at);
-            }
-        }
+    /// Counts one less; false where the class is not counted here. With its last instance it goes.
+    pub fn remove_class(&mut self, uid: UidText) -> bool {
+        let Some((_, count)) = self.classes.iter_mut().find(|(known, _)| *known == uid) else {
+            return false;
+        };
+        *count = count.saturating_sub(1);
+        self.classes.retain(|(_, count)| *count > 0);
+        true
     }
 }
 

@@ -14,7 +14,8 @@ use crate::limits::SECONDARY_KEY_VALUE_BYTES_MAX;
 use crate::tag::Tag;
 
 /// Version of the whole format; a change of any key or value raises it. 1 had shorter values, and
-/// took other bytes for padding.
+/// took other bytes for padding; 2 knew no more parts of a value, and no more SOP classes of a series, than
+/// have their own place.
 pub const FORMAT_VERSION: u32 = 3;
 /// The format since which own files lie in leaves of 64 (`archive::layout`).
 pub const LEAVES_OF_64_SINCE: u32 = 3;
@@ -138,6 +139,15 @@ pub fn variant(level: Level, entity: EntityId, set: u32) -> [u8; 14] {
     key[1..9].copy_from_slice(&entity.to_be_bytes());
     key[9] = 1;
     key[10..].copy_from_slice(&set.to_be_bytes());
+    key
+}
+
+/// `variants`: series, 2, SOP class → the number of its instances, where the record has no room for it.
+pub fn further_class(series: EntityId, sop_class: &[u8]) -> Vec<u8> {
+    let mut key = vec![level_byte(Level::Series)];
+    key.extend_from_slice(&series.to_be_bytes());
+    key.push(2);
+    key.extend_from_slice(sop_class);
     key
 }
 

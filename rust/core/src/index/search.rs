@@ -12,7 +12,7 @@
 //! do. An entity may have as many sets as instances: each is looked at once in a query, whose cursor
 //! keeps the numbers of those that match. Called by `server::{find, retrieve}`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::attributes::{Attribute, Computed, Level, SecondaryKey, tags, unique_key};
@@ -237,7 +237,9 @@ impl<'k> Query<'k> {
         let mut ranges: Vec<(u8, &'static Attribute, Vec<KeyRange>)> = Vec::new();
         for key in &self.keys {
             let Subject::Attribute(attribute) = key.subject else { continue };
-            if let Some(found) = self.ranges(key, attribute) {
+            if let Some(mut found) = self.ranges(key, attribute) {
+                // Not each of their parts has a key.
+                found.push(KeyRange::many_parts(attribute.tag));
                 ranges.push((vagueness(key, attribute), attribute, found));
             }
         }
@@ -1031,7 +1033,8 @@ impl<'t> Match<'t> {
                 .map_or_else(Vec::new, |instance| instance.transfer_syntax().as_bytes().to_vec()),
             Computed::ModalitiesInStudy | Computed::SopClassesInStudy => {
                 let Some(study) = self.study else { return Ok(Vec::new()) };
-                in_study(kind, study.id(), reader)?
+                let id = study.id();
+                reader.once_of_study(kind, id, || in_study(kind, id, reader))?
             }
         })
     }
@@ -1040,17 +1043,21 @@ impl<'t> Match<'t> {
 /// The different modalities or SOP classes of a study's series, in order of arrival.
 fn in_study(kind: Computed, study: EntityId, reader: &Reader<'_>) -> Result<Vec<u8>, IndexError> {
     let mut values: Vec<Vec<u8>> = Vec::new();
+    let mut known: HashSet<Vec<u8>> = HashSet::new();
     let mut add = |value: &[u8]| {
         let value = trimmed(value);
-        let is_new = !value.is_empty() && values.iter().all(|known| known != value);
-        if is_new && values.len() < DIFFERENT_VALUES_MAX {
+        if !value.is_empty() && values.len() < DIFFERENT_VALUES_MAX && known.insert(value.to_vec())
+        {
             values.push(value.to_vec());
         }
     };
     for id in reader.children(Level::Series, study, 0)? {
         let Some(series) = reader.entity(Level::Series, id?)? else { continue };
         if kind == Computed::SopClassesInStudy {
-            series.sop_classes().for_each(|(uid, _)| add(uid));
+            let classes = reader.sop_classes(&series)?;
+            for (uid, _) in &classes {
+                add(uid.as_bytes());
+            }
             continue;
         }
         add(series.attributes().value(tags::MODALITY));
@@ -1063,5 +1070,6 @@ fn in_study(kind: Computed, study: EntityId, reader: &Reader<'_>) -> Result<Vec<
     Ok(values.join(&b'\\'))
 }
 
-/// Different modalities or SOP classes that are told of one study; real ones have under ten.
-const DIFFERENT_VALUES_MAX: usize = 64;
+/// Different modalities or SOP classes that are told of one study, as many as a value of 65,534 bytes
+/// has room for; real ones have under ten, and the standard some hundred.
+const DIFFERENT_VALUES_MAX: usize = 1000;

@@ -22,11 +22,11 @@ use super::record::{
 };
 use super::schema::{
     EntityId, FORMAT_MAGIC, FORMAT_VERSION, InstanceKey, META_COUNTERS, META_FORMAT, age, child,
-    identity, reviewed, secondary, table_of, variant, variant_hash,
+    further_class, identity, reviewed, secondary, table_of, variant, variant_hash,
 };
 use super::{IndexOp, Outcome};
 use crate::dataset::attributes::AttributesRef;
-use crate::limits::FILE_PATH_BYTES_MAX;
+use crate::limits::{FILE_PATH_BYTES_MAX, SOP_CLASSES_PER_SERIES_MAX};
 use crate::tag::{SOP_CLASS_UID, SOP_INSTANCE_UID, Tag};
 use crate::uid::UidText;
 
@@ -245,6 +245,9 @@ impl<'b, 'e> Batch<'b, 'e> {
             IndexOp::Remove { sop_instance, only_at } => {
                 self.remove(sop_instance, only_at.as_ref())
             }
+            IndexOp::Touch { sop_instance, received_at_us } => {
+                self.touch(sop_instance, *received_at_us)
+            }
             IndexOp::Applied(sequence) => {
                 self.counters.applied = self.counters.applied.max(*sequence);
                 Ok(Outcome::Noted)
@@ -311,8 +314,8 @@ impl<'b, 'e> Batch<'b, 'e> {
             entity.instances += 1;
             entity.file_bytes += entry.file_bytes;
             entity.last_reception_us = entity.last_reception_us.max(entry.received_at_us);
-            if level == Level::Series {
-                entity.add_class(entry.sop_class);
+            if level == Level::Series && !entity.add_class(entry.sop_class) {
+                self.count_further_class(id, entry.sop_class, 1)?;
             }
         }
         self.value.clear();
@@ -327,6 +330,28 @@ impl<'b, 'e> Batch<'b, 'e> {
             self.counters.next_own_file = self.counters.next_own_file.max(next);
         }
         Ok(())
+    }
+
+    fn touch(
+        &mut self,
+        sop_instance: &UidText,
+        received_at_us: u64,
+    ) -> Result<Outcome, IndexError> {
+        let view = self.txn.view();
+        let key = match sop_instance.as_bytes() {
+            [] => None,
+            uid => view.get(Table::Uids, uid)?.and_then(InstanceKey::from_bytes),
+        };
+        let Some(InstanceKey { series, .. }) = key else { return Ok(Outcome::NotListed) };
+        let study = self.entity(Level::Series, series)?.parent;
+        let patient = self.entity(Level::Study, study)?.parent;
+        for (level, id) in
+            [(Level::Series, series), (Level::Study, study), (Level::Patient, patient)]
+        {
+            let entity = self.entity(level, id)?;
+            entity.last_reception_us = entity.last_reception_us.max(received_at_us);
+        }
+        Ok(Outcome::Noted)
     }
 
     fn remove(
@@ -368,16 +393,58 @@ impl<'b, 'e> Batch<'b, 'e> {
             let entity = self.entity(level, id)?;
             entity.instances = entity.instances.saturating_sub(1);
             entity.file_bytes = entity.file_bytes.saturating_sub(file_bytes);
+            let is_empty = entity.instances == 0;
             if let Some(uid) = sop_class.filter(|_| level == Level::Series) {
-                entity.remove_class(uid);
+                self.leave_class(id, uid)?;
             }
-            if entity.instances == 0 {
+            if is_empty {
                 self.delete_entity(level, id)?;
             }
         }
         self.counters.instances = self.counters.instances.saturating_sub(1);
         self.counters.file_bytes = self.counters.file_bytes.saturating_sub(file_bytes);
         Ok(Outcome::Removed { previous })
+    }
+
+    // ---- SOP classes of a series --------------------------------------------------------------
+
+    /// Counts instances of a class that the record of its series has no room for.
+    fn count_further_class(
+        &mut self,
+        series: EntityId,
+        sop_class: UidText,
+        change: i64,
+    ) -> Result<(), IndexError> {
+        let key = further_class(series, sop_class.as_bytes());
+        let before = self.txn.view().get(Table::Variants, &key)?;
+        let before = before.and_then(|count| count.try_into().ok()).map_or(0, u64::from_be_bytes);
+        match before.saturating_add_signed(change) {
+            0 => self.txn.delete(Table::Variants, &key).map(|_| ()),
+            after => self.txn.put(Table::Variants, &key, &after.to_be_bytes()),
+        }
+    }
+
+    /// Counts an instance of a class less. Where the record has room then, one of those beside it moves up:
+    /// there are none while it has room.
+    fn leave_class(&mut self, series: EntityId, sop_class: UidText) -> Result<(), IndexError> {
+        let entity = self.entity(Level::Series, series)?;
+        let before = entity.classes.len();
+        if !entity.remove_class(sop_class) {
+            return self.count_further_class(series, sop_class, -1);
+        }
+        if before < SOP_CLASSES_PER_SERIES_MAX || entity.classes.len() == before {
+            return Ok(());
+        }
+        let from = further_class(series, b"");
+        let row = self.txn.view().rows(Table::Variants, &from)?.next().transpose()?;
+        let next = row.and_then(|(key, count)| {
+            let uid = UidText::new(key.strip_prefix(from.as_slice())?)?;
+            Some((uid, u64::from_be_bytes(count.try_into().ok()?)))
+        });
+        let Some((uid, count)) = next else { return Ok(()) };
+        self.txn.delete(Table::Variants, &further_class(series, uid.as_bytes()))?;
+        self.entity(Level::Series, series)?.classes.push((uid, count));
+        Ok(())
     }
 
     // ---- Entities -----------------------------------------------------------------------------
