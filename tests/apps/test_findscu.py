@@ -72,8 +72,7 @@ def test_extracted(option: str, limit: list[str], archive: Archive, tmp_path: Pa
         assert (done.code, done.stdout, done.stderr) == (0, "", "")
         files = sorted(folder.iterdir())
         contents[implementation] = [
-            (file.name, read(file) if option == "-X" else file.read_text().rstrip())
-            for file in files
+            (file.name, read(file) if option == "-X" else file.read_text()) for file in files
         ]
     assert contents["dcmfast"] == contents["dcmtk"]
     assert len(contents["dcmfast"]) == (1 if limit else 2)

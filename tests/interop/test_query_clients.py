@@ -510,6 +510,23 @@ def test_responses_that_are_no_data_sets(option: str, data: bytes, tmp_path: Pat
         assert len(json.loads(done.stdout)) == 2
 
 
+@pytest.mark.parametrize(("tool", "code"), [("movescu", 68), ("getscu", 1)])
+def test_a_success_with_failed_sub_operations(tool: str, code: int) -> None:
+    """Told, and no 0: PS3.4 §C.4.2.1.5 has a warning for it."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.respond(peer.expect_request(), 0, counts=(None, 4, 2, 0))
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        done = run_tool("dcmfast", tool, ["-P", "127.0.0.1", str(server.port), "-k", "PatientID"])
+    assert done.code == code
+    assert f"W: dcmfast.{tool}: " in done.stderr
+    assert "2 failed" in done.stderr or "2 objects failed" in done.stderr
+    assert "which the peer calls a success" in done.stderr
+
+
 HALF = [
     ("cut in the middle", OBJECTS[1].data_set[: len(OBJECTS[1].data_set) // 2], False, None),
     ("ends within an element", OBJECTS[1].data_set[:-3], True, 0xC000),

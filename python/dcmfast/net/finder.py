@@ -244,7 +244,7 @@ class _Output:
                 return
             self._log.line("I", f"Writing response dataset to file: {path}")
             encoding = "" if text.isascii() else ' encoding="UTF-8"'
-            _write_whole(path, f'<?xml version="1.0"{encoding}?>\n{text}\n'.encode())
+            _write_whole(path, f'<?xml version="1.0"{encoding}?>\n{text}'.encode())
         except OSError as error:
             raise OutputFileError(f"cannot write {path}: {error.strerror or error}") from None
 

@@ -131,8 +131,12 @@ def _final(
     pairs = zip(_REPORT, counts, strict=True)
     report = "\n".join(f"  Number of {name:<23} : {count or 0}" for name, count in pairs)
     log.line("I", f"Final status report from last C-GET message:\n{report}")
-    if status == _SUCCESS:
+    if status == _SUCCESS and not counts[2]:
         return 0
+    if status == _SUCCESS:
+        text = f"{counts[2]} objects failed, which the peer calls a success"
+        log.line("W", text, logger=_OURS)
+        return _FAILED
     # DCMTK ends with 0 (D9); a warning is no failure of the request as a whole.
     is_warning = status >> 12 == 0xB
     log.line("W" if is_warning else "E", f"DIMSE status is: {text}")

@@ -220,14 +220,15 @@ class _Move:
     def _judge(self, final: _Final, before: dict[str, int]) -> None:
         """Note the exit code of one request, and say how it ended."""
         status = final.status
-        if status in (_SUCCESS, _CANCELLED):
+        _, completed, failed, warned = (count or 0 for count in final.counts)
+        is_contradictory = status == _SUCCESS and failed > 0
+        if status in (_SUCCESS, _CANCELLED) and not is_contradictory:
             letter = "I"
-        elif status >> 12 == 0xB:
+        elif is_contradictory or status >> 12 == 0xB:
             letter, self.code = "W", max(self.code, _WARNED)
         else:
             letter = "E"
             self.code = DimseError("", status=status).exit_code_of("movescu")
-        _, completed, failed, warned = (count or 0 for count in final.counts)
         parts = [f"{completed + warned} of {completed + failed + warned} objects were sent"]
         if failed:
             parts.append(f"{failed} failed")
@@ -238,6 +239,8 @@ class _Move:
         refused = now.get("refused", 0) - before.get("refused", 0)
         if self.receiver is not None:
             parts.append(f"{stored} came here" + (f", {refused} refused" if refused else ""))
+        if is_contradictory:
+            parts.append("which the peer calls a success")
         if status == _CANCELLED:
             parts.append("cancelled by --cancel")
         self._say(letter, ", ".join(parts))

@@ -163,9 +163,12 @@ class StorageReceiver(Closing):
     def close(self) -> None:
         """Stop: what is in hand is finished, for ten seconds at most."""
         if self._receiver is not None:
-            self._receiver.finish(_FINISH_S)
-            self.counters()
-            self._receiver = None
+            try:
+                self._receiver.finish(_FINISH_S)
+            finally:
+                # Who is interrupted waits for nobody, and it is closed all the same.
+                self.counters()
+                self._receiver = None
 
     def __del__(self) -> None:
         # Not there when `__init__` failed.

@@ -47,6 +47,21 @@ def test_as_many_as_bring_something_new() -> None:
         patience.came("one more")
 
 
+def test_a_wait_for_objects_in_which_none_comes(clock: Clock) -> None:
+    """Of a C-GET without responses: bytes of an object are news, and the same number is none."""
+    patience = query.Patience(Bounds(progress_timeout_s=10))
+    for received in (0, 5, 9):
+        patience.waited(received)
+        clock.now += 9
+    patience.waited(9)
+    clock.now += 1
+    with pytest.raises(RemoteProtocolError, match=r"requests for 10 s .*--progress-timeout"):
+        patience.waited(9)
+    endless = query.Patience(Bounds())
+    clock.now += 1e6
+    endless.waited(0)
+
+
 @pytest.mark.parametrize("news", [None, b"the same", (1, 1, 0, 0)])
 def test_responses_in_a_row_without_news(news: object) -> None:
     """PENDING_WITHOUT_NEWS_MAX: news begins it anew, and --max-responses 0 lifts it."""

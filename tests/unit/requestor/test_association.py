@@ -506,6 +506,35 @@ def test_ctrl_c_ends_a_wait(is_get: bool, tmp_path: Path) -> None:
     assert association.is_aborted
 
 
+def test_ctrl_c_ends_the_close_of_a_receiver(tmp_path: Path) -> None:
+    """A peer stays associated: that is waited for ten seconds, but for an interrupt."""
+    closing = threading.Event()
+
+    def interrupt() -> None:
+        assert closing.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def close() -> None:
+        closing.set()
+        receiver.close()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        receiver = dcmfast.StorageReceiver(tmp_path)
+        association = dcmfast.Association("127.0.0.1", receiver.port, contexts=[pdu.CT])
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            close()
+        assert time.monotonic() - began < 8
+        thread.join(10)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    association.abort()
+    receiver.close()
+
+
 def test_ctrl_c_within_an_object_costs_the_association(tmp_path: Path) -> None:
     """Sparse zeros without end for this test; the peer reads on, and sees the abort."""
     huge = tmp_path / "huge.dcm"

@@ -79,13 +79,17 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// What ends a wait, of whatever kind.
+    /// What ends a wait, of whatever kind: of an association, within which something may be in hand.
     fn patience(&self) -> Option<Interrupt> {
+        self.interrupt_after(Duration::from_secs(u64::from(STOP_GRACE_S) / 2))
+    }
+
+    /// A stop ends waits when it has been asked for that long.
+    fn interrupt_after(&self, patience: Duration) -> Option<Interrupt> {
         let (stop, interrupted) = (self.stop.clone(), self.interrupted.clone());
         if stop.is_none() {
             return interrupted;
         }
-        let patience = Duration::from_secs(u64::from(STOP_GRACE_S) / 2);
         Some(Interrupt::new(move || {
             stop.as_ref().is_some_and(|stop| stop.is_raised_since(patience))
                 || interrupted.as_ref().is_some_and(Interrupt::is_due)
@@ -335,8 +339,9 @@ impl Requestor {
             }
             None => None,
         };
-        if let Some(patience) = proposal.patience() {
-            connection.interrupted_by(patience);
+        // Until there is an association nothing is in hand that a stop would cut.
+        if let Some(interrupt) = proposal.interrupt_after(Duration::ZERO) {
+            connection.interrupted_by(interrupt);
         }
         if proposal.dimse_timeout.or(proposal.socket_timeout).is_none() {
             // Silence may last, but not that of a host that is gone.
@@ -380,6 +385,9 @@ impl Requestor {
         match answer {
             Event::Accept(accept) => requestor.established(proposal, &accept)?,
             _ => return Err(requestor.protocol("an answer out of place".into())),
+        }
+        if let Some(patience) = proposal.patience() {
+            requestor.connection.interrupted_by(patience);
         }
         Ok(requestor)
     }
@@ -968,6 +976,40 @@ mod tests {
         fn object_end(&mut self) -> Status {
             unreachable!()
         }
+    }
+
+    /// Where no time is given for silence, TCP finds out who is gone.
+    #[test]
+    fn a_dead_peer_is_watched_for() {
+        let second = Some(Duration::from_secs(1));
+        for (socket_timeout, is_watched) in [(None, true), (second, false)] {
+            let (address, peer) = listening(true);
+            let (acse_timeout, dimse_timeout) = (None, None);
+            let proposal = Proposal { acse_timeout, dimse_timeout, socket_timeout, ..proposal() };
+            let requestor = Requestor::associate(&[address], &proposal).unwrap();
+            let stream = requestor.connection.handle();
+            assert_eq!(socket2::SockRef::from(&*stream).keepalive().unwrap(), is_watched);
+            requestor.abort();
+            peer.join().unwrap();
+        }
+    }
+
+    /// A stop ends the wait for an association at once, and the peer is told.
+    #[test]
+    fn a_stop_while_associating() {
+        let (address, peer) = listening(false);
+        let stop = StopFlag::default();
+        let proposal = Proposal { acse_timeout: None, stop: Some(stop.clone()), ..proposal() };
+        let waiting =
+            thread::spawn(move || Requestor::associate(&[address], &proposal).map(|_| ()));
+        let begun = Instant::now();
+        stop.raise();
+        let result = waiting.join().unwrap();
+        assert!(matches!(result, Err(ClientError::Interrupted)), "{result:?}");
+        assert!(begun.elapsed() < Duration::from_secs(u64::from(STOP_GRACE_S) / 2));
+        // Or it was asked for before anything was sent.
+        let last = peer.join().unwrap();
+        assert!(last.is_empty() || last == encode_abort(Abort::USER).to_vec(), "{last:?}");
     }
 
     /// A peer's answer gives a requestor only what it had proposed, and says what it refused.

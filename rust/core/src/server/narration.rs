@@ -631,8 +631,17 @@ impl Narrator {
             Dialect::Storescp | Dialect::Movescu if bit_preserving => {}
             // The deletion of what was there is told when it is done.
             Dialect::Dcmqrscp => {}
-            Dialect::Storescp | Dialect::Movescu | Dialect::Getscu => self
+            Dialect::Storescp | Dialect::Getscu => self
                 .say(Level::Warn, format_args!("DICOM file already exists, overwriting: {path}")),
+            Dialect::Movescu => {
+                // As DCMTK's, which has no folder in front of it where none was given.
+                let path = path.to_string();
+                let path = path.strip_prefix("./").unwrap_or(&path);
+                self.say(
+                    Level::Warn,
+                    format_args!("DICOM file already exists, overwriting: {path}"),
+                );
+            }
             Dialect::Dcmrecv => {
                 self.say(Level::Warn, format_args!("file already exists, overwriting: {path}"));
             }
