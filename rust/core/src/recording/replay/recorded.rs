@@ -28,6 +28,23 @@ pub struct Recorded {
     pub notices: Vec<Notice>,
 }
 
+/// What a UID takes in a request, about.
+const UID_BYTES: usize = 80;
+/// Data sets of an opening up to this length are kept.
+const DATA_SET_KEPT_BYTES: usize = 16 * 1024;
+
+/// Bytes that openings may still take.
+struct Room(usize);
+
+impl Room {
+    /// Takes so many, if they are left.
+    fn has(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
 /// By what a peer is known that comes to us.
 #[derive(Default)]
 pub struct Opening {
@@ -49,29 +66,36 @@ impl Opening {
         self.is_complete || self.events.len() >= Self::EVENTS_MAX
     }
 
-    /// Takes what the peer did; `room` is what is left for data sets that are kept whole.
-    fn take(&mut self, watch: &mut Watch, room: &mut usize) {
+    /// Takes what the peer did. All openings together hold no more than `room` bytes, about; who has
+    /// none left is told apart from nobody.
+    fn take(&mut self, watch: &mut Watch, room: &mut Room) {
         while let Some(mut event) = watch.queue.pop_front() {
             if self.is_complete() {
                 return;
             }
             let goes_on = match &mut event {
-                Happened::AssociateRq(_) => true,
+                Happened::AssociateRq(request) => {
+                    let syntaxes = request.contexts.iter().map(|one| one.transfer_syntaxes.len());
+                    let uids = request.contexts.len() + syntaxes.sum::<usize>();
+                    room.has(uids * UID_BYTES)
+                }
                 Happened::Command { bytes, .. } => {
                     CommandSet::decode(bytes).is_ok_and(|set| set.announces_data_set())
                 }
                 Happened::DataSet { data_set, .. } => {
-                    // Beyond it they are told apart by their checksums.
-                    match room.checked_sub(data_set.bytes.len()) {
-                        Some(left) => *room = left,
-                        None => data_set.bytes = Vec::new(),
+                    // Long ones are told apart by their checksums.
+                    let length = data_set.bytes.len();
+                    if length > DATA_SET_KEPT_BYTES || !room.has(length) {
+                        data_set.bytes = Vec::new();
                     }
                     false
                 }
                 _ => false,
             };
             self.is_complete = !goes_on;
-            self.events.push(event);
+            if goes_on || !matches!(event, Happened::AssociateRq(_)) {
+                self.events.push(event);
+            }
         }
     }
 }
@@ -100,7 +124,7 @@ impl Recorded {
         let mut source = Source::open(&plan.path).map_err(ReplayError::Source)?;
         let (mut this, mut open) = (Self::default(), BTreeMap::new());
         let (mut over, mut lengths) = (BTreeSet::new(), 0);
-        let (mut group, mut room) = (0, REPLAY_COMPARED_BYTES_MAX);
+        let (mut group, mut room) = (0, Room(REPLAY_COMPARED_BYTES_MAX));
         loop {
             let entry = match source.step()? {
                 Step::Entry(entry) => entry,
@@ -160,7 +184,7 @@ impl Recorded {
 
 impl Look {
     /// Notes how a connection begins.
-    fn opening(&mut self, what: &What, ours: Side, opening: &mut Opening, room: &mut usize) {
+    fn opening(&mut self, what: &What, ours: Side, opening: &mut Opening, room: &mut Room) {
         if opening.is_complete() {
             return;
         }
@@ -172,8 +196,8 @@ impl Look {
         if let (What::Bytes(side, bytes), None) = (what, &opening.answer) {
             if *side == ours {
                 self.framer.take(bytes, &mut |part| {
-                    if let Part::Pdu { raw, .. } = part {
-                        opening.answer.get_or_insert_with(|| raw.to_vec());
+                    if let (Part::Pdu { raw, .. }, None) = (part, &opening.answer) {
+                        opening.answer = room.has(raw.len()).then(|| raw.to_vec());
                     }
                 });
             }
@@ -206,5 +230,31 @@ impl Look {
             }
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::replay::happened::Gathered;
+
+    /// limits::REPLAY_COMPARED_BYTES_MAX, for all openings of a recording.
+    #[test]
+    fn edge_of_what_openings_hold() {
+        let mut room = Room(REPLAY_COMPARED_BYTES_MAX);
+        let mut kept = 0;
+        for _ in 0..=REPLAY_COMPARED_BYTES_MAX / DATA_SET_KEPT_BYTES {
+            let mut data_set = Box::new(Gathered::default());
+            data_set.add(&vec![1; DATA_SET_KEPT_BYTES], 0);
+            let mut watch = Watch::default();
+            watch.queue.push_back(Happened::DataSet { context_id: 1, data_set });
+            let mut opening = Opening::default();
+            opening.take(&mut watch, &mut room);
+            let [Happened::DataSet { data_set, .. }] = &opening.events[..] else { panic!() };
+            kept += data_set.bytes.len();
+            assert_eq!(data_set.total, DATA_SET_KEPT_BYTES as u64);
+        }
+        assert_eq!(kept, REPLAY_COMPARED_BYTES_MAX);
+        assert!(!room.has(1) && room.has(0));
     }
 }
