@@ -114,7 +114,9 @@ def test_a_success_is_silent(
     assert (done.code, done.stdout, done.stderr) == (0, "", "")
     again = moved(implementation, archive, tmp_path, listens=port)
     assert again.code == 0
-    assert again.stderr.count("W: DICOM file already exists, overwriting: CT.") == 3
+    assert again.stderr.count("W: DICOM file already exists, overwriting: ") == 3
+    here = moved(implementation, archive, tmp_path, "+P", str(port))
+    assert here.stderr.count("W: DICOM file already exists, overwriting: CT.") == 3
 
 
 @BOTH
