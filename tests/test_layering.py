@@ -342,7 +342,7 @@ def test_unsafe_has_its_places_and_its_reasons() -> None:
     named_only_in(
         r"\bunsafe\b(?!_)",
         {
-            "core/src/storage/backend.rs",
+            "core/src/storage/backend/system.rs",
             "core/src/log/system.rs",
             "core/src/net/resolve.rs",
             "core/src/net/tcp.rs",
