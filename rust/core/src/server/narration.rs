@@ -5,7 +5,11 @@
 //! DCMTK 3.6.7 in `tests/compat/`. Lines that DCMTK does not have go through [`Narrator::explain`]
 //! under loggers `dcmfast.*`, from `-v` on (DIFFERENCES.md D18). Peers' text passes `log::escaped`;
 //! nothing of a stored data set but its SOP Instance UID is ever printed. Text is built only when
-//! its level is on. What dcmqrscp says of queries and retrieves is `query_narration`.
+//! its level is on. Lines about objects stand in `objects`, why there is no
+//! association in `refusals`; what dcmqrscp says of queries and retrieves is `query_narration`.
+
+mod objects;
+mod refusals;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,14 +18,12 @@ use std::sync::Arc;
 
 use super::conditions::Cause;
 use super::faults::Event;
+pub use refusals::{NoAssociation, Refusal};
+
 pub use crate::acse::block::{AssociationBlock, ContextBlock, UserIdentityBlock};
-use crate::ae_title::AeTitle;
 use crate::client::query::Reply;
-use crate::dataset::breaks::Break;
-use crate::dataset::oddities::Oddities;
 use crate::dictionary::uids::storage_prefix;
 use crate::dimse::block::{MessageBlock, class_name};
-use crate::dimse::service::Priority;
 use crate::dimse::status::{Operation, Status, StatusClass};
 use crate::log::{Level, Logger, escaped};
 use crate::net::tcp::SocketAddr;
@@ -29,8 +31,6 @@ use crate::net::tls::TlsFault;
 use crate::storage::naming::SubdirectoryNaming;
 use crate::storage::writer::{Dialect, Store};
 use crate::uid::UidText;
-use crate::ul::pdu::AssociateRj;
-use crate::ul::pdu_codec::DecodeError;
 
 /// Our own lines about secure connections.
 const TLS_LOGGER: &str = "dcmfast.tls";
@@ -52,82 +52,6 @@ const fn progress_logger_of(dialect: Dialect) -> &'static str {
         Dialect::Movescu => "dcmtk.apps.movescu.progress",
         Dialect::Dcmqrscp => "dcmtk.dcmqrdb.progress",
     }
-}
-
-/// Why no association came of a connection, as DCMTK numbers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoAssociation {
-    /// The first byte names no PDU.
-    UnrecognizedPdu(u8),
-    /// A-ASSOCIATE-RQ longer than the bound.
-    TooLarge(u32),
-    /// The request was not complete in time.
-    Timeout,
-    /// The peer closed in the middle of the request.
-    Closed,
-    /// The rules of access control refuse this host.
-    DeniedHost(String),
-    /// The request breaks PS3.8's layout.
-    Malformed(DecodeError),
-    /// Its protocol version is not ours.
-    ProtocolVersion(u16),
-}
-
-impl fmt::Display for NoAssociation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnrecognizedPdu(kind) => write!(formatter, "Unrecognized PDU type: {kind:2x}"),
-            Self::TooLarge(_) => formatter.write_str("A-ASSOCIATE PDU too large"),
-            Self::Timeout => formatter.write_str("DUL network read timeout"),
-            Self::Closed => formatter.write_str("DUL network closed"),
-            Self::DeniedHost(host) => {
-                write!(formatter, "TCP wrapper: denied connection from {host}")
-            }
-            Self::Malformed(error) => write!(formatter, "DUL Illegal associate PDU. {error}"),
-            Self::ProtocolVersion(version) => write!(
-                formatter,
-                "DUL Unsupported peer protocol {version:04x}; expected 0001 in parseAssociate"
-            ),
-        }
-    }
-}
-
-impl NoAssociation {
-    /// Module and code of the condition.
-    const fn code(&self) -> &'static str {
-        match self {
-            Self::UnrecognizedPdu(_) => "0006:0321",
-            Self::TooLarge(_) => "0006:0437",
-            Self::Timeout => "0006:031a",
-            Self::Closed => "0006:0310",
-            Self::DeniedHost(_) => "0006:0324",
-            Self::Malformed(_) => "0006:0308",
-            Self::ProtocolVersion(_) => "0006:0322",
-        }
-    }
-}
-
-/// Why an association is refused as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// `--refuse`.
-    Forced,
-    /// `--fault association reject`.
-    Fault(AssociateRj),
-    /// Application context name not the DICOM one.
-    ApplicationContext,
-    /// `--reject` and no implementation class UID.
-    NoImplementationClassUid,
-    /// dcmrecv: no context acceptable.
-    NoContexts,
-    /// dcmqrscp: the called AE title is not known, or the peer may not call it.
-    BadAeService,
-    /// dcmqrscp: the peer asked the server to end.
-    Shutdown,
-    /// The limit of associations is reached.
-    LocalLimit,
-    /// The server is stopping.
-    Stopping,
 }
 
 /// The story of one association.
@@ -279,80 +203,6 @@ impl Narrator {
         self.say(level, format_args!("{block}"));
     }
 
-    /// The association is refused as a whole.
-    pub fn refused(&self, refusal: Refusal, application_context: &[u8]) {
-        if self.dialect == Dialect::Dcmqrscp {
-            return self.refused_by_archive(refusal, application_context);
-        }
-        let text = match (self.dialect, refusal) {
-            (Dialect::Dcmrecv, Refusal::ApplicationContext) => {
-                "Refusing Association (bad application context)".to_owned()
-            }
-            (Dialect::Dcmrecv, Refusal::NoImplementationClassUid) => {
-                "Refusing Association (no implementation class UID provided)".to_owned()
-            }
-            (Dialect::Dcmrecv, Refusal::Forced) => {
-                "Refusing Association (internal error)".to_owned()
-            }
-            (_, Refusal::Forced) => "Refusing Association (forced via command line)".to_owned(),
-            (_, Refusal::Fault(_)) => "Refusing Association (fault rule)".to_owned(),
-            (_, Refusal::ApplicationContext) => format!(
-                "Association Rejected: Bad Application Context Name: {}",
-                escaped(application_context)
-            ),
-            (_, Refusal::NoImplementationClassUid) => {
-                "Association Rejected: No Implementation Class UID provided".to_owned()
-            }
-            (_, Refusal::NoContexts) => {
-                "Refusing Association (no acceptable presentation contexts)".to_owned()
-            }
-            (_, Refusal::BadAeService) => "Refusing Association (BadAEService)".to_owned(),
-            (_, Refusal::Shutdown) => "Refusing Association (NoReason)".to_owned(),
-            (_, Refusal::LocalLimit) => "Refusing Association (TooManyAssociations)".to_owned(),
-            (_, Refusal::Stopping) => "Refusing Association (shutting down)".to_owned(),
-        };
-        self.say(Level::Info, format_args!("{text}"));
-    }
-
-    /// dcmqrscp says why in a line of its own, and then a code of its own.
-    fn refused_by_archive(&self, refusal: Refusal, application_context: &[u8]) {
-        match refusal {
-            Refusal::Forced => self
-                .say(Level::Info, format_args!("Refusing Association (forced via command line)")),
-            Refusal::ApplicationContext => self.say(
-                Level::Info,
-                format_args!("Bad AppContextName: {}", escaped(application_context)),
-            ),
-            Refusal::NoImplementationClassUid => {
-                self.say(Level::Info, format_args!("No implementation Class UID provided"));
-            }
-            Refusal::Shutdown => self.say(
-                Level::Info,
-                format_args!(
-                    "Shutting down server ... (negotiated private \"shut down\" SOP class)"
-                ),
-            ),
-            Refusal::NoContexts
-            | Refusal::BadAeService
-            | Refusal::LocalLimit
-            | Refusal::Fault(_)
-            | Refusal::Stopping => {}
-        }
-        let code = match refusal {
-            Refusal::Forced
-            | Refusal::NoImplementationClassUid
-            | Refusal::NoContexts
-            | Refusal::Shutdown => "NoReason",
-            Refusal::ApplicationContext => "BadAppContext",
-            Refusal::BadAeService => "BadAEService",
-            Refusal::LocalLimit => "TooManyAssociations",
-            Refusal::Fault(_) => "fault rule",
-            // Ours: DCMTK's program stops without a word to anybody.
-            Refusal::Stopping => "shutting down",
-        };
-        self.say(Level::Info, format_args!("Refusing Association ({code})"));
-    }
-
     /// `--abort-after`, `--abort-during`.
     pub fn abort_asked_for(&self) {
         self.say(Level::Info, format_args!("ABORT initiated (due to command line options)"));
@@ -386,36 +236,6 @@ impl Narrator {
         );
         if usable == 0 && self.dialect != Dialect::Dcmrecv {
             self.say(Level::Info, format_args!("    (but no valid presentation contexts)"));
-        }
-    }
-
-    /// No association came of the connection.
-    pub fn no_association(&self, why: &NoAssociation) {
-        if let NoAssociation::TooLarge(bytes) = *why {
-            self.logger.line(
-                Level::Error,
-                "dcmtk.dcmnet",
-                format_args!("A-ASSOCIATE PDU too large: {bytes} bytes, refusing."),
-            );
-        }
-        match self.dialect {
-            Dialect::Movescu => {
-                self.say(Level::Error, format_args!("{} {why}", why.code()));
-            }
-            Dialect::Storescp => self.say(
-                Level::Error,
-                format_args!("Receiving Association failed: {} {why}", why.code()),
-            ),
-            Dialect::Dcmqrscp => self.say(
-                Level::Info,
-                format_args!("Failed to receive association: {} {why}", why.code()),
-            ),
-            Dialect::Dcmrecv | Dialect::Getscu => {
-                self.say(
-                    Level::Error,
-                    format_args!("Could not receive association request: {why}"),
-                );
-            }
         }
     }
 
@@ -476,52 +296,7 @@ impl Narrator {
         });
     }
 
-    /// C-STORE-RQ.
-    pub fn store_request(
-        &self,
-        context_id: u8,
-        message_id: u16,
-        sop_class_uid: &[u8],
-        sop_instance_uid: &[u8],
-        priority: Priority,
-    ) {
-        match self.dialect {
-            Dialect::Storescp | Dialect::Movescu => {
-                self.request("Received Store Request", Some(sop_class_uid), message_id);
-            }
-            Dialect::Dcmqrscp => self.say(Level::Info, format_args!("Received Store SCP:")),
-            Dialect::Dcmrecv | Dialect::Getscu => {
-                self.request("Received C-STORE Request", None, message_id);
-            }
-        }
-        // dcmrecv shows its block once the data set is there.
-        if self.dialect != Dialect::Dcmrecv {
-            self.store_block(context_id, message_id, sop_class_uid, sop_instance_uid, priority);
-        }
-    }
-
-    pub(super) fn store_block(
-        &self,
-        context_id: u8,
-        message_id: u16,
-        sop_class_uid: &[u8],
-        sop_instance_uid: &[u8],
-        priority: Priority,
-    ) {
-        self.message(self.message_level(), "INCOMING", |block| {
-            block.field("Message Type", format_args!("C-STORE RQ"));
-            if self.dialect != Dialect::Dcmqrscp {
-                block.field("Presentation Context ID", format_args!("{context_id}"));
-            }
-            block.field("Message ID", format_args!("{message_id}"));
-            block.field("Affected SOP Class UID", format_args!("{}", class_name(sop_class_uid)));
-            block.field("Affected SOP Instance UID", format_args!("{}", escaped(sop_instance_uid)));
-            block.field("Data Set", format_args!("present"));
-            let priority = priority.text();
-            block.field("Priority", format_args!("{priority}"));
-        });
-    }
-
+    /// `<what> (MsgID n, XX)`, or `<what>` alone where the block follows at DEBUG.
     /// The level of message blocks: dcmqrscp shows them below `-v` already.
     const fn message_level(&self) -> Level {
         match self.dialect {
@@ -530,7 +305,6 @@ impl Narrator {
         }
     }
 
-    /// `<what> (MsgID n, XX)`, or `<what>` alone where the block follows at DEBUG.
     fn request(&self, what: &str, sop_class_uid: Option<&[u8]>, message_id: u16) {
         if self.enabled(Level::Debug) {
             self.say(Level::Info, format_args!("{what}"));
@@ -596,159 +370,6 @@ impl Narrator {
         if reply.status.class() == StatusClass::Pending {
             let text = reply.status.text(Operation::Get);
             self.say(Level::Info, format_args!("Received C-GET Response ({text})"));
-        }
-    }
-
-    /// What is odd about the data set.
-    pub fn oddities(&self, found: &Oddities) {
-        found.tell(&self.logger);
-    }
-
-    /// storescp tells the path before it writes, dcmrecv after.
-    pub fn storing(&self, path: &dyn fmt::Display) {
-        match self.dialect {
-            Dialect::Storescp => {
-                self.say(Level::Info, format_args!("storing DICOM file: {path}"));
-            }
-            // DCMTK's archive and retrievers do not say where an object goes.
-            Dialect::Dcmqrscp | Dialect::Movescu | Dialect::Getscu => {
-                self.explain(format_args!("stored as {path}"));
-            }
-            Dialect::Dcmrecv => {}
-        }
-    }
-
-    /// The object is published.
-    pub fn stored(&self, path: &dyn fmt::Display) {
-        if self.dialect == Dialect::Dcmrecv {
-            self.say(Level::Info, format_args!("Stored received object to file: {path}"));
-        }
-    }
-
-    /// A file of that name was there.
-    pub fn overwriting(&self, path: &dyn fmt::Display, bit_preserving: bool) {
-        match self.dialect {
-            Dialect::Storescp | Dialect::Movescu if bit_preserving => {}
-            // The deletion of what was there is told when it is done.
-            Dialect::Dcmqrscp => {}
-            Dialect::Storescp | Dialect::Getscu => self
-                .say(Level::Warn, format_args!("DICOM file already exists, overwriting: {path}")),
-            Dialect::Movescu => {
-                // As DCMTK's, which has no folder in front of it where none was given.
-                let path = path.to_string();
-                let path = path.strip_prefix("./").unwrap_or(&path);
-                self.say(
-                    Level::Warn,
-                    format_args!("DICOM file already exists, overwriting: {path}"),
-                );
-            }
-            Dialect::Dcmrecv => {
-                self.say(Level::Warn, format_args!("file already exists, overwriting: {path}"));
-            }
-        }
-    }
-
-    /// Something is odd about the folder of a study.
-    pub fn study_warning(&self, text: &dyn fmt::Display) {
-        self.say(Level::Warn, format_args!("{text}"));
-    }
-
-    /// An association begins a study, in a new folder or in one that was there.
-    pub fn study_folder(&self, path: &dyn fmt::Display, is_new: bool) {
-        let what = if is_new { "created new" } else { "using existing" };
-        self.say(Level::Info, format_args!("{what} subdirectory for study: {path}"));
-    }
-
-    /// The folder of a study could not be made.
-    pub fn cannot_create_study_folder(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
-        self.say(Level::Error, format_args!("could not create subdirectory for study: {path}"));
-        self.explain(format_args!("{path}: {reason}"));
-    }
-
-    /// Studies are sorted, and the object says of none that it belongs to it.
-    pub fn no_study(&self, error: &dyn fmt::Display) {
-        self.say(Level::Error, format_args!("{error}"));
-    }
-
-    /// The object could not be written.
-    pub fn cannot_write(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
-        match self.dialect {
-            Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => {
-                self.say(Level::Error, format_args!("cannot write DICOM file: {path}: {reason}"));
-            }
-            Dialect::Dcmrecv | Dialect::Getscu => self
-                .say(Level::Error, format_args!("cannot store received object: {path}: {reason}")),
-        }
-    }
-
-    /// The directory of the object could not be made.
-    pub fn cannot_create_directory(&self, path: &dyn fmt::Display, reason: &dyn fmt::Display) {
-        self.say(
-            Level::Error,
-            format_args!("cannot create directory for received object: {path}: {reason}"),
-        );
-    }
-
-    /// `--ignore`.
-    pub fn not_stored(&self) {
-        if self.dialect == Dialect::Dcmrecv {
-            self.say(
-                Level::Debug,
-                format_args!(
-                    "received dataset is not stored since the storage mode is set to 'ignore'"
-                ),
-            );
-        }
-    }
-
-    /// A data set without UIDs is refused; DCMTK has written it then, unless it `is_empty`.
-    pub fn without_uids(&self, path: &dyn fmt::Display, is_empty: bool) {
-        if !matches!(self.dialect, Dialect::Storescp | Dialect::Movescu) {
-            return;
-        }
-        if is_empty {
-            return self.cannot_write(path, &"Illegal call, perhaps wrong parameters");
-        }
-        self.say(Level::Error, format_args!("bad DICOM file: {path}"));
-    }
-
-    /// What breaks the data set, and the warning that DCMTK's network layer adds.
-    pub fn broken(&self, found: Break, calling: &AeTitle, called: &AeTitle) {
-        self.logger.line(found.level(), "dcmtk.dcmdata", format_args!("{found}"));
-        if let Some(reason) = found.reason() {
-            self.logger.line(
-                Level::Warn,
-                "dcmtk.dcmnet",
-                format_args!(
-                    "DIMSE Warning: ({},{}): DIMSE receiveDataSetInMemory: dset->read() Failed \
-                     ({reason})",
-                    escaped(calling.as_bytes()),
-                    escaped(called.as_bytes())
-                ),
-            );
-        }
-    }
-
-    /// A C-STORE whose data set stopped coming, or was cut; `condition` as DCMTK numbers it.
-    pub fn store_broken(&self, context_id: u8, condition: &str) {
-        match self.dialect {
-            Dialect::Storescp | Dialect::Movescu | Dialect::Dcmqrscp => {
-                self.say(Level::Error, format_args!("Store SCP Failed: {condition}"));
-            }
-            Dialect::Dcmrecv | Dialect::Getscu => {
-                self.say(
-                    Level::Error,
-                    format_args!(
-                        "Unable to receive dataset on presentation context 0: {condition}"
-                    ),
-                );
-                self.say(
-                    Level::Error,
-                    format_args!(
-                        "Unable to receive C-STORE dataset on presentation context {context_id}"
-                    ),
-                );
-            }
         }
     }
 
@@ -837,47 +458,6 @@ impl Narrator {
         }
     }
 
-    /// dcmrecv and getscu print no dots.
-    fn has_progress(&self) -> bool {
-        !matches!(self.dialect, Dialect::Dcmrecv | Dialect::Getscu)
-    }
-
-    fn shows_progress(&self) -> bool {
-        self.logger.shows_progress(progress_logger_of(self.dialect))
-    }
-
-    fn progress(&self, text: &str) {
-        self.logger.progress(progress_logger_of(self.dialect), text);
-    }
-
-    /// storescp's progress: the word at the start of a C-STORE.
-    pub fn progress_begin(&self) {
-        if self.has_progress() {
-            self.progress("RECV: ");
-        }
-    }
-
-    /// One character per data-set PDV, `count` of them.
-    pub fn progress_dots(&self, count: usize) {
-        if self.has_progress() && count > 0 && self.shows_progress() {
-            self.progress(&".".repeat(count));
-        }
-    }
-
-    /// The line end after the last PDV.
-    pub fn progress_end(&self) {
-        if self.has_progress() {
-            self.progress("\n");
-        }
-    }
-
-    /// What an object that was sent looks like: one character per data-set PDV.
-    pub(super) fn progress_sent(&self, pdvs: usize) {
-        if self.shows_progress() {
-            self.progress(&format!("XMIT: {}\n", ".".repeat(pdvs)));
-        }
-    }
-
     pub(super) fn message(
         &self,
         level: Level,
@@ -898,6 +478,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::dimse::service::Priority;
     use crate::log::Sink;
 
     #[derive(Default)]
