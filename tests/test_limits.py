@@ -24,7 +24,7 @@ EDGES = {
     "INFLATED_RATIO_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
     "INFLATED_BYTES_MAX": "rust/core/src/dataset/scan.rs::edges_of_inflation",
     "OWN_NUMBER_MAX": "rust/core/src/archive/layout.rs::own_names",
-    "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer.rs::edge_of_what_is_held",
+    "HEAD_HOLD_BYTES_MAX": "rust/core/src/storage/writer/tests.rs::edge_of_what_is_held",
     "REWRITE_HELD_BYTES_MAX": (
         "rust/core/src/storage/writer/encoding.rs::held_until_the_lengths_are_known"
     ),
@@ -77,7 +77,7 @@ EDGES = {
     "SPARE_RECORD_BYTES_MAX": "rust/core/src/archive/spare.rs::what_is_kept",
     "RECOVERY_BYTES_MAX": "rust/core/src/archive/progress.rs::recovery_takes_bounded_memory",
     "INDEX_UNWRITTEN_BYTES_MAX": "rust/core/src/index/pages.rs::edge_of_what_is_not_written",
-    "NAME_ATTEMPTS_MAX": "rust/core/src/storage/writer.rs::edge_of_tried_names",
+    "NAME_ATTEMPTS_MAX": "rust/core/src/storage/writer/tests.rs::edge_of_tried_names",
     "ELEMENT_TABLE_ROWS_MAX": "rust/core/src/dataset/element_table.rs::edge_of_rows",
     "INFLATED_DATA_SET_BYTES_MAX": (
         "tests/unit/dataset/test_files.py::test_a_deflate_bomb_is_refused_in_bounded_memory"
