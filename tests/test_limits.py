@@ -31,8 +31,8 @@ EDGES = {
     "REWRITE_FOLLOWED_BYTES_MIN": (
         "rust/core/src/storage/writer/encoding.rs::followed_from_a_length_on"
     ),
-    "REWRITE_PRIVATE_BLOCKS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_private_blocks",
-    "REWRITE_SLOTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_lengths",
+    "REWRITE_PRIVATE_BLOCKS_MAX": "rust/core/src/dataset/rewrite/tests.rs::edge_of_private_blocks",
+    "REWRITE_SLOTS_MAX": "rust/core/src/dataset/rewrite/tests.rs::edge_of_lengths",
     "ODDITIES_TOLD_MAX": (
         "rust/core/src/dataset/oddities.rs::edges_of_what_is_told_and_remembered"
     ),
@@ -40,9 +40,9 @@ EDGES = {
         "rust/core/src/dataset/oddities.rs::edges_of_what_is_told_and_remembered"
     ),
     "REWRITE_PADDING_BYTES_MAX": (
-        "rust/core/src/dataset/rewrite/mod.rs::padded_items_are_given_out_before_the_next"
+        "rust/core/src/dataset/rewrite/tests.rs::padded_items_are_given_out_before_the_next"
     ),
-    "ORDERED_ELEMENTS_MAX": "rust/core/src/dataset/rewrite/mod.rs::edge_of_disorder",
+    "ORDERED_ELEMENTS_MAX": "rust/core/src/dataset/rewrite/tests.rs::edge_of_disorder",
     "COMPARE_BLOCK_BYTES": "rust/core/src/storage/backend.rs::COMPARE_BLOCK_BYTES",
     "PENDING_CONNECTIONS_MAX": "tests/protocol/test_neighbours.py::PENDING_CONNECTIONS_MAX",
     "FOLDER_NAME_BYTES_MAX": "tests/compat/test_sorting.py::test_long_patient_names_are_cut",
@@ -101,7 +101,7 @@ EDGES = {
     "JOURNAL_SEGMENTS_MAX": "rust/core/src/storage/journal.rs::edge_of_segments",
     "DISCARD_BYTES_MAX": "rust/core/src/net/tcp.rs::edge_of_what_is_discarded",
     "ORDERED_INFLATED_BYTES_MAX": (
-        "rust/core/src/dataset/rewrite/mod.rs::edge_of_inflated_disorder"
+        "rust/core/src/dataset/rewrite/tests.rs::edge_of_inflated_disorder"
     ),
     "TLS_CERTIFICATE_CHAIN_MAX": "tests/apps/test_tls.py::test_the_longest_chain",
     "TLS_SUITES_SHOWN_MAX": "rust/core/src/net/tls/fault.rs::edge_of_suites_shown",

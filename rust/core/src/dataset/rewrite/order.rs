@@ -10,7 +10,8 @@ use core::ops::Range;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use super::output::Output;
-use super::{Plain, RewriteError, Rewriting};
+use super::rewriter::Plain;
+use super::{RewriteError, Rewriting};
 use crate::dataset::scan::ScanError;
 use crate::limits::{ORDERED_ELEMENTS_MAX, ORDERED_INFLATED_BYTES_MAX};
 use crate::tag::Tag;
