@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import array
 import io
+import math
 import random
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,19 +162,44 @@ class WrongAnswerError(RuntimeError):
     """A receiver said 0000H and did not keep what it was sent."""
 
 
-def make(name: str, directory: Path, *, archived: bool = False) -> Corpus:
+def make(name: str, directory: Path, *, archived: bool = False, natural: bool = False) -> Corpus:
     """Write head and pattern of one kind under `directory` and describe them.
 
-    With `archived` the instances belong to many patients and studies.
+    With `archived` the instances belong to many patients and studies; with `natural` the pixels
+    look like a slice's and can be compressed as one, where others are noise.
     """
     kind = KINDS[name]
     head, uid_offset, fields = _head(kind, archived=archived)
-    pattern = random.Random(SEED).randbytes(min(PATTERN_BYTES, kind.pixel_bytes))
-    stem = f"{name}-archived" if archived else name
+    if natural:
+        pattern = _slice(kind)
+    else:
+        pattern = random.Random(SEED).randbytes(min(PATTERN_BYTES, kind.pixel_bytes))
+    stem = name + "-archived" * archived + "-natural" * natural
     head_path, pattern_path = directory / f"{stem}.head", directory / f"{stem}.pattern"
     head_path.write_bytes(head)
     pattern_path.write_bytes(pattern)
     return Corpus(kind, head, pattern, uid_offset, head_path, pattern_path, tuple(fields))
+
+
+def _slice(kind: Kind) -> bytes:
+    """Pixels of 16 bits as a CT has them: nothing in the corners, air, soft tissue, bone, noise."""
+    chance = random.Random(SEED)
+    values = array.array("H")
+    for row in range(kind.rows):
+        y = 2 * row / kind.rows - 1
+        for column in range(kind.columns):
+            x = 2 * column / kind.columns - 1
+            value = 0
+            if x * x + y * y < 1:
+                value = 24 + chance.getrandbits(3)
+            if (x / 0.85) ** 2 + (y / 0.65) ** 2 < 1:
+                tissue = 1064 + 40 * math.sin(5 * x + 2 * y) + 30 * y
+                bone = 400 if x * x + (y - 0.35) ** 2 < 0.012 else 0
+                value = int(tissue) + bone + chance.getrandbits(5)
+            values.append(value)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
 
 
 def identifier(
