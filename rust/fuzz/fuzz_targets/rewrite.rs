@@ -1,5 +1,6 @@
 //! Invariant: any bytes, under any output options, are refused or become a data set that the scanner
-//! accepts and that is in order.
+//! accepts, that is in order and that holds the values it was made of: brought home to Explicit VR Little
+//! Endian it is what the source becomes there directly. Memory is bounded by what the options may add.
 #![no_main]
 
 use dcmfast_core::dataset::rewrite::{
@@ -42,4 +43,23 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(found) = survey(&result[..], &again) {
         assert!(!found.is_disordered);
     }
+    // A header grows by half, a group gets a length of 12 bytes, an item 16 of delimiters, and what comes
+    // deflated is bounded by its ratio.
+    if !TransferSyntax::of(&from).is_deflated {
+        assert!(result.len() <= 4 * data.len() + 64, "{} bytes of {}", result.len(), data.len());
+    }
+    // VRs that Implicit VR leaves out are the dictionary's when it is read again.
+    if TransferSyntax::of(&from).is_explicit && !TransferSyntax::of(&to).is_explicit {
+        return;
+    }
+    let home = OutputEncoding {
+        transfer_syntax: Some(syntax(1)),
+        group_lengths: GroupLengths::Removed,
+        ..encoding
+    };
+    let home = |from: &Uid| Rewriting::of(from, home, PixelHints::default());
+    let (Some(direct), Some(back)) = (home(&from), home(&to)) else { return };
+    let Ok(direct) = rewrite(data, &direct) else { return };
+    let back = rewrite(&result, &back).expect("what was written can be read");
+    assert!(back == direct, "other values: {back:?} instead of {direct:?}");
 });
