@@ -90,14 +90,16 @@ def test_no_patient_in_the_log(
 
 
 def test_one_fault_one_line(running_scp: StartReceiver, scripted_peer: Connect) -> None:
-    """PROMISES.md §1: one fault, one answer, one event, which may have several conditions."""
+    """PROMISES.md §1: one fault, one answer, DCMTK's event, and one line of ours that says all."""
     receiver = running_scp("storescp")
     peer = scripted_peer(receiver)
     peer.associate()
     peer.send(pdu.pdu(0x42, bytes(4)))
     peer.expect_abort((2, 1))
     assert receiver.stop() == 0
-    begin, *conditions = receiver.stderr.lines
+    begin, *conditions, ours = receiver.stderr.lines
+    assert ours.startswith("E: dcmfast.association: aborting association with 127.0.0.1:"), ours
+    assert ours.endswith(" (SCRIPTED to ANY-SCP): unknown PDU type 42H"), ours
     assert begin.startswith("E: DIMSE failure (aborting association): "), begin
     assert [line[:8] for line in conditions] == ["E: 0006:"] * 2, conditions
 

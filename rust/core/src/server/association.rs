@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::access::{Application, Archive, Denied, StoringTurn};
 use super::answers::{self, shown_maximum_length};
 use super::areas::OpenArea;
-use super::conditions::{self, Cause};
+use super::conditions::{self, Cause, Whose};
 use super::faults::{Effects, Ending, Event, pause, time_for};
 use super::find;
 use super::host_access::name_for_rules;
@@ -29,6 +29,7 @@ use super::store::{Exchange, Outcome};
 use super::{Objects, Service};
 use crate::acse::negotiation::{Negotiation, explanation, negotiate};
 use crate::acse::user_information::{LocalIdentity, associate_ac};
+use crate::ae_title::AeTitle;
 use crate::dataset::transfer_syntax::TransferSyntax;
 use crate::dimse::service::QueryService;
 use crate::limits::{PDU_TIMEOUT_S, SLOWEST_PEER_BYTES_PER_S, STOP_GRACE_S};
@@ -526,7 +527,7 @@ impl<'s> Link<'s> {
 
     /// A-ABORT in the place of an association, as a fault rule says.
     fn abort_unanswered<T>(&mut self) -> Option<T> {
-        self.narrator.failure(&"a fault rule says so".into());
+        self.tell_failure(&"a fault rule says so".into(), None);
         self.abort(Abort::USER);
         None
     }
@@ -750,7 +751,7 @@ impl<'s> Link<'s> {
                 cause = cause.in_data_set();
             }
             exchange.tell_cut(&self.narrator, cause.told());
-            self.narrator.failure(&cause);
+            self.tell_failure(&cause, Some(exchange.titles()));
             self.fault = Some(cause.explanation.into_owned());
         }
         result.map_err(|(reaction, end)| {
@@ -762,6 +763,11 @@ impl<'s> Link<'s> {
             }
             end
         })
+    }
+
+    /// Says why the association is aborted.
+    pub(super) fn tell_failure(&self, cause: &Cause, titles: Option<(&AeTitle, &AeTitle)>) {
+        self.narrator.failure(cause, &Whose { peer: &self.connection.peer(), titles });
     }
 
     /// A-ABORT, sent.

@@ -5,9 +5,12 @@
 //! faults; told by `narration`.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use crate::ae_title::AeTitle;
 use crate::dimse::message::MessageError;
 use crate::dimse::service::Unanswerable;
+use crate::log::escaped;
 use crate::ul::pdu::PduType;
 use crate::ul::pdu_codec::DecodeError;
 use crate::ul::pdv::PdvError;
@@ -21,6 +24,23 @@ pub const RELEASED: &str = "0006:0319 DUL Peer Requested Release";
 pub const ABORTED: &str = "0006:0317 Peer aborted Association (or never connected)";
 /// Nothing came in time.
 pub const LATE: &str = "0006:0207 DIMSE No data available (timeout in non-blocking mode)";
+
+/// Which association: its peer, and the titles, the calling one first, once they are known.
+pub(super) struct Whose<'a> {
+    /// The other end of the connection.
+    pub peer: &'a dyn fmt::Display,
+    /// Who called whom.
+    pub titles: Option<(&'a AeTitle, &'a AeTitle)>,
+}
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "with {}", self.peer)?;
+        let Some((calling, called)) = self.titles else { return Ok(()) };
+        let (calling, called) = (escaped(calling.as_bytes()), escaped(called.as_bytes()));
+        write!(formatter, " ({calling} to {called})")
+    }
+}
 
 /// Why an association is aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]

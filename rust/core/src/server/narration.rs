@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::conditions::Cause;
+use super::conditions::{Cause, Whose};
 use super::faults::Event;
 pub use refusals::{NoAssociation, Refusal};
 
@@ -429,8 +429,9 @@ impl Narrator {
         }
     }
 
-    /// We abort the association: DCMTK's conditions in one event, and from `-v` on what they leave unsaid.
-    pub fn failure(&self, cause: &Cause) {
+    /// We abort the association `whose`: DCMTK's conditions in one event, and one line of ours with all that
+    /// they leave unsaid.
+    pub(super) fn failure(&self, cause: &Cause, whose: &Whose<'_>) {
         let told = cause.told();
         match self.dialect {
             Dialect::Storescp => {
@@ -449,13 +450,9 @@ impl Narrator {
                 Level::Error,
                 format_args!("DIMSE failure (aborting sub-association): {told}"),
             ),
-            Dialect::Dcmrecv | Dialect::Getscu => {
-                return self.complain(format_args!("aborting association: {}", cause.explanation));
-            }
+            Dialect::Dcmrecv | Dialect::Getscu => {}
         }
-        if cause.condition.is_some() {
-            self.explain(format_args!("{}", cause.explanation));
-        }
+        self.complain(format_args!("aborting association {whose}: {}", cause.explanation));
     }
 
     pub(super) fn message(

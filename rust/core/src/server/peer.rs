@@ -217,7 +217,8 @@ impl<'p, 's> Peer<'p, 's> {
 
     /// Ends the association by A-ABORT, for a fault of the peer's or of ours that has no status.
     pub fn abort(&mut self, abort: Abort, why: &str) -> Ended {
-        self.link.narrator.failure(&Cause::from(why.to_owned()));
+        let titles = Some(self.exchange.titles());
+        self.link.tell_failure(&Cause::from(why.to_owned()), titles);
         let end = self.link.abort(abort);
         self.ended(end)
     }
@@ -330,7 +331,8 @@ impl<'p, 's> Peer<'p, 's> {
                     break Err(self.answered(received.reaction, End::PeerAborted(abort)));
                 }
                 Indication::Fault(fault) => {
-                    self.link.narrator.failure(&Cause::of_fault(&fault));
+                    let titles = Some(self.exchange.titles());
+                    self.link.tell_failure(&Cause::of_fault(&fault), titles);
                     break Err(self.answered(received.reaction, End::Aborted));
                 }
                 _ => break Err(self.answered(received.reaction, End::PeerGone)),

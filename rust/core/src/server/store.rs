@@ -259,6 +259,11 @@ impl Exchange {
     }
 
     /// The association ends in the middle of a message, for a reason that DCMTK numbers: says so, and
+    /// Who called whom.
+    pub fn titles(&self) -> (&AeTitle, &AeTitle) {
+        (&self.calling_ae_title, &self.called_ae_title)
+    }
+
     /// forgets the object.
     pub fn tell_cut(&mut self, narrator: &Narrator, condition: &str) {
         if let Some(InHand::Store(mut store)) = self.in_hand.take() {
