@@ -46,7 +46,7 @@ impl Rewriting {
         Some(Self { from, to, hints, encoding, head_bytes: 0 })
     }
 
-    /// True when a [`Survey`] must come first.
+    /// True when a [`Survey`](super::survey::Survey) must come first.
     pub fn needs_survey(&self) -> bool {
         self.encoding.needs_survey()
     }

@@ -16,7 +16,7 @@ use crate::limits::REWRITE_BLOCK_BYTES;
 pub struct Survey {
     /// The result is other than the source.
     pub is_changed: bool,
-    /// Elements are out of order: the source is to be read through [`order`], and surveyed again.
+    /// Elements are out of order: the source is to be read through [`order`](super::order::order), and surveyed again.
     pub is_disordered: bool,
     /// Bytes of the result before it is deflated.
     pub bytes: u64,

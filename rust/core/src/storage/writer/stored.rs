@@ -72,6 +72,6 @@ pub enum Duplicate {
     Replaced,
     /// The same bytes, which stay.
     Identical,
-    /// Another object, which stays by [`DuplicatePolicy::Keep`].
+    /// Another object, which stays by [`DuplicatePolicy::Keep`](super::options::DuplicatePolicy::Keep).
     Kept,
 }
