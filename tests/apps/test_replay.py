@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import select
 import shutil
+import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,22 @@ def plays_only(peer: Conversation, *steps: bytes | int) -> None:
             peer.expect_pdu()
 
 
+@contextmanager
+def accepting(path: Path, port: int, *, wait_s: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`replay` as the acceptor of a recording, listening; an event may take `wait_s`."""
+    words = ["-te", str(wait_s), "acceptor", str(path), str(port)]
+    child = subprocess.Popen(
+        [*process.command("dcmfast", "replay"), *words], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=process.child_environment(),
+    )  # fmt: skip
+    try:
+        process.wait_until(lambda: process.is_listening(port), within_s=20)
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
 AC = ac((1, pdu.IMPLICIT))
 END = (1, RELEASED)
 
@@ -257,16 +274,7 @@ def test_a_cancel_of_the_peer_comes_whenever_it_likes(cancelled: Path) -> None:
 
     for takes, cancels, code in ((0, True, 0), (4, True, 0), (6, True, 0), (6, False, 2)):
         port = free_port()
-        with ExitStack() as stack:
-            line = [*process.command("dcmfast", "replay"), "-te", "2", "acceptor"]
-            child = process.subprocess.Popen(
-                [*line, str(cancelled), str(port)],
-                stdin=process.subprocess.DEVNULL, stdout=process.subprocess.PIPE,
-                stderr=process.subprocess.PIPE, env=process.child_environment(),
-            )  # fmt: skip
-            stack.callback(child.wait)
-            stack.callback(child.kill)
-            process.wait_until(lambda port=port: process.is_listening(port), within_s=20)
+        with accepting(cancelled, port, wait_s=2) as child:
             talked(port, takes, cancels=cancels)
             out, _ = child.communicate(timeout=20)
             assert child.returncode == code, (takes, out)
@@ -473,16 +481,7 @@ def test_clients_that_race_are_known_by_what_they_ask(tmp_path: Path) -> None:
     for names, code in (("CBA", 0), ("BAD", 2)):
         asks["D"] = (FIND_RQ, asked("D"))
         port = free_port()
-        with ExitStack() as stack:
-            line = [*process.command("dcmfast", "replay"), "-te", "10", "acceptor"]
-            child = process.subprocess.Popen(
-                [*line, str(path), str(port)],
-                stdin=process.subprocess.DEVNULL, stdout=process.subprocess.PIPE,
-                stderr=process.subprocess.PIPE, env=process.child_environment(),
-            )  # fmt: skip
-            stack.callback(child.wait)
-            stack.callback(child.kill)
-            process.wait_until(lambda port=port: process.is_listening(port), within_s=20)
+        with accepting(path, port, wait_s=10) as child:
             answered = race(port, [asks[name] for name in names])
             out, _ = child.communicate(timeout=20)
         assert child.returncode == code, (names, out)
@@ -571,22 +570,13 @@ def test_what_an_association_asks_for_is_compared(tmp_path: Path) -> None:
         (identity, "Asynchronous Operations Window: expected 2 invoked, 2 performed, came absent"),
     ):
         port = free_port()
-        child = process.subprocess.Popen(
-            [*process.command("dcmfast", "replay"), "-te", "2", "acceptor", str(path), str(port)],
-            stdin=process.subprocess.DEVNULL, stdout=process.subprocess.PIPE,
-            stderr=process.subprocess.PIPE, env=process.child_environment(),
-        )  # fmt: skip
-        try:
-            process.wait_until(lambda port=port: process.is_listening(port), within_s=20)
+        with accepting(path, port, wait_s=2) as child:
             with ScriptedPeer(port) as peer, suppress(AssertionError, OSError):
                 peer.send(offer(extra))
                 peer.expect_associate_ac()
                 peer.send(RELEASE)
                 peer.expect_pdu(pdu.RELEASE_RP)
             out, _ = child.communicate(timeout=20)
-        finally:
-            child.kill()
-            child.wait()
         assert (child.returncode, words in out.decode()) == (2 if words else 0, True), out
 
 

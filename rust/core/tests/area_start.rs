@@ -63,7 +63,8 @@ fn write_spooled(tree: &MemoryTree, data_set: &[u8], at: u64, replaced: Option<F
         source_ae: request.calling_ae_title,
     };
     let change = StoreChange { entry: entry.into(), source: FileSource::Spool(at), replaced };
-    let mut record = record::new_store_record(0, Vec::with_capacity);
+    let mut record = Vec::new();
+    record::begin_store(&mut record);
     record::finish_store(&mut record, &change);
     let sum = sum_of(&record);
     seal(&mut record, sum, 2, 5);

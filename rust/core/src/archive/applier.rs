@@ -465,7 +465,7 @@ fn last_puts(changes: &[IndexOp]) -> HashSet<&FileLocation> {
 /// Reasons that are told of one standstill: an index that cannot be written, opened anew, or read, and some.
 const REASONS_TOLD_MAX: usize = 8;
 
-/// Directories that one applier remembers; a hundred thousand objects fill 1,563.
+/// Directories that one applier remembers; 65,536 objects fill as many.
 const KNOWN_DIRECTORIES_MAX: usize = 1024;
 
 /// Writes a whole file. What has the name already is an attempt that failed or was interrupted: own
@@ -604,11 +604,10 @@ pub(super) fn start_checkpoints(shared: &Arc<Shared>, place: Option<Place>) -> J
                 shared.touches.save(&*shared.listing);
                 touched = Instant::now();
             }
-            // Not before the records that were found at start have had their say.
-            let is_whole = shared.progress.applied_whole().is_some();
             let is_due = deleted
                 .is_none_or(|at: Instant| at.elapsed() >= Duration::from_secs(UNDELETED_RETRY_S));
-            if is_due && is_whole {
+            // Not before the records that were found at start have had their say.
+            if is_due && shared.progress.applied_whole().is_some() {
                 delete_again(&shared);
                 deleted = Some(Instant::now());
             }

@@ -433,7 +433,9 @@ impl StorageArea {
 
     /// A buffer for the record of a store, with room for `capacity` bytes of file and entry.
     pub(super) fn new_record(&self, capacity: usize) -> Vec<u8> {
-        record::new_store_record(capacity, |bytes| self.shared.spare.take(bytes))
+        let mut buffer = self.shared.spare.take(record::FILE_AT + capacity);
+        record::begin_store(&mut buffer);
+        buffer
     }
 
     pub(super) fn spool_count(&self) -> &AtomicU64 {

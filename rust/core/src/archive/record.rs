@@ -73,12 +73,9 @@ pub enum FileSource {
     Spool(u64),
 }
 
-/// A buffer for a record, with room for what stands before the file; `take` gives an empty one with room
-/// for so many bytes.
-pub fn new_store_record(capacity: usize, take: impl FnOnce(usize) -> Vec<u8>) -> Vec<u8> {
-    let mut record = take(FILE_AT + capacity);
+/// Begins the record of a store in an empty buffer: what stands before the file is filled in at the end.
+pub fn begin_store(record: &mut Vec<u8>) {
     record.resize(FILE_AT, 0);
-    record
 }
 
 /// Completes a record whose file, if any, is in `record` already.

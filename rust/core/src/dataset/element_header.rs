@@ -6,7 +6,7 @@
 
 use crate::dataset::scan::{ScanError, check_first_element};
 use crate::dataset::transfer_syntax::{ByteOrder, TransferSyntax};
-use crate::tag::Tag;
+use crate::tag::{self, Tag};
 use crate::vr::Vr;
 
 /// Undefined length, PS3.5 §7.1.1.
@@ -100,6 +100,28 @@ pub(super) struct Header {
     pub bytes: usize,
     /// The two bytes that PS3.5 Table 7.1-1 reserves are not zero.
     pub has_reserved_bits: bool,
+}
+
+impl Header {
+    /// Ends an item or a sequence, and has no value whatever its length says.
+    pub fn is_delimiter(&self) -> bool {
+        matches!(self.tag, tag::ITEM_DELIMITATION | tag::SEQUENCE_DELIMITATION)
+    }
+
+    /// Bytes of the value that follow; none where the length is undefined.
+    pub fn value_bytes(&self) -> u64 {
+        if self.length == UNDEFINED || self.is_delimiter() { 0 } else { self.length.into() }
+    }
+
+    /// Where a header at `offset` ends, if its value ends at `limit` or before.
+    pub fn end_within(&self, offset: u64, limit: u64) -> Result<u64, ScanError> {
+        let after = offset + self.bytes as u64;
+        if after + self.value_bytes() > limit {
+            let &Self { tag, length, .. } = self;
+            return Err(ScanError::LongerThanParent { tag, offset, length });
+        }
+        Ok(after)
+    }
 }
 
 /// An element as good data sets mostly have them: known VR, 2-byte length, which is even and of whole

@@ -538,16 +538,10 @@ impl Recoder {
 
     /// An element, item or delimiter whose header has just gone by.
     fn enter(&mut self, header: &Header) -> Result<(), RewriteError> {
-        let &Header { tag, length, bytes, .. } = header;
+        let &Header { tag, length, .. } = header;
         let offset = self.offset;
-        let after = offset + bytes as u64;
-        let is_delimiter = tag == tag::ITEM_DELIMITATION || tag == tag::SEQUENCE_DELIMITATION;
-        let value_bytes = if length == UNDEFINED || is_delimiter { 0 } else { u64::from(length) };
-        if after + value_bytes > self.top.limit {
-            return Err(ScanError::LongerThanParent { tag, offset, length }.into());
-        }
-        self.offset = after;
-        self.is_changed |= header.has_reserved_bits || (is_delimiter && length != 0);
+        self.offset = header.end_within(offset, self.top.limit)?;
+        self.is_changed |= header.has_reserved_bits || (header.is_delimiter() && length != 0);
         if tag == tag::ITEM && length % 2 == 1 && length != UNDEFINED {
             self.note(Oddity::OddItem(self.top.tag));
         }

@@ -214,15 +214,9 @@ impl Walker {
 
     /// Takes note of an element, item or delimiter whose header has just gone by.
     fn enter(&mut self, header: &Header) -> Result<(), ScanError> {
-        let &Header { tag, length, bytes, .. } = header;
+        let &Header { tag, length, .. } = header;
         let offset = self.offset;
-        let after = offset + bytes as u64;
-        let is_delimiter = tag == tag::ITEM_DELIMITATION || tag == tag::SEQUENCE_DELIMITATION;
-        let value_bytes = if length == UNDEFINED || is_delimiter { 0 } else { u64::from(length) };
-        if after + value_bytes > self.top.limit {
-            return Err(ScanError::LongerThanParent { tag, offset, length });
-        }
-        self.offset = after;
+        self.offset = header.end_within(offset, self.top.limit)?;
         match self.top.holds {
             Holds::Elements => self.enter_element(header, offset),
             Holds::Items => match tag {
@@ -235,7 +229,7 @@ impl Walker {
             },
             Holds::Fragments => match tag {
                 tag::ITEM if length != UNDEFINED => {
-                    self.value_left = value_bytes;
+                    self.value_left = header.value_bytes();
                     Ok(())
                 }
                 tag::SEQUENCE_DELIMITATION => self.close_delimited(header, offset),
