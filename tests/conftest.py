@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from testkit import process
 from testkit.authority import Pki
@@ -38,6 +39,12 @@ DCMTK_PROGRAMS = (
 # that interrupt them are about those that a terminal started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The same inputs each time: a change is judged by itself, not by what chance draws on that day.
+# DCMFAST_SOAK draws anew. A busy machine is no failure.
+settings.register_profile("suite", deadline=None, derandomize="DCMFAST_SOAK" not in os.environ)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

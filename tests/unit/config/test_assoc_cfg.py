@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmfast import uids
@@ -231,7 +231,6 @@ def test_a_file_without_end_is_not_read_to_the_end() -> None:
 _FRAGMENTS = ["[[", "]]", "[", "]", "=", "\\", "\n", "\r\n", " ", "\t", "#", "\0", "1", "a", "é"]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.one_of(st.sampled_from(_FRAGMENTS + BASE.split("\n")), st.text(max_size=3))))
 def test_any_text_is_read_or_refused(fragments: list[str]) -> None:
     """Nothing but the documented error comes out."""

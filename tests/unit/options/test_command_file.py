@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmfast.errors import CommandLineError
@@ -34,7 +34,6 @@ def test_splitting(text: str, arguments: list[str]) -> None:
     assert command_file.split(text) == arguments
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.text(st.sampled_from(" \t\n\r\v\0aZ0#@\\-+=é日"), max_size=12)))
 def test_quoted_arguments_come_back(arguments: list[str]) -> None:
     text = " ".join(f'"{argument}"' for argument in arguments)

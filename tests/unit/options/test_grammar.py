@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmfast.errors import CommandLineError
@@ -191,7 +191,6 @@ def test_questions_about_unknown_fields_are_mistakes() -> None:
 _WORDS = [name for option in STORESCP.options() for name in option.names] + ["1", "x", "", "-", "@"]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.one_of(st.sampled_from(_WORDS), st.text(max_size=5)), max_size=8))
 def test_any_command_line_is_obeyed_or_refused(arguments: list[str]) -> None:
     """Nothing but the documented error comes out, whatever is typed."""

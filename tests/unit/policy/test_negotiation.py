@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
@@ -222,7 +222,6 @@ def pynetdicoms(table: NegotiationTable, proposed: list[Proposed]) -> list[Resul
     ]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(proposals(), st.sampled_from(CHOICES), st.booleans())
 def test_the_engine_agrees_with_pynetdicom(
     proposed: list[Proposed], preference: str, is_promiscuous: bool
@@ -249,7 +248,6 @@ def by_the_rule(table: NegotiationTable, proposed: list[Proposed]) -> list[Resul
     return results
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(proposals(), st.sampled_from(CHOICES), st.booleans())
 def test_the_table_says_what_pynetdicom_does(
     proposed: list[Proposed], preference: str, is_promiscuous: bool

@@ -127,6 +127,7 @@ pub struct StorageArea {
     threads: Mutex<Vec<JoinHandle<()>>>,
     spool_count: AtomicU64,
     clock: Arc<dyn NameSource>,
+    last_arrival_us: AtomicU64,
     ledger: Ledger,
     /// Held while what an earlier process left is synced: one sync is enough.
     saving: Mutex<()>,
@@ -318,6 +319,7 @@ impl StorageArea {
                 SystemNameSource.chance() as u64 >> SPOOL_NUMBER_SPARE_BITS,
             ),
             clock: Arc::new(SystemNameSource),
+            last_arrival_us: AtomicU64::new(0),
             ledger: Ledger::default(),
             saving: Mutex::default(),
             lock: Mutex::new(lock),
@@ -442,8 +444,15 @@ impl StorageArea {
         &self.spool_count
     }
 
-    pub(super) fn now_us(&self) -> u64 {
-        self.clock.unix_time_us()
+    /// The time of an arrival: later than any before it, whatever the system's clock does meanwhile.
+    /// Quotas go by it.
+    pub(super) fn arrival_us(&self) -> u64 {
+        let now_us = self.clock.unix_time_us();
+        let later = |last_us: u64| now_us.max(last_us.saturating_add(1));
+        let last = self.last_arrival_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last_us| {
+            Some(later(last_us))
+        });
+        last.map_or(now_us, later)
     }
 
     /// Stores a checked object: decides about duplicates and quota, and writes the record.

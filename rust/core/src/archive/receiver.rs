@@ -484,7 +484,7 @@ impl Receiver {
             file_bytes: self.head_bytes as u64 + self.data_set_bytes,
             data_set_offset: self.head_bytes as u32,
             digest: self.digest(),
-            received_at_us: self.area.now_us(),
+            received_at_us: self.area.arrival_us(),
             source_ae: self.request.calling_ae_title,
         }
     }

@@ -74,7 +74,7 @@ impl Registrar {
             Err(error) => return Ok(Registered::Unlistable(error)),
         };
         // As the manual's "recorded": when it came into the index, not when it was made.
-        entry.received_at_us = self.open.area.now_us();
+        entry.received_at_us = self.open.area.arrival_us();
         let sop_instance = entry.sop_instance;
         let previous = self.place_of(&sop_instance)?.filter(|previous| *previous != entry.location);
         if self.ops.is_empty() {
