@@ -449,9 +449,9 @@ impl StorageArea {
     pub(super) fn arrival_us(&self) -> u64 {
         let now_us = self.clock.unix_time_us();
         let later = |last_us: u64| now_us.max(last_us.saturating_add(1));
-        let last = self.last_arrival_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last_us| {
-            Some(later(last_us))
-        });
+        let last =
+            self.last_arrival_us
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last_us| Some(later(last_us)));
         last.map_or(now_us, later)
     }
 
