@@ -386,6 +386,10 @@ def test_tls_on_a_plain_port(running_scp: StartReceiver, pki: Pki) -> None:
     assert done.lines[0].startswith("F: Association Request Failed: 000b:")
     assert done.lines[1].startswith(f"E: dcmfast.tls: peer 127.0.0.1:{receiver.port}: it ")
     assert "expects no TLS" in done.lines[1]
+    receiver.stderr.wait_for(
+        r"^E: dcmfast.association: no association with 127.0.0.1:\d+: it begins a TLS handshake; "
+        "this port expects none$"
+    )
 
 
 # ---- Options of the acceptors

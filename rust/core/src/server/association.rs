@@ -254,7 +254,7 @@ impl<'s> Link<'s> {
         };
         self.shared.counters.rejections.fetch_add(1, Ordering::Relaxed);
         let host = format!("{host} ({address})");
-        self.narrator.no_association(&NoAssociation::DeniedHost(host));
+        self.tell_no_association(&NoAssociation::DeniedHost(host));
         if let Some(rule) = verdict.rule {
             self.narrator.explain(format_args!("host {address} denied by {rule}"));
         }
@@ -276,12 +276,7 @@ impl<'s> Link<'s> {
                 .explain(format_args!("peer {peer} closed the connection before any handshake")),
             Err(HandshakeEnd::Stopped) => {}
             Err(HandshakeEnd::TimedOut) => {
-                self.narrator.no_association(&NoAssociation::Timeout);
-                let seconds = self.service.acse_timeout.as_secs();
-                self.narrator.not_secured(
-                    peer,
-                    &format_args!("no TLS handshake within {seconds} s (--acse-timeout)"),
-                );
+                self.narrator.no_handshake(peer, self.service.acse_timeout);
             }
             // As DCMTK, which has received nothing yet.
             Err(HandshakeEnd::Refused(fault)) => self.narrator.handshake_failed(peer, &fault),
@@ -310,7 +305,7 @@ impl<'s> Link<'s> {
                 Indication::AssociateRejectedByProvider { request, .. } => {
                     self.narrator.request_bytes(pdu);
                     let version = request.protocol_version;
-                    self.narrator.no_association(&NoAssociation::ProtocolVersion(version));
+                    self.tell_no_association(&NoAssociation::ProtocolVersion(version));
                     let _ = self.carry_out(reaction);
                     return None;
                 }
@@ -350,13 +345,13 @@ impl<'s> Link<'s> {
         let begun = !self.buffer.unread().is_empty();
         match end {
             ReadEnd::TimedOut => {
-                self.narrator.no_association(&NoAssociation::Timeout);
+                self.tell_no_association(&NoAssociation::Timeout);
                 if begun {
                     let _ = self.connection.write(&encode_abort(Abort::NOT_SPECIFIED));
                 }
             }
             ReadEnd::Closed | ReadEnd::Broken(_) if begun => {
-                self.narrator.no_association(&NoAssociation::Closed);
+                self.tell_no_association(&NoAssociation::Closed);
             }
             ReadEnd::Closed | ReadEnd::Broken(_) => self.tell_received("", b"", b""),
             ReadEnd::Stopped | ReadEnd::Interrupted => {}
@@ -366,20 +361,25 @@ impl<'s> Link<'s> {
     fn tell_fault_before_association(&self, fault: &Fault) {
         match fault {
             Fault::Invalid(DecodeError::UnknownPduType(pdu_type)) => {
-                self.narrator.no_association(&NoAssociation::UnrecognizedPdu(*pdu_type));
+                self.tell_no_association(&NoAssociation::UnrecognizedPdu(*pdu_type));
             }
             Fault::Invalid(DecodeError::LengthAboveBound { length, .. }) => {
-                self.narrator.no_association(&NoAssociation::TooLarge(*length));
+                self.tell_no_association(&NoAssociation::TooLarge(*length));
             }
             Fault::Invalid(error) => {
-                self.narrator.no_association(&NoAssociation::Malformed(*error));
+                self.tell_no_association(&NoAssociation::Malformed(*error));
             }
             Fault::Unexpected { .. } => {
                 // To DCMTK's tools, an association without titles.
                 self.tell_received("", b"", b"");
-                self.narrator.explain(format_args!("no association: {fault}"));
+                let peer = self.connection.peer();
+                self.narrator.complain(format_args!("no association with {peer}: {fault}"));
             }
         }
+    }
+
+    fn tell_no_association(&self, why: &NoAssociation) {
+        self.narrator.no_association(why, &self.connection.peer(), self.service.acse_timeout);
     }
 
     /// Accepts or refuses; `None` when refused or when the answer could not be sent.

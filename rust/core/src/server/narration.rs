@@ -473,6 +473,7 @@ impl Narrator {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::*;
     use crate::dimse::service::Priority;
@@ -590,12 +591,15 @@ mod tests {
     fn connections_of_dcmqrscp_without_an_association() {
         let story = |narrator: &Narrator| {
             narrator.association_received("localhost", b"", b"");
-            narrator.no_association(&NoAssociation::UnrecognizedPdu(0x47));
+            let why = NoAssociation::UnrecognizedPdu(0x47);
+            narrator.no_association(&why, &"peer:7", Duration::from_secs(30));
         };
+        let ours = "E: no association with peer:7: it speaks something that is not DICOM: \
+                    47H is no type of a PDU";
         assert_eq!(
             told(Level::Info, story),
-            ["I: Failed to receive association: 0006:0321 Unrecognized PDU type: 47"]
+            ["I: Failed to receive association: 0006:0321 Unrecognized PDU type: 47", ours]
         );
-        assert!(told(Level::Warn, story).is_empty());
+        assert_eq!(told(Level::Warn, story), [ours]);
     }
 }

@@ -258,12 +258,12 @@ impl Exchange {
         Block { exchange: self, shared, service, narrator, connection, fragments: Vec::new() }
     }
 
-    /// The association ends in the middle of a message, for a reason that DCMTK numbers: says so, and
     /// Who called whom.
     pub fn titles(&self) -> (&AeTitle, &AeTitle) {
         (&self.calling_ae_title, &self.called_ae_title)
     }
 
+    /// The association ends in the middle of a message, for a reason that DCMTK numbers: says so, and
     /// forgets the object.
     pub fn tell_cut(&mut self, narrator: &Narrator, condition: &str) {
         if let Some(InHand::Store(mut store)) = self.in_hand.take() {

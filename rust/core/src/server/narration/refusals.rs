@@ -1,9 +1,13 @@
 //! Why there is no association: of a request that is refused, and of a connection that brought none.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use super::Narrator;
+use crate::limits::ASSOCIATE_PDU_BYTES_MAX;
 use crate::log::{Level, escaped};
+use crate::net::tcp::SocketAddr;
 use crate::storage::writer::Dialect;
 use crate::ul::pdu::AssociateRj;
 use crate::ul::pdu_codec::DecodeError;
@@ -59,7 +63,35 @@ impl NoAssociation {
             Self::ProtocolVersion(_) => "0006:0322",
         }
     }
+
+    /// What was wrong, in plain words; `None` where a line of its own says it.
+    fn explanation(&self, acse_timeout: Duration) -> Option<Cow<'static, str>> {
+        let seconds = acse_timeout.as_secs();
+        Some(Cow::Owned(match self {
+            Self::UnrecognizedPdu(TLS_HANDSHAKE) => {
+                return Some("it begins a TLS handshake; this port expects none".into());
+            }
+            Self::UnrecognizedPdu(kind) => {
+                format!("it speaks something that is not DICOM: {kind:02X}H is no type of a PDU")
+            }
+            Self::TooLarge(bytes) => format!(
+                "its request is {bytes} bytes long, and at most {ASSOCIATE_PDU_BYTES_MAX} are taken"
+            ),
+            Self::Timeout => {
+                format!("no whole request within {seconds} s (--acse-timeout)")
+            }
+            Self::Closed => return Some("it went in the middle of its request".into()),
+            Self::DeniedHost(_) => return None,
+            Self::Malformed(error) => format!("its request is none: {error}"),
+            Self::ProtocolVersion(version) => {
+                format!("its protocol version is {version:04X}H, which lacks bit 0")
+            }
+        }))
+    }
 }
+
+/// The first byte of a TLS handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Why an association is refused as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,8 +191,31 @@ impl Narrator {
         self.say(Level::Info, format_args!("Refusing Association ({code})"));
     }
 
-    /// No association came of the connection.
-    pub fn no_association(&self, why: &NoAssociation) {
+    /// No association came of the connection from `peer`: DCMTK's condition, and one line of ours with all that
+    /// it leaves unsaid.
+    pub fn no_association(
+        &self,
+        why: &NoAssociation,
+        peer: &dyn fmt::Display,
+        acse_timeout: Duration,
+    ) {
+        self.condition_of(why);
+        if let Some(explanation) = why.explanation(acse_timeout) {
+            self.complain(format_args!("no association with {peer}: {explanation}"));
+        }
+    }
+
+    /// No handshake came in time: DCMTK's condition, and ours.
+    pub fn no_handshake(&self, peer: SocketAddr, acse_timeout: Duration) {
+        self.condition_of(&NoAssociation::Timeout);
+        let seconds = acse_timeout.as_secs();
+        self.not_secured(
+            peer,
+            &format_args!("no TLS handshake within {seconds} s (--acse-timeout)"),
+        );
+    }
+
+    fn condition_of(&self, why: &NoAssociation) {
         if let NoAssociation::TooLarge(bytes) = *why {
             self.logger.line(
                 Level::Error,
