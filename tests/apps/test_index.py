@@ -15,6 +15,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
 from testkit.kinds import StartReceiver
@@ -42,6 +43,12 @@ def findings(done: Finished) -> list[tuple[str, str]]:
     """Problem and path of each line of ``--json`` but the last, which sums up."""
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return sorted((row["problem"], row["path"]) for row in rows[:-1])
+
+
+def left_out(done: Finished) -> list[tuple[str, str]]:
+    """The same of a rebuild: what it did not list."""
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return sorted((row["reason"], row["path"]) for row in rows[:-1])
 
 
 def summary(done: Finished) -> dict[str, Any]:
@@ -113,9 +120,19 @@ def test_an_area_that_dcmtk_filled(dcmtk_peer: StartReceiver, tmp_path: Path) ->
     files = [str(get_testdata_file(one)) for one in ("CT_small.dcm", "MR_small.dcm")]
     assert run_tool("dcmtk", "storescu", ["127.0.0.1", str(server.port), *files]).code == 0
     assert run_tool("dcmtk", "dcmqridx", [server.directory]).code == 0
+    # With -F its dcmqrscp writes data sets alone.
+    path = server.directory / "CT_6b0162d014109b09.dcm"
+    write_object(path, 901, study=9)
+    whole = pydicom.dcmread(path)
+    pydicom.dcmwrite(path, Dataset(whole), implicit_vr=False, little_endian=True)
+    (server.directory / "DICOMDIR").write_bytes(Path(get_testdata_file("DICOMDIR")).read_bytes())
+    (server.directory / "text.dcm").write_text("no data set\n")
     done = run("rebuild", server.directory, "--json")
-    assert (done.code, summary(done)["instances"], summary(done)["others"]) == (0, 2, 1)
+    assert (done.code, summary(done)["instances"], summary(done)["others"]) == (0, 3, 3)
     assert verified(server.directory, "--full") == []
+    path.write_bytes(path.read_bytes()[:-7])
+    assert verified(server.directory) == [("size", path.name)]
+    assert left_out(run("rebuild", server.directory, "--json")) == [("damaged", path.name)]
 
 
 # ---- What is hurt -----------------------------------------------------------------------------
@@ -250,6 +267,35 @@ def test_links_and_pipes_are_passed_over(area: Path) -> None:
     done = run("rebuild", area, "--json")
     assert (done.code, summary(done)["instances"], summary(done)["others"]) == (0, FILES, 4)
     assert verified(area) == []
+
+
+def test_names_that_are_no_text_are_told(area: Path) -> None:
+    """A folder in Latin-1 is not gone into: whoever rebuilds hears of it."""
+    folder = area / os.fsdecode(b"M\xfcller")
+    write_object(area / "Müller" / "new.dcm", 901, study=9)
+    (area / "Müller").rename(folder)
+    done = run("rebuild", area, "--json")
+    assert (done.code, left_out(done)) == (1, [("name", "M\ufffdller")])
+    assert verified(area) == [("name", "M\ufffdller")]
+    assert "it needs another name" in run("verify", area).stdout
+    folder.rename(area / "Müller")
+    assert verified(area, "--repair") == [("unlisted", "Müller/new.dcm")]
+
+
+def test_names_move_no_cursor(area: Path) -> None:
+    """Neither a file's nor a patient's: who listed them is not who wrote them."""
+    path = area / "a\x1b[31m\n.dcm"
+    write_object(path, 901, study=9)
+    path.write_bytes(path.read_bytes()[:-7])
+    data_set = pydicom.dcmread(own_path(area, 1))
+    data_set.PatientName = "Doe\x1b[31m"
+    data_set.save_as(own_path(area, 1))
+    assert left_out(run("rebuild", area, "--json")) == [("damaged", path.name)]
+    done = run("verify", area)
+    assert "a\\x1b[31m\\x0a.dcm: not listed" in done.stdout
+    shown = run("show", area, "--studies").stdout
+    assert "Doe" in shown
+    assert "\x1b" not in done.stdout + shown
 
 
 # ---- An index that cannot be used ---------------------------------------------------------------

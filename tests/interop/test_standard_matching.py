@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
@@ -58,7 +58,12 @@ def objects() -> Iterator[Dataset]:
     step = Dataset()
     step.ScheduledProcedureStepID = "SPS1"
     step.ScheduledProcedureStepDescription = "Schädel nativ"
-    requested.RequestAttributesSequence = [step]
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "C1", "99", "Schädel"
+    step.ScheduledProtocolCodeSequence = [code]
+    other = Dataset()
+    other.ScheduledProcedureStepID = "SPS3"
+    requested.RequestAttributesSequence = [step, other]
     yield requested
     yield instance(
         4, 2, 3, "ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう", "20240102", "010000",
@@ -84,12 +89,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningArchive
         running.stop()
 
 
-def associated(archive: RunningArchive, information: bytes | None = None) -> Association:
+def associated(
+    archive: RunningArchive,
+    information: bytes | None = None,
+    syntax: str = ExplicitVRLittleEndian,
+) -> Association:
     """An association for finds; `information` is what extended negotiation asks for."""
     client = AE()
     extended = []
     for model in (STUDY_ROOT, PATIENT_ROOT):
-        client.add_requested_context(model)
+        client.add_requested_context(model, syntax)
         if information is not None:
             item = SOPClassExtendedNegotiation()
             item.sop_class_uid = model
@@ -109,6 +118,7 @@ def ask(
     model: str = STUDY_ROOT,
     information: bytes | None = None,
     charset: str = "ISO_IR 192",
+    syntax: str = ExplicitVRLittleEndian,
     **keys: object,
 ) -> tuple[int, list[Dataset], set[int]]:
     """Final status, answers, and the statuses that they came with."""
@@ -117,7 +127,7 @@ def ask(
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
         setattr(identifier, keyword, value)
-    association = associated(archive, information)
+    association = associated(archive, information, syntax)
     final, answers, statuses = -1, [], set()
     for status, answer in association.send_c_find(identifier, model):
         final = status.Status
@@ -212,7 +222,7 @@ def test_lists_and_universal_keys(archive: RunningArchive) -> None:
 
 
 def test_sequences(archive: RunningArchive) -> None:
-    """PS3.4 §C.2.2.2.6: an item that matches all keys; the answer has the items, in its own set."""
+    """PS3.4 §C.2.2.2.6: items that match all keys are the answer, in its own set."""
     step = Dataset()
     step.ScheduledProcedureStepID = "SPS1"
     step.ScheduledProcedureStepDescription = ""
@@ -225,12 +235,38 @@ def test_sequences(archive: RunningArchive) -> None:
     assert answer.SpecificCharacterSet == "ISO_IR 192"
     (item,) = answer.RequestAttributesSequence
     assert item.ScheduledProcedureStepDescription == "Schädel nativ"
+    assert "ScheduledProtocolCodeSequence" not in item
     step.ScheduledProcedureStepID = "SPS2"
     final, answers, _ = ask(
         archive, "SERIES", StudyInstanceUID=f"{ROOT}1.1", SeriesInstanceUID="",
         RequestAttributesSequence=[step],
     )  # fmt: skip
     assert (final, answers) == (0, [])
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(("meaning", "count"), [("SCHÄDEL", 0), ("Sch?del", 1), ("", 1)])
+def test_sequences_in_sequences(
+    archive: RunningArchive, syntax: str, meaning: str, count: int
+) -> None:
+    """PS3.4 §C.2.2.2.6: recursively, and only what was asked for comes back."""
+    code, step = Dataset(), Dataset()
+    code.CodeValue, code.CodeMeaning, code.LongCodeValue = "C1", meaning, ""
+    step.ScheduledProtocolCodeSequence = [code]
+    final, answers, _ = ask(
+        archive, "SERIES", StudyInstanceUID=f"{ROOT}1.1", SeriesInstanceUID="", syntax=syntax,
+        RequestAttributesSequence=[step],
+    )  # fmt: skip
+    found = [item for answer in answers for item in answer.RequestAttributesSequence]
+    assert (final, len(found)) == (0, count)
+    for item in found:
+        assert [element.keyword for element in item] == ["ScheduledProtocolCodeSequence"]
+        (answered,) = item.ScheduledProtocolCodeSequence
+        assert [element.keyword for element in answered] == [
+            "CodeValue", "CodeMeaning", "LongCodeValue",
+        ]  # fmt: skip
+        assert answered.CodeMeaning == "Schädel"
+        assert not answered.LongCodeValue
 
 
 def test_counts_and_modalities(archive: RunningArchive) -> None:

@@ -46,13 +46,19 @@ def _run(what: IndexSettings) -> int:
 
 
 def _say(what: IndexSettings, text: str, values: dict[str, Any]) -> None:
-    """Print `text`, or `values` as a line of JSON."""
+    """Print `text` as one line that moves no cursor, or `values` as a line of JSON."""
     if what.is_json:
         from json import dumps
 
         text = dumps(values, ensure_ascii=False)
+    else:
+        text = text.translate(_CONTROLS)
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
     sys.stdout.buffer.flush()
+
+
+#: Names of files and of patients are whatever somebody wrote.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def _bar(what: IndexSettings) -> WorkBar:
@@ -91,7 +97,8 @@ def _show(what: IndexSettings) -> int:
         f"index         {_size(totals.index_bytes)}, {per_instance:.0f} bytes per instance",
         f"journal       {_JOURNAL[totals.journal_has_records, totals.is_current]}",
     ]
-    _say(what, "\n".join(lines), {})
+    for line in lines:
+        _say(what, line, {})
     return 0
 
 

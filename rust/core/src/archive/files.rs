@@ -3,8 +3,8 @@
 //! Reads the file once, from its head to its end: file meta information (PS3.10 §7.1), then the
 //! whole data set through scanner and digest, as `archive::receiver` does when an object comes over
 //! the network. A file that is not whole, or no storage object, is none for the index. A bare data
-//! set is taken where it was named (DCMTK's dcmqridx loads them), and from the archive's own files
-//! (`--write-dataset`); its encoding is what the index had noted, or what its first element betrays. A
+//! set is taken where it was named (DCMTK's dcmqridx loads them), from the archive's own files
+//! (`--write-dataset`), and from those that DCMTK's dcmqrscp may have written so; its encoding is what the index had noted, or what its first element betrays. A
 //! compressed or deflated one betrays nothing, and needs the index that has it.
 //!
 //! Called by `archive::{rebuild, verify, register}`, on any number of threads.
@@ -56,7 +56,8 @@ pub enum Unlistable {
 /// What is done about a file without file meta information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bare {
-    /// It is none for the index, unless it is the archive's own.
+    /// It is none for the index, unless it is the archive's own or has the extension of what DCMTK's
+    /// dcmqrscp writes (with `-F` without file meta information).
     Own,
     /// It is taken for what its first element betrays.
     Any,
@@ -112,6 +113,8 @@ static WANTED: [Tag; 2] = [SOP_CLASS_UID, SOP_INSTANCE_UID];
 
 /// What the file meta information says.
 struct Head {
+    /// Media Storage SOP Class UID.
+    class: Option<UidText>,
     transfer_syntax: Uid,
     source_ae: AeTitle,
     /// Where the data set begins.
@@ -127,7 +130,7 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         return Err(Unlistable::NotDicom);
     }
     let mut at = 132;
-    let mut syntax = None;
+    let (mut class, mut syntax) = (None, None);
     let mut source_ae = AeTitle::new(b"");
     while let Some((tag, value, next)) = explicit_element(block, at) {
         if tag.group() != 0x0002 {
@@ -135,6 +138,7 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         }
         let value = value.ok_or(Unlistable::FileMeta)?;
         match tag.element() {
+            0x0002 => class = uid(value),
             0x0010 => syntax = Uid::new(trimmed(value)),
             0x0016 => source_ae = AeTitle::new(value),
             _ => {}
@@ -142,17 +146,18 @@ fn head(block: &[u8]) -> Result<Head, Unlistable> {
         at = next;
     }
     let transfer_syntax = syntax.ok_or(Unlistable::FileMeta)?;
-    Ok(Head { transfer_syntax, source_ae, data_set_offset: at })
+    Ok(Head { class, transfer_syntax, source_ae, data_set_offset: at })
 }
 
 /// A head for a file that has none.
 fn bare_head(file: &mut StoredFile, bare: Bare) -> Result<Head, Unlistable> {
     if let Bare::In(transfer_syntax) = bare {
         let source_ae = AeTitle::new(b"");
-        return Ok(Head { transfer_syntax, source_ae, data_set_offset: 0 });
+        return Ok(Head { class: None, transfer_syntax, source_ae, data_set_offset: 0 });
     }
     let found = inspect(file, InputFormat::Either).map_err(|_| Unlistable::NotDicom)?;
     Ok(Head {
+        class: None,
         transfer_syntax: found.transfer_syntax,
         source_ae: AeTitle::new(b""),
         data_set_offset: 0,
@@ -206,7 +211,7 @@ pub fn read_entry_while(
     }
     buffer.resize(BUFFER_BYTES, 0);
     let mut length = fill(&mut file, buffer)?;
-    let takes_bare = bare != Bare::Own || matches!(location, FileLocation::Own(_));
+    let takes_bare = bare != Bare::Own || may_be_bare(&location);
     let mut is_guess = false;
     let head = match head(&buffer[..length]) {
         Err(Unlistable::NotDicom) if takes_bare => {
@@ -221,6 +226,17 @@ pub fn read_entry_while(
     let file = Watched { file: &mut file, facts, goes_on };
     let (entry, is_encapsulated) = entry_of(file, &head, location, buffer, length)?;
     if is_guess && is_encapsulated { Err(Unlistable::UnknownCompression) } else { Ok(entry) }
+}
+
+/// True for the archives' own files, ours and DCMTK's.
+fn may_be_bare(location: &FileLocation) -> bool {
+    match location {
+        FileLocation::Own(_) => true,
+        FileLocation::Relative(path) => {
+            Path::new(path).extension().is_some_and(|end| end.eq_ignore_ascii_case("dcm"))
+        }
+        FileLocation::Absolute(_) => false,
+    }
 }
 
 /// A file that is read as long as somebody wants it.
@@ -262,8 +278,12 @@ fn entry_of(
         return Err(Unlistable::Changing);
     }
     // The data set's own, as when an object is received: what the head says is of no account.
-    let own = |tag| scanner.value(tag).and_then(uid).ok_or(Unlistable::NoUid);
-    let (sop_class, sop_instance) = (own(SOP_CLASS_UID)?, own(SOP_INSTANCE_UID)?);
+    let own = |tag| scanner.value(tag).and_then(uid);
+    let (Some(sop_class), Some(sop_instance)) = (own(SOP_CLASS_UID), own(SOP_INSTANCE_UID)) else {
+        // A DICOMDIR has none, and is none to be missed.
+        let class = head.class.filter(|class| !is_storage_class(class.as_bytes()));
+        return Err(class.map_or(Unlistable::NoUid, Unlistable::NotStorage));
+    };
     // Several values: no query would find it.
     if sop_instance.as_bytes().contains(&b'\\') {
         return Err(Unlistable::NoUid);

@@ -65,6 +65,8 @@ pub enum LeftOutReason {
     },
     /// Its directory cannot be read.
     Unreadable(std::io::Error),
+    /// Its name, or its directory's, is none that an index can keep.
+    Name,
     /// It was taken off the list, and could not be deleted yet.
     Undeleted,
 }
@@ -76,6 +78,7 @@ impl LeftOutReason {
             Self::Unlistable(_) => "damaged",
             Self::Duplicate { .. } => "duplicate",
             Self::Unreadable(_) => "directory",
+            Self::Name => "name",
             Self::Undeleted => "undeleted",
         }
     }
@@ -91,6 +94,7 @@ impl fmt::Display for LeftOutReason {
                 sop_instance.as_bytes().escape_ascii()
             ),
             Self::Unreadable(error) => write!(formatter, "the directory cannot be read: {error}"),
+            Self::Name => formatter.write_str(UNNAMEABLE),
             Self::Undeleted => formatter.write_str(UNDELETED),
         }
     }
@@ -115,6 +119,9 @@ pub struct Rebuilt {
 
 /// What is said of a file that is off the list and still there.
 pub(super) const UNDELETED: &str = "taken off the list, but it could not be deleted yet";
+/// What is said of a file or directory whose name cannot be kept.
+pub(super) const UNNAMEABLE: &str =
+    "not listed, for its path is no UTF-8 text or too long; it needs another name";
 
 /// Makes the index of the area in `directory` anew. `left_out` is shown every file that is not
 /// listed, but for those that never were objects.
@@ -157,12 +164,14 @@ pub fn rebuild(
 enum Work {
     Read(Vec<FileLocation>),
     Strange,
+    Unnameable(String),
     Unreadable(String, std::io::Error),
 }
 
 enum Found {
     Read(Vec<(FileLocation, Result<InstanceEntry, Unlistable>)>),
     Strange,
+    Unnameable(String),
     Unreadable(String, std::io::Error),
 }
 
@@ -182,6 +191,7 @@ fn produce(directory: &Path, outside: &[String], hand_over: &mut dyn FnMut(Work)
             batch.len() < TOOL_BATCH_FILES || hand_over(Work::Read(core::mem::take(batch)))
         }
         Met::Strange(_) => hand_over(Work::Strange),
+        Met::Unnameable(path) => hand_over(Work::Unnameable(path)),
         Met::Unreadable(path, error) => hand_over(Work::Unreadable(path, error)),
     };
     let is_wanted =
@@ -223,6 +233,7 @@ fn fill(
                 Found::Read(locations.into_iter().map(read).collect())
             }
             Work::Strange => Found::Strange,
+            Work::Unnameable(path) => Found::Unnameable(path),
             Work::Unreadable(path, error) => Found::Unreadable(path, error),
         },
         |found| {
@@ -261,6 +272,12 @@ impl Listing<'_> {
             Found::Read(read) => read,
             Found::Strange => {
                 self.done.others += 1;
+                return Ok(());
+            }
+            Found::Unnameable(path) => {
+                self.done.damaged += 1;
+                let location = FileLocation::Relative(path);
+                (self.left_out)(LeftOut { location, why: LeftOutReason::Name });
                 return Ok(());
             }
             Found::Unreadable(path, error) => {

@@ -32,7 +32,7 @@ use super::maintenance::{
     tell, tool_options,
 };
 use super::parallel;
-use super::rebuild::{UNDELETED, path_of};
+use super::rebuild::{UNDELETED, UNNAMEABLE, path_of};
 use super::undeleted::Undeleted;
 use crate::index::{
     FileLocation, Index, IndexError, IndexOp, InstanceEntry, InstanceKey, InstanceRecord,
@@ -116,6 +116,8 @@ pub enum Problem {
     Damaged(Unlistable),
     /// A directory that cannot be read.
     Directory(std::io::Error),
+    /// A file or directory whose name is none that an index can keep.
+    Name,
     /// The index counts otherwise than it lists.
     Count {
         /// Instances that it counts.
@@ -140,6 +142,7 @@ impl Problem {
             Self::Undeleted => "undeleted",
             Self::Damaged(_) => "damaged",
             Self::Directory(_) => "directory",
+            Self::Name => "name",
             Self::Count { .. } => "count",
         }
     }
@@ -165,6 +168,7 @@ impl fmt::Display for Problem {
             Self::Undeleted => formatter.write_str(UNDELETED),
             Self::Damaged(error) => write!(formatter, "not listed, and no whole object: {error}"),
             Self::Directory(error) => write!(formatter, "a directory that cannot be read: {error}"),
+            Self::Name => formatter.write_str(UNNAMEABLE),
             Self::Count { counted, listed } => {
                 write!(formatter, "the index counts {counted} instances and lists {listed}")
             }
@@ -384,6 +388,7 @@ struct Candidate {
 enum Strange {
     Files(u64, Vec<Candidate>),
     Other,
+    Unnameable(String),
     Directory(String, std::io::Error),
 }
 
@@ -587,6 +592,7 @@ impl Check<'_> {
                     Strange::Files(count, candidates)
                 }
                 Walked::Other => Strange::Other,
+                Walked::Unnameable(path) => Strange::Unnameable(path),
                 Walked::Directory(path, error) => Strange::Directory(path, error),
             },
             |found| {
@@ -606,6 +612,9 @@ impl Check<'_> {
                         }
                     }
                     Strange::Other => self.done.others += 1,
+                    Strange::Unnameable(path) => {
+                        self.tell(FileLocation::Relative(path), None, Problem::Name, false);
+                    }
                     Strange::Directory(path, error) => {
                         let location = FileLocation::Relative(path);
                         self.tell(location, None, Problem::Directory(error), false);
@@ -881,6 +890,7 @@ fn difference(listed: &InstanceEntry, found: &InstanceEntry) -> Option<&'static 
 enum Walked {
     Files(Vec<FileLocation>),
     Other,
+    Unnameable(String),
     Directory(String, std::io::Error),
 }
 
@@ -894,6 +904,7 @@ fn produce_files(directory: &Path, hand_over: &mut dyn FnMut(Walked) -> bool) {
                 || hand_over(Walked::Files(core::mem::take(&mut batch)))
         }
         Met::Strange(_) => hand_over(Walked::Other),
+        Met::Unnameable(path) => hand_over(Walked::Unnameable(path)),
         Met::Unreadable(path, error) => hand_over(Walked::Directory(path, error)),
     });
     if is_wanted && !batch.is_empty() {

@@ -29,7 +29,8 @@ pub struct Encoding {
 impl Encoding {
     /// Explicit VR Little Endian, in which the index keeps sequences.
     pub const EXPLICIT_LITTLE: Self = Self { is_explicit: true, byte_order: ByteOrder::Little };
-    const IMPLICIT_LITTLE: Self = Self { is_explicit: false, byte_order: ByteOrder::Little };
+    /// Implicit VR Little Endian.
+    pub const IMPLICIT_LITTLE: Self = Self { is_explicit: false, byte_order: ByteOrder::Little };
 
     /// The encoding of a transfer syntax, deflation aside.
     pub const fn of(syntax: TransferSyntax) -> Self {

@@ -58,6 +58,8 @@ pub struct Answerer<'q, 'k> {
     title: AeTitle,
     encoding: Encoding,
     policy: &'q AnswerCharacterSet,
+    /// What was asked for of sequences; nothing where they go out as they are.
+    selected: Vec<Option<Vec<u8>>>,
     /// Values of columns that were converted.
     converted: Vec<Option<Vec<u8>>>,
 }
@@ -70,7 +72,7 @@ impl<'q, 'k> Answerer<'q, 'k> {
         encoding: Encoding,
         policy: &'q AnswerCharacterSet,
     ) -> Self {
-        Self { query, title, encoding, policy, converted: Vec::new() }
+        Self { query, title, encoding, policy, selected: Vec::new(), converted: Vec::new() }
     }
 
     /// Appends the answer for `found` to `out`.
@@ -81,6 +83,7 @@ impl<'q, 'k> Answerer<'q, 'k> {
         out: &mut Vec<u8>,
     ) -> Result<Converted, IndexError> {
         let source = found.character_set_value();
+        self.select(found, source);
         let (character_set, converted) = self.convert(found, source);
         let mut writer = Writer::new(out, self.encoding);
         for (at, column) in self.query.columns().iter().enumerate() {
@@ -99,7 +102,8 @@ impl<'q, 'k> Answerer<'q, 'k> {
                 }
                 Source::Known | Source::Nothing => writer.stored(tag, vr, b""),
                 Source::Attribute(level, bytes_max) => {
-                    match self.converted.get(at).and_then(Option::as_ref) {
+                    let made = [&self.converted, &self.selected];
+                    match made.iter().find_map(|values| values.get(at)?.as_ref()) {
                         Some(value) => writer.stored(tag, vr, value),
                         None => writer.stored(tag, vr, cut(found.value(level, tag), bytes_max)),
                     }
@@ -110,6 +114,21 @@ impl<'q, 'k> Answerer<'q, 'k> {
             }
         }
         Ok(converted)
+    }
+
+    /// Selects the items and attributes that were asked for (PS3.4 §C.2.2.2.6).
+    fn select(&mut self, found: &Match<'_>, source: &[u8]) {
+        self.selected.clear();
+        if !self.query.asks_sequences() {
+            return;
+        }
+        let set = CharacterSet::parse(source);
+        let columns = self.query.columns().iter();
+        self.selected.extend(columns.map(|column| {
+            let Source::Attribute(level, _) = column.source else { return None };
+            let key = self.query.sequence(column.tag)?;
+            Some(key.answer(found.value(level, column.tag), set))
+        }));
     }
 
     /// Chooses the character set and converts what is not ASCII.
@@ -151,7 +170,10 @@ impl<'q, 'k> Answerer<'q, 'k> {
             if !is_affected(column.vr) && !is_sequence {
                 continue;
             }
-            let value = cut(found.value(level, column.tag), bytes_max);
+            let value = match self.selected.get(at).and_then(Option::as_ref) {
+                Some(items) => items,
+                None => cut(found.value(level, column.tag), bytes_max),
+            };
             if value.is_ascii() && memchr::memchr(0x1B, value).is_none() {
                 continue;
             }

@@ -15,8 +15,9 @@ use std::collections::HashSet;
 
 use memchr::memmem;
 
+use super::sequence_key::SequenceKey;
 use crate::dataset::character_set::{CharacterSet, Delimiters, is_affected};
-use crate::dataset::identifier::{Element, Encoding, Item};
+use crate::dataset::identifier::{Element, Encoding};
 use crate::vr::{Vr, trimmed};
 
 /// Microseconds of a day.
@@ -367,7 +368,6 @@ pub(super) fn until_nul(value: &[u8]) -> &[u8] {
 #[derive(Clone, Debug)]
 pub struct StandardKey<'k> {
     rule: StandardRule<'k>,
-    set: CharacterSet,
 }
 
 #[derive(Clone, Debug)]
@@ -391,8 +391,7 @@ enum StandardRule<'k> {
     Number(Vec<&'k [u8]>),
     /// US and the like, as they are stored.
     Binary(Cow<'k, [u8]>),
-    /// One item whose keys all match in one item of the record.
-    Sequence(Vec<(crate::tag::Tag, &'k [u8], Vr)>),
+    Sequence(SequenceKey<'k>),
 }
 
 #[derive(Clone, Debug)]
@@ -422,7 +421,10 @@ impl<'k> StandardKey<'k> {
     /// Compiles the value of `element`, whose dictionary VR is `vr`, in an identifier in `set`.
     pub fn compile(vr: Vr, element: &Element<'k>, encoding: Encoding, set: CharacterSet) -> Self {
         let rule = match &vr.0 {
-            b"SQ" => sequence_rule(element, encoding),
+            b"SQ" => match SequenceKey::read(element, encoding, set) {
+                Ok(key) => return Self::of_sequence(key),
+                Err(_) => StandardRule::Never,
+            },
             b"US" | b"SS" | b"UL" | b"SL" | b"FL" | b"FD" | b"UV" | b"SV" | b"AT" => {
                 if element.value.is_empty() {
                     StandardRule::Universal
@@ -432,12 +434,18 @@ impl<'k> StandardKey<'k> {
             }
             _ => text_rule(vr, element.value, set),
         };
-        Self { rule, set }
+        Self { rule }
+    }
+
+    /// The key of a sequence, if a part of it is asked for.
+    pub(super) fn of_sequence(key: Option<SequenceKey<'k>>) -> Self {
+        let key = key.filter(|key| !key.is_universal());
+        Self { rule: key.map_or(StandardRule::Universal, StandardRule::Sequence) }
     }
 
     /// Compiles a value that is text, whatever it came in.
     pub fn compile_text(vr: Vr, value: &'k [u8], set: CharacterSet) -> Self {
-        Self { rule: text_rule(vr, value, set), set }
+        Self { rule: text_rule(vr, value, set) }
     }
 
     /// True for a key that every record matches.
@@ -489,30 +497,8 @@ impl<'k> StandardKey<'k> {
                 wanted.iter().any(|wanted| same_number(wanted, one))
             }),
             StandardRule::Binary(wanted) => value == wanted.as_ref(),
-            StandardRule::Sequence(keys) => self.item_matches(keys, value, set),
+            StandardRule::Sequence(key) => key.matches(value, set),
         }
-    }
-
-    /// One item of the stored sequence matches all keys of the one item asked for; sequences
-    /// within it are not looked into.
-    fn item_matches(
-        &self,
-        keys: &[(crate::tag::Tag, &'k [u8], Vr)],
-        value: &[u8],
-        set: CharacterSet,
-    ) -> bool {
-        let items = Item::all(value, Encoding::EXPLICIT_LITTLE);
-        items.flatten().any(|item| {
-            keys.iter().all(|(tag, wanted, vr)| {
-                let Some(found) = item.get(*tag) else { return wanted.is_empty() };
-                let vr = if *vr == Vr::NONE { found.vr } else { *vr };
-                if vr == Vr::SQ {
-                    return true;
-                }
-                Self { rule: text_rule(vr, wanted, self.set), set: self.set }
-                    .matches(found.value, set)
-            })
-        })
     }
 }
 
@@ -608,18 +594,6 @@ fn text_rule(vr: Vr, value: &[u8], set: CharacterSet) -> StandardRule<'_> {
             StandardRule::Text { patterns, vr }
         }
     }
-}
-
-fn sequence_rule<'k>(element: &Element<'k>, encoding: Encoding) -> StandardRule<'k> {
-    let mut items = Item::all(element.value, encoding);
-    let Some(Ok(item)) = items.next() else { return StandardRule::Universal };
-    let keys: Vec<_> = item
-        .elements()
-        .iter()
-        .filter(|element| !trimmed(element.value).is_empty() && element.vr != Vr::SQ)
-        .map(|element| (element.tag, element.value, element.vr))
-        .collect();
-    if keys.is_empty() { StandardRule::Universal } else { StandardRule::Sequence(keys) }
 }
 
 fn any_in(value: &[u8], read: impl Fn(&[u8]) -> Option<Span>, spans: &[Span]) -> bool {
@@ -904,35 +878,6 @@ mod tests {
         ] {
             let answer = standard(*vr, key.as_bytes(), value.as_bytes());
             assert_eq!(answer, expected, "{} {key} {value}", Vr(*vr));
-        }
-    }
-
-    /// PS3.4 §C.2.2.2.6: one item asks, any item answers; deeper sequences are not looked into.
-    #[test]
-    fn sequences() {
-        let implicit = Encoding { is_explicit: false, ..Encoding::EXPLICIT_LITTLE };
-        let stored =
-            [&b"\xfe\xff\0\xe0\x14\0\0\0"[..], b"\x08\0\0\x01SH\x02\0AB\x08\0\x02\x01SH\x02\0CD"]
-                .concat();
-        for (inner, expected) in [
-            (&b"\x08\0\0\x01\x02\0\0\0AB"[..], true),
-            (b"\x08\0\0\x01\x02\0\0\0A*", true),
-            (b"\x08\0\0\x01\x02\0\0\0XX", false),
-            (b"\x08\0\0\x01\0\0\0\0", true),
-            (b"\x08\0\x04\x01\x02\0\0\0no", false),
-            (b"", true),
-        ] {
-            let mut value = b"\xfe\xff\0\xe0".to_vec();
-            value.extend_from_slice(&(inner.len() as u32).to_le_bytes());
-            value.extend_from_slice(inner);
-            let element = Element {
-                tag: crate::tag::Tag::new(0x40, 0x275),
-                vr: Vr::NONE,
-                value: &value,
-                is_undefined: false,
-            };
-            let key = StandardKey::compile(Vr::SQ, &element, implicit, CharacterSet::ASCII);
-            assert_eq!(key.matches(&stored, CharacterSet::ASCII), expected, "{inner:?}");
         }
     }
 

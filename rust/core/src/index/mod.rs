@@ -20,6 +20,7 @@ pub mod reader;
 pub mod record;
 pub mod schema;
 pub mod search;
+mod sequence_key;
 mod sequence_text;
 pub mod writer;
 

@@ -11,6 +11,7 @@ use super::attributes::{
     self, Attribute, Computed, KeyClass, Level, find as find_attribute, tags, unique_key,
 };
 use super::matching::{CombinedRange, DcmtkKey, StandardKey, has_wildcard, until_nul};
+use super::sequence_key::SequenceKey;
 use crate::dataset::attributes::AttributesRef;
 use crate::dataset::character_set::CharacterSet;
 use crate::dataset::identifier::{Encoding, IdentifierError, Item};
@@ -246,6 +247,8 @@ pub struct Query<'k> {
     pub(super) keys: Vec<Key<'k>>,
     combined: Vec<Combined>,
     pub(super) columns: Vec<Column>,
+    /// Sequences of which a part is asked for.
+    sequences: Vec<(Tag, SequenceKey<'k>)>,
     has_unsupported_keys: bool,
     /// Nothing can match: DCMTK's answer to a retrieval without upper unique keys.
     pub(super) is_void: bool,
@@ -279,6 +282,7 @@ impl<'k> Query<'k> {
             keys: Vec::new(),
             combined: Vec::new(),
             columns: Vec::with_capacity(item.elements().len() + 3),
+            sequences: Vec::new(),
             has_unsupported_keys: false,
             is_void: false,
             needs_instance: false,
@@ -306,6 +310,16 @@ impl<'k> Query<'k> {
     /// Elements of an answer, in ascending order.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// True when a part of some sequence is asked for.
+    pub(super) fn asks_sequences(&self) -> bool {
+        !self.sequences.is_empty()
+    }
+
+    /// What is asked of the sequence `tag`, unless it is asked for as it is.
+    pub(super) fn sequence(&self, tag: Tag) -> Option<&SequenceKey<'k>> {
+        self.sequences.iter().find(|(known, _)| *known == tag).map(|(_, key)| key)
     }
 
     /// Whose rules.
@@ -411,7 +425,14 @@ impl<'k> Query<'k> {
                 }
                 let source = Source::Attribute(level, usize::MAX);
                 self.columns.push(Column { tag, vr, source });
-                let rule = StandardKey::compile(vr, element, encoding, self.character_set);
+                let rule = if vr == Vr::SQ {
+                    let key = SequenceKey::read(element, encoding, self.character_set)
+                        .map_err(QueryError::Identifier)?;
+                    self.sequences.extend(key.clone().map(|key| (tag, key)));
+                    StandardKey::of_sequence(key)
+                } else {
+                    StandardKey::compile(vr, element, encoding, self.character_set)
+                };
                 let is_selected = purpose == Purpose::Find || tag == unique_key(level);
                 if !rule.is_universal() && is_selected {
                     self.keys.push(Key {

@@ -71,7 +71,7 @@ impl Conversion {
 }
 
 /// Appends an element or item; `None` where its value is longer than its length can say.
-fn append(out: &mut Vec<u8>, tag: Tag, vr: Vr, value: &[u8]) -> Option<()> {
+pub(super) fn append(out: &mut Vec<u8>, tag: Tag, vr: Vr, value: &[u8]) -> Option<()> {
     let bytes = value.len() + value.len() % 2;
     out.extend_from_slice(&tag.group().to_le_bytes());
     out.extend_from_slice(&tag.element().to_le_bytes());

@@ -57,8 +57,11 @@ pub fn open_regular(path: &Path) -> io::Result<(StoredFile, FileFacts)> {
 pub enum Met {
     /// A regular file, by its path below the root.
     File(String),
-    /// A symbolic link, a device, or a name that is no UTF-8 or too long: nothing of ours.
+    /// A symbolic link, a device or the like: nothing of ours.
     Strange(String),
+    /// A file, or a directory with whatever is in it, that no index can name: its path is no UTF-8 or
+    /// too long.
+    Unnameable(String),
     /// A directory that cannot be read.
     Unreadable(String, io::Error),
 }
@@ -101,8 +104,10 @@ pub fn walk(root: &Path, from: &str, skipped: &[&str], visit: &mut dyn FnMut(Met
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && is_ours => below.push(path),
                 Ok(kind) if kind.is_file() && is_ours => files.push(path),
-                _ => {
-                    if !visit(Met::Strange(path)) {
+                kind => {
+                    let holds_objects = kind.is_ok_and(|kind| kind.is_dir() || kind.is_file());
+                    let met = if holds_objects { Met::Unnameable } else { Met::Strange };
+                    if !visit(met(path)) {
                         return false;
                     }
                 }
@@ -259,6 +264,7 @@ mod tests {
             found.push(match met {
                 Met::File(path) => path,
                 Met::Strange(path) => format!("? {path}"),
+                Met::Unnameable(path) => format!("# {path}"),
                 Met::Unreadable(path, _) => format!("! {path}"),
             });
             true
@@ -283,6 +289,23 @@ mod tests {
         assert_eq!(found, ["a", "b", "objects/0001/3ff/y", "objects/10000/001/x"]);
         assert!(open_regular(&root.join("link")).is_err());
         assert!(!facts_of(&root.join("link")).unwrap().is_regular);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    /// What has no name that is text is told, and not gone into.
+    #[test]
+    fn names_that_are_no_text() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let root = scratch("names");
+        let path = |name: &[u8]| root.join(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir(path(b"M\xfcller")).unwrap();
+        fs::write(path(b"M\xfcller/a"), b"").unwrap();
+        fs::write(path(b"\xff.dcm"), b"").unwrap();
+        symlink("b", path(b"\xfe")).unwrap();
+        fs::write(path("Müller.dcm".as_bytes()), b"").unwrap();
+        let mut found = walked(&root);
+        found.sort_unstable();
+        assert_eq!(found, ["# M\u{fffd}ller", "# \u{fffd}.dcm", "? \u{fffd}", "Müller.dcm"]);
         fs::remove_dir_all(root).unwrap();
     }
 
