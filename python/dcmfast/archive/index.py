@@ -173,7 +173,10 @@ def studies(directory: str) -> list[Study]:
 
 
 def instances(directory: str) -> Iterator[Instance]:
-    """Yield the instances of the area in the order in which they arrived."""
+    """Yield the instances of the area in the order in which they arrived.
+
+    A process that is forked meanwhile begins anew: LMDB knows readers by their process.
+    """
     with _Failures():
         cursor = _rust.IndexReader(directory).instances()
     while True:
