@@ -171,7 +171,7 @@ def test_pages_are_written_where_man_looks(
 
 def test_completion_of_linked_names(capsys: pytest.CaptureFixture[str]) -> None:
     for shell, line in (
-        ("bash", "complete -o filenames -F _dcmfast dcmfast storescp"),
+        ("bash", "complete -o default -F _dcmfast dcmfast storescp"),
         ("zsh", "#compdef dcmfast storescp"),
         ("fish", "complete -c movescu "),
     ):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 NOTHING: Mapping[str, Sequence[str]] = {}
 
+#: What ``dcmfast`` itself takes in a tool's place.
+_OWN = ("--help", "--version")
+
 
 def script(
     shell: str,
@@ -68,7 +71,7 @@ def _bash(
     other_tools: Mapping[str, Sequence[str]],
     linked: Sequence[str],
 ) -> str:
-    tools = " ".join(_tools(front_ends, other_tools))
+    tools = " ".join((*_tools(front_ends, other_tools), *_OWN))
     lines = [
         "# bash completion of dcmfast; made by `dcmfast completion bash`",
         "_dcmfast() {",
@@ -102,10 +105,10 @@ def _bash(
         lines.append(f"                {front_end.tool}) {answer} ;;")
     lines += [
         "            esac ;;",
-        '        *) COMPREPLY=($(compgen -f -- "$current")) ;;',
         "    esac",
         "}",
-        f"complete -o filenames -F _dcmfast {' '.join(['dcmfast', *linked])}",
+        # Where nothing is offered readline completes files itself, names with blanks and ~ too.
+        f"complete -o default -F _dcmfast {' '.join(['dcmfast', *linked])}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -115,15 +118,15 @@ def _zsh(
     other_tools: Mapping[str, Sequence[str]],
     linked: Sequence[str],
 ) -> str:
-    tools = " ".join(_tools(front_ends, other_tools))
+    tools = " ".join((*_tools(front_ends, other_tools), *_OWN))
     lines = [
         f"#compdef {' '.join(['dcmfast', *linked])}",
         "# zsh completion of dcmfast; made by `dcmfast completion zsh`",
         "_dcmfast() {",
         "    local -a options",
-        "    local tool=$words[2]",
+        "    local tool=$words[2] at=2",
         "    if [[ ${words[1]:t} != dcmfast ]]; then",
-        "        tool=${words[1]:t}",
+        "        tool=${words[1]:t} at=1",
         "    elif (( CURRENT == 2 )); then",
         f"        compadd -- {tools}",
         "        return",
@@ -134,7 +137,7 @@ def _zsh(
         for option, words in _words(front_end):
             patterns = "|".join(_quoted(f"{front_end.tool} {name}") for name in option.names)
             lines.append(f"        {patterns}) compadd -- {' '.join(words)}; return ;;")
-    lines += ["    esac", '    case "$tool" in']
+    lines += ["    esac", '    (( CURRENT == at + 1 )) && case "$tool" in']
     lines += [
         f"        {tool}) compadd -- {' '.join(words)} ;;" for tool, words in other_tools.items()
     ]
@@ -160,17 +163,24 @@ def _fish(
     linked: Sequence[str],
 ) -> str:
     tools = _tools(front_ends, other_tools)
-    lines = ["# fish completion of dcmfast; made by `dcmfast completion fish`"]
-    no_tool = f"not __fish_seen_subcommand_from {' '.join(tools)}"
-    lines += [f"complete -c dcmfast -f -n {_quoted(no_tool)} -a {_quoted(tool)}" for tool in tools]
+    lines = [
+        "# fish completion of dcmfast; made by `dcmfast completion fish`",
+        # fish's own __fish_seen_subcommand_from looks at every word: a file may have a tool's name.
+        "function __dcmfast_tool",
+        "    set -l words (commandline -opc)",
+        '    test (count $words) -gt 1; and test "$words[2]" = $argv[1]',
+        "end",
+    ]
+    first = "test (count (commandline -opc)) -eq 1"
+    lines += [
+        f"complete -c dcmfast -f -n {_quoted(first)} -a {_quoted(word)}" for word in (*tools, *_OWN)
+    ]
     for tool, following in other_tools.items():
         # In the next place alone: behind it the words of options come, and files.
-        seen = f"__fish_seen_subcommand_from {tool}; and test (count (commandline -opc)) -eq 2"
+        seen = f"__dcmfast_tool {tool}; and test (count (commandline -opc)) -eq 2"
         lines.append(f"complete -c dcmfast -n {_quoted(seen)} -a {_quoted(' '.join(following))}")
     for front_end in front_ends:
-        lines += _fish_tool(
-            front_end, "dcmfast", f"__fish_seen_subcommand_from {front_end.tool}; and "
-        )
+        lines += _fish_tool(front_end, "dcmfast", f"__dcmfast_tool {front_end.tool}; and ")
         if front_end.tool in linked:
             lines += _fish_tool(front_end, front_end.tool, "")
     return "\n".join(lines) + "\n"
@@ -180,7 +190,8 @@ def _fish_tool(front_end: FrontEnd, command: str, seen: str) -> list[str]:
     """Return the lines for one tool, called as `command`; `seen` is a condition before others."""
     lines = []
     for option in front_end.options():
-        summary = option.summary.split("\n")[-1 if option.values else 0]
+        # What the value is stands in the first line, where there is one.
+        summary = " ".join(option.summary.split("\n")[1 if option.values else 0 :])
         # Not -l and -o: fish knows no options that begin with +.
         names = " ".join((*option.names, *option.aliases))
         typing = "string match -qr -- '^[-+]' (commandline -ct)"

@@ -113,6 +113,15 @@ def test_bash_completes_tools_options_and_words() -> None:
     assert bash_completes("dcmfast", "index", "--re") == ["--repair"]
     assert "show" not in bash_completes("dcmfast", "index", "verify", "")
     assert bash_completes("dcmfast", "in") == ["index"]
+    assert bash_completes("dcmfast", "--v") == ["--version"]
+
+
+def test_bash_leaves_files_to_readline() -> None:
+    """Which knows quotes, a tilde and names with blanks: a list of words does not."""
+    assert bash_completes("dcmfast", "storescu", "localhost", "104", "fi") == []
+    assert bash_completes("dcmfast", "link", "/o") == []
+    script = completion.script("bash", tuple(FRONT_ENDS.values()))
+    assert "complete -o default -F" in script
 
 
 def test_bash_completes_a_linked_name() -> None:
@@ -143,15 +152,57 @@ def test_completion_is_a_script_of_its_shell(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("words", "offered"),
     [
-        ("dcmfast replay ", {"requestor", "acceptor"}),
-        ("dcmfast load a", {"audit"}),
-        ("dcmfast load store --kind ", {"ct", "mr", "sc"}),
+        (("dcmfast", "mov"), "movescu"),
+        (("dcmfast", "index", ""), "show verify"),
+        (("dcmfast", "index", "verify", ""), "FILES"),
+        (("dcmfast", "index", "show", "--rep"), "--repair"),
+        (("dcmfast", "storescp", "-ll", ""), "fatal error warn info debug trace off all"),
+        (("storescp", "-ll", ""), "fatal error warn info debug trace off all"),
+        (("storescp", "--dur"), "--durability"),
+        (("storescp", "show", ""), "FILES"),
     ],
 )
-def test_fish_offers_what_comes_next(line: str, words: set[str], tmp_path: Path) -> None:
-    """A tool's commands stand in the second place alone."""
+def test_zsh_offers_what_comes_next(words: tuple[str, ...], offered: str, tmp_path: Path) -> None:
+    """With zsh's own functions stood in for: they work inside its line editor alone."""
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("zsh is not installed")
+    script = tmp_path / "_dcmfast"
+    others = {"index": ("show", "verify")}
+    script.write_text(completion.script("zsh", tuple(FRONT_ENDS.values()), others, ("storescp",)))
+    ask = """
+        compadd() {
+            local -a all
+            if [[ $1 == -a ]]; then all=($options); else shift; all=($@); fi
+            print -r -- ${(M)all:#$PREFIX*}
+        }
+        _files() { print FILES }
+        file=$1; shift; words=("$@"); CURRENT=$#; PREFIX=$words[CURRENT]; source $file
+    """
+    done = subprocess.run(
+        [zsh, "-f", "-c", ask, "zsh", script, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    shown = " ".join(done.stdout.split())
+    assert shown in {offered, f"{offered} FILES"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "others"),
+    [
+        ("dcmfast replay ", {"requestor", "acceptor"}, set()),
+        ("dcmfast load a", {"audit"}, set()),
+        ("dcmfast load store --kind ", {"ct", "mr", "sc"}, set()),
+        ("dcmfast show movescu --a", set(), {"--abort"}),
+        ("dcmfast --", {"--help", "--version"}, set()),
+    ],
+)
+def test_fish_offers_what_comes_next(
+    line: str, words: set[str], others: set[str], tmp_path: Path
+) -> None:
+    """A tool is named in the first place alone, its commands in the second."""
     fish = shutil.which("fish")
     if fish is None:
         pytest.skip("fish is not installed")
@@ -175,6 +226,7 @@ def test_fish_offers_what_comes_next(line: str, words: set[str], tmp_path: Path)
     )
     offered = {word.split("\t")[0] for word in shown.stdout.splitlines()}
     assert words <= offered
+    assert not others & offered
     assert not offered & {"compare", "find", "echo"}, "words of another place"
 
 
@@ -182,7 +234,7 @@ def test_the_tools_that_print_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert man_tool.main(["dcmrecv"]) == 0
     assert capsys.readouterr().out == man.page(FRONT_ENDS["dcmrecv"])
     assert completion_tool.main(["bash"]) == 0
-    assert "complete -o filenames" in capsys.readouterr().out
+    assert "complete -o default" in capsys.readouterr().out
     for tool in (man_tool, completion_tool):
         for arguments in ([], ["nothing"], ["bash", "zsh"]):
             assert tool.main(arguments) == 1
