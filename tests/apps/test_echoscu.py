@@ -134,6 +134,25 @@ def associate_ac() -> bytes:
     return pdu.pdu(pdu.ASSOCIATE_AC, pdu.associate_body(items + pdu.user_information()))
 
 
+def test_a_status_that_is_no_success() -> None:
+    """Told, and no 0; what else was asked for is done (D9)."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.respond(peer.expect_request(), 0x0110)
+        peer.respond(peer.expect_request(), 0)
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        line = ["--repeat", "2", "--json", "127.0.0.1", str(server.port)]
+        done = run_tool("dcmfast", "echoscu", line)
+    assert done.code == 70
+    assert done.stderr == "E: dcmfast.echoscu: the echo failed: Unknown Status: 0x110\n"
+    found = json.loads(done.stdout)
+    assert [one["status"] for one in found["echoes"]] == ["0110", "0000"]
+    assert found["error"] == "the echo failed: Unknown Status: 0x110"
+
+
 @BOTH
 def test_another_service_s_response_is_no_success(implementation: str) -> None:
     """C-STORE-RSP 0000H in answer to C-ECHO-RQ: the peer is confused, and the exit code says so."""

@@ -208,32 +208,63 @@ def test_requests_where_responses_are_due(tmp_path: Path) -> None:
     assert "C-ECHO RQ where a response was due" in done.stderr
 
 
-@pytest.mark.parametrize("behind", ["pending", "release", "abort"])
+def test_an_identifier_without_end(tmp_path: Path) -> None:
+    """A response's data set beyond the bound is ended there, not read as long as it comes."""
+
+    def play(peer: Conversation) -> None:
+        accept_roles(peer)
+        request = peer.expect_request()
+        sent(peer, make.ct(1))
+        peer.respond(request, 0xFF00, counts=(1, 1, 0, 0), announces=True)
+        portion = pdu.p_data(pdu.pdv(request.context_id, bytes(16000), last=False))
+        while True:
+            peer.send(portion)
+
+    with ScriptedServer(play) as server:
+        line = ["127.0.0.1", str(server.port), "-k", "PatientID=1"]
+        done = run_tool("dcmfast", "getscu", line, cwd=tmp_path)
+    assert done.code == 1
+    assert "a response with more than 2097152 bytes" in done.stderr
+    (file,) = tmp_path.iterdir()
+    assert pydicom.dcmread(file).SOPInstanceUID == make.ct(1).sop_instance_uid
+
+
+@pytest.mark.parametrize("behind", ["pending", "final", "release", "abort"])
 def test_what_shares_a_segment_with_the_final_response(behind: str, tmp_path: Path) -> None:
-    """The request is done, whatever stands behind its end; that the release then fails is told."""
+    """The request is done, whatever stands behind its end.
+
+    A response answers nothing there, and comes too late to say anything (PS3.8 Table 9-7, AR-6);
+    a release meets ours (AR-8); after an abort ours fails, which is told.
+    """
 
     def play(peer: Conversation) -> None:
         peer.accept()
         request = peer.expect_request()
-        sent: list[bytes] = []
-        send, peer.send = peer.send, lambda *parts: sent.extend(parts)  # type: ignore[method-assign]
+        parts: list[bytes] = []
+        send, peer.send = peer.send, lambda *data: parts.extend(data)  # type: ignore[method-assign]
         peer.respond(request, 0, counts=(None, 0, 0, 0))
-        if behind == "pending":
-            peer.respond(request, 0xFF00, counts=(1, 0, 0, 0))
-        elif behind == "release":
-            peer.send(pdu.pdu(pdu.RELEASE_RQ, bytes(4)))
-        else:
+        if behind == "release":
+            peer.send(pdu.release_rq())
+        elif behind == "abort":
             peer.send(pdu.pdu(pdu.ABORT, bytes(4)))
-        send(b"".join(sent))
-        while peer.socket.recv(4096):
-            pass
+        else:
+            status = 0xFF00 if behind == "pending" else 0
+            peer.respond(request, status, counts=(1, 0, 0, 0))
+        peer.send = send  # type: ignore[method-assign]
+        peer.send(b"".join(parts))
+        if behind == "release":
+            peer.expect_pdu(pdu.RELEASE_RQ)
+            peer.expect_pdu(pdu.RELEASE_RP)
+            peer.send(pdu.pdu(pdu.RELEASE_RP, bytes(4)))
+        elif behind != "abort":
+            peer.expect_release()
 
     with ScriptedServer(play) as server:
         line = ["-v", "-P", "127.0.0.1", str(server.port), "-k", "PatientID=1"]
         done = run_tool("dcmfast", "getscu", line, cwd=tmp_path)
     assert "I: Received C-GET Response (Success)" in done.lines
-    assert "Traceback" not in done.stderr
-    assert "Association Release Failed" in done.stderr
+    assert ("Association Release Failed" in done.stderr) == (behind == "abort")
+    assert done.code == (1 if behind == "abort" else 0)
 
 
 def test_roles_are_shown_as_dcmtk_shows_them(archive: Archive, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ _WARNING = 0xB
 
 #: Exit code of both tools when no association came about, whatever the reason, as DCMTK's.
 _NOT_ASSOCIATED = 1
+_ECHO_FAILED = 70
 
 
 def prepare(settings: RequestorSettings) -> Log:
@@ -375,6 +376,7 @@ def _echo(
         tls.write_seed(settings.tls, log)
     result.associated(link, monotonic() - began)
     context_id = next(number for number, _, _, syntax in link.contexts() if syntax)
+    code = 0
     for _ in range(settings.repeat):
         message_id = link.next_message_id
         log.line("I", f"Sending Echo Request (MsgID {message_id})")
@@ -390,8 +392,14 @@ def _echo(
             link.abort()
             return failure.exit_code_of(settings.tool)
         result.answered(message_id, status, monotonic() - began)
-        log.line("I", f"Received Echo Response ({_rust.status_text('echo', status)})")
+        text = _rust.status_text("echo", status)
+        log.line("I", f"Received Echo Response ({text})")
+        if status:
+            # DCMTK ends with 0 (D9): who asks whether a peer is well would never know.
+            code = _ECHO_FAILED
+            result.error = f"the echo failed: {text}"
+            log.line("E", result.error, logger=f"dcmfast.{settings.tool}")
     if close(settings, link, log):
-        return 0
+        return code
     result.error = "the release failed"
     return 1

@@ -197,7 +197,8 @@ impl From<ReadEnd> for ClientError {
 impl From<HandshakeEnd> for ClientError {
     fn from(end: HandshakeEnd) -> Self {
         match end {
-            HandshakeEnd::TimedOut | HandshakeEnd::Stopped => Self::TimedOut,
+            HandshakeEnd::TimedOut => Self::TimedOut,
+            HandshakeEnd::Stopped => Self::Interrupted,
             HandshakeEnd::Closed => Self::PeerGone(None),
             HandshakeEnd::Refused(fault) => Self::Tls(Box::new(fault)),
         }
@@ -322,16 +323,25 @@ impl Requestor {
     pub fn associate(addresses: &[SocketAddr], proposal: &Proposal) -> Result<Self, ClientError> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         let mut connection = None;
+        // Until there is an association nothing is in hand that a stop would cut.
+        let interrupt = proposal.interrupt_after(Duration::ZERO);
+        let (timeout, options) = (proposal.connect_timeout, proposal.transport);
         for address in addresses {
-            match Connection::connect(*address, proposal.connect_timeout, proposal.transport) {
+            match Connection::connect(*address, timeout, options, interrupt.as_ref()) {
                 Ok(opened) => {
                     connection = Some(opened);
                     break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    return Err(ClientError::Interrupted);
                 }
                 Err(error) => last = error,
             }
         }
         let Some(mut connection) = connection else { return Err(ClientError::Connect(last)) };
+        if let Some(interrupt) = interrupt {
+            connection.interrupted_by(interrupt);
+        }
         let secured = match &proposal.tls {
             Some(context) => {
                 let deadline = proposal.acse_timeout.map(|timeout| Instant::now() + timeout);
@@ -339,10 +349,6 @@ impl Requestor {
             }
             None => None,
         };
-        // Until there is an association nothing is in hand that a stop would cut.
-        if let Some(interrupt) = proposal.interrupt_after(Duration::ZERO) {
-            connection.interrupted_by(interrupt);
-        }
         if proposal.dimse_timeout.or(proposal.socket_timeout).is_none() {
             // Silence may last, but not that of a host that is gone.
             connection.watch_for_a_dead_peer();
@@ -1007,7 +1013,9 @@ mod tests {
         let result = waiting.join().unwrap();
         assert!(matches!(result, Err(ClientError::Interrupted)), "{result:?}");
         assert!(begun.elapsed() < Duration::from_secs(u64::from(STOP_GRACE_S) / 2));
-        // Or it was asked for before anything was sent.
+        // It may have been asked for before there was a connection: the peer waits for one.
+        drop(TcpStream::connect(address));
+        // Or before anything was sent.
         let last = peer.join().unwrap();
         assert!(last.is_empty() || last == encode_abort(Abort::USER).to_vec(), "{last:?}");
     }

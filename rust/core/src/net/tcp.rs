@@ -247,7 +247,8 @@ impl Connection {
                 self.tls = Some(stream);
                 return Ok(description);
             }
-            if stop.is_some_and(StopFlag::is_raised) {
+            let is_interrupted = self.patience.as_mut().is_some_and(Patience::is_over);
+            if is_interrupted || stop.is_some_and(StopFlag::is_raised) {
                 return Err(HandshakeEnd::Stopped);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -266,17 +267,37 @@ impl Connection {
         self.tls.is_some()
     }
 
-    /// Opens a connection to `address`, waiting at most `timeout`.
+    /// Opens a connection to `address`, waiting at most `timeout`, and until `interrupt` is due.
+    ///
+    /// # Errors
+    ///
+    /// The system's; [`io::ErrorKind::TimedOut`], and [`io::ErrorKind::Interrupted`] for `interrupt`.
     pub fn connect(
         address: SocketAddr,
         timeout: Option<Duration>,
         options: TransportOptions,
+        interrupt: Option<&Interrupt>,
     ) -> io::Result<Self> {
-        let stream = match timeout {
-            Some(timeout) => TcpStream::connect_timeout(&address, timeout)?,
-            None => TcpStream::connect(address)?,
-        };
-        Self::new(stream, options)
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        loop {
+            if interrupt.is_some_and(Interrupt::is_due) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
+            }
+            // The send timeout ends a connect, too, and a further one waits on (socket(7)). A timeout
+            // of no microseconds would be none.
+            socket.set_write_timeout(Some(left.clamp(Duration::from_millis(1), SLICE)))?;
+            let Err(error) = socket.connect(&address.into()) else { break };
+            let is_under_way = [libc::EINPROGRESS, libc::EALREADY, libc::EINTR];
+            if !error.raw_os_error().is_some_and(|number| is_under_way.contains(&number)) {
+                return Err(error);
+            }
+        }
+        Self::new(socket.into(), options)
     }
 
     /// The peer's address; an IPv4 peer of an IPv6 socket is shown as IPv4.
@@ -688,6 +709,33 @@ mod tests {
             drop(connection);
             writer.join().unwrap();
         }
+    }
+
+    /// A peer that takes no connection: its queue is full, and the system tries again and again.
+    #[test]
+    fn a_connect_ends_in_time_and_when_interrupted() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let connect = |timeout, interrupt: Option<&Interrupt>| {
+            Connection::connect(address, timeout, TransportOptions::default(), interrupt)
+        };
+        let waiting = [(); 8].map(|()| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address.into());
+            socket
+        });
+        let error = connect(Some(SLICE / 2), None).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let asked = Arc::new(AtomicU8::new(0));
+        let count = Arc::clone(&asked);
+        let interrupt = Interrupt::new(move || count.fetch_add(1, Ordering::Relaxed) >= 2);
+        let error = connect(None, Some(&interrupt)).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        drop(waiting);
     }
 
     /// One wildcard socket serves IPv4 peers, and shows them as IPv4.

@@ -78,6 +78,9 @@ pub(super) enum Handled {
     All { wanted_bytes: usize },
     /// Up to a request that is to be performed now.
     UpTo(Box<Operation>),
+    /// Up to the final response to our own C-GET. What stands behind it is for the next request, or
+    /// comes too late for any (PS3.8 Table 9-7, AR-6).
+    Answered,
 }
 
 /// An association with what it holds while it lives.
@@ -626,6 +629,8 @@ impl<'s> Link<'s> {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
+                // Only who asked is answered: `served` of getting.rs.
+                Ok(Handled::Answered) => continue,
                 Err(end) => return end,
             };
             let waiting = if exchange.is_idle() {
@@ -723,6 +728,11 @@ impl<'s> Link<'s> {
                         Outcome::Close => break Err((Reaction::NONE, End::Aborted)),
                         Outcome::PeerGone => break Err((Reaction::NONE, End::PeerGone)),
                         Outcome::Operate(operation) => break Ok(Handled::UpTo(operation)),
+                        Outcome::Answered if left_over.is_empty() => break Ok(Handled::Answered),
+                        Outcome::Answered => {
+                            cause = Some("a message behind the final response".into());
+                            break Err((ul.abort(Abort::USER), End::Aborted));
+                        }
                     }
                 }
                 Indication::NeedMore { total_bytes } => {

@@ -174,6 +174,7 @@ fn served(
             Handled::All { wanted_bytes } => wanted_bytes,
             // A receiver performs no queries, and has answered this one.
             Handled::UpTo(_) => return Err(link.abort(Abort::USER)),
+            Handled::Answered => return Ok(replies),
         };
         // Objects alone end a portion, too: the caller may be who takes them, one portion at a time.
         if has_read && Instant::now() >= until {

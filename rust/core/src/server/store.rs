@@ -66,6 +66,8 @@ pub enum Outcome {
     PeerGone,
     /// An operation with many answers begins; the loop runs it.
     Operate(Box<Operation>),
+    /// The final response to our own C-GET has come.
+    Answered,
 }
 
 /// What an established association remembers between reads.
@@ -108,13 +110,6 @@ pub struct Asked {
     pub replies: Vec<Reply>,
 }
 
-impl Asked {
-    /// True when the final response is among those that came.
-    fn is_answered(&self) -> bool {
-        self.replies.last().is_some_and(Reply::is_final)
-    }
-}
-
 /// A request whose data set is on its way.
 enum InHand {
     /// C-STORE.
@@ -122,7 +117,7 @@ enum InHand {
     /// A query or retrieve request, whose identifier is collected up to `IDENTIFIER_BYTES_MAX`.
     Query { operation: Box<Operation>, is_too_long: bool },
     /// A response to our own C-GET, whose identifier comes.
-    Reply { reply: Reply, is_too_long: bool },
+    Reply(Reply),
     /// Anything else: the data set is dropped, then this response is sent.
     Dropped { context_id: u8, response: Response<'static> },
 }
@@ -321,6 +316,9 @@ impl<'b> Block<'_, 'b> {
                 if let Some(outcome) = self.fault_at_fragment(pdv.fragment.len()) {
                     return outcome;
                 }
+                if matches!(self.exchange.in_hand, Some(InHand::Reply(_))) {
+                    return self.take_identifier(pdv.fragment, is_last);
+                }
                 self.fragments.push(pdv.fragment);
                 return if is_last { self.complete() } else { Outcome::GoOn };
             }
@@ -361,11 +359,13 @@ impl<'b> Block<'_, 'b> {
         }
     }
 
-    fn replied(&mut self, reply: Reply) {
+    fn replied(&mut self, reply: Reply) -> Outcome {
         self.narrator.get_response(&reply);
+        let is_final = reply.is_final();
         if let Some(asked) = &mut self.exchange.asked {
             asked.replies.push(reply);
         }
+        if is_final { Outcome::Answered } else { Outcome::GoOn }
     }
 
     /// A response: to our own C-GET, or one that nobody asked for.
@@ -375,15 +375,27 @@ impl<'b> Block<'_, 'b> {
         if let Err(why) = reply.is_for(QueryService::Get, request) {
             return Outcome::Abort(Abort::USER, why.into());
         }
-        if asked.is_some_and(Asked::is_answered) {
-            return Outcome::Abort(Abort::USER, "a message behind the final response".into());
+        if !has_data_set {
+            return self.replied(reply);
         }
-        if has_data_set {
-            self.exchange.in_hand = Some(InHand::Reply { reply, is_too_long: false });
-        } else {
-            self.replied(reply);
-        }
+        self.exchange.in_hand = Some(InHand::Reply(reply));
         Outcome::GoOn
+    }
+
+    /// A fragment of a response's identifier. One beyond the bound is not read to its end, which may
+    /// never come.
+    fn take_identifier(&mut self, fragment: &[u8], is_last: bool) -> Outcome {
+        let Some(InHand::Reply(reply)) = &mut self.exchange.in_hand else { return Outcome::GoOn };
+        let identifier = reply.identifier.get_or_insert_default();
+        if identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX {
+            let why = format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes");
+            return Outcome::Abort(Abort::USER, why.into());
+        }
+        identifier.extend_from_slice(fragment);
+        match self.exchange.in_hand.take_if(|_| is_last) {
+            Some(InHand::Reply(reply)) => self.replied(reply),
+            _ => Outcome::GoOn,
+        }
     }
 
     /// Hands the collected fragments to the store.
@@ -409,16 +421,7 @@ impl<'b> Block<'_, 'b> {
                     }
                 }
             }
-            Some(InHand::Reply { reply, is_too_long }) => {
-                let identifier = reply.identifier.get_or_insert_default();
-                for fragment in &self.fragments {
-                    *is_too_long |= identifier.len() + fragment.len() > IDENTIFIER_BYTES_MAX;
-                    if !*is_too_long {
-                        identifier.extend_from_slice(fragment);
-                    }
-                }
-            }
-            Some(InHand::Dropped { .. }) | None => {}
+            Some(InHand::Reply(_) | InHand::Dropped { .. }) | None => {}
         }
         self.fragments.clear();
     }
@@ -644,14 +647,7 @@ impl<'b> Block<'_, 'b> {
                 let response = operation.request.response(Status::OUT_OF_RESOURCES, false);
                 self.send(operation.context.id, &response)
             }
-            Some(InHand::Reply { is_too_long: true, .. }) => Outcome::Abort(
-                Abort::USER,
-                format!("a response with more than {IDENTIFIER_BYTES_MAX} bytes").into(),
-            ),
-            Some(InHand::Reply { reply, is_too_long: false }) => {
-                self.replied(reply);
-                Outcome::GoOn
-            }
+            Some(InHand::Reply(reply)) => self.replied(reply),
             Some(InHand::Dropped { context_id, response }) => self.send(context_id, &response),
             None => Outcome::GoOn,
         }
