@@ -395,6 +395,31 @@ def test_nonsense(
     assert said in done.stderr, name
 
 
+@pytest.mark.parametrize(
+    ("destination", "code", "said"),
+    [
+        ("MOVESCU", 68, "W: dcmfast.movescu: 2 of 2 objects were sent, 0 came here, which the"),
+        ("OTHER", 0, ""),
+    ],
+)
+def test_a_success_of_which_nothing_came_here(
+    destination: str, code: int, said: str, port: int, tmp_path: Path
+) -> None:
+    """Objects for us that did not come are told; those for another title are its affair."""
+
+    def play(peer: Conversation) -> None:
+        peer.accept()
+        peer.respond(peer.expect_request(), 0, counts=(None, 2, 0, 0))
+        peer.expect_release()
+
+    with ScriptedServer(play) as server:
+        line = ["127.0.0.1", str(server.port), "-k", "PatientID=1", "+P", str(port)]
+        done = run_tool("dcmfast", "movescu", [*line, "-aem", destination], cwd=tmp_path)
+    assert done.code == code
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(code)
+
+
 def test_no_answer_within_the_timeout() -> None:
     with ScriptedServer(on_move(lambda peer, _: peer.expect_abort())) as server:
         done = asked(server, "-td", "1")

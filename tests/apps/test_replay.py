@@ -491,6 +491,31 @@ def test_clients_that_race_are_known_by_what_they_ask(tmp_path: Path) -> None:
             assert answered == [statuses[name] for name in names]
 
 
+def test_clients_that_raced_may_come_one_by_one_in_any_order(tmp_path: Path) -> None:
+    """Who is here has its turn where the one that was first is not; one unlike both is told."""
+    asks = {name: (FIND_RQ, asked(name)) for name in "ABD"}
+    statuses = {"A": 0x0000, "B": 0xA700}
+
+    def talk(name: str) -> Talk:
+        return [
+            (REQUESTOR, FIND_RQ), (ACCEPTOR, AC), (REQUESTOR, asks[name][1]),
+            (ACCEPTOR, response(FIND, statuses[name])), (REQUESTOR, RELEASE), (ACCEPTOR, RELEASED),
+        ]  # fmt: skip
+
+    path = capture(tmp_path / "race.pcap", talk("A"), talk("B"), at_once=True)
+    for names, code in (("BA", 0), ("BD", 2)):
+        port = free_port()
+        with accepting(path, port, wait_s=10) as child:
+            answered = [race(port, [asks[name]])[0] for name in names]
+            out, _ = child.communicate(timeout=20)
+        assert child.returncode == code, (names, out)
+        assert answered[0] == statuses["B"]
+        if code:
+            assert b"first difference: association 1, event 2 of the peer" in out
+        else:
+            assert answered[1] == statuses["A"]
+
+
 def test_asynchronous_operations_are_answered_in_any_order(tmp_path: Path) -> None:
     """PS3.7 Annex D.3.3.3: with a window; without one the order is that of the requests."""
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 #: Exit codes: DCMTK's findscu where no association came about; 1 where it says 0 (D9).
 _NOT_ASSOCIATED, _NOT_CLOSED, _FAILED = 2, 2, 1
-_SUCCESS, _CANCELLED, _PENDING = 0x0000, 0xFE00, (0xFF00, 0xFF01)
 _OURS = "dcmfast.findscu"
 #: What DCMTK gives extracted responses as SOP class: its private one for files of any kind.
 _GENERIC_FILE_SOP_CLASS = "1.2.276.0.7230010.3.1.0.1"
@@ -103,7 +102,7 @@ def _request(
             for response in link.responses():
                 # DCMTK counts over all requests, and the final responses as well.
                 output.count += 1
-                if response.status not in _PENDING:
+                if response.status not in query.PENDING:
                     return _final(log, context, message_id, response)
                 patience.came(response.identifier)
                 output.response(context, message_id, response)
@@ -126,7 +125,7 @@ def _final(log: Log, context: query.Context, message_id: int, response: _rust.Qu
         query.tell_block(log, "Find", context, message_id, response)
     else:
         log.line("I", f"Received Final Find Response ({text})")
-    if status in (_SUCCESS, _CANCELLED):
+    if status in (query.SUCCESS, query.CANCELLED):
         return 0
     # DCMTK says it at -v alone, and ends with 0 (D9).
     if response.error_comment:

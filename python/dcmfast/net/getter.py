@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dcmfast.options.query_settings import GetSettings
 
 _FAILED = 1
-_SUCCESS, _PENDING = 0x0000, (0xFF00, 0xFF01)
 _OURS = "dcmfast.getscu"
 #: DCMTK's lines at the end, in the order of the counters.
 _REPORT = (
@@ -105,7 +104,7 @@ def _request(
             if not responses:
                 patience.waited(counters["bytes"])
             for response in responses:
-                if response.status not in _PENDING:
+                if response.status not in query.PENDING:
                     return _final(log, context, response, objects)
                 patience.came((response.sub_operations, stored))
                 query.check_identifier(response, context)
@@ -124,27 +123,27 @@ def _final(
     objects: _rust.ObjectStore,
 ) -> int:
     """Say how one request ended, in DCMTK's words and then in plain ones; return the code."""
-    status = response.status
-    text = _rust.status_text("get", status)
+    text = _rust.status_text("get", response.status)
     log.line("I", f"Received C-GET Response ({text})")
     counts = response.sub_operations or (0, 0, 0, 0)
     pairs = zip(_REPORT, counts, strict=True)
     report = "\n".join(f"  Number of {name:<23} : {count or 0}" for name, count in pairs)
     log.line("I", f"Final status report from last C-GET message:\n{report}")
-    if status == _SUCCESS and not counts[2]:
+    failed = counts[2] or 0
+    how = query.ending(response.status, failed)
+    if how == "success":
         return 0
-    if status == _SUCCESS:
-        text = f"{counts[2]} objects failed, which the peer calls a success"
-        log.line("W", text, logger=_OURS)
-        return _FAILED
     # DCMTK ends with 0 (D9); a warning is no failure of the request as a whole.
-    is_warning = status >> 12 == 0xB
-    log.line("W" if is_warning else "E", f"DIMSE status is: {text}")
+    letter = "W" if how in ("contradiction", "warning") else "E"
+    if how == "contradiction":
+        log.line(letter, f"{failed} objects failed, which the peer calls a success", logger=_OURS)
+    else:
+        log.line(letter, f"DIMSE status is: {text}")
     if response.error_comment:
-        log.line("E", f"the peer's comment: {response.error_comment}", logger=_OURS)
+        log.line(letter, f"the peer's comment: {response.error_comment}", logger=_OURS)
     if response.identifier is not None:
         for uid in _rust.failed_uids(response.identifier, context.transfer_syntax):
-            log.line("W" if is_warning else "E", f"failed: {uid}", logger=_OURS)
+            log.line(letter, f"failed: {uid}", logger=_OURS)
     refused = objects.counters()["refused"]
     if refused:
         log.line("E", f"{refused} objects were refused here", logger=_OURS)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 #: Exit codes of DCMTK's movescu.
 _NOT_ASSOCIATED, _NO_CONTEXT, _NOT_CLOSED, _WARNED, _FAILED = 61, 66, 67, 68, 69
 
-_SUCCESS, _CANCELLED, _PENDING = 0x0000, 0xFE00, (0xFF00, 0xFF01)
 #: Failed UIDs that the default level shows; all of them are shown from -v on.
 _UIDS_SHOWN = 20
 _OURS = "dcmfast.movescu"
@@ -166,7 +165,7 @@ class _Move:
             responses = link.responses()
             stored = self._counters().get("stored")
             for response in responses:
-                if response.status not in _PENDING:
+                if response.status not in query.PENDING:
                     return self._final(context, message_id, response)
                 patience.came((response.sub_operations, stored))
                 query.check_identifier(response, context)
@@ -194,8 +193,8 @@ class _Move:
     ) -> _Final:
         log, status = self.log, response.status
         text = _rust.status_text("move", status)
-        if status not in (_SUCCESS, _CANCELLED):
-            kind = "warning" if status >> 12 == 0xB else "error"
+        if status not in (query.SUCCESS, query.CANCELLED):
+            kind = "warning" if query.ending(status, 0) == "warning" else "error"
             log.line("W", f"Move response with {kind} status ({text})")
         if log.shows("D"):
             log.line("I", "Received Final Move Response")
@@ -221,33 +220,46 @@ class _Move:
         """Note the exit code of one request, and say how it ended."""
         status = final.status
         _, completed, failed, warned = (count or 0 for count in final.counts)
-        is_contradictory = status == _SUCCESS and failed > 0
-        if status in (_SUCCESS, _CANCELLED) and not is_contradictory:
-            letter = "I"
-        elif is_contradictory or status >> 12 == 0xB:
-            letter, self.code = "W", max(self.code, _WARNED)
-        else:
+        now = self._counters()
+        stored = now.get("stored", 0) - before.get("stored", 0)
+        refused = now.get("refused", 0) - before.get("refused", 0)
+        how = query.ending(status, failed)
+        # An object is counted here before it is answered, so none is on its way any more.
+        is_missing = (
+            self.receiver is not None
+            and self.settings.destination == self.settings.ae_title
+            and how == "success"
+            and stored < completed + warned
+        )
+        if how == "failure":
             letter = "E"
             self.code = DimseError("", status=status).exit_code_of("movescu")
+        elif is_missing or how in ("contradiction", "warning"):
+            letter, self.code = "W", max(self.code, _WARNED)
+        else:
+            letter = "I"
         parts = [f"{completed + warned} of {completed + failed + warned} objects were sent"]
         if failed:
             parts.append(f"{failed} failed")
         if warned:
             parts.append(f"{warned} with a warning")
-        now = self._counters()
-        stored = now.get("stored", 0) - before.get("stored", 0)
-        refused = now.get("refused", 0) - before.get("refused", 0)
         if self.receiver is not None:
             parts.append(f"{stored} came here" + (f", {refused} refused" if refused else ""))
-        if is_contradictory:
+        if is_missing or how == "contradiction":
             parts.append("which the peer calls a success")
-        if status == _CANCELLED:
+        if how == "cancel":
             parts.append("cancelled by --cancel")
         self._say(letter, ", ".join(parts))
         if final.comment:
             self._say(letter, f"the peer's comment: {final.comment}")
         self._tell_failed_uids(letter, final.failed_uids)
         cause = self._cause(final, before, now)
+        if is_missing:
+            port = self.settings.receiver.port if self.settings.receiver else ""
+            cause = (
+                f"likely cause: the peer has another host or port for {self.settings.destination} "
+                f"than this one and {port}, or counts what it did not send"
+            )
         if cause:
             self._say(letter, cause)
 
@@ -267,7 +279,7 @@ class _Move:
         title = settings.destination
         is_to_us = title == settings.ae_title
         _, completed, failed, warned = (count or 0 for count in final.counts)
-        if status == _SUCCESS and not completed + failed + warned:
+        if status == query.SUCCESS and not completed + failed + warned:
             return "nothing matched: the peer has no object with these keys"
         if status == 0xA801:
             return (

@@ -46,6 +46,10 @@ if TYPE_CHECKING:
             """How many there may be before the last."""
 
 
+SUCCESS, CANCELLED = 0x0000, 0xFE00
+#: Statuses before the last one of a request (PS3.4 Tables C.4-1 to C.4-3).
+PENDING = (0xFF00, 0xFF01)
+
 #: Modality Worklist has a FIND and nothing else (PS3.4 Annex K).
 _WORKLIST = {"find": "1.2.840.10008.5.1.4.31"}
 #: DCMTK's condition when the peer did not accept the context that a request needs.
@@ -121,6 +125,19 @@ def identifier(settings: QuerySettings, file: str | None, context: Context) -> b
         raise QueryFileError(f"bad DICOM file: {file}: {error.strerror or error}") from None
     except ValueError as error:
         raise QueryFileError(f"bad DICOM file: {file}: {error}") from None
+
+
+def ending(status: int, failed: int) -> str:
+    """Return how a C-MOVE or C-GET ended, by its final status and how many objects failed.
+
+    ``success``, ``cancel``, ``warning`` or ``failure`` (PS3.4 Tables C.4-2 and C.4-3); or
+    ``contradiction``: the peer calls a success that objects failed.
+    """
+    if status == SUCCESS:
+        return "contradiction" if failed else "success"
+    if status == CANCELLED:
+        return "cancel"
+    return "warning" if status >> 12 == 0xB else "failure"
 
 
 def check_identifier(response: _rust.QueryResponse, context: Context) -> None:

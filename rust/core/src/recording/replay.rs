@@ -20,7 +20,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::guests::Guests;
+use self::guests::{Guest, Guests};
 use self::play::{End, Play};
 use self::recorded::Recorded;
 use super::file::Step;
@@ -177,8 +177,11 @@ impl From<io::Error> for ReplayError {
 pub fn replay(plan: &Plan, stop: &StopFlag) -> Result<Outcome, ReplayError> {
     let Recorded { connections, openings, notices } = Recorded::of(plan)?;
     let mut outcome = Outcome { notices, ..Outcome::default() };
-    let guests = plan.listener().map(|listener| Guests::new(plan, stop, listener, openings));
-    match play(plan, stop, connections, guests, &mut outcome) {
+    let peers = match plan.listener() {
+        Some(listener) => Peers::Come(Guests::new(plan, stop, listener, openings)),
+        None => Peers::AreCalled,
+    };
+    match play(plan, stop, connections, peers, &mut outcome) {
         Err(End::Differs(difference)) => outcome.difference = Some(*difference),
         Err(End::Failed(error)) => return Err(error),
         Ok(()) => {}
@@ -186,12 +189,23 @@ pub fn replay(plan: &Plan, stop: &StopFlag) -> Result<Outcome, ReplayError> {
     Ok(outcome)
 }
 
-/// Plays all entries of the connections that are wanted, in the order of the file.
+/// Who plays the other side.
+enum Peers<'a> {
+    /// Whoever listens there.
+    AreCalled,
+    /// Whoever comes.
+    Come(Guests<'a>),
+    /// This one, for one connection.
+    IsHere(Option<Guest>),
+}
+
+/// Plays all entries of the connections that are wanted, in the order of the file; but a peer that
+/// came before its turn has its whole connection then.
 fn play(
     plan: &Plan,
     stop: &StopFlag,
     mut wanted: BTreeMap<u64, std::collections::VecDeque<u64>>,
-    mut guests: Option<Guests<'_>>,
+    mut peers: Peers<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), End> {
     let source = Source::open(&plan.path).map_err(ReplayError::Source);
@@ -206,9 +220,17 @@ fn play(
         let number = entry.connection;
         // Each has its lengths until it is opened.
         if let Some(lengths) = wanted.remove(&number) {
-            let guest = match &mut guests {
-                Some(guests) => Some(guests.take(number).map_err(End::Failed)?),
-                None => None,
+            let guest = match &mut peers {
+                Peers::AreCalled => None,
+                Peers::IsHere(guest) => guest.take(),
+                Peers::Come(guests) => loop {
+                    let (who, guest) = guests.take(number).map_err(End::Failed)?;
+                    if who == number {
+                        break Some(guest);
+                    }
+                    let alone = wanted.remove_entry(&who).into_iter().collect();
+                    play(plan, stop, alone, Peers::IsHere(Some(guest)), outcome)?;
+                },
             };
             let mut play = Play::open(plan, stop, lengths, &entry, guest).map_err(End::Failed)?;
             if let Some(before) = open.values().next() {

@@ -2,9 +2,10 @@
 //!
 //! Clients that race come in another order each time, so each is known by what it asks: its
 //! A-ASSOCIATE-RQ, and where connections that were open at the same time have the same one, its first
-//! message, for which it is given the answer that all of them had. One that nobody asked like in time
-//! is taken in the order of coming, and what differs is said where it is compared. Called by
-//! `recording::replay`, for the acceptor's side.
+//! message, for which it is given the answer that all of them had. Where the one that is due does not
+//! come and another of them is here, that one's turn is now: clients that come one by one come in any
+//! order, too. One that nobody asked like in time is taken in the order of coming, and what differs is
+//! said where it is compared. Called by `recording::replay`, for the acceptor's side.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -56,12 +57,13 @@ impl<'a> Guests<'a> {
         Self { plan, stop, listener, openings, here: VecDeque::new() }
     }
 
-    /// The peer that plays the connection `number`.
+    /// The peer that plays the connection `number`; or that of another connection, with its number,
+    /// which is to be played before.
     ///
     /// # Errors
     ///
     /// The listener's, or a stop.
-    pub fn take(&mut self, number: u64) -> Result<Guest, ReplayError> {
+    pub fn take(&mut self, number: u64) -> Result<(u64, Guest), ReplayError> {
         let wanted = self.openings.remove(&number).unwrap_or_default();
         let rivals: BTreeSet<u64> = self
             .openings
@@ -70,7 +72,7 @@ impl<'a> Guests<'a> {
             .map(|(number, _)| *number)
             .collect();
         if rivals.is_empty() && self.here.is_empty() {
-            return self.next();
+            return Ok((number, self.next()?));
         }
         if self.here.is_empty() {
             let guest = self.next()?;
@@ -84,11 +86,18 @@ impl<'a> Guests<'a> {
             self.let_in(rivals.len() + 1)?;
             self.here.iter_mut().for_each(|guest| guest.listen(self.plan.ours.other()));
             if let Some(at) = self.right_one(&wanted, &rivals) {
-                return self.here.remove(at).ok_or(ReplayError::Stopped);
+                return Ok((number, self.here.remove(at).ok_or(ReplayError::Stopped)?));
             }
             if begun.elapsed() >= RACE.min(self.plan.patience) {
-                let at = self.next_best(&wanted, &rivals);
-                return self.here.remove(at).ok_or(ReplayError::Stopped);
+                let (who, at) = match self.rival_here(&rivals) {
+                    Some((rival, at)) => {
+                        self.openings.insert(number, wanted);
+                        self.openings.remove(&rival);
+                        (rival, at)
+                    }
+                    None => (number, self.next_best(&wanted, &rivals)),
+                };
+                return Ok((who, self.here.remove(at).ok_or(ReplayError::Stopped)?));
             }
             std::thread::sleep(LOOK);
         }
@@ -172,6 +181,18 @@ impl<'a> Guests<'a> {
             }
         }
         None
+    }
+
+    /// Somebody who asks all that a rival asks, and which one.
+    fn rival_here(&self, rivals: &BTreeSet<u64>) -> Option<(u64, usize)> {
+        self.here.iter().enumerate().find_map(|(at, guest)| {
+            let asks_like = |number: &&u64| {
+                self.openings.get(number).is_some_and(|rival| {
+                    !rival.events.is_empty() && guest.asks(self.plan, rival, rival.events.len())
+                })
+            };
+            rivals.iter().find(asks_like).map(|rival| (*rival, at))
+        })
     }
 
     /// Who comes nearest, and is not what a rival wants.
