@@ -511,7 +511,7 @@ def test_clients_that_raced_may_come_one_by_one_in_any_order(tmp_path: Path) -> 
         assert child.returncode == code, (names, out)
         assert answered[0] == statuses["B"]
         if code:
-            assert b"first difference: association 1, event 2 of the peer" in out
+            assert b"first difference: association 1, event 3 of the peer" in out
         else:
             assert answered[1] == statuses["A"]
 
