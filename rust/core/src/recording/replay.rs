@@ -196,7 +196,7 @@ enum Peers<'a> {
     /// Whoever comes.
     Come(Guests<'a>),
     /// This one, for one connection.
-    IsHere(Option<Guest>),
+    IsHere(Option<Box<Guest>>),
 }
 
 /// Plays all entries of the connections that are wanted, in the order of the file; but a peer that
@@ -222,14 +222,14 @@ fn play(
         if let Some(lengths) = wanted.remove(&number) {
             let guest = match &mut peers {
                 Peers::AreCalled => None,
-                Peers::IsHere(guest) => guest.take(),
+                Peers::IsHere(guest) => guest.take().map(|guest| *guest),
                 Peers::Come(guests) => loop {
                     let (who, guest) = guests.take(number).map_err(End::Failed)?;
                     if who == number {
                         break Some(guest);
                     }
                     let alone = wanted.remove_entry(&who).into_iter().collect();
-                    play(plan, stop, alone, Peers::IsHere(Some(guest)), outcome)?;
+                    play(plan, stop, alone, Peers::IsHere(Some(Box::new(guest))), outcome)?;
                 },
             };
             let mut play = Play::open(plan, stop, lengths, &entry, guest).map_err(End::Failed)?;
