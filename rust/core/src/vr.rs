@@ -64,6 +64,30 @@ impl Vr {
         }
     }
 
+    /// True for the VRs whose values are text.
+    pub const fn is_text(self) -> bool {
+        matches!(
+            &self.0,
+            b"AE"
+                | b"AS"
+                | b"CS"
+                | b"DA"
+                | b"DS"
+                | b"DT"
+                | b"IS"
+                | b"LO"
+                | b"LT"
+                | b"PN"
+                | b"SH"
+                | b"ST"
+                | b"TM"
+                | b"UC"
+                | b"UI"
+                | b"UR"
+                | b"UT"
+        )
+    }
+
     /// True when both bytes are capital letters, as every VR of the standard.
     pub const fn is_letters(self) -> bool {
         self.0[0].is_ascii_uppercase() && self.0[1].is_ascii_uppercase()

@@ -47,6 +47,8 @@ pub enum Break {
     ItemOutside(Tag),
     /// A value, or a fragment, of undefined length that may have none.
     Endless(Tag, Vr),
+    /// Bytes of undefined length that are no pixels, where the dictionary alone says their VR.
+    EndlessBytes(Tag),
     /// Two bytes that are no VR. DCMTK goes on.
     NoVr(Tag, Vr),
     /// An element of the file meta information. DCMTK goes on.
@@ -57,8 +59,11 @@ impl Break {
     /// The level of DCMTK's line.
     pub const fn level(&self) -> Level {
         match self {
-            Self::Cut { .. } | Self::NoItem { .. } | Self::NoElement(_) => Level::Error,
-            Self::Endless(_, vr) if !is_text_without_bound(*vr) => Level::Error,
+            Self::Cut { .. }
+            | Self::NoItem { .. }
+            | Self::NoElement(_)
+            | Self::EndlessBytes(_) => Level::Error,
+            Self::Endless(_, vr) if !vr.is_text() => Level::Error,
             _ => Level::Warn,
         }
     }
@@ -74,20 +79,21 @@ impl Break {
             Self::NoElement(_) => "Item Delimitation Item missing",
             Self::ItemOutside(_) => "Invalid tag",
             Self::Endless(..) => "Corrupted data",
+            Self::EndlessBytes(_) => ENDLESS_BYTES,
             Self::NoVr(..) | Self::Misplaced(_) => return None,
         })
     }
 }
 
-/// VRs of text with a 4-byte length (PS3.5 §6.2), which other classes of DCMTK hold than the rest.
-const fn is_text_without_bound(vr: Vr) -> bool {
-    matches!(&vr.0, b"UC" | b"UR" | b"UT")
-}
+/// DCMTK's words for [`Break::EndlessBytes`].
+const ENDLESS_BYTES: &str =
+    "Illegal element with OB or OW Value Representation and undefined length encountered";
 
 impl fmt::Display for Break {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |tag| match tag {
             tag::ITEM => "Item",
+            tag if tag.element() == 0 => "GenericGroupLength",
             tag => keyword_of(tag).unwrap_or("Unknown Tag & Data"),
         };
         match *self {
@@ -125,11 +131,14 @@ impl fmt::Display for Break {
             Self::Endless(tag, vr) => write!(
                 formatter,
                 "{}: {}{} {tag} has odd maximum length ({}) and therefore is not loaded",
-                if is_text_without_bound(vr) { "DcmByteString" } else { "DcmElement" },
-                if is_text_without_bound(vr) { "Element " } else { "" },
+                if vr.is_text() { "DcmByteString" } else { "DcmElement" },
+                if vr.is_text() { "Element " } else { "" },
                 name(tag),
                 u32::MAX
             ),
+            Self::EndlessBytes(tag) => {
+                write!(formatter, "DcmItem: Parse error in {tag}: {ENDLESS_BYTES}")
+            }
             Self::NoVr(tag, vr) => {
                 let [first, second] = vr.0;
                 let shown = vr.0.map(|byte| if (b' '..0x7F).contains(&byte) { byte } else { b' ' });

@@ -350,7 +350,7 @@ impl<R: Read> Visitor for Judge<R> {
         let is_short = [expected, place]
             .iter()
             .all(|place| place.length.is_some_and(|n| n as usize <= COMPARED_TEXT_BYTES_MAX));
-        let is_text = match (is_text(expected.vr), is_text(place.vr)) {
+        let is_text = match (expected.vr.is_text(), place.vr.is_text()) {
             (true, other) => other || place.vr == Vr::UN,
             (false, true) => expected.vr == Vr::UN,
             (false, false) => false,
@@ -469,11 +469,6 @@ const fn number_bytes(vr: Vr) -> usize {
         b"FD" | b"UV" | b"SV" | b"OD" | b"OV" => 8,
         _ => 1,
     }
-}
-
-/// True for a VR of text, whose blanks at the end say nothing.
-const fn is_text(vr: Vr) -> bool {
-    vr.is_known() && number_bytes(vr) == 1 && !matches!(&vr.0, b"OB" | b"UN" | b"SQ")
 }
 
 #[cfg(test)]

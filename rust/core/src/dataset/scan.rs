@@ -15,7 +15,8 @@
 //!   every future VR; anything else in their place is an error.
 //! * Of two elements of one tag the first counts, as in DCMTK.
 //! * In Implicit VR a value of defined length is not opened: only a dictionary could tell that it
-//!   is a sequence. Undefined length is a sequence, or fragments for Pixel Data.
+//!   is a sequence. Undefined length is fragments for Pixel Data, an error where a dictionary has
+//!   another VR than SQ and UN, and a sequence else.
 //!
 //! Called by `storage::writer` for every data set received. Bounds live in `limits.rs`.
 
@@ -491,6 +492,19 @@ mod tests {
         for vr in ["UT", "OF", "UC", "ZZ"] {
             let result = scan(EXPLICIT, &[uids(), long(9, 0x1001, vr, UNDEFINED, &[])].concat());
             assert!(matches!(result, Err(ScanError::UndefinedLength { .. })), "{result:?}");
+        }
+        // Without VRs the dictionary says what may have none: DS, a group length, a private creator,
+        // OB; and what may: SQ, and whatever is not known.
+        let implicit = |group, element| {
+            let endless = bare(group, element, UNDEFINED, &item(0, &[]));
+            scan(IMPLICIT, &[bare(8, 0x18, 4, b"1.2\0"), endless, sequence_end()].concat())
+        };
+        for (group, element) in [(0x28, 0x30), (0x28, 0), (9, 0x10), (0x42, 0x11), (0x6000, 0x3000)] {
+            let result = implicit(group, element);
+            assert!(matches!(result, Err(ScanError::UndefinedLength { .. })), "{result:?}");
+        }
+        for (group, element) in [(0x40, 0x275), (0x40, 0xA0FF), (9, 0x1010), (9, 1), (0x7FE0, 0x10)] {
+            assert_eq!(implicit(group, element), Ok(()), "{group:x},{element:x}");
         }
     }
 

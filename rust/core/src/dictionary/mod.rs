@@ -10,12 +10,24 @@ mod private;
 pub mod uids;
 
 use crate::tag::Tag;
+use crate::vr::Vr;
 use elements::DictionaryVr;
 use private::PrivateElement;
 
 /// The VR of `tag`; `None` for private and unknown elements.
 pub fn vr_of(tag: Tag) -> Option<DictionaryVr> {
     custom::installed().map_or_else(|| elements::vr_of(tag), |own| own.vr_of(tag))
+}
+
+/// The VR of an element of which a dictionary says `known`, if it is one that never has an undefined length
+/// (PS3.5 §7.1.1); Pixel Data aside.
+pub fn vr_of_defined_length(known: Option<DictionaryVr>) -> Option<Vr> {
+    match known? {
+        DictionaryVr::Is(Vr::SQ | Vr::UN) => None,
+        DictionaryVr::Is(vr) => Some(vr),
+        DictionaryVr::UsOrSs => Some(Vr(*b"US")),
+        DictionaryVr::ObOrOw | DictionaryVr::LookupTable => Some(Vr::OW),
+    }
 }
 
 /// What is known of the elements in a private block (PS3.5 §7.8.1).
@@ -65,7 +77,6 @@ pub fn keyword_of(tag: Tag) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vr::Vr;
 
     /// PS3.5 §7.8.1: by the creator and the place in his block, wherever that lies.
     #[test]

@@ -4,7 +4,6 @@
 //! them DCMTK's tools take by default: DCMTK 3.6.7, as run. Decides nothing itself. Called by whoever
 //! stores or sends, and by `rewrite::recode`.
 
-use super::text::is_text;
 use crate::dataset::element_header::{Encoding, SHORT_LENGTH_MAX, is_long};
 use crate::dataset::transfer_syntax::{
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN,
@@ -177,7 +176,7 @@ impl OutputEncoding {
     pub(super) fn pads(&self, vr: Vr) -> bool {
         match self.text {
             TextPadding::Kept => false,
-            TextPadding::Even => is_text(vr) || matches!(vr, Vr::OB | Vr::UN),
+            TextPadding::Even => vr.is_text() || matches!(vr, Vr::OB | Vr::UN),
             TextPadding::Minimal => vr != Vr::OW || self.pads_words,
         }
     }

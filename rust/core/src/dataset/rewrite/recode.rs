@@ -13,14 +13,14 @@ use super::neighbours::Neighbours;
 use super::options::{GroupLengths, LengthEncoding, OutputEncoding, Padding, TextPadding, Unknown};
 use super::order::Tracker;
 use super::output::Output;
-use super::text::{is_minimal_already, is_text, pad_of};
+use super::text::{is_minimal_already, pad_of};
 use super::value::{Kind, Value, is_held};
 use crate::dataset::breaks::Break;
 use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
 use crate::dataset::oddities::{Oddities, Oddity, SeenTags};
 use crate::dataset::scan::ScanError;
 use crate::dictionary::elements::DictionaryVr;
-use crate::dictionary::{PrivateBlock, private_block, vr_of};
+use crate::dictionary::{PrivateBlock, private_block, vr_of, vr_of_defined_length};
 use crate::limits::{
     REWRITE_BLOCK_BYTES, REWRITE_PADDING_BYTES_MAX, REWRITE_PRIVATE_BLOCKS_MAX, SEQUENCE_DEPTH_MAX,
 };
@@ -636,7 +636,8 @@ impl Recoder {
             }
         }
         if length == UNDEFINED {
-            if vr == Vr::UN {
+            let is_bare = vr == Vr::NONE && tag != tag::PIXEL_DATA;
+            if vr == Vr::UN || (is_bare && self.known(tag).is_none()) {
                 self.note(Oddity::UnknownSequence(tag));
             }
         } else {
@@ -726,7 +727,7 @@ impl Recoder {
         }
         let is_even = length % 2 == 0;
         let is_read = is_creator(tag) && self.minds_creators(self.top.from);
-        let is_text = is_text(vr) && (rules.text != TextPadding::Kept || is_read);
+        let is_text = vr.is_text() && (rules.text != TextPadding::Kept || is_read);
         let kind = if is_text && is_held(length) {
             Kind::Text
         } else if is_text && is_even && rules.text == TextPadding::Minimal {
@@ -770,6 +771,9 @@ impl Recoder {
         let is_copied = from == to && (self.has_fragments || !self.rules.is_normalised);
         match vr {
             Vr::NONE if tag != tag::PIXEL_DATA => {
+                if let Some(vr) = vr_of_defined_length(self.known(tag)) {
+                    return Err(ScanError::UndefinedLength { tag, vr, offset }.into());
+                }
                 self.enter_sequence(tag, Vr::SQ, UNDEFINED, (from, to))
             }
             Vr::SQ => self.enter_sequence(tag, vr, UNDEFINED, (from, to)),

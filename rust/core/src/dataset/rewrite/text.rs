@@ -6,33 +6,9 @@
 use super::options::TextPadding;
 use crate::vr::Vr;
 
-/// True for the VRs whose values are text.
-pub(super) const fn is_text(vr: Vr) -> bool {
-    matches!(
-        &vr.0,
-        b"AE"
-            | b"AS"
-            | b"CS"
-            | b"DA"
-            | b"DS"
-            | b"DT"
-            | b"IS"
-            | b"LO"
-            | b"LT"
-            | b"PN"
-            | b"SH"
-            | b"ST"
-            | b"TM"
-            | b"UC"
-            | b"UI"
-            | b"UR"
-            | b"UT"
-    )
-}
-
 /// What makes the length of a value even.
 pub(super) const fn pad_of(vr: Vr) -> u8 {
-    if is_text(vr) && !matches!(vr, Vr::UI) { b' ' } else { 0 }
+    if vr.is_text() && !matches!(vr, Vr::UI) { b' ' } else { 0 }
 }
 
 /// The value that is written for `value`; `scratch` may hold it.
@@ -74,7 +50,7 @@ pub(super) fn padded<'v>(
 /// True for a value of even length that [`padded`] leaves as it is under [`TextPadding::Minimal`].
 #[inline]
 pub(super) fn is_minimal_already(vr: Vr, value: &[u8]) -> bool {
-    if !is_text(vr) {
+    if !vr.is_text() {
         return true;
     }
     let pad = pad_of(vr);
@@ -138,7 +114,7 @@ mod tests {
             for number in 0..4_usize.pow(4) {
                 let all: Vec<u8> = (0..4).map(|at| letters[number / 4_usize.pow(at) % 4]).collect();
                 for value in [&all[..], &all[..2], &[]] {
-                    let is_same = !is_text(vr)
+                    let is_same = !vr.is_text()
                         || padded(vr, value, TextPadding::Minimal, &mut Vec::new()) == value;
                     assert_eq!(is_minimal_already(vr, value), is_same, "{vr} {value:?}");
                 }

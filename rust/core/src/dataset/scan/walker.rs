@@ -3,6 +3,7 @@
 use super::error::{ScanError, ScanWarnings};
 use crate::dataset::element_header::{Encoding, Header, HeaderReader, PlainElement, UNDEFINED};
 use crate::dataset::index_keys::IndexKeys;
+use crate::dictionary::{vr_of, vr_of_defined_length};
 use crate::limits::{SEQUENCE_DEPTH_MAX, WANTED_TAGS_MAX, WANTED_VALUE_BYTES_MAX};
 use crate::tag::{self, Tag};
 use crate::vr::Vr;
@@ -291,6 +292,9 @@ impl Walker {
             if tag == tag::PIXEL_DATA {
                 self.open(Holds::Fragments, encoding, UNDEFINED);
                 return Ok(());
+            }
+            if let Some(vr) = vr_of_defined_length(vr_of(tag)) {
+                return Err(ScanError::UndefinedLength { tag, vr, offset });
             }
             return self.open_sequence(header, offset, encoding);
         }

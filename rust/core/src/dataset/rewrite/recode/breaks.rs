@@ -6,7 +6,9 @@ use crate::dataset::element_header::{Encoding, Header, UNDEFINED};
 use crate::dataset::oddities::Oddity;
 use crate::dataset::rewrite::RewriteError;
 use crate::dataset::scan::ScanError;
+use crate::dictionary::elements::DictionaryVr;
 use crate::tag;
+use crate::vr::Vr;
 
 impl Recoder {
     /// The fault at a header that could be read.
@@ -29,6 +31,10 @@ impl Recoder {
                 tag::ITEM if self.below.is_empty() => Some(Break::ItemOutside(tag)),
                 _ => None,
             },
+            (ScanError::UndefinedLength { vr: known, .. }, _) if vr == Vr::NONE => {
+                let is_bytes = matches!(self.known(tag), Some(DictionaryVr::Is(Vr::OB | Vr::OW)));
+                Some(if is_bytes { Break::EndlessBytes(tag) } else { Break::Endless(tag, known) })
+            }
             (ScanError::UndefinedLength { .. }, _) => Some(Break::Endless(tag, vr)),
             (ScanError::ForbiddenGroup { .. }, _) if tag.group() == 2 => {
                 Some(Break::Misplaced(tag))
@@ -43,7 +49,7 @@ impl Recoder {
             Break::NoItem { .. } => seems_odd(header, self.top.from),
             Break::Endless(tag, vr) => {
                 let number_bytes = vr.number_bytes();
-                if tag != tag::ITEM && number_bytes > 1 && UNDEFINED as usize % number_bytes != 0 {
+                if tag != tag::ITEM && header.vr == vr && number_bytes > 1 && UNDEFINED as usize % number_bytes != 0 {
                     self.note(Oddity::CutNumber(tag, vr));
                 }
                 false
