@@ -22,7 +22,7 @@ from testkit.checks import assert_only
 from testkit.corpus import split_part10
 from testkit.kinds import StartReceiver
 from testkit.peer import ScriptedPeer
-from testkit.process import Receiver, run_tool
+from testkit.process import Receiver, command, run_tool
 from testkit.scripted_scp import Conversation, ScriptedServer
 from vectors import make
 
@@ -531,6 +531,33 @@ def test_der_and_an_encrypted_key(running_scp: StartReceiver, pki: Pki) -> None:
     assert echo(receiver, "+tla", *pki.authority.trusted) == 0
     receiver = running_scp("storescp", *pki.encrypted.tls, "+pw", PASSWORD, "-ic")
     assert echo(receiver, "+tla", *pki.authority.trusted) == 0
+
+
+@pytest.mark.parametrize(
+    "implementation", [pytest.param("dcmtk", marks=pytest.mark.dcmtk), "dcmfast"]
+)
+def test_a_super_server(implementation: str, pki: Pki, tmp_path: Path) -> None:
+    """``--inetd``: TLS on descriptor 0; who is refused, or speaks none, sees an end and no text."""
+    trust = pki.authority.trusted
+    line = [*command(implementation, "storescp"), "-id", *pki.server_rsa.tls, *trust]
+    refused = [*pki.stranger.tls, *trust]
+    for options, code in (([*pki.client_rsa.tls, *trust], 0), (refused, 1), (["+tla", *trust], 1)):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = ["127.0.0.1", str(listener.getsockname()[1])]
+            client = subprocess.Popen(
+                [*command("dcmfast", "echoscu"), *options, *address],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            listener.settimeout(30)
+            accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(None)
+            server = subprocess.Popen(
+                [*line, "-od", tmp_path], stdin=accepted, stdout=accepted, stderr=accepted
+            )
+        told, _ = client.communicate(timeout=30)
+        assert client.returncode == code, told
+        assert server.wait(30) == 0
 
 
 def test_a_process_for_each_association(running_scp: StartReceiver, pki: Pki) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from testkit import pdu
+from testkit.corpus import split_part10
 from testkit.kinds import StartReceiver
 from testkit.peer import ScriptedPeer
 from testkit.process import run_tool
+from vectors import make
 
 pytestmark = pytest.mark.dcmtk
 
@@ -88,6 +91,36 @@ def test_dcmdictpath_of_a_receiver_that_starts(running_scp: StartReceiver) -> No
         receiver.stop()
         lines[implementation] = told(receiver.stderr.lines)
     assert lines["dcmfast"] == lines["dcmtk"]
+
+
+@pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
+def test_objects_are_stored_without_a_dictionary(
+    tool: str, running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """DCMTK understands no message then; a command needs none (DIFFERENCES.md D43)."""
+    profile = ("-xf", "/etc/dcmtk/storescp.cfg", "Default") if tool == "dcmrecv" else ()
+    small = tmp_path / "small.dic"
+    small.write_text("(0010,0010)\tPN\tPatientName\t1\tDICOM\n")
+    made = make.ct(1, transfer_syntax_uid=pdu.IMPLICIT)
+    for paths in ("/nonexistent/a", str(small)):
+        for implementation in ("dcmtk", "dcmfast"):
+            receiver = running_scp(
+                tool, *profile, implementation=implementation, environment={"DCMDICTPATH": paths}
+            )
+            with ScriptedPeer(receiver.port) as peer:
+                peer.associate([(1, make.CT, [pdu.IMPLICIT])])
+                if implementation == "dcmtk":
+                    with contextlib.suppress(OSError):
+                        peer.send_store(1, make.CT, made.sop_instance_uid, made.data_set)
+                        peer.drain()
+                else:
+                    assert peer.store(1, make.CT, made.sop_instance_uid, made.data_set) == 0
+                    peer.release()
+            if implementation == "dcmtk":
+                assert receiver.files() == []
+                continue
+            (stored,) = receiver.files()
+            assert split_part10(stored.read_bytes())[1] == made.data_set
 
 
 @pytest.mark.parametrize("value", ["0", "1", "", "x", "0x10", " 7", "-1"])

@@ -287,6 +287,27 @@ def test_files_of_bit_preserving_mode_are_equal(tool: str, running_scp: StartRec
     assert found["dcmfast"] == found["dcmtk"]
 
 
+@pytest.mark.parametrize("level", ["-v", "-d"])
+def test_what_is_replaced_in_bit_preserving_mode(level: str, running_scp: StartReceiver) -> None:
+    """Dcmrecv looks for a file of that name before it says what was asked for."""
+
+    def twice(peer: ScriptedPeer) -> list[int]:
+        peer.associate()
+        made = make.ct(1)
+        statuses = [peer.store(3, make.CT, made.sop_instance_uid, made.data_set) for _ in range(2)]
+        peer.release()
+        return statuses
+
+    results = {}
+    for implementation in ("dcmtk", "dcmfast"):
+        options = [*PROFILE, "-dhl", "+B", level]
+        receiver = running_scp("dcmrecv", *options, implementation=implementation)
+        results[implementation] = run(receiver, twice, level)
+    assert results["dcmfast"] == results["dcmtk"]
+    told = "\n".join(results["dcmfast"][1])
+    assert told.count("file already exists, overwriting: ") == 1
+
+
 @pytest.mark.parametrize("sender", ["storescu", "dcmsend", "echoscu"])
 @pytest.mark.parametrize("tool", ["storescp", "dcmrecv"])
 def test_dcmtks_senders_see_the_same(

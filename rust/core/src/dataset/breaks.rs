@@ -59,10 +59,9 @@ impl Break {
     /// The level of DCMTK's line.
     pub const fn level(&self) -> Level {
         match self {
-            Self::Cut { .. }
-            | Self::NoItem { .. }
-            | Self::NoElement(_)
-            | Self::EndlessBytes(_) => Level::Error,
+            Self::Cut { .. } | Self::NoItem { .. } | Self::NoElement(_) | Self::EndlessBytes(_) => {
+                Level::Error
+            }
             Self::Endless(_, vr) if !vr.is_text() => Level::Error,
             _ => Level::Warn,
         }

@@ -499,11 +499,13 @@ mod tests {
             let endless = bare(group, element, UNDEFINED, &item(0, &[]));
             scan(IMPLICIT, &[bare(8, 0x18, 4, b"1.2\0"), endless, sequence_end()].concat())
         };
-        for (group, element) in [(0x28, 0x30), (0x28, 0), (9, 0x10), (0x42, 0x11), (0x6000, 0x3000)] {
+        for (group, element) in [(0x28, 0x30), (0x28, 0), (9, 0x10), (0x42, 0x11), (0x6000, 0x3000)]
+        {
             let result = implicit(group, element);
             assert!(matches!(result, Err(ScanError::UndefinedLength { .. })), "{result:?}");
         }
-        for (group, element) in [(0x40, 0x275), (0x40, 0xA0FF), (9, 0x1010), (9, 1), (0x7FE0, 0x10)] {
+        for (group, element) in [(0x40, 0x275), (0x40, 0xA0FF), (9, 0x1010), (9, 1), (0x7FE0, 0x10)]
+        {
             assert_eq!(implicit(group, element), Ok(()), "{group:x},{element:x}");
         }
     }

@@ -36,13 +36,13 @@ use crate::dimse::service::{
 };
 use crate::dimse::status::{Status, StatusClass};
 use crate::limits::IDENTIFIER_BYTES_MAX;
-use crate::log::system_text;
+use crate::log::{Level, system_text};
 use crate::net::tcp::Connection;
 use crate::storage::crash_point::{crash_point, panic_point};
 use crate::storage::durability::Operation as IoOperation;
 use crate::storage::studies::{Course, Origin};
 use crate::storage::writer::{
-    Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored, StoredStudy,
+    Dialect, Duplicate, InstanceRequest, InstanceWriter, StoreError, StoreMode, Stored, StoredStudy,
 };
 use crate::uid::UidText;
 use crate::ul::pdu::{Abort, PDU_HEADER_BYTES};
@@ -135,6 +135,8 @@ struct StoreInHand {
     is_begun: bool,
     /// The name that the file should have, where a command wants to know of a failure, too.
     expected_name: Option<String>,
+    /// The file that this one replaces was told before the request was.
+    is_replacement_told: bool,
 }
 
 /// What takes the bytes of one object.
@@ -562,6 +564,7 @@ impl<'b> Block<'_, 'b> {
             let response = request.response(answers::incomplete_store(&request));
             return self.answer_now_or_later(context_id, response, request.data_set_type);
         };
+        let is_replacement_told = self.tell_replacement(context_id, class, instance);
         self.narrator.store_request(
             context_id,
             request.message_id,
@@ -629,6 +632,7 @@ impl<'b> Block<'_, 'b> {
             expected_name,
             effects,
             is_begun: false,
+            is_replacement_told,
         };
         self.exchange.in_hand = Some(InHand::Store(Box::new(store)));
         Outcome::GoOn
@@ -656,7 +660,14 @@ impl<'b> Block<'_, 'b> {
     fn finish_store(&mut self, store: StoreInHand) -> Outcome {
         panic_point("store");
         let StoreInHand {
-            request, context_id, mut writer, failure, expected_name, effects, ..
+            request,
+            context_id,
+            mut writer,
+            failure,
+            expected_name,
+            effects,
+            is_replacement_told,
+            ..
         } = store;
         let effects = effects.map_or_else(Effects::default, |effects| *effects);
         pause(&self.shared.stop, effects.fragment);
@@ -697,7 +708,7 @@ impl<'b> Block<'_, 'b> {
         let status = match &result {
             Ok(stored) => {
                 counters.stored.fetch_add(1, Ordering::Relaxed);
-                self.tell_stored(stored, mode, oddities.is_empty());
+                self.tell_stored(stored, mode, is_replacement_told, oddities.is_empty());
                 Status::SUCCESS
             }
             Err(error) => {
@@ -775,6 +786,30 @@ impl<'b> Block<'_, 'b> {
         }
     }
 
+    /// DCMTK's dcmrecv looks under `+B` for a file of that name before it says what was asked for. Where
+    /// its line is not shown the order of the two is not, either.
+    fn tell_replacement(&self, context_id: u8, class: UidText, instance: UidText) -> bool {
+        let is_shown = self.service.dialect == Dialect::Dcmrecv
+            && self.service.mode == StoreMode::BitPreserving
+            && self.narrator.enabled(Level::Info);
+        let (Objects::Directory(store), true) = (&self.service.objects, is_shown) else {
+            return false;
+        };
+        let Some(context) = self.exchange.contexts.get(context_id) else { return false };
+        let writer = store.begin(&InstanceRequest {
+            sop_class: class,
+            sop_instance: instance,
+            transfer_syntax: context.transfer_syntax,
+            calling_ae_title: self.exchange.calling_ae_title,
+        });
+        let path = store.path_of_folder(&writer.expected_name());
+        let is_there = path.symlink_metadata().is_ok();
+        if is_there {
+            self.narrator.overwriting(&self.shown(&path, false).display(), true);
+        }
+        is_there
+    }
+
     fn tell_study(&self, study: &StoredStudy) {
         let Some(begun) = &study.begun else { return };
         for warning in &begun.warnings {
@@ -784,7 +819,13 @@ impl<'b> Block<'_, 'b> {
     }
 
     /// What is odd and has no line of DCMTK's is told if `nothing_is_told` about it yet.
-    fn tell_stored(&self, stored: &Stored, mode: StoreMode, nothing_is_told: bool) {
+    fn tell_stored(
+        &self,
+        stored: &Stored,
+        mode: StoreMode,
+        is_replacement_told: bool,
+        nothing_is_told: bool,
+    ) {
         let Some(path) = &stored.path else { return self.narrator.not_stored() };
         if let Some(study) = &stored.study {
             self.tell_study(study);
@@ -800,6 +841,7 @@ impl<'b> Block<'_, 'b> {
         }
         match stored.duplicate {
             Duplicate::None => {}
+            Duplicate::Replaced | Duplicate::Identical if is_replacement_told => {}
             Duplicate::Replaced | Duplicate::Identical => {
                 self.narrator.overwriting(&path, mode == StoreMode::BitPreserving);
             }

@@ -49,7 +49,11 @@ impl Recoder {
             Break::NoItem { .. } => seems_odd(header, self.top.from),
             Break::Endless(tag, vr) => {
                 let number_bytes = vr.number_bytes();
-                if tag != tag::ITEM && header.vr == vr && number_bytes > 1 && UNDEFINED as usize % number_bytes != 0 {
+                if tag != tag::ITEM
+                    && header.vr == vr
+                    && number_bytes > 1
+                    && UNDEFINED as usize % number_bytes != 0
+                {
                     self.note(Oddity::CutNumber(tag, vr));
                 }
                 false
