@@ -188,6 +188,22 @@ ERRORS: dict[str, tuple[str, str]] = {
             "parse error in extended negotiation data in entry EXTENDEDNEGOTIATION1 in config file"
         ),
     ),
+    "no data": (
+        _changed(("[[Profiles]]", _EXTENDED.replace("0011", ""))),
+        "Illegal call, perhaps wrong parameters",
+    ),
+    "no transfer syntax": (
+        _changed(("LittleEndianImplicit", "")),
+        "not a valid transfer syntax UID: ",
+    ),
+    "no class of a role": (
+        _changed(("[[Profiles]]", _ROLE.replace("CTImageStorage", ""))),
+        "not a valid abstract syntax UID: ",
+    ),
+    "no abstract syntax": (
+        _changed(("CTImageStorage\\U", "\\U")),
+        "Illegal call, perhaps wrong parameters",
+    ),
     "no digits": (
         _changed(("[[Profiles]]", _EXTENDED.replace("0011", "00 1g"))),
         (
@@ -255,6 +271,10 @@ PLACES: dict[str, str] = {
     "role of another class": "line 14: SCPSCURoleSelection = R",
     "extended negotiation that is not there": "line 11: ExtendedNegotiation = E",
     "odd number of digits": "line 10: ExtendedNegotiation1 = CTImageStorage\\001",
+    "no data": "line 10: ExtendedNegotiation1 = CTImageStorage\\",
+    "no abstract syntax": "line 6: PresentationContext1 = \\U",
+    "no transfer syntax": "line 3: TransferSyntax1 =",
+    "no class of a role": "line 10: Role1 = \\SCP",
     "no digits": "line 10: ExtendedNegotiation1 = CTImageStorage\\00 1g",
     "extended negotiation too long": (
         "line 10: ExtendedNegotiation1 = CTImageStorage\\" + "0" * 42 + "..."

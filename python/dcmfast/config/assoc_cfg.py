@@ -316,6 +316,10 @@ def _fail(text: str, place: _Place | None = None) -> NoReturn:
     raise AssociationConfigurationError(text, "" if place is None else str(place))
 
 
+#: DCMTK's condition where a context has no class, or extended negotiation no data.
+_NOTHING = "Illegal call, perhaps wrong parameters"
+
+
 def _uid(text: str, kind: str, place: _Place) -> str:
     """Return the UID that `text` is or names."""
     named = uids.uid_of(text)
@@ -391,6 +395,8 @@ class _Reader:
                 list_name = reference(rest)
                 if list_name not in self.transfer_syntaxes:
                     _fail(f"transfer syntax key undefined: {list_name}", entry.place)
+                if not abstract:
+                    _fail(_NOTHING, entry.place)
                 abstract_syntax = _uid(abstract, "abstract", entry.place)
                 if len(contexts) == CONTEXTS_MAX:
                     _fail(
@@ -448,7 +454,9 @@ class _Reader:
     @staticmethod
     def _hexadecimal(key: str, text: str, place: _Place) -> bytes:
         digits = frozenset("0123456789abcdefABCDEF")
-        if not text or len(text) % 2 or not digits.issuperset(text):
+        if not text:
+            _fail(_NOTHING, place)
+        if len(text) % 2 or not digits.issuperset(text):
             _fail(f"parse error in extended negotiation data in entry {key} in config file", place)
         if len(text) > 2 * EXTENDED_NEGOTIATION_BYTES_MAX:
             _fail(
