@@ -137,6 +137,11 @@ def test_sort_on_patientname_writes_dcmtks_names(running_scp: StartReceiver) -> 
         make.ct(number, study=number, patient_name=name, charset=charset)
         for number, (name, charset) in enumerate(NAMES)
     ]
+    # The next ones of a study that has begun: the warnings are told again, the folder stays.
+    objects += [
+        make.ct(100 + at, study=100, patient_name=name, charset=charset)
+        for at, (name, charset) in enumerate(NAMES)
+    ]
     found = {}
     for implementation in ("dcmtk", "dcmfast"):
         receiver = running_scp("storescp", "-sp", implementation=implementation)

@@ -811,10 +811,12 @@ impl<'b> Block<'_, 'b> {
     }
 
     fn tell_study(&self, study: &StoredStudy) {
-        let Some(begun) = &study.begun else { return };
-        for warning in &begun.warnings {
+        let begun = study.begun.as_ref();
+        let of_folder = begun.and_then(|begun| begun.warning.as_ref());
+        for warning in study.patient_warning.iter().chain(of_folder) {
             self.narrator.study_warning(warning);
         }
+        let Some(begun) = begun else { return };
         self.narrator.study_folder(&study.folder.display(), begun.is_new);
     }
 

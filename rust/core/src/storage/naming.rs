@@ -228,15 +228,20 @@ impl Naming {
         Ok(Self { folders: Folders::new(self.subdirectory, prefix)?, ..self })
     }
 
-    /// The folder of a study that begins at `time`, and what is odd about its name; `serial` is 0,
-    /// or counts those that were taken.
+    /// The folder of a study that begins at `time`, and what is odd about its name, but for the
+    /// patient's; `serial` is 0, or counts those that were taken.
     pub fn study_folder(
         &self,
         parts: &StudyParts<'_>,
         time: LocalTime,
         serial: u32,
-    ) -> (String, Vec<FolderWarning>) {
+    ) -> (String, Option<FolderWarning>) {
         self.folders.name(parts, time, serial)
+    }
+
+    /// What is odd about the patient's name, where folders have it.
+    pub fn patient_warning(&self, parts: &StudyParts<'_>) -> Option<FolderWarning> {
+        self.folders.patient_warning(parts)
     }
 
     /// How files are named.

@@ -41,7 +41,7 @@ use crate::limits::{
 use crate::storage::backend::PartFile;
 use crate::storage::durability::{Committed, IoFailure, Operation, SyncedPart};
 use crate::storage::file_meta::{FILE_META_BYTES_TYPICAL, FileMeta};
-use crate::storage::naming::{AreaPath, NameParts, NameWarning, StudyParts};
+use crate::storage::naming::{AreaPath, FolderWarning, NameParts, NameWarning, StudyParts};
 use crate::storage::re_encode::Way;
 use crate::storage::studies::{Course, Place};
 use crate::tag::{self, Tag};
@@ -83,6 +83,8 @@ pub struct InstanceWriter {
     course: Option<Arc<Course>>,
     /// The study that the instance has a place in, from when it is complete.
     study: Option<(UidText, Place<Begun>)>,
+    /// What is odd about the patient's name, where a folder has it.
+    patient_warning: Option<FolderWarning>,
     request: InstanceRequest,
     parts: NameParts,
     scanner: Option<Scanner>,
@@ -403,6 +405,7 @@ impl InstanceWriter {
             character_set: value(tag::SPECIFIC_CHARACTER_SET),
         };
         let place = course.place(study, Instant::now(), || self.store.make_folder(&parts))?;
+        self.patient_warning = self.store.naming.patient_warning(&parts);
         self.study = Some((study, place));
         Ok(())
     }
@@ -413,6 +416,7 @@ impl InstanceWriter {
         Some(StoredStudy {
             folder: self.store.path_of_folder(&place.folder),
             begun: place.news,
+            patient_warning: self.patient_warning.take(),
             ended: course.stored(study, name, Instant::now()),
         })
     }

@@ -111,7 +111,7 @@ impl Folders {
         parts: &StudyParts<'_>,
         time: LocalTime,
         serial: u32,
-    ) -> (String, Vec<FolderWarning>) {
+    ) -> (String, Option<FolderWarning>) {
         let mut name = self.prefix.clone();
         if !(name.is_empty() || name.ends_with('/')) {
             name.push('_');
@@ -128,16 +128,19 @@ impl Folders {
                     received: warning.received,
                     encoded,
                 });
-                return (name, warning.into_iter().collect());
+                return (name, warning);
             }
             SubdirectoryNaming::PatientName => {
-                let (patient, warning) = ascii_name(parts);
-                name = format!("{patient}_{}", time_stamp(time, serial));
-                return (name, warning.into_iter().collect());
+                name = format!("{}_{}", ascii_name(parts).0, time_stamp(time, serial));
             }
             _ => name.push_str(&time_stamp(time, serial)),
         }
-        (name, Vec::new())
+        (name, None)
+    }
+
+    /// What is odd about the patient's name, where folders have it.
+    pub(super) fn patient_warning(&self, parts: &StudyParts<'_>) -> Option<FolderWarning> {
+        (self.naming == SubdirectoryNaming::PatientName).then(|| ascii_name(parts).1)?
     }
 }
 
@@ -302,7 +305,8 @@ mod tests {
             NINE,
             0,
         );
-        assert!(told[0].to_string().ends_with("from \"1.2/3\" to \"1.2_2F3\""), "{told:?}");
+        let told = told.unwrap().to_string();
+        assert!(told.ends_with("from \"1.2/3\" to \"1.2_2F3\""), "{told:?}");
     }
 
     /// The user's own prefix may name folders, but leads nowhere else.

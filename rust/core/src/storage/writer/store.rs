@@ -126,6 +126,7 @@ impl Store {
             store: Arc::clone(self),
             course,
             study: None,
+            patient_warning: None,
             request: *request,
             parts,
             scanner,
@@ -183,10 +184,10 @@ impl Store {
         let (mut waits, mut serial) = (0, 0);
         loop {
             let time = self.names.local_time();
-            let (folder, warnings) = self.naming.study_folder(parts, time, serial);
+            let (folder, warning) = self.naming.study_folder(parts, time, serial);
             match self.committer.make_directory(&folder) {
                 Ok(is_new) if is_new || may_be_there => {
-                    return Ok((folder.into(), Begun { is_new, warnings }));
+                    return Ok((folder.into(), Begun { is_new, warning }));
                 }
                 Ok(_) if waits < FOLDER_CLOCK_WAITS_MAX => {
                     waits += 1;

@@ -37,6 +37,8 @@ pub struct StoredStudy {
     pub folder: PathBuf,
     /// Told once: the association begins this study.
     pub begun: Option<Begun>,
+    /// What is odd about the patient's name, where the folder has it; DCMTK says it of each object.
+    pub patient_warning: Option<FolderWarning>,
     /// Studies that have ended by this.
     pub ended: Vec<Ended>,
 }
@@ -46,8 +48,8 @@ pub struct StoredStudy {
 pub struct Begun {
     /// The folder was made; otherwise it was there.
     pub is_new: bool,
-    /// What is odd about its name.
-    pub warnings: Vec<FolderWarning>,
+    /// What is odd about its name, but for the patient's.
+    pub warning: Option<FolderWarning>,
 }
 
 /// An instance that went to make room (quota).
