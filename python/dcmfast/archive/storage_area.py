@@ -27,6 +27,7 @@ from pydicom.uid import UID
 
 from dcmfast import _rust
 from dcmfast.dataset.files import read
+from dcmfast.errors import StorageAreaError
 from dcmfast.types import Closing, Record
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ class ArchiveServer(Closing):
 
     Raises
     ------
-    RuntimeError
+    StorageAreaError
         The server did not start; the message is its own.
     """
 
@@ -293,7 +294,7 @@ class ArchiveServer(Closing):
         complaint = self._complaints.last_words()
         if first is None:
             complaint += f"\nthe server did not listen within {_START_S} seconds"
-        raise RuntimeError(complaint.strip() or "the server ended without a word")
+        raise StorageAreaError(*_log_lines(complaint.strip() or "the server ended without a word"))
 
     def close(self) -> None:
         """Stop the server in order."""
@@ -331,8 +332,20 @@ def _identifier(
     target = DicomBytesIO()
     target.is_little_endian = True
     target.is_implicit_VR = False
-    write_dataset(target, identifier)
+    try:
+        write_dataset(target, identifier)
+    except (AttributeError, TypeError, OSError) as error:
+        # pydicom finds out late, and appends where it was.
+        told = "; ".join(str(error).splitlines()[:3])
+        raise ValueError(f"no value of a key: {told}") from error
     return target.getvalue()
+
+
+def _log_lines(text: str) -> Iterator[tuple[str, str]]:
+    """Yield severity and text of what a tool wrote to standard error."""
+    for line in text.splitlines():
+        severity, separator, rest = line.partition(": ")
+        yield (severity, rest) if separator and len(severity) == 1 else ("F", line)
 
 
 def _is_keyword(keyword: str) -> bool:
