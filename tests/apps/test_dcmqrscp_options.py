@@ -213,6 +213,29 @@ def test_preferences(
     assert accepted_for(archive, *[one for one in others if one != wanted], wanted) == wanted
 
 
+def test_a_storage_class_in_no_accepted_transfer_syntax(
+    running_scp: StartReceiver, tmp_path: Path
+) -> None:
+    """DIFFERENCES.md C17: result 4, where DCMTK's dcmqrscp calls the class unknown (3)."""
+    results = []
+    for implementation in ("dcmtk", "dcmfast"):
+        archive = start_archive(
+            running_scp, tmp_path / implementation, implementation=implementation
+        )
+        with ScriptedPeer(archive.server.port) as peer:
+            answer = peer.associate(
+                [
+                    (1, pdu.CT, (pdu.RLE,)),
+                    (3, "1.2.3.4", (pdu.EXPLICIT,)),
+                    (5, pdu.CT, (pdu.EXPLICIT,)),
+                ],
+                called="QR",
+            )
+            peer.release()
+        results.append([answer.contexts[number].result for number in (1, 3, 5)])
+    assert results == [[3, 3, 0], [4, 3, 0]]
+
+
 PROFILE = """\
 [[TransferSyntaxes]]
 [Big]
