@@ -155,6 +155,16 @@ def test_the_report_file_is_dcmtks(
             assert done.code == 0
             reports.append(masked(report))
         assert reports[0] == reports[1]
+    # What the peer does not take in its transfer syntax, beside what it takes and alone.
+    jpeg, receiver = str(get_testdata_file("SC_rgb_jpeg_dcmtk.dcm")), running_scp("storescp")
+    for files in ([objects[0], jpeg], [jpeg]):
+        reports = []
+        for implementation in ("dcmtk", "dcmfast"):
+            report = tmp_path / f"{implementation}.txt"
+            line = ["-nh", "+crf", report, "127.0.0.1", str(receiver.port), *files]
+            assert run_tool(implementation, "dcmsend", line).code == 0
+            reports.append(masked(report))
+        assert reports[0] == reports[1]
     # Of a deflated data set both tell the length that it has inflated.
     receiver = running_scp("storescp", "+xa")
     deflated, report = tmp_path / "deflated.dcm", tmp_path / "report.txt"

@@ -142,6 +142,15 @@ pub struct Group {
 }
 
 impl Group {
+    /// Under which number a SOP class was proposed in a transfer syntax; 0 if it was not.
+    fn proposed_as(&self, class: &[u8], syntax: &Uid) -> u8 {
+        let is_it =
+            |(one, syntaxes): &Context| one.as_bytes() == class && syntaxes.contains(syntax);
+        // In their order, each an odd number (PS3.8 §9.3.2.2).
+        let at = self.contexts.iter().position(is_it);
+        at.and_then(|at| u8::try_from(2 * at + 1).ok()).unwrap_or(0)
+    }
+
     /// How many files it has.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -371,9 +380,13 @@ impl Job {
     /// Marks files as those for which the peer has no context.
     pub fn refuse(&self, group: &Group) {
         for number in &group.entries {
+            let kind = self.entries.get(*number as usize).and_then(|one| self.kinds.get(one.kind));
+            let proposed_as =
+                kind.map_or(0, |(class, syntax)| group.proposed_as(class.as_bytes(), syntax));
             self.set(*number, |outcome| {
                 if outcome.state == State::Unsent {
                     outcome.state = State::NoContext;
+                    outcome.context_id = proposed_as;
                 }
             });
         }
@@ -604,7 +617,11 @@ impl Worker {
     fn fault(&mut self, place: Place, path: &Path, fault: &Fault) -> Option<Turn> {
         self.job.set(place.number, |outcome| {
             outcome.state = match fault {
-                Fault::NoContext(_) => State::NoContext,
+                Fault::NoContext(kind) => {
+                    outcome.association = self.association;
+                    outcome.context_id = self.group.proposed_as(kind.0.as_bytes(), &kind.1);
+                    State::NoContext
+                }
                 _ => State::Bad,
             };
             outcome.reason = Some(fault.to_string().into());

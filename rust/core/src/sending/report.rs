@@ -158,11 +158,18 @@ impl Job {
         let inflated = (outcome.bytes > 0 && TransferSyntax::of(syntax).is_deflated)
             .then(|| self.inflated_bytes(entry).ok())
             .flatten();
-        writeln!(text, "Dataset Size  : {} bytes", inflated.unwrap_or(outcome.bytes))?;
+        // What one association did not take stands there as it was proposed.
+        let is_refused = outcome.state == State::NoContext && outcome.association > 0;
+        let unsent = || check::look(&entry.path, self.plan.format).map(|one| one.data_set_bytes);
+        let bytes = match inflated {
+            None if is_refused => unsent().unwrap_or(0),
+            bytes => bytes.unwrap_or(outcome.bytes),
+        };
+        writeln!(text, "Dataset Size  : {bytes} bytes")?;
         writeln!(text, "Association   : {}", outcome.association)?;
         writeln!(text, "Pres. Context : {}", outcome.context_id)?;
         write!(text, "Network Xfer  : ")?;
-        if let Some(uid) = &outcome.sent_as {
+        if let Some(uid) = outcome.sent_as.as_ref().or(is_refused.then_some(syntax)) {
             write!(text, "{uid} = {}", self::syntax_name(uid))?;
         }
         write!(text, "\nDIMSE Status  : ")?;
