@@ -393,10 +393,13 @@ def test_what_breaks_a_data_set(tool: str, running_scp: StartReceiver) -> None:
 
 def test_what_is_no_data_set(running_scp: StartReceiver) -> None:
     """Not odd, but refused, and the association lives: DIFFERENCES.md A4."""
-    server = running_scp("storescp")
+    server = running_scp("storescp", "+xy")
     unlike = _WRITE.header((0x0040, 0x0254), "SH", 4).replace(b"SH", b"??") + b"abcd"
     with ScriptedPeer(server.port) as peer:
-        peer.associate([(1, make.CT, [pdu.EXPLICIT])])
+        peer.associate([(1, make.CT, [pdu.EXPLICIT]), (3, make.CT, [pdu.JPEG_BASELINE])])
+        # PS3.5 §A.4: pixels of a compressed transfer syntax have no length.
+        made = make.ct(1)
+        assert peer.store(3, make.CT, made.sop_instance_uid, made.data_set) == 0xC000
         for middle in (unlike, _element(0x0002, 0x0010, "UI", "1.2.3"),
                        _element(0x0000, 0x0010, "UI", "1.2.3")):  # fmt: skip
             made = make.ct(1, middle=middle)

@@ -595,6 +595,8 @@ impl Recoder {
         let depth = self.below.len();
         if length == UNDEFINED {
             self.enter_undefined(header, offset)?;
+        } else if tag == tag::PIXEL_DATA && depth == 0 && self.has_fragments {
+            return Err(ScanError::NativePixels { tag, offset }.into());
         } else {
             self.enter_defined(tag, vr, length)?;
         }

@@ -561,6 +561,14 @@ fn encapsulated_pixels_are_copied() {
     ));
     let big = OutputEncoding { transfer_syntax: Some(Uid::known(BIG)), ..OutputEncoding::STORESCP };
     assert!(Rewriting::of(&Uid::known(jpeg), big, PixelHints::default()).is_none());
+    // PS3.5 §A.4: what has a length is not compressed; those of an icon may be.
+    let pixels = explicit((0x7FE0, 0x0010), *b"OB", &[0; 4]);
+    assert!(matches!(
+        rewrite(&pixels, &way),
+        Err(RewriteError::NotWhole(ScanError::NativePixels { tag: tag::PIXEL_DATA, .. }))
+    ));
+    let icon = sequence((0x0088, 0x0200), &item(&pixels));
+    assert!(rewrite(&icon, &way).is_ok());
 }
 
 /// The level of the stream, and a deflated data set that needs no change.

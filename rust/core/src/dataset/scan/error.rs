@@ -25,6 +25,9 @@ pub enum ScanError {
     ForbiddenGroup { tag: Tag, offset: u64 },
     /// Undefined length where PS3.5 §7.1.1 does not allow it.
     UndefinedLength { tag: Tag, vr: Vr, offset: u64 },
+    /// Pixel Data with a length in a compressed transfer syntax, where it has none (PS3.5 §A.4). Found where
+    /// data sets are written anew.
+    NativePixels { tag: Tag, offset: u64 },
     /// More sequences inside one another than `SEQUENCE_DEPTH_MAX`.
     TooDeep { tag: Tag, offset: u64 },
     /// More sequences and items than `REWRITE_SLOTS_MAX`, or elements out of order than
@@ -78,6 +81,11 @@ impl fmt::Display for ScanError {
             Self::UndefinedLength { tag, vr, offset } => write!(
                 formatter,
                 "element {tag} at offset {offset} has undefined length, which VR {vr} does not allow"
+            ),
+            Self::NativePixels { tag, offset } => write!(
+                formatter,
+                "Pixel Data {tag} at offset {offset} has a length, and so is not compressed as the \
+                 transfer syntax says"
             ),
             Self::TooDeep { tag, offset } => write!(
                 formatter,
