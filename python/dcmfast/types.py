@@ -184,6 +184,11 @@ class PeerAddress(Record):
         if not 1 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not within 1 to 65535")
 
+    def __str__(self) -> str:
+        """Return host and port; an IPv6 address stands in brackets (RFC 3986 §3.2.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
 
 class OutputEncoding(Record):
     """How a data set is written where it is not kept byte for byte: PS3.5 §7 and Annex A.

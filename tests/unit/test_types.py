@@ -76,3 +76,5 @@ def test_presentation_contexts_and_addresses() -> None:
     for port in (0, 65536):
         with pytest.raises(ValueError, match="not within"):
             PeerAddress(host="h", port=port)
+    assert str(PeerAddress(host="h", port=104)) == "h:104"
+    assert str(PeerAddress(host="::1", port=104)) == "[::1]:104"

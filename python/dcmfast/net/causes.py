@@ -43,7 +43,7 @@ def of_association(
     error: DcmfastError, settings: RequestorSettings, *, is_secure: bool = False
 ) -> str:
     """Return why no association came about; empty where DCMTK's line says it all."""
-    where = f"{settings.peer.host}:{settings.peer.port}"
+    where = str(settings.peer)
     if isinstance(error, AssociationTimeout):
         wanted = "TLS and the association" if is_secure else "the association"
         return (

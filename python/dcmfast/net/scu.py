@@ -132,7 +132,7 @@ def associate(
         tell_cause(log, settings, cause)
         raise
     if link.secured is not None:
-        log.line("I", f"peer {_peer(settings)}: {link.secured}", logger="dcmfast.tls")
+        log.line("I", f"peer {settings.peer}: {link.secured}", logger="dcmfast.tls")
     _tell_answer(settings, log, link)
     _tell_block(settings, log, contexts, extras, link, proposed)
     if not any(syntax for _, _, _, syntax in link.contexts()):
@@ -164,10 +164,6 @@ def tell_cause(log: Log, settings: RequestorSettings, cause: str) -> None:
         log.line("E", cause, logger=f"dcmfast.{settings.tool}")
 
 
-def _peer(settings: RequestorSettings) -> str:
-    return f"{settings.peer.host}:{settings.peer.port}"
-
-
 def _tell_security(
     settings: RequestorSettings, log: Log, error: NetworkError, *, is_secure: bool
 ) -> None:
@@ -179,7 +175,7 @@ def _tell_security(
         text = "it ended the connection; perhaps it refuses this side's certificate, or wants one"
     else:
         return
-    log.line("E", f"peer {_peer(settings)}: {text}", logger="dcmfast.tls")
+    log.line("E", f"peer {settings.peer}: {text}", logger="dcmfast.tls")
 
 
 def _tell_request(settings: RequestorSettings, log: Log, security: str | None = None) -> None:

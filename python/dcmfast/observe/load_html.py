@@ -37,7 +37,7 @@ svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; f
 def page(report: dict[str, Any]) -> str:
     """Return the report as a page."""
     plan = report["plan"]
-    title = f"dcmfast load: {plan['command']} to {plan['host']}:{plan['port']}"
+    title = f"dcmfast load: {plan['command']} to {load_report.where(plan)}"
     made = f"{report['started']}, dcmfast {report['dcmfast']}"
     wrong = load_report.findings(report)
     verdict = (

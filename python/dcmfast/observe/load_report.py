@@ -213,10 +213,10 @@ def findings(report: dict[str, Any]) -> list[str]:
 def text(report: dict[str, Any]) -> str:
     """Return the report as text."""
     plan = report["plan"]
-    what = f"{plan['command']} to {_plain(plan['host'])}:{plan['port']}, {_loop(plan)}"
+    what = f"{plan['command']} to {where(plan)}, {_loop(plan)}"
     heads = ("p50 ms", "p90", "p99", "p99.9", "max")
     if plan["command"] == "audit":
-        lines = [f"audit of {_plain(plan['host'])}:{plan['port']}, seed {plan['seed']}"]
+        lines = [f"audit of {where(plan)}, seed {plan['seed']}"]
     else:
         lines = [
             f"{what}, {_count(plan['associations'], 'association')}, seed {plan['seed']}",
@@ -289,6 +289,12 @@ def _plain(value: object) -> str:
     """Return what came from outside without characters that move a terminal's cursor."""
     text = str(value)
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+
+def where(plan: dict[str, Any]) -> str:
+    """Return host and port of the peer; an IPv6 address stands in brackets (RFC 3986 §3.2.2)."""
+    host = _plain(plan["host"])
+    return f"[{host}]:{plan['port']}" if ":" in host else f"{host}:{plan['port']}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -284,3 +284,10 @@ def test_a_run_without_any_operation_has_a_page() -> None:
     empty["elapsed_s"] = 0
     empty["timeline"]["rows"] = []
     assert "nothing to show" in load_html.page(empty)
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    of_v6 = report()
+    of_v6["plan"]["host"] = "::1"
+    assert " to [::1]:104," in load_report.text(of_v6)
+    assert "to [::1]:104<" in load_html.page(of_v6)
